@@ -1,0 +1,100 @@
+//! The process's own memory: for tests, and for sagas that may die with the process.
+
+mod payloads;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::options::OptionReader;
+use crate::registry::Lease;
+use crate::store::capability::{Capabilities, Expiry, Transactions};
+use crate::store::lane::Shape;
+use crate::store::payloads::{Read, Reply, Write};
+use crate::store::statistics::{Pool, Usage};
+use crate::store::{Driver, Probe, Task};
+use crate::time::Millis;
+use payloads::Payloads;
+
+static CAPABILITIES: Capabilities = Capabilities {
+    transactions: Transactions::Interactive,
+    expiry: Expiry::Cleanup,
+    // V8's own limit on a Buffer is far above it; this is what one put may keep.
+    max_payload_bytes: 4_294_967_295,
+    durable: false,
+    shared: false,
+};
+
+/// Opens `memory://` (private) or `memory://name` (shared by all stores of that name).
+pub fn open(url: &str, options: OptionReader) -> Result<Arc<dyn Driver>> {
+    options.finish()?;
+    let name = url.split_once(':').map_or("", |(_, rest)| rest.trim_start_matches("//"));
+    if name.len() > 200 || name.chars().any(|c| !(c.is_ascii_alphanumeric() || "-_.".contains(c))) {
+        return Err(Error::invalid("memory://name: the name is letters, digits, '-', '_' and '.', at most 200"));
+    }
+    let payloads = if name.is_empty() {
+        Lease::private(Mutex::new(Payloads::default()))
+    } else {
+        Lease::take(format!("memory:{name}"), Mutex::default)
+    };
+    Ok(Arc::new(Memory { payloads }))
+}
+
+struct Memory {
+    payloads: Lease<Mutex<Payloads>>,
+}
+
+impl Memory {
+    fn lock(&self) -> MutexGuard<'_, Payloads> {
+        self.payloads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Driver for Memory {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn shape_of(&self, _writes: bool) -> Shape {
+        Shape { concurrency: 1, max_operations: 1_024, max_bytes: usize::MAX }
+    }
+
+    fn write_now(&self, operation: &Write) -> Option<Result<Reply>> {
+        Some(Ok(self.lock().write(operation, Millis::now())))
+    }
+
+    fn read_now(&self, operation: &Read) -> Option<Result<Reply>> {
+        Some(Ok(self.lock().read(operation, Millis::now())))
+    }
+
+    fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(async move { group.iter().map(|operation| Ok(self.lock().write(operation, Millis::now()))).collect() })
+    }
+
+    fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(async move { group.iter().map(|operation| Ok(self.lock().read(operation, Millis::now()))).collect() })
+    }
+
+    fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
+        Box::pin(async move { Ok(self.lock().purge_expired(now, limit)) })
+    }
+
+    fn probe(&self) -> Task<'_, Result<Probe>> {
+        Box::pin(async { Ok(Probe::default()) })
+    }
+
+    fn usage(&self, now: Millis) -> Task<'_, Result<Usage>> {
+        Box::pin(async move { Ok(self.lock().usage(now)) })
+    }
+
+    fn pool(&self) -> Option<Pool> {
+        None
+    }
+
+    fn close(&self) -> Task<'_, ()> {
+        Box::pin(async {})
+    }
+}

@@ -1,0 +1,35 @@
+//! One folder for each backend, with the same file names in each: `mod.rs` (options and the
+//! [`Driver`]), the executor or worker that carries requests, `payloads.rs`, `error.rs`.
+
+pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::options::{OptionReader, Settings};
+use crate::store::Driver;
+use crate::url::Backend;
+
+/// Opens a backend without connecting: takes its own options and refuses unknown ones.
+pub fn open(backend: Backend, url: &str, settings: &Settings, options: OptionReader) -> Result<Arc<dyn Driver>> {
+    match backend {
+        Backend::Memory => memory::open(url, options),
+        #[cfg(feature = "sqlite")]
+        Backend::Sqlite => sqlite::open(url, settings, options),
+        #[cfg(feature = "postgres")]
+        Backend::Postgres => postgres::open(url, settings, options),
+        #[cfg(feature = "redis")]
+        Backend::Redis => redis::open(url, settings, options),
+        #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "redis")))]
+        _ => {
+            let _ = settings;
+            Err(crate::error::Error::new(crate::error::Kind::Unsupported, format!("this build has no {} backend", backend.name())))
+        }
+    }
+}

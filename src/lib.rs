@@ -1,0 +1,32 @@
+//! One storage layer for sagas on Node.js.
+//!
+//! ```text
+//! TypeScript (ts/)   types, error classes, logging
+//!    │  one call, one promise
+//! napi/              converts, delegates, wraps; the only place that knows Node-API
+//!    │
+//! store/             the contract: payloads, lanes (queue, group, retry, settle), statistics
+//!    │
+//! backends/<name>/   the operations on one backend; sql/ holds the SQL that two of them share
+//!    │
+//! drivers            rusqlite, sqlx, fred
+//! ```
+//!
+//! An operation enters through [`store::Store`], waits in a lane, is run in a group by the
+//! backend's [`store::Driver`], and settles one callback. Nothing blocks the calling thread.
+
+#![warn(missing_docs, unreachable_pub)]
+
+pub mod backends;
+pub mod error;
+pub mod options;
+pub mod registry;
+pub mod runtime;
+pub mod store;
+pub mod time;
+pub mod url;
+
+#[cfg(feature = "node")]
+mod napi;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;

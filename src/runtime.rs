@@ -1,0 +1,49 @@
+//! The threads that do I/O. One thread with a current-thread tokio runtime serves every
+//! network store of the process: on few cores that beat multi-thread runtimes in most
+//! measured cells, and it leaves the application its cores.
+
+use std::future::Future;
+use std::io;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use tokio::runtime::{Builder, Handle};
+
+use crate::error::{Error, Kind, Result};
+
+/// Every runtime started so far.
+static RUNTIMES: Mutex<Vec<Handle>> = Mutex::new(Vec::new());
+
+/// Stops all I/O threads for good: for the end of the process, when memory that they read is
+/// about to be freed.
+pub fn freeze() {
+    for runtime in RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        // A current-thread runtime runs one task at a time: this one never gives its turn back.
+        drop(runtime.spawn(async {
+            loop {
+                std::thread::park();
+            }
+        }));
+    }
+}
+
+/// Starts a named thread that runs a current-thread runtime until `until` is ready.
+pub fn start_thread<F>(name: &str, until: F) -> Result<Handle>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let failed = |source: io::Error| Error::new(Kind::Backend, "an I/O thread cannot be started").with_source(source);
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let handle = runtime.handle().clone();
+    let mut all = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    // Those whose thread has ended hold nothing; there are few, so they are not sorted out.
+    all.push(handle.clone());
+    drop(all);
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(until)).map_err(failed)?;
+    Ok(handle)
+}
+
+/// The runtime of network I/O, started at its first use; it lives as long as the process.
+pub fn io() -> Result<Handle> {
+    static IO: OnceLock<Result<Handle>> = OnceLock::new();
+    IO.get_or_init(|| start_thread("sagastore-io", std::future::pending())).clone()
+}

@@ -1,0 +1,493 @@
+//! A lane carries operations from the caller's thread to a backend in groups.
+//!
+//! The caller pushes a job and wakes the lane only if the inbox was empty; the lane takes the
+//! whole inbox at once, so groups form by themselves under load and nothing waits for a timer.
+//! The lane keeps the promises that are the same on every backend: operations of one id in
+//! order, a deadline for each job, repetition of what may be repeated, one answer to each job.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::Future;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hasher};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::Driver;
+use super::payloads::{Operation, Reply};
+use super::statistics::Meter;
+use crate::error::{Error, Kind, Result};
+use crate::options::Settings;
+use crate::url::Backend;
+
+/// How a lane may group and overlap its operations; each backend says its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Groups under way at once.
+    pub concurrency: usize,
+    /// Operations in a group.
+    pub max_operations: usize,
+    /// Bytes in a group; a single larger operation goes alone.
+    pub max_bytes: usize,
+}
+
+/// Receives the answer; called exactly once, on any thread.
+pub type Settle = Box<dyn FnOnce(Result<Reply>) + Send>;
+
+/// One operation on its way.
+pub struct Job<O> {
+    operation: O,
+    state: JobState,
+}
+
+/// A job without its operation. Dropping it unanswered answers it with an error, so that
+/// no promise can hang, whatever breaks.
+struct JobState {
+    name: &'static str,
+    backend: Backend,
+    id_hash: u64,
+    started: Instant,
+    deadline: Instant,
+    failed_attempts: u32,
+    meter: Arc<Meter>,
+    settle: Option<Settle>,
+}
+
+impl JobState {
+    fn answer(mut self, result: Result<Reply>) {
+        self.settle_with(result);
+    }
+
+    fn settle_with(&mut self, result: Result<Reply>) {
+        if let Some(settle) = self.settle.take() {
+            self.meter.record(self.started.elapsed(), result.is_ok());
+            settle(result.map_err(|error| error.at(self.backend.name(), self.name)));
+        }
+    }
+}
+
+impl Drop for JobState {
+    fn drop(&mut self) {
+        if self.settle.is_some() {
+            self.settle_with(Err(Error::new(Kind::Backend, "the operation was abandoned by an internal failure")));
+        }
+    }
+}
+
+struct Inbox<O> {
+    state: Mutex<InboxState<O>>,
+    wake: Notify,
+}
+
+struct InboxState<O> {
+    jobs: Vec<Job<O>>,
+    closed: bool,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl<O> Inbox<O> {
+    fn lock(&self) -> MutexGuard<'_, InboxState<O>> {
+        // A poisoned lock only means that another caller panicked; the list is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sending end of a lane.
+pub struct Lane<O: Operation> {
+    inbox: Arc<Inbox<O>>,
+    driver: Arc<dyn Driver>,
+    settings: Settings,
+    backend: Backend,
+    hasher: BuildHasherDefault<DefaultHasher>,
+}
+
+impl<O: Operation> Lane<O> {
+    /// A lane to `driver`; its worker starts with the first job.
+    pub fn new(backend: Backend, driver: Arc<dyn Driver>, settings: Settings) -> Self {
+        let state = InboxState { jobs: Vec::new(), closed: false, worker: None };
+        Self {
+            inbox: Arc::new(Inbox { state: Mutex::new(state), wake: Notify::new() }),
+            driver,
+            settings,
+            backend,
+            hasher: BuildHasherDefault::default(),
+        }
+    }
+
+    /// Sends an operation on its way. Never blocks.
+    pub fn submit(&self, name: &'static str, operation: O, meter: &Arc<Meter>, settle: Settle) {
+        let started = Instant::now();
+        let id_hash = if O::ORDERED { self.hasher.hash_one(operation.id()) } else { 0 };
+        let state = JobState {
+            name,
+            backend: self.backend,
+            id_hash,
+            started,
+            deadline: started + self.settings.operation_timeout,
+            failed_attempts: 0,
+            meter: Arc::clone(meter),
+            settle: Some(settle),
+        };
+        let job = Job { operation, state };
+        let mut inbox = self.inbox.lock();
+        if inbox.closed {
+            drop(inbox);
+            return job.state.answer(Err(Error::closed()));
+        }
+        if inbox.worker.is_none() {
+            match self.driver.runtime::<O>() {
+                Ok(runtime) => inbox.worker = Some(runtime.spawn(Worker::new(self).run())),
+                Err(error) => {
+                    drop(inbox);
+                    return job.state.answer(Err(error));
+                }
+            }
+        }
+        inbox.jobs.push(job);
+        let first = inbox.jobs.len() == 1;
+        drop(inbox);
+        if first {
+            self.inbox.wake.notify_one();
+        }
+    }
+
+    /// Takes no more jobs; ready when those on their way are answered.
+    pub fn close(&self) -> impl Future<Output = ()> + Send + use<O> {
+        let worker = {
+            let mut inbox = self.inbox.lock();
+            inbox.closed = true;
+            inbox.worker.take()
+        };
+        self.inbox.wake.notify_one();
+        async move {
+            if let Some(worker) = worker {
+                // The worker's panic has answered its jobs already (see `JobState`).
+                drop(worker.await);
+            }
+        }
+    }
+
+    /// Jobs that the worker has not taken yet.
+    pub fn waiting(&self) -> usize {
+        self.inbox.lock().jobs.len()
+    }
+}
+
+impl<O: Operation> Drop for Lane<O> {
+    fn drop(&mut self) {
+        self.inbox.lock().closed = true;
+        self.inbox.wake.notify_one();
+    }
+}
+
+/// Ids are spread by a 64-bit hash; two ids that share one only wait for each other.
+type HashedIds = HashSet<u64, BuildHasherDefault<Unhashed>>;
+
+#[derive(Default)]
+struct Unhashed(u64);
+
+impl Hasher for Unhashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// A group that a driver has run, and what came of it.
+struct Finished<O> {
+    operations: Vec<O>,
+    states: Vec<JobState>,
+    results: Option<Vec<Result<Reply>>>,
+}
+
+/// Waits for its next attempt.
+struct Delayed<O> {
+    due: Instant,
+    job: Job<O>,
+}
+
+impl<O> Delayed<O> {
+    fn wakes_at(&self) -> Instant {
+        self.due.min(self.job.state.deadline)
+    }
+}
+
+type InFlight<O> = FuturesUnordered<Pin<Box<dyn Future<Output = Finished<O>> + Send>>>;
+
+struct Worker<O: Operation> {
+    inbox: Arc<Inbox<O>>,
+    driver: Arc<dyn Driver>,
+    settings: Settings,
+    shape: Shape,
+    pending: VecDeque<Job<O>>,
+    delayed: Vec<Delayed<O>>,
+    /// Ids of ordered operations that are under way or wait for another attempt.
+    busy: HashedIds,
+    in_flight: InFlight<O>,
+}
+
+impl<O: Operation> Worker<O> {
+    fn new(lane: &Lane<O>) -> Self {
+        Self {
+            inbox: Arc::clone(&lane.inbox),
+            driver: Arc::clone(&lane.driver),
+            settings: lane.settings,
+            shape: lane.driver.shape::<O>(),
+            pending: VecDeque::new(),
+            delayed: Vec::new(),
+            busy: HashedIds::default(),
+            in_flight: FuturesUnordered::new(),
+        }
+    }
+
+    async fn run(mut self) {
+        loop {
+            let closed = self.take_inbox();
+            self.requeue_due();
+            self.dispatch();
+            if closed && self.pending.is_empty() && self.delayed.is_empty() && self.in_flight.is_empty() {
+                return;
+            }
+            let inbox = Arc::clone(&self.inbox);
+            let timer = self.next_timer();
+            tokio::select! {
+                () = inbox.wake.notified() => {}
+                Some(finished) = self.in_flight.next() => self.finish(finished),
+                () = sleep_until(timer) => {}
+            }
+            while let Some(Some(finished)) = self.in_flight.next().now_or_never() {
+                self.finish(finished);
+            }
+        }
+    }
+
+    fn take_inbox(&mut self) -> bool {
+        let mut inbox = self.inbox.lock();
+        let jobs = std::mem::take(&mut inbox.jobs);
+        let closed = inbox.closed;
+        drop(inbox);
+        self.pending.extend(jobs);
+        closed
+    }
+
+    /// Moves jobs whose pause is over to the front, and answers jobs whose time is over.
+    fn requeue_due(&mut self) {
+        if self.delayed.is_empty() && self.pending.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        if self.delayed.iter().any(|delayed| delayed.wakes_at() <= now) {
+            self.requeue(now);
+        }
+        while self.pending.front().is_some_and(|job| job.state.deadline <= now) {
+            if let Some(job) = self.pending.pop_front() {
+                let error = timeout(self.settings.operation_timeout).unsent();
+                job.state.answer(Err(error));
+            }
+        }
+    }
+
+    fn requeue(&mut self, now: Instant) {
+        // The first delayed job of an id decides for those behind it: they move with it or stay.
+        let mut moves: HashMap<u64, bool, BuildHasherDefault<Unhashed>> = HashMap::default();
+        let (due, kept) = std::mem::take(&mut self.delayed).into_iter().partition::<Vec<_>, _>(|delayed| {
+            let is_due = delayed.wakes_at() <= now;
+            if O::ORDERED { *moves.entry(delayed.job.state.id_hash).or_insert(is_due) } else { is_due }
+        });
+        self.delayed = kept;
+        for delayed in due.into_iter().rev() {
+            self.busy.remove(&delayed.job.state.id_hash);
+            self.pending.push_front(delayed.job);
+        }
+    }
+
+    /// Forms groups and starts them, as long as the shape allows.
+    fn dispatch(&mut self) {
+        while self.in_flight.len() < self.shape.concurrency && !self.pending.is_empty() {
+            let (operations, states) = self.next_group();
+            if operations.is_empty() {
+                return;
+            }
+            self.start(operations, states);
+        }
+    }
+
+    /// Takes the next group from what is pending. A job whose id is busy stays, and so does
+    /// every later job of that id; one id may stand in a group several times, in order.
+    fn next_group(&mut self) -> (Vec<O>, Vec<JobState>) {
+        let room = self.shape.max_operations.min(self.pending.len());
+        let mut operations = Vec::with_capacity(room);
+        let mut states = Vec::with_capacity(room);
+        let mut bytes = 0_usize;
+        let mut skipped: VecDeque<Job<O>> = VecDeque::new();
+        while let Some(job) = self.pending.pop_front() {
+            if O::ORDERED && self.busy.contains(&job.state.id_hash) {
+                skipped.push_back(job);
+                continue;
+            }
+            let size = job.operation.bytes();
+            let full = operations.len() >= self.shape.max_operations
+                || (!operations.is_empty() && bytes.saturating_add(size) > self.shape.max_bytes);
+            if full {
+                self.pending.push_front(job);
+                break;
+            }
+            bytes = bytes.saturating_add(size);
+            operations.push(job.operation);
+            states.push(job.state);
+        }
+        if O::ORDERED {
+            self.busy.extend(states.iter().map(|state| state.id_hash));
+            while let Some(job) = skipped.pop_back() {
+                self.pending.push_front(job);
+            }
+        }
+        (operations, states)
+    }
+
+    fn start(&mut self, operations: Vec<O>, states: Vec<JobState>) {
+        let driver = Arc::clone(&self.driver);
+        let deadline = states.iter().map(|state| state.deadline).min().unwrap_or_else(Instant::now);
+        self.in_flight.push(Box::pin(async move {
+            let results = {
+                let work = AssertUnwindSafe(O::run(&*driver, &operations)).catch_unwind();
+                match tokio::time::timeout_at(deadline.into(), work).await {
+                    Ok(Ok(results)) => Some(results),
+                    Ok(Err(_panic)) => {
+                        let error = Error::new(Kind::Backend, "the backend panicked; please report this");
+                        Some(operations.iter().map(|_| Err(error.clone())).collect())
+                    }
+                    Err(_elapsed) => None,
+                }
+            };
+            Finished { operations, states, results }
+        }));
+    }
+
+    /// Answers a group's members, or sends them round again.
+    fn finish(&mut self, finished: Finished<O>) {
+        let Finished { operations, states, results } = finished;
+        let now = Instant::now();
+        if O::ORDERED {
+            for state in &states {
+                self.busy.remove(&state.id_hash);
+            }
+        }
+        let results = results.unwrap_or_else(|| {
+            let limit = self.settings.operation_timeout;
+            operations.iter().map(|_| Err(timeout(limit))).collect()
+        });
+        let overtaken = if O::ORDERED { overtaken(&states, &results) } else { HashedIds::default() };
+        let settings = self.settings;
+        for ((operation, mut state), result) in operations.into_iter().zip(states).zip(results) {
+            match result {
+                Err(error) => {
+                    let id = state.id_hash;
+                    // Behind an earlier operation of its id that goes round again.
+                    let behind = O::ORDERED && self.busy.contains(&id) && may_try(&error, &operation);
+                    let due = if behind { Some(now) } else { next_attempt(&settings, &state, &error, &operation, now) };
+                    match due.filter(|_| !overtaken.contains(&id)) {
+                        Some(due) => {
+                            state.failed_attempts += u32::from(!behind);
+                            if O::ORDERED {
+                                self.busy.insert(id);
+                            }
+                            self.delayed.push(Delayed { due, job: Job { operation, state } });
+                        }
+                        None => {
+                            let error = error.with_id(operation.id());
+                            drop(operation);
+                            state.answer(Err(error));
+                        }
+                    }
+                }
+                Ok(reply) => {
+                    // The payload's bytes go before the answer: the caller may reuse its buffer then.
+                    drop(operation);
+                    state.answer(Ok(reply));
+                }
+            }
+        }
+    }
+
+    /// When the loop must look again although nothing has arrived or finished.
+    fn next_timer(&self) -> Option<Instant> {
+        let due = self.delayed.iter().map(Delayed::wakes_at).min();
+        let deadline = self.pending.front().map(|job| job.state.deadline);
+        due.into_iter().chain(deadline).min()
+    }
+}
+
+impl<O: Operation> Drop for Worker<O> {
+    /// After a panic of the worker the next job starts another one; what waited is answered.
+    fn drop(&mut self) {
+        let mut inbox = self.inbox.lock();
+        inbox.worker = None;
+        let abandoned = std::mem::take(&mut inbox.jobs);
+        drop(inbox);
+        drop(abandoned);
+    }
+}
+
+/// The ids of which a later operation has succeeded where an earlier one failed: repeating
+/// the earlier one would undo the later.
+fn overtaken(states: &[JobState], results: &[Result<Reply>]) -> HashedIds {
+    let mut overtaken = HashedIds::default();
+    if results.iter().all(Result::is_ok) {
+        return overtaken;
+    }
+    let mut failed = HashedIds::default();
+    for (state, result) in states.iter().zip(results) {
+        if result.is_err() {
+            failed.insert(state.id_hash);
+        } else if failed.contains(&state.id_hash) {
+            overtaken.insert(state.id_hash);
+        }
+    }
+    overtaken
+}
+
+fn timeout(limit: Duration) -> Error {
+    Error::new(Kind::Timeout, format!("no answer within operationTimeoutMs ({} ms)", limit.as_millis()))
+}
+
+fn may_try<O: Operation>(error: &Error, operation: &O) -> bool {
+    error.is_retryable() && (error.is_unsent() || operation.may_repeat())
+}
+
+/// When a failed job is tried again; `None`: its error goes to the caller.
+fn next_attempt<O: Operation>(
+    settings: &Settings,
+    state: &JobState,
+    error: &Error,
+    operation: &O,
+    now: Instant,
+) -> Option<Instant> {
+    if !may_try(error, operation) || state.failed_attempts + 1 >= settings.retry.attempts {
+        return None;
+    }
+    let due = now + settings.retry.pause(state.failed_attempts + 1);
+    if due >= state.deadline {
+        return None;
+    }
+    // A server that cannot be reached is reported within connectTimeoutMs, retries included.
+    let reported_by = state.started + settings.connect_timeout;
+    (error.kind() != Kind::Connection || due < reported_by).then_some(due)
+}
+
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}

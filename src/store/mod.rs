@@ -1,0 +1,510 @@
+//! The contract: what a store is, what a backend must offer, and the rules that are the
+//! same on all of them.
+
+pub mod capability;
+pub mod lane;
+pub mod payloads;
+pub mod statistics;
+#[cfg(test)]
+mod lane_tests;
+
+use std::any::TypeId;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use crate::backends;
+use crate::error::{Detail, Error, Kind, Result};
+use crate::options::{OptionReader, Settings};
+use crate::runtime;
+use crate::time::Millis;
+use crate::url::{self, Backend};
+use capability::Capabilities;
+use lane::{Lane, Settle, Shape};
+use payloads::{Operation, Read, Reply, Write, check_id};
+use statistics::{Latency, Meter, Pool, Usage};
+
+/// A boxed future, as the methods of a trait object return it.
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The health probe gives up after this.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Expired payloads are removed in batches of this many, each its own transaction.
+pub const PURGE_BATCH: u64 = 1_000;
+
+/// What a backend's probe tells.
+#[derive(Clone, Debug, Default)]
+pub struct Probe {
+    /// The server's version, as it names it.
+    pub server_version: Option<String>,
+    /// Something that limits the store although the server answers, such as a missing table.
+    pub degraded: Option<String>,
+    /// Facts worth showing beside it.
+    pub details: Vec<(&'static str, Detail)>,
+}
+
+/// One backend, as a store sees it. Groups hold operations that are valid; the driver runs
+/// them and answers each. Timeouts, retries and order between groups are the lane's work.
+pub trait Driver: Send + Sync + 'static {
+    /// What the backend can do.
+    fn capabilities(&self) -> &'static Capabilities;
+
+    /// How writes and reads may be grouped.
+    fn shape_of(&self, writes: bool) -> Shape;
+
+    /// The runtime that runs writes or reads.
+    fn runtime_of(&self, _writes: bool) -> Result<Handle> {
+        runtime::io()
+    }
+
+    /// Answers at once, on the caller's thread, if that never waits for anything.
+    fn write_now(&self, _operation: &Write) -> Option<Result<Reply>> {
+        None
+    }
+
+    /// Answers at once, on the caller's thread, if that never waits for anything.
+    fn read_now(&self, _operation: &Read) -> Option<Result<Reply>> {
+        None
+    }
+
+    /// Runs a group of writes; writes of one id in their order.
+    fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>>;
+
+    /// Runs a group of reads.
+    fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>>;
+
+    /// Creates what is missing and checks what is there; safe from many processes at once.
+    /// Answers warnings: what works in a lesser way than it could.
+    fn initialize(&self) -> Task<'_, Result<Vec<String>>>;
+
+    /// Removes one batch of at most `limit` payloads whose time was over at `now`; answers how many.
+    fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>>;
+
+    /// Asks the server something cheap.
+    fn probe(&self) -> Task<'_, Result<Probe>>;
+
+    /// Counts what is stored. May read all keys of the store.
+    fn usage(&self, now: Millis) -> Task<'_, Result<Usage>>;
+
+    /// The connections, where there are any.
+    fn pool(&self) -> Option<Pool>;
+
+    /// Gives the connections back; the last store on them closes them.
+    fn close(&self) -> Task<'_, ()>;
+}
+
+impl dyn Driver {
+    /// The shape of the lane that carries `O`.
+    pub fn shape<O: Operation>(&self) -> Shape {
+        self.shape_of(TypeId::of::<O>() == TypeId::of::<Write>())
+    }
+
+    /// The runtime of the lane that carries `O`.
+    pub fn runtime<O: Operation>(&self) -> Result<Handle> {
+        self.runtime_of(TypeId::of::<O>() == TypeId::of::<Write>())
+    }
+}
+
+/// The operations that lanes carry.
+#[derive(Clone, Copy, Debug)]
+enum Call {
+    Put,
+    Get,
+    Find,
+    Has,
+    Delete,
+    Touch,
+    PutMany,
+    GetMany,
+}
+
+impl Call {
+    /// Their names in errors, logs and statistics, in the order of the variants.
+    const NAMES: [&'static str; 8] = ["put", "get", "find", "has", "delete", "touch", "putMany", "getMany"];
+
+    const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// A store: one backend, its settings, its lanes.
+pub struct Store {
+    backend: Backend,
+    settings: Settings,
+    shown_url: String,
+    secrets: Vec<String>,
+    driver: Arc<dyn Driver>,
+    writes: Lane<Write>,
+    reads: Lane<Read>,
+    meters: [Arc<Meter>; Call::NAMES.len()],
+    closed: Mutex<bool>,
+}
+
+/// What `health()` answers.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// `healthy`, `degraded` or `unhealthy`.
+    pub status: &'static str,
+    /// How long the probe took.
+    pub latency: Duration,
+    /// The server's version.
+    pub server_version: Option<String>,
+    /// Why it is not healthy.
+    pub message: Option<String>,
+    /// Facts beside it.
+    pub details: Vec<(&'static str, Detail)>,
+}
+
+/// What `statistics()` answers.
+#[derive(Clone, Debug)]
+pub struct Statistics {
+    /// What is stored.
+    pub usage: Usage,
+    /// The connections, where there are any.
+    pub pool: Option<Pool>,
+    /// Operations that wait to be sent.
+    pub waiting: u64,
+    /// Latencies by operation.
+    pub operations: Vec<(&'static str, Latency)>,
+}
+
+impl Store {
+    /// Opens a store from options as JSON, `url` among them. Does no I/O. With `backend`, the
+    /// URL's scheme must be one of that backend's.
+    pub fn open(backend: Option<&str>, options: &str) -> Result<Self> {
+        let mut options = OptionReader::parse(options)?;
+        let url = options.string("url")?.ok_or_else(|| Error::invalid("option 'url' is missing: a connection string"))?;
+        let chosen = Backend::of_url(&url)?;
+        if let Some(wanted) = backend.and_then(Backend::named).filter(|wanted| *wanted != chosen) {
+            let schemes: Vec<String> = wanted.schemes().iter().map(|scheme| format!("{scheme}:")).collect();
+            return Err(Error::invalid(format!(
+                "this store takes {}; the URL is one of {}",
+                schemes.join(", "),
+                chosen.name()
+            )));
+        }
+        let secrets = url::secrets(&url);
+        let settings = Settings::read(&mut options)?;
+        let driver = backends::open(chosen, &url, &settings, options)?;
+        Ok(Self {
+            backend: chosen,
+            shown_url: url::sanitized(&url),
+            secrets,
+            settings,
+            writes: Lane::new(chosen, Arc::clone(&driver), settings),
+            reads: Lane::new(chosen, Arc::clone(&driver), settings),
+            driver,
+            meters: Default::default(),
+            closed: Mutex::new(false),
+        })
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// The URL without its secrets.
+    pub fn shown_url(&self) -> &str {
+        &self.shown_url
+    }
+
+    /// What the backend can do.
+    pub fn capabilities(&self) -> &'static Capabilities {
+        self.driver.capabilities()
+    }
+
+    /// Replaces the URL's secrets in a text that goes to the caller.
+    pub fn redact(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+
+    /// Stores a payload.
+    pub fn put(&self, id: &str, data: Bytes, expires_at: Option<Millis>, settle: Settle) {
+        match self.checked_put(id, data, expires_at) {
+            Ok(write) => self.write(Call::Put, write, settle),
+            Err(error) => self.refuse(Call::Put, error.with_id(id), settle),
+        }
+    }
+
+    /// Stores several payloads; done when all are stored, an error when one is not (the others
+    /// may be). Nothing is sent if one of them is refused.
+    pub fn put_many(&self, entries: Vec<(String, Bytes, Option<Millis>)>, settle: Settle) {
+        let mut writes = Vec::with_capacity(entries.len());
+        for (id, data, expires_at) in entries {
+            match self.checked_put(&id, data, expires_at) {
+                Ok(write) => writes.push(write),
+                Err(error) => return self.refuse(Call::PutMany, error.with_id(&id), settle),
+            }
+        }
+        let gather = Gather::new(writes.len(), settle, |_| Reply::Done);
+        for (index, write) in writes.into_iter().enumerate() {
+            self.write(Call::PutMany, write, Gather::slot(&gather, index));
+        }
+    }
+
+    /// The payload; `NOT_FOUND` if there is none.
+    pub fn get(&self, id: &str, settle: Settle) {
+        let (backend, owned) = (self.backend.name(), Box::<str>::from(id));
+        let settle: Settle = Box::new(move |result| {
+            settle(match result {
+                Ok(Reply::Data(None)) => {
+                    Err(Error::new(Kind::NotFound, "no payload has this id").at(backend, "get").with_id(&owned))
+                }
+                other => other,
+            });
+        });
+        self.read(Call::Get, id, |id| Read::Find { id }, settle);
+    }
+
+    /// The payload, or none.
+    pub fn find(&self, id: &str, settle: Settle) {
+        self.read(Call::Find, id, |id| Read::Find { id }, settle);
+    }
+
+    /// Whether there is one.
+    pub fn has(&self, id: &str, settle: Settle) {
+        self.read(Call::Has, id, |id| Read::Has { id }, settle);
+    }
+
+    /// The payloads of several ids.
+    pub fn get_many(&self, ids: Vec<String>, settle: Settle) {
+        for id in &ids {
+            if let Err(error) = self.checked_id(id) {
+                return self.refuse(Call::GetMany, error.with_id(id), settle);
+            }
+        }
+        let gather = Gather::new(ids.len(), settle, |replies| {
+            Reply::Many(replies.into_iter().map(|reply| if let Reply::Data(data) = reply { data } else { None }).collect())
+        });
+        for (index, id) in ids.into_iter().enumerate() {
+            self.read(Call::GetMany, &id, |id| Read::Find { id }, Gather::slot(&gather, index));
+        }
+    }
+
+    /// Removes a payload.
+    pub fn delete(&self, id: &str, settle: Settle) {
+        match self.checked_id(id) {
+            Ok(id) => self.write(Call::Delete, Write::Delete { id }, settle),
+            Err(error) => self.refuse(Call::Delete, error.with_id(id), settle),
+        }
+    }
+
+    /// Sets another expiry.
+    pub fn touch(&self, id: &str, expires_at: Millis, settle: Settle) {
+        let checked = self.checked_id(id).and_then(|id| Ok((id, self.kept_until(expires_at)?)));
+        match checked {
+            Ok((id, expires_at)) => self.write(Call::Touch, Write::Touch { id, expires_at }, settle),
+            Err(error) => self.refuse(Call::Touch, error.with_id(id), settle),
+        }
+    }
+
+    fn checked_id(&self, id: &str) -> Result<Box<str>> {
+        self.check_open()?;
+        check_id(id)?;
+        Ok(id.into())
+    }
+
+    fn checked_put(&self, id: &str, data: Bytes, expires_at: Option<Millis>) -> Result<Write> {
+        let id = self.checked_id(id)?;
+        let backend_limit = self.capabilities().max_payload_bytes;
+        let limit = self.settings.max_payload_bytes.map_or(backend_limit, |limit| limit.min(backend_limit));
+        let size = data.len() as u64;
+        if size > limit {
+            let message = format!("the payload has {size} bytes; the limit of {} is {limit}", self.backend.name());
+            return Err(Error::new(Kind::PayloadTooLarge, message)
+                .with_detail("size", Detail::count(size))
+                .with_detail("limit", Detail::count(limit)));
+        }
+        let expires_at = expires_at.map(|at| self.kept_until(at)).transpose()?;
+        Ok(Write::Put { id, data, expires_at })
+    }
+
+    /// A payload that is already past its expiry belongs to a saga that timed out and still has
+    /// to compensate: it is kept for a while, never silently dropped.
+    fn kept_until(&self, expires_at: Millis) -> Result<Millis> {
+        let now = Millis::now();
+        if expires_at > now {
+            return Ok(expires_at);
+        }
+        if self.settings.late_retention.is_zero() {
+            return Err(Error::new(Kind::AlreadyExpired, "expiresAt has passed and lateRetentionMs is 0"));
+        }
+        Ok(now.plus(u64::try_from(self.settings.late_retention.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if *self.closed.lock().unwrap_or_else(PoisonError::into_inner) { Err(Error::closed()) } else { Ok(()) }
+    }
+
+    fn refuse(&self, call: Call, error: Error, settle: Settle) {
+        settle(Err(error.at(self.backend.name(), call.name())));
+    }
+
+    fn write(&self, call: Call, operation: Write, settle: Settle) {
+        let started = Instant::now();
+        match self.driver.write_now(&operation) {
+            Some(result) => self.answer(call, started, result, settle),
+            None => self.writes.submit(call.name(), operation, &self.meters[call as usize], settle),
+        }
+    }
+
+    fn read(&self, call: Call, id: &str, operation: impl FnOnce(Box<str>) -> Read, settle: Settle) {
+        let started = Instant::now();
+        match self.checked_id(id).map(operation) {
+            Err(error) => self.refuse(call, error.with_id(id), settle),
+            Ok(operation) => match self.driver.read_now(&operation) {
+                Some(result) => self.answer(call, started, result, settle),
+                None => self.reads.submit(call.name(), operation, &self.meters[call as usize], settle),
+            },
+        }
+    }
+
+    fn answer(&self, call: Call, started: Instant, result: Result<Reply>, settle: Settle) {
+        self.meters[call as usize].record(started.elapsed(), result.is_ok());
+        settle(result.map_err(|error| error.at(self.backend.name(), call.name())));
+    }
+
+    /// Creates tables, indexes and TTL settings; answers warnings.
+    pub async fn initialize(&self) -> Result<Vec<String>> {
+        self.supervised("initialize", self.driver.initialize()).await
+    }
+
+    /// Removes expired payloads, at most `limit` of them, batch by batch.
+    pub async fn purge_expired(&self, limit: u64) -> Result<u64> {
+        let mut removed = 0;
+        while removed < limit {
+            let batch = PURGE_BATCH.min(limit - removed);
+            let now = Millis::now();
+            let count = self.supervised("purgeExpired", self.driver.purge_expired(now, batch)).await?;
+            removed += count;
+            if count < batch {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Whether the store can be used; never an error, at most five seconds.
+    pub async fn health(&self) -> Health {
+        let started = Instant::now();
+        let limit = HEALTH_TIMEOUT.min(self.settings.operation_timeout);
+        let probed = match self.check_open() {
+            Ok(()) => match tokio::time::timeout(limit, self.driver.probe()).await {
+                Ok(probed) => probed,
+                Err(_) => Err(Error::new(Kind::Timeout, format!("no answer within {} ms", limit.as_millis()))),
+            },
+            Err(error) => Err(error),
+        };
+        let latency = started.elapsed();
+        match probed {
+            Ok(probe) => Health {
+                status: if probe.degraded.is_some() { "degraded" } else { "healthy" },
+                latency,
+                server_version: probe.server_version,
+                message: probe.degraded,
+                details: probe.details,
+            },
+            Err(error) => {
+                let mut message = error.message().to_owned();
+                for cause in error.causes() {
+                    message = format!("{message}: {cause}");
+                }
+                let details = vec![("code", Detail::Text(error.kind().code().to_owned()))];
+                Health { status: "unhealthy", latency, server_version: None, message: Some(message), details }
+            }
+        }
+    }
+
+    /// Counts of what is stored and of what has been done.
+    pub async fn statistics(&self) -> Result<Statistics> {
+        let usage = self.supervised("statistics", self.driver.usage(Millis::now())).await?;
+        Ok(Statistics {
+            usage,
+            pool: self.driver.pool(),
+            waiting: (self.writes.waiting() + self.reads.waiting()) as u64,
+            operations: Call::NAMES.into_iter().zip(&self.meters).filter_map(|(name, meter)| Some((name, meter.latency()?))).collect(),
+        })
+    }
+
+    /// Answers what is on its way, then gives the connections back. Safe to call again.
+    pub async fn close(&self) {
+        let first = !std::mem::replace(&mut *self.closed.lock().unwrap_or_else(PoisonError::into_inner), true);
+        let lanes = (self.writes.close(), self.reads.close());
+        lanes.0.await;
+        lanes.1.await;
+        if first {
+            self.driver.close().await;
+        }
+    }
+
+    async fn supervised<T>(&self, operation: &'static str, work: Task<'_, Result<T>>) -> Result<T> {
+        let limit = self.settings.operation_timeout;
+        let result = match self.check_open() {
+            Ok(()) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+                Err(Error::new(Kind::Timeout, format!("no answer within operationTimeoutMs ({} ms)", limit.as_millis())))
+            }),
+            Err(error) => Err(error),
+        };
+        result.map_err(|error| error.at(self.backend.name(), operation))
+    }
+}
+
+/// Makes one answer of several.
+struct Gather {
+    replies: Mutex<Gathered>,
+    left: AtomicUsize,
+}
+
+struct Gathered {
+    replies: Vec<Reply>,
+    error: Option<Error>,
+    settle: Option<Settle>,
+    combine: fn(Vec<Reply>) -> Reply,
+}
+
+impl Gather {
+    fn new(count: usize, settle: Settle, combine: fn(Vec<Reply>) -> Reply) -> Arc<Self> {
+        let gather = Self {
+            replies: Mutex::new(Gathered { replies: vec![Reply::Done; count], error: None, settle: Some(settle), combine }),
+            left: AtomicUsize::new(count),
+        };
+        if count == 0 {
+            gather.finish();
+        }
+        Arc::new(gather)
+    }
+
+    fn slot(gather: &Arc<Self>, index: usize) -> Settle {
+        let gather = Arc::clone(gather);
+        Box::new(move |result| {
+            let mut gathered = gather.replies.lock().unwrap_or_else(PoisonError::into_inner);
+            match result {
+                Ok(reply) => gathered.replies[index] = reply,
+                Err(error) => {
+                    gathered.error.get_or_insert(error);
+                }
+            }
+            drop(gathered);
+            if gather.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                gather.finish();
+            }
+        })
+    }
+
+    fn finish(&self) {
+        let mut gathered = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
+        let replies = std::mem::take(&mut gathered.replies);
+        let result = gathered.error.take().map_or_else(|| Ok((gathered.combine)(replies)), Err);
+        if let Some(settle) = gathered.settle.take() {
+            drop(gathered);
+            settle(result);
+        }
+    }
+}

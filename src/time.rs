@@ -1,0 +1,89 @@
+//! Points in time are Unix milliseconds, always passed as parameters: one clock
+//! (the caller's), deterministic tests, no `now()` in any statement.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::civil::{DateTime, date};
+use jiff::{SignedDuration, Timestamp};
+
+/// Unix time in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub i64);
+
+/// The last instant that a four-digit year can say: 9999-12-31T23:59:59.999Z.
+/// Later ones would break the text order of ISO 8601 that SQLite's index relies on.
+const LAST_FOUR_DIGIT_YEAR: i64 = 253_402_300_799_999;
+
+impl Millis {
+    /// The present, by this process's clock.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// This instant and `millis` more.
+    #[must_use]
+    pub fn plus(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(i64::try_from(millis).unwrap_or(i64::MAX)))
+    }
+
+    /// ISO 8601 in UTC with milliseconds, as JavaScript's `Date.toISOString()` writes it.
+    /// Years after 9999 are written as the end of 9999, so that text order stays time order.
+    pub fn to_iso(self) -> String {
+        let since = SignedDuration::from_millis(self.0.clamp(0, LAST_FOUR_DIGIT_YEAR));
+        // Civil time, because jiff's `Timestamp` ends a day before the year 9999 does.
+        epoch().saturating_add(since).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+    }
+
+    /// Reads ISO 8601 as any program may have written it: with `T` or a space, with or
+    /// without a fraction, with `Z`, an offset or neither (then it is UTC).
+    pub fn from_iso(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let utc = text.strip_suffix(['Z', 'z']).unwrap_or(text);
+        if let Ok(at) = utc.parse::<Timestamp>() {
+            return Some(Self(at.as_millisecond()));
+        }
+        let since = utc.parse::<DateTime>().ok()?.duration_since(epoch());
+        i64::try_from(since.as_millis()).ok().map(Self)
+    }
+}
+
+fn epoch() -> DateTime {
+    date(1970, 1, 1).at(0, 0, 0, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_what_other_programs_write() {
+        let expected = Some(Millis(1_784_555_238_120));
+        for text in [
+            "2026-07-20T13:47:18.120Z",
+            "2026-07-20 13:47:18.120",
+            "2026-07-20T13:47:18.12+00:00",
+            "2026-07-20T15:47:18.120+02:00",
+            "2026-07-20 13:47:18.120Z",
+        ] {
+            assert_eq!(Millis::from_iso(text), expected, "{text}");
+        }
+        assert_eq!(Millis::from_iso("9999-12-31T23:59:59.999Z"), Some(Millis(LAST_FOUR_DIGIT_YEAR)));
+        assert_eq!(Millis::from_iso("soon"), None);
+        assert_eq!(Millis::from_iso(""), None);
+    }
+
+    #[test]
+    fn years_after_9999_keep_the_text_order() {
+        assert_eq!(Millis(8_640_000_000_000_000).to_iso(), "9999-12-31T23:59:59.999Z");
+    }
+
+    proptest! {
+        #[test]
+        fn iso_round_trips_and_sorts(a in 0..LAST_FOUR_DIGIT_YEAR, b in 0..LAST_FOUR_DIGIT_YEAR) {
+            prop_assert_eq!(Millis::from_iso(&Millis(a).to_iso()), Some(Millis(a)));
+            prop_assert_eq!(Millis(a).to_iso().cmp(&Millis(b).to_iso()), a.cmp(&b));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Connection strings: which backend a URL names, and what of it must never be shown.
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use crate::error::{Error, Result};
+
+/// The backends, by the name that errors and logs use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// The process's own memory.
+    Memory,
+    /// An SQLite file.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+    /// Redis: single, Sentinel or Cluster.
+    Redis,
+}
+
+impl Backend {
+    /// Every backend.
+    pub const ALL: [Self; 4] = [Self::Memory, Self::Sqlite, Self::Postgres, Self::Redis];
+
+    /// The name in errors and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+        }
+    }
+
+    /// The URL schemes that choose it.
+    pub const fn schemes(self) -> &'static [&'static str] {
+        match self {
+            Self::Memory => &["memory"],
+            Self::Sqlite => &["sqlite"],
+            Self::Postgres => &["postgres", "postgresql"],
+            Self::Redis => &["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"],
+        }
+    }
+
+    /// The backend of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|backend| backend.name() == name)
+    }
+
+    /// The backend that a URL's scheme names.
+    pub fn of_url(url: &str) -> Result<Self> {
+        let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let found = scheme.as_deref().and_then(|scheme| {
+            Self::ALL.into_iter().find(|backend| backend.schemes().contains(&scheme))
+        });
+        found.ok_or_else(|| {
+            let accepted: Vec<String> =
+                Self::ALL.iter().flat_map(|backend| backend.schemes()).map(|scheme| format!("{scheme}:")).collect();
+            let given = match scheme {
+                // What stands before a colon is a scheme only if it looks like one and "//" follows;
+                // anything else may be a password and is not repeated.
+                Some(scheme) if url[scheme.len()..].starts_with("://") => format!("unknown scheme '{scheme}:'"),
+                _ => String::from("the connection string has no scheme"),
+            };
+            Error::invalid(format!("{given}; accepted: {}", accepted.join(", ")))
+        })
+    }
+}
+
+/// Names of query parameters whose values are secrets.
+fn is_secret(parameter: &str) -> bool {
+    let name = parameter.to_ascii_lowercase();
+    ["password", "secret", "token", "accesskey"].iter().any(|word| name.contains(word))
+}
+
+/// The URL without its secrets, for `inspect` and messages.
+pub fn sanitized(url: &str) -> String {
+    let Ok(mut parsed) = Url::parse(url) else {
+        return url.split_once(':').map_or_else(String::new, |(scheme, _)| format!("{scheme}:***"));
+    };
+    if parsed.password().is_some() && parsed.set_password(Some("***")).is_err() {
+        return format!("{}:***", parsed.scheme());
+    }
+    if parsed.query().is_some_and(|query| query.split('&').any(|pair| is_secret(pair.split('=').next().unwrap_or("")))) {
+        let pairs: Vec<String> = parsed
+            .query_pairs()
+            .map(|(name, value)| if is_secret(&name) { format!("{name}=***") } else { format!("{name}={value}") })
+            .collect();
+        parsed.set_query(Some(&pairs.join("&")));
+    }
+    parsed.to_string()
+}
+
+/// The secrets in a URL, as written and as decoded: what errors must not contain.
+pub fn secrets(url: &str) -> Vec<String> {
+    let Ok(parsed) = Url::parse(url) else { return Vec::new() };
+    let mut found: Vec<String> = Vec::new();
+    if let Some(password) = parsed.password() {
+        found.push(password.to_owned());
+        found.push(percent_decode_str(password).decode_utf8_lossy().into_owned());
+    }
+    found.extend(parsed.query_pairs().filter(|(name, _)| is_secret(name)).map(|(_, value)| value.into_owned()));
+    found.retain(|secret| !secret.is_empty());
+    found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_scheme_chooses_the_backend() {
+        for (url, backend) in [
+            ("memory://", Backend::Memory),
+            ("memory://orders", Backend::Memory),
+            ("sqlite:///var/orders.db", Backend::Sqlite),
+            ("sqlite::memory:", Backend::Sqlite),
+            ("sqlite:orders.db", Backend::Sqlite),
+            ("postgresql://localhost/orders", Backend::Postgres),
+            ("rediss-cluster://localhost:7000", Backend::Redis),
+        ] {
+            assert_eq!(Backend::of_url(url).unwrap(), backend, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_scheme_names_the_accepted_ones_and_no_password() {
+        let error = Backend::of_url("mysql://root:hunter2@db/orders").unwrap_err();
+        assert!(error.message().contains("unknown scheme 'mysql:'"), "{error}");
+        assert!(error.message().contains("postgresql:"), "{error}");
+        for url in ["hunter2:6379", "hunter2", "", ":hunter2@host"] {
+            let error = Backend::of_url(url).unwrap_err();
+            assert!(!error.message().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_hidden() {
+        let url = "redis-sentinel://app:p%40ss@h:26379/1?sentinelServiceName=m&sentinelPassword=s3cret";
+        let shown = sanitized(url);
+        assert!(!shown.contains("p%40ss") && !shown.contains("s3cret"), "{shown}");
+        assert!(shown.contains("sentinelServiceName=m"), "{shown}");
+        let hidden = secrets(url);
+        for secret in ["p%40ss", "p@ss", "s3cret"] {
+            assert!(hidden.iter().any(|hidden| hidden == secret), "{secret}");
+        }
+        assert_eq!(sanitized("postgres://app@h/db"), "postgres://app@h/db");
+    }
+
+    proptest! {
+        #[test]
+        fn no_password_survives(password in "[a-zA-Z0-9]{6,20}") {
+            let url = format!("postgres://app:{password}@localhost/orders");
+            prop_assert!(!sanitized(&url).contains(&password));
+            prop_assert_eq!(secrets(&url), vec![password]);
+        }
+    }
+}
