@@ -1,0 +1,206 @@
+//! PostgreSQL 12 and later, and what speaks its protocol, through `sqlx`'s connection.
+//!
+//! - A group of writes is one statement over arrays; so is a group of small gets.
+//! - A connection is closed, not reused, when a statement on it did not come to its end.
+//! - The table is looked at once, at the first use: an `expires_at` without time zone is UTC.
+
+mod address;
+mod error;
+mod executor;
+mod initialize;
+mod payloads;
+mod pool;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod chaos;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::error::{Detail, Error, Result};
+use crate::options::{OptionReader, Settings};
+use crate::registry::Lease;
+use crate::sql::payloads::PayloadSql;
+use crate::sql::schema::{TimeColumn, inspect, postgres::server};
+use crate::sql::{Dialect, Table};
+use crate::store::capability::{Capabilities, Expiry, Transactions};
+use crate::store::lane::Shape;
+use crate::store::payloads::{Read, Reply, Write};
+use crate::store::statistics;
+use crate::store::{Driver, Probe, Task};
+use crate::time::Millis;
+use executor::Session;
+use pool::{Patience, Pool};
+
+static CAPABILITIES: Capabilities = Capabilities {
+    transactions: Transactions::Interactive,
+    expiry: Expiry::Cleanup,
+    // A value, and the message that carries it, ends at 1 GiB.
+    max_payload_bytes: 1_000_000_000,
+    durable: true,
+    shared: true,
+};
+
+/// A connection that was idle for less is used without asking it first.
+const TRUSTED: Duration = Duration::from_secs(30);
+/// The same, for what cannot be repeated.
+const TRUSTED_BY_THE_CAREFUL: Duration = Duration::from_millis(500);
+
+/// Opens a store on a libpq URL.
+pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Arc<dyn Driver>> {
+    let schema = match options.string("schema")? {
+        None => None,
+        // Read again as an identifier, under the same rules as the table's name.
+        Some(schema) => Some(identifier("schema", &schema)?),
+    };
+    let table = Table::new(schema, options.identifier("tableName", "saga_store")?);
+    let pool_size = options.number("poolSize", 4, 1..=100)?;
+    options.finish()?;
+    let address = address::parse(url)?;
+    let connect_timeout = address.connect_timeout.map_or(settings.connect_timeout, |limit| limit.min(settings.connect_timeout));
+    let key = format!("postgres:{pool_size}:{}:{url}", connect_timeout.as_millis());
+    let size = u32::try_from(pool_size).unwrap_or(1);
+    Ok(Arc::new(Postgres {
+        pool: Lease::take(key, || Pool::new(address.options, size, connect_timeout)),
+        prepared: address.prepared,
+        pool_size: size as usize,
+        // Sooner than the operation's own end, so that the error can say what it waited for.
+        wait: settings.operation_timeout.mul_f64(0.9),
+        quoted: table.quoted(),
+        table,
+        sql: Mutex::default(),
+        sizes: payloads::Sizes::default(),
+    }))
+}
+
+/// A store's own part: its table. The pool is shared.
+struct Postgres {
+    pool: Lease<Pool>,
+    prepared: bool,
+    pool_size: usize,
+    wait: Duration,
+    table: Table,
+    quoted: String,
+    /// The statements, once the table has been looked at.
+    sql: Mutex<Option<Arc<PayloadSql>>>,
+    sizes: payloads::Sizes,
+}
+
+impl Postgres {
+    fn known(&self) -> MutexGuard<'_, Option<Arc<PayloadSql>>> {
+        self.sql.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection of the pool. Its errors are those of an operation that was not sent.
+    async fn session(&self, careful: bool) -> Result<Session<'_>> {
+        let trust = if careful { TRUSTED_BY_THE_CAREFUL } else { TRUSTED };
+        let checkout = self.pool.shared().checkout(Patience { wait: self.wait, trust }).await?;
+        Ok(Session::new(checkout, &self.quoted, self.prepared))
+    }
+
+    /// The statements for the table as it is. That it is missing is not remembered.
+    async fn statements(&self, session: &mut Session<'_>) -> Result<Arc<PayloadSql>> {
+        if let Some(sql) = self.known().clone() {
+            return Ok(sql);
+        }
+        let found = inspect(session, Dialect::Postgres, &self.table).await.map_err(Error::unsent)?;
+        let found = found.ok_or_else(|| error::missing_table(&self.quoted))?;
+        Ok(self.learn(found.time))
+    }
+
+    fn learn(&self, time: TimeColumn) -> Arc<PayloadSql> {
+        let sql = Arc::new(PayloadSql::new(Dialect::Postgres, &self.table, time));
+        *self.known() = Some(Arc::clone(&sql));
+        sql
+    }
+
+    fn look_again_if_changed(&self, session: &Session<'_>) {
+        if session.table_changed() {
+            *self.known() = None;
+        }
+    }
+}
+
+impl Driver for Postgres {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn shape_of(&self, writes: bool) -> Shape {
+        // Writes and reads together need no more connections than there are.
+        let concurrency = if writes { self.pool_size.min(2) } else { self.pool_size.saturating_sub(2).clamp(1, 16) };
+        Shape { concurrency, max_operations: 128, max_bytes: 4 * 1024 * 1024 }
+    }
+
+    fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(self.write_group(group))
+    }
+
+    fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(self.read_group(group))
+    }
+
+    fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
+        Box::pin(async move {
+            let mut session = self.session(true).await?;
+            let (found, warnings) = initialize::initialize(&mut session, &self.table, self.prepared).await?;
+            self.learn(found.time);
+            Ok(warnings)
+        })
+    }
+
+    fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
+        Box::pin(async move {
+            let mut session = self.session(true).await?;
+            let sql = self.statements(&mut session).await?;
+            let removed = sql.purge_expired(&mut session, now, limit).await;
+            self.look_again_if_changed(&session);
+            removed
+        })
+    }
+
+    fn probe(&self) -> Task<'_, Result<Probe>> {
+        Box::pin(async move {
+            let mut session = self.session(true).await?;
+            let server = server(&mut session, &self.table).await?;
+            let degraded = if !server.has_table {
+                Some(format!("table {} does not exist: call initialize()", self.quoted))
+            } else if server.read_only {
+                Some(String::from("the server is read-only (in recovery, or set so): puts fail"))
+            } else {
+                None
+            };
+            let details = vec![("table", Detail::Text(self.quoted.clone()))];
+            Ok(Probe { server_version: Some(server.version), degraded, details })
+        })
+    }
+
+    fn usage(&self, now: Millis) -> Task<'_, Result<statistics::Usage>> {
+        Box::pin(async move {
+            let mut session = self.session(true).await?;
+            let sql = self.statements(&mut session).await?;
+            let usage = sql.usage(&mut session, now).await;
+            self.look_again_if_changed(&session);
+            usage
+        })
+    }
+
+    fn pool(&self) -> Option<statistics::Pool> {
+        Some(self.pool.counts())
+    }
+
+    fn close(&self) -> Task<'_, ()> {
+        Box::pin(async move {
+            if let Some(pool) = self.pool.release() {
+                pool.close().await;
+            }
+        })
+    }
+}
+
+/// `OptionReader::identifier` for an option without a default.
+fn identifier(name: &'static str, text: &str) -> Result<String> {
+    let json = serde_json::json!({ name: text }).to_string();
+    OptionReader::parse(&json)?.identifier(name, text)
+}

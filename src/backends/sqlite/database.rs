@@ -1,0 +1,231 @@
+//! One database that stores share: its connections, and the threads that work on them.
+//!
+//! | thread | connection | work | started by |
+//! |---|---|---|---|
+//! | writer | writer | groups of writes, schema, purge | the first write |
+//! | reader | reader | groups of reads, probe | the first read |
+//! | background | background | checkpoints, counting | the first of these |
+//!
+//! A database in memory has the writer alone, for everything.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use rusqlite::Connection;
+use tokio::runtime::Handle;
+
+use super::checkpoint::{self, Checkpoints};
+use super::connection::{self, Durability};
+use super::error::Failure;
+use super::location::Location;
+use super::worker::Worker;
+use crate::error::{Error, Result};
+use crate::store::statistics::Pool;
+
+/// A place for one connection, opened when it is wanted. A failed open leaves it empty, to
+/// be tried again by the next attempt.
+pub(super) struct Slot {
+    location: Location,
+    durability: Durability,
+    /// Told of every commit.
+    checkpoints: Option<Arc<Checkpoints>>,
+    /// Taken by the slot's own thread, for the length of one poll; so it is never waited for.
+    connection: Mutex<Option<Connection>>,
+}
+
+impl Slot {
+    fn new(location: &Location, durability: Durability, checkpoints: Option<Arc<Checkpoints>>) -> Arc<Self> {
+        Arc::new(Self { location: location.clone(), durability, checkpoints, connection: Mutex::new(None) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
+        // After a panic the connection is whole: `Transaction` has rolled back.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` on the connection; opens it first where it is not open. Only with `create`
+    /// is a database file made that does not exist.
+    pub(super) fn attempt<T>(
+        &self,
+        create: bool,
+        work: impl FnOnce(&mut Connection) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut slot = self.lock();
+        let connection = match &mut *slot {
+            Some(connection) => connection,
+            empty => empty.insert(self.open(create)?),
+        };
+        let result = work(connection);
+        // Memory is gone with its connection, so that one is kept whatever happens.
+        if matches!(result, Err(Failure::Broken(_))) && self.location != Location::Memory {
+            *slot = None;
+        }
+        result
+    }
+
+    fn open(&self, create: bool) -> Result<Connection, Failure> {
+        let mut connection = connection::open(&self.location, self.durability, create)?;
+        if let Some(checkpoints) = &self.checkpoints {
+            Checkpoints::watch(checkpoints, &mut connection)?;
+        }
+        Ok(connection)
+    }
+
+    /// Closes the connection. The last one of all processes moves the WAL into the database
+    /// and removes it.
+    pub(super) fn close(&self) {
+        let connection = self.lock().take();
+        if let Some(Err((_, error))) = connection.map(Connection::close) {
+            tracing::warn!(%error, "sqlite: closing failed");
+        }
+    }
+
+    fn count(&self, pool: &mut Pool) {
+        match self.connection.try_lock().map(|slot| slot.is_some()) {
+            Ok(open) => {
+                pool.open += u64::from(open);
+                pool.idle += u64::from(open);
+            }
+            Err(TryLockError::WouldBlock) => pool.open += 1,
+            Err(TryLockError::Poisoned(_)) => {}
+        }
+    }
+}
+
+/// A database and its threads.
+pub(super) struct Database {
+    pub(super) location: Location,
+    pub(super) durability: Durability,
+    pub(super) checkpoints: Arc<Checkpoints>,
+    writer: Arc<Slot>,
+    reader: Arc<Slot>,
+    background: Arc<Slot>,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    closed: bool,
+    writer: Option<Worker>,
+    reader: Option<Worker>,
+    background: Option<Worker>,
+}
+
+impl Database {
+    /// A database that is not open yet.
+    pub(super) fn new(location: Location, durability: Durability) -> Self {
+        let checkpoints: Arc<Checkpoints> = Arc::default();
+        let watched = (location != Location::Memory).then(|| Arc::clone(&checkpoints));
+        let writer = Slot::new(&location, durability, watched);
+        let alone = location == Location::Memory;
+        let another = || if alone { Arc::clone(&writer) } else { Slot::new(&location, durability, None) };
+        let (reader, background) = (another(), another());
+        Self { location, durability, checkpoints, writer, reader, background, threads: Mutex::default() }
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The writer's connection and thread.
+    pub(super) fn writer(&self) -> Result<(Arc<Slot>, Handle)> {
+        let mut threads = self.threads();
+        let handle = threads.start(|threads| &mut threads.writer, || {
+            let slot = Arc::clone(&self.writer);
+            Worker::start("sagastore-sqlw", std::future::pending(), move || slot.close())
+        })?;
+        Ok((Arc::clone(&self.writer), handle))
+    }
+
+    /// The reader's connection and thread.
+    pub(super) fn reader(&self) -> Result<(Arc<Slot>, Handle)> {
+        if self.location == Location::Memory {
+            return self.writer();
+        }
+        let mut threads = self.threads();
+        let handle = threads.start(|threads| &mut threads.reader, || {
+            let slot = Arc::clone(&self.reader);
+            Worker::start("sagastore-sqlr", std::future::pending(), move || slot.close())
+        })?;
+        Ok((Arc::clone(&self.reader), handle))
+    }
+
+    /// The connection and thread for what takes long and nobody waits behind.
+    pub(super) fn background(&self) -> Result<(Arc<Slot>, Handle)> {
+        if self.location == Location::Memory {
+            return self.writer();
+        }
+        let mut threads = self.threads();
+        let handle = threads.start(|threads| &mut threads.background, || {
+            let slot = Arc::clone(&self.background);
+            let work = checkpoint::run(Arc::clone(&self.checkpoints), Arc::clone(&slot));
+            Worker::start("sagastore-sqlb", work, move || slot.close())
+        })?;
+        Ok((Arc::clone(&self.background), handle))
+    }
+
+    /// The writer's connection, for what runs on its thread already.
+    pub(super) fn writers_slot(&self) -> &Slot {
+        &self.writer
+    }
+
+    /// The reader's connection, for what runs on its thread already.
+    pub(super) fn readers_slot(&self) -> &Slot {
+        &self.reader
+    }
+
+    /// Connections open and idle.
+    pub(super) fn pool(&self) -> Pool {
+        let mut pool = Pool::default();
+        self.writer.count(&mut pool);
+        if self.location != Location::Memory {
+            self.reader.count(&mut pool);
+            self.background.count(&mut pool);
+        }
+        pool
+    }
+
+    /// Ends the threads and closes the connections; ready when the files are released.
+    pub(super) async fn close(&self) {
+        let threads = self.threads().take();
+        threads.stop().await;
+    }
+}
+
+impl Drop for Database {
+    /// Nobody has closed the database: the threads close it by themselves.
+    fn drop(&mut self) {
+        let threads = self.threads().take();
+        if let Some(thread) = threads.writer.as_ref().or(threads.reader.as_ref()).map(Worker::handle) {
+            thread.spawn(threads.stop());
+        }
+    }
+}
+
+impl Threads {
+    /// Takes all of them; no more are started.
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self { closed: true, ..Self::default() })
+    }
+
+    /// The writer goes last, alone: two connections that close at the same time would each
+    /// leave the WAL to the other.
+    async fn stop(self) {
+        for worker in [self.background, self.reader, self.writer].into_iter().flatten() {
+            worker.stop().await;
+        }
+    }
+
+    fn start(
+        &mut self,
+        which: impl FnOnce(&mut Self) -> &mut Option<Worker>,
+        make: impl FnOnce() -> Result<Worker>,
+    ) -> Result<Handle> {
+        if self.closed {
+            return Err(Error::closed());
+        }
+        match which(self) {
+            Some(worker) => Ok(worker.handle()),
+            none => Ok(none.insert(make()?).handle()),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! SQLite's errors, classified by their extended code.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rusqlite::Error as DriverError;
+use rusqlite::ffi::{self, ErrorCode};
+
+use super::location::Location;
+use crate::error::{Error, Kind};
+
+/// Why an attempt failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Another connection holds a lock: worth another try, nothing has been done.
+    Busy(DriverError),
+    /// Anything else.
+    Failed(Error),
+    /// The connection had better be opened anew before the next attempt.
+    Broken(Error),
+}
+
+impl Failure {
+    /// The error for the caller, once trying has come to its end.
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::Failed(error) | Self::Broken(error) => error,
+            Self::Busy(source) => {
+                Error::new(Kind::Timeout, "another process or connection holds the lock on the database")
+                    .with_source(source)
+                    .unsent()
+            }
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<DriverError> for Failure {
+    fn from(error: DriverError) -> Self {
+        if is_busy(&error) {
+            Self::Busy(error)
+        } else if spoils_connection(&error) {
+            Self::Broken(running(error))
+        } else {
+            Self::Failed(running(error))
+        }
+    }
+}
+
+/// The code of any error that SQLite itself reported.
+fn code(error: &DriverError) -> Option<ffi::Error> {
+    match error {
+        DriverError::SqliteFailure(error, _) | DriverError::SqlInputError { error, .. } => Some(*error),
+        _ => None,
+    }
+}
+
+/// Whether another connection's lock is in the way. `SQLITE_PROTOCOL` is the same, told by
+/// the WAL after many tries.
+pub(super) fn is_busy(error: &DriverError) -> bool {
+    code(error).is_some_and(|error| {
+        matches!(error.code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed)
+    })
+}
+
+/// Whether the transaction as a whole is at an end, not only the statement.
+pub(super) fn ends_transaction(error: &DriverError) -> bool {
+    is_busy(error)
+        || code(error).is_some_and(|error| {
+            matches!(
+                error.code,
+                ErrorCode::DiskFull
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::OutOfMemory
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::DatabaseCorrupt
+                    | ErrorCode::NotADatabase
+                    | ErrorCode::OperationInterrupted
+                    | ErrorCode::OperationAborted
+            )
+        })
+}
+
+fn spoils_connection(error: &DriverError) -> bool {
+    code(error).is_some_and(|error| {
+        matches!(
+            error.code,
+            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ReadOnly
+        )
+    })
+}
+
+/// Classifies an error of an open connection.
+pub(super) fn running(error: DriverError) -> Error {
+    let Some(sqlite) = code(&error) else {
+        return Error::new(Kind::Backend, "the SQLite driver failed").with_source(error);
+    };
+    let text = error.to_string();
+    let classified = match sqlite.code {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
+            return Failure::Busy(error).into_error();
+        }
+        ErrorCode::DatabaseCorrupt => Error::new(Kind::CorruptData, "the database file is corrupt"),
+        ErrorCode::NotADatabase => Error::new(Kind::CorruptData, "the file is not an SQLite database"),
+        ErrorCode::ReadOnly if sqlite.extended_code == ffi::SQLITE_READONLY_DIRECTORY => {
+            Error::new(Kind::Backend, "the database's directory is read-only: SQLite cannot create its journal or WAL there")
+        }
+        ErrorCode::ReadOnly if sqlite.extended_code == ffi::SQLITE_READONLY_DBMOVED => {
+            Error::new(Kind::Backend, "the database file was moved or removed while it was open").retryable(true)
+        }
+        ErrorCode::ReadOnly => Error::new(Kind::Backend, "the database file is read-only"),
+        ErrorCode::CannotOpen => Error::new(
+            Kind::Backend,
+            "SQLite cannot open its journal or WAL beside the database: may this process write to the directory?",
+        ),
+        ErrorCode::DiskFull => Error::new(Kind::Backend, "the disk is full").retryable(true),
+        // ENOSPC in a write is reported as full, but a quota or a full tmpfs as an I/O error.
+        ErrorCode::SystemIoFailure => Error::new(Kind::Backend, "the disk failed (SQLite I/O error)").retryable(true),
+        ErrorCode::OutOfMemory => Error::new(Kind::Backend, "SQLite ran out of memory").retryable(true),
+        ErrorCode::OperationInterrupted | ErrorCode::OperationAborted => {
+            Error::new(Kind::Backend, "SQLite gave the operation up").retryable(true)
+        }
+        ErrorCode::TooBig => Error::new(Kind::PayloadTooLarge, "the payload is larger than SQLite can hold"),
+        ErrorCode::ConstraintViolation if sqlite.extended_code == ffi::SQLITE_CONSTRAINT_NOTNULL => {
+            Error::new(Kind::Backend, "the table asks for a value that the payload does not have (an expiry?)")
+        }
+        ErrorCode::ConstraintViolation => Error::new(Kind::Backend, "a constraint of the table refuses the payload"),
+        _ if text.contains("no such table") => missing_table(),
+        _ if text.contains("no such column") || text.contains("has no column") || text.contains("ON CONFLICT clause") => {
+            Error::new(Kind::Backend, "the table is not a payload table; initialize() says what is wrong with it")
+        }
+        _ => Error::new(Kind::Backend, "SQLite refused the statement"),
+    };
+    classified.with_source(error)
+}
+
+/// There is no table yet.
+pub(super) fn missing_table() -> Error {
+    Error::new(Kind::Backend, "the table does not exist: call initialize() first")
+}
+
+/// Classifies an error of opening: says what is in the way, as far as the file system tells.
+/// An open that fails is not repeated by itself: nothing changes without somebody's help.
+pub(super) fn opening(error: DriverError, location: &Location) -> Failure {
+    let found = code(&error);
+    let cannot_open = found.is_some_and(|error| matches!(error.code, ErrorCode::CannotOpen | ErrorCode::PermissionDenied));
+    let Some(path) = location.path().filter(|_| cannot_open) else { return error.into() };
+    let message = match obstacle(path) {
+        Obstacle::NoDatabase => return Failure::Failed(
+            Error::new(Kind::Backend, format!("the database file {} does not exist: call initialize() first", path.display()))
+                .with_source(error),
+        ),
+        Obstacle::NoDirectory(directory) => format!("the directory {directory} of the database does not exist"),
+        Obstacle::IsDirectory => format!("{} is a directory, not a database file", path.display()),
+        Obstacle::Other => format!(
+            "cannot open the database file {} or the WAL beside it: no permission, most likely",
+            path.display()
+        ),
+    };
+    Failure::Failed(Error::new(Kind::Connection, message).retryable(false).with_source(error))
+}
+
+enum Obstacle {
+    NoDatabase,
+    NoDirectory(String),
+    IsDirectory,
+    Other,
+}
+
+/// Looks without opening: see `connection::read_only_medium`.
+fn obstacle(path: &Path) -> Obstacle {
+    let directory = path.parent().unwrap_or(path);
+    let no_directory = || Obstacle::NoDirectory(directory.display().to_string());
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Obstacle::IsDirectory,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => no_directory(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::metadata(directory) {
+            Ok(_) => Obstacle::NoDatabase,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => no_directory(),
+            Err(_) => Obstacle::Other,
+        },
+        _ => Obstacle::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: i32) -> DriverError {
+        DriverError::SqliteFailure(ffi::Error::new(code), None)
+    }
+
+    #[test]
+    fn codes_become_kinds() {
+        for (code, kind, retryable) in [
+            (ffi::SQLITE_BUSY_SNAPSHOT, Kind::Timeout, true),
+            (ffi::SQLITE_LOCKED, Kind::Timeout, true),
+            (ffi::SQLITE_CORRUPT_INDEX, Kind::CorruptData, false),
+            (ffi::SQLITE_NOTADB, Kind::CorruptData, false),
+            (ffi::SQLITE_READONLY_DIRECTORY, Kind::Backend, false),
+            (ffi::SQLITE_READONLY, Kind::Backend, false),
+            (ffi::SQLITE_FULL, Kind::Backend, true),
+            (ffi::SQLITE_IOERR_FSYNC, Kind::Backend, true),
+            (ffi::SQLITE_TOOBIG, Kind::PayloadTooLarge, false),
+            (ffi::SQLITE_CONSTRAINT_NOTNULL, Kind::Backend, false),
+        ] {
+            let error = running(failure(code));
+            assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{code}: {error}");
+            assert!(!error.causes().is_empty(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_statements_own_failure_does_not_end_the_transaction() {
+        assert!(!ends_transaction(&failure(ffi::SQLITE_CONSTRAINT_CHECK)));
+        assert!(!ends_transaction(&failure(ffi::SQLITE_TOOBIG)));
+        assert!(ends_transaction(&failure(ffi::SQLITE_FULL)));
+        assert!(ends_transaction(&failure(ffi::SQLITE_IOERR_WRITE)));
+    }
+}

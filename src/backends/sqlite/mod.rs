@@ -1,0 +1,167 @@
+//! An SQLite file, shared with other processes, or private memory.
+//!
+//! One thread writes, in transactions that take in all operations that wait (group commit);
+//! one thread reads; one checkpoints. The operations' futures run on these threads directly.
+
+mod checkpoint;
+mod connection;
+mod database;
+mod error;
+mod executor;
+mod location;
+mod payloads;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::error::Result;
+use crate::options::{OptionReader, Settings};
+use crate::registry::Lease;
+use crate::sql::payloads::PayloadSql;
+use crate::sql::schema::TimeColumn;
+use crate::sql::{Dialect, Table};
+use crate::store::capability::{Capabilities, Expiry, Transactions};
+use crate::store::lane::Shape;
+use crate::store::payloads::{Read, Reply, Write};
+use crate::store::statistics::{Pool, Usage};
+use crate::store::{Driver, Probe, Task};
+use crate::time::Millis;
+use connection::Durability;
+use database::Database;
+use location::Location;
+use worker::hop;
+
+/// SQLite's limit for a whole row is a billion bytes; the id, the expiry and the row's
+/// header take their part of it.
+const MAX_PAYLOAD_BYTES: u64 = 1_000_000_000 - 4_096;
+
+static FILE: Capabilities = Capabilities {
+    transactions: Transactions::Interactive,
+    expiry: Expiry::Cleanup,
+    max_payload_bytes: MAX_PAYLOAD_BYTES,
+    durable: true,
+    shared: true,
+};
+
+static MEMORY: Capabilities = Capabilities { durable: false, shared: false, ..FILE };
+
+/// Operations in one transaction. More gain nothing, and each waits for the whole group.
+const WRITES: Shape = Shape { concurrency: 1, max_operations: 256, max_bytes: 16 * 1024 * 1024 };
+
+/// A group's payloads are all in memory at once, and their sizes are not known before.
+const READS: Shape = Shape { concurrency: 1, max_operations: 64, max_bytes: usize::MAX };
+
+/// A probe gives up before the health check does.
+const PROBE_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Opens `sqlite:///absolute.db`, `sqlite:relative.db` or `sqlite::memory:`. Does not touch
+/// the file and starts no thread.
+pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Arc<dyn Driver>> {
+    let table = Table::new(None, options.identifier("tableName", "saga_store")?);
+    let durability = match options.choice("durability", &["full", "normal"])? {
+        "normal" => Durability::Normal,
+        _ => Durability::Full,
+    };
+    options.finish()?;
+    let location = Location::from_url(url)?;
+    let database = match location.path() {
+        None => Lease::private(Database::new(location, durability)),
+        Some(path) => {
+            let key = format!("sqlite:{}:{path:?}", durability.name());
+            Lease::take(key, || Database::new(location, durability))
+        }
+    };
+    let statements = Arc::new(PayloadSql::new(Dialect::Sqlite, &table, TimeColumn::Text));
+    let patience = settings.operation_timeout.mul_f64(0.9);
+    Ok(Arc::new(Sqlite {
+        database,
+        table,
+        statements,
+        // Each of the lane's attempts gets its share, so that the last one's error, which
+        // says what is wrong, comes before the lane's own timeout, which does not.
+        group_patience: patience.mul_f64(0.7) / settings.retry.attempts,
+        patience,
+    }))
+}
+
+struct Sqlite {
+    database: Lease<Database>,
+    table: Table,
+    statements: Arc<PayloadSql>,
+    group_patience: Duration,
+    patience: Duration,
+}
+
+impl Driver for Sqlite {
+    fn capabilities(&self) -> &'static Capabilities {
+        if self.database.location == Location::Memory { &MEMORY } else { &FILE }
+    }
+
+    fn shape_of(&self, writes: bool) -> Shape {
+        if writes { WRITES } else { READS }
+    }
+
+    fn runtime_of(&self, writes: bool) -> Result<Handle> {
+        let (_, thread) = if writes { self.database.writer() } else { self.database.reader() }?;
+        Ok(thread)
+    }
+
+    fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(payloads::write(&self.database, &self.statements, group, self.group_patience))
+    }
+
+    fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(payloads::read(&self.database, &self.statements, group, self.group_patience))
+    }
+
+    fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
+        Box::pin(async {
+            let (slot, thread) = self.database.writer()?;
+            let (table, patience) = (self.table.clone(), self.patience);
+            hop(&thread, async move { schema::initialize(&slot, &table, patience).await }).await
+        })
+    }
+
+    fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
+        Box::pin(async move {
+            let (slot, thread) = self.database.writer()?;
+            let (sql, patience) = (Arc::clone(&self.statements), self.patience);
+            hop(&thread, async move { payloads::purge_expired(&slot, &sql, now, limit, patience).await }).await
+        })
+    }
+
+    fn probe(&self) -> Task<'_, Result<Probe>> {
+        Box::pin(async {
+            let (_, thread) = self.database.reader()?;
+            let (database, table) = (Arc::clone(self.database.shared()), self.table.clone());
+            let patience = self.patience.min(PROBE_PATIENCE);
+            hop(&thread, async move { schema::probe(&database, &table, patience).await }).await
+        })
+    }
+
+    fn usage(&self, now: Millis) -> Task<'_, Result<Usage>> {
+        Box::pin(async move {
+            let (slot, thread) = self.database.background()?;
+            let (sql, patience) = (Arc::clone(&self.statements), self.patience);
+            hop(&thread, async move { payloads::usage(&slot, &sql, now, patience).await }).await
+        })
+    }
+
+    fn pool(&self) -> Option<Pool> {
+        Some(self.database.pool())
+    }
+
+    fn close(&self) -> Task<'_, ()> {
+        Box::pin(async {
+            if let Some(database) = self.database.release() {
+                database.close().await;
+            }
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! The payload operations: groups of them in one transaction each.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, MAIN_DB};
+
+use super::checkpoint::restart_if_due;
+use super::database::{Database, Slot};
+use super::error::Failure;
+use super::executor::{Alone, Purpose, Transaction, patiently};
+use crate::error::Result;
+use crate::sql::payloads::PayloadSql;
+use crate::store::payloads::{Read, Reply, Write};
+use crate::store::statistics::Usage;
+use crate::time::Millis;
+
+/// Runs a group of writes in one transaction, on the writer's thread. Answered when it is
+/// committed; a statement that fails by itself fails alone.
+pub(super) async fn write(database: &Database, sql: &PayloadSql, group: &[Write], limit: Duration) -> Vec<Result<Reply>> {
+    // A lane under load hardly ever yields; what else waits for the thread gets its turn here.
+    tokio::task::yield_now().await;
+    let results = patiently(limit, || {
+        database.writers_slot().attempt(false, |connection| {
+            restart_if_due(&database.checkpoints, connection)?;
+            write_group(connection, sql, group)
+        })
+    });
+    let results = for_each(group, results.await);
+    if database.checkpoints.is_due() {
+        match database.background() {
+            Ok(_) => database.checkpoints.wake(),
+            Err(error) => tracing::warn!(%error, "sqlite: no checkpoint"),
+        }
+    }
+    results
+}
+
+fn write_group(connection: &mut Connection, sql: &PayloadSql, group: &[Write]) -> Result<Vec<Result<Reply>>, Failure> {
+    let mut transaction = Transaction::begin(connection, Purpose::Write)?;
+    let now = Millis::now();
+    let results = transaction.run(async |on| sql.write(on, group, now).await)?;
+    transaction.commit()?;
+    Ok(results)
+}
+
+/// Runs a group of reads on one state of the database, on the reader's thread.
+pub(super) async fn read(database: &Database, sql: &PayloadSql, group: &[Read], limit: Duration) -> Vec<Result<Reply>> {
+    let results = patiently(limit, || database.readers_slot().attempt(false, |connection| read_group(connection, sql, group)));
+    for_each(group, results.await)
+}
+
+fn read_group(connection: &mut Connection, sql: &PayloadSql, group: &[Read]) -> Result<Vec<Result<Reply>>, Failure> {
+    let now = Millis::now();
+    if group.len() == 1 {
+        return Alone::run(connection, async |on| sql.read(on, group, now).await);
+    }
+    let mut transaction = Transaction::begin(connection, Purpose::Read)?;
+    let results = transaction.run(async |on| sql.read(on, group, now).await)?;
+    transaction.commit()?;
+    Ok(results)
+}
+
+/// What happened to the group as a whole happened to each member.
+fn for_each<O>(group: &[O], results: Result<Vec<Result<Reply>>>) -> Vec<Result<Reply>> {
+    results.unwrap_or_else(|error| group.iter().map(|_| Err(error.clone())).collect())
+}
+
+/// Removes one batch, on the writer's thread.
+pub(super) async fn purge_expired(slot: &Slot, sql: &PayloadSql, now: Millis, batch: u64, limit: Duration) -> Result<u64> {
+    patiently(limit, || {
+        slot.attempt(false, |connection| {
+            let mut transaction = Transaction::begin(connection, Purpose::Write)?;
+            let removed = transaction.run(async |on| sql.purge_expired(on, now, batch).await)?;
+            transaction.end(removed)
+        })
+    })
+    .await
+}
+
+/// Counts, on whichever thread.
+pub(super) async fn usage(slot: &Slot, sql: &PayloadSql, now: Millis, limit: Duration) -> Result<Usage> {
+    patiently(limit, || {
+        slot.attempt(false, |connection| Ok(Alone::run(connection, async |on| sql.usage(on, now).await)??))
+    })
+    .await
+}
+
+/// Whether the file could be opened for reading only.
+pub(super) fn is_read_only(connection: &Connection) -> Result<bool, Failure> {
+    Ok(connection.is_readonly(MAIN_DB)?)
+}

@@ -1,0 +1,127 @@
+//! Making and checking the table, and what a health probe sees of it.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::connection::journal_mode;
+use super::database::{Database, Slot};
+use super::error::{Failure, missing_table};
+use super::executor::{Alone, Purpose, Transaction, patiently};
+use super::location::Location;
+use super::payloads::is_read_only;
+use crate::error::{Detail, Error, Kind, Result};
+use crate::sql::schema::{PayloadTable, create, create_index, inspect};
+use crate::sql::{Dialect, Executor, Table, Value};
+use crate::store::Probe;
+
+/// Creates file, table and index where they are missing, and checks a table that is there.
+/// Runs on the writer's thread; other processes that do the same wait for the lock.
+pub(super) async fn initialize(slot: &Slot, table: &Table, limit: Duration) -> Result<Vec<String>> {
+    patiently(limit, || {
+        slot.attempt(true, |connection| {
+            if is_read_only(connection)? {
+                return check_read_only(connection, table);
+            }
+            let mut transaction = Transaction::begin(connection, Purpose::Write)?;
+            let warnings = transaction.run(async |on| make(on, table).await)?;
+            transaction.end(warnings)
+        })
+    })
+    .await
+}
+
+async fn make<E: Executor>(on: &mut E, table: &Table) -> Result<Vec<String>> {
+    match inspect(on, Dialect::Sqlite, table).await? {
+        None => {
+            create(on, Dialect::Sqlite, table).await?;
+            Ok(Vec::new())
+        }
+        Some(found) => {
+            check_unique_id(on, table).await?;
+            create_index(on, Dialect::Sqlite, table).await?;
+            Ok(warnings(found, table))
+        }
+    }
+}
+
+fn check_read_only(connection: &mut Connection, table: &Table) -> Result<Vec<String>, Failure> {
+    let found = Alone::run(connection, async |on| {
+        let found = inspect(on, Dialect::Sqlite, table).await?;
+        if found.is_some() {
+            check_unique_id(on, table).await?;
+        }
+        Ok::<_, Error>(found)
+    })??;
+    let Some(found) = found else {
+        let message = format!("the database file is read-only and table {} does not exist", table.quoted());
+        return Err(Error::new(Kind::Backend, message).into());
+    };
+    let mut warnings = warnings(found, table);
+    warnings.push(String::from("the database file is read-only: payloads can be read, not written"));
+    Ok(warnings)
+}
+
+fn warnings(found: PayloadTable, table: &Table) -> Vec<String> {
+    if found.expiry_optional {
+        return Vec::new();
+    }
+    vec![format!("column expires_at of table {} is NOT NULL: every payload needs an expiry", table.quoted())]
+}
+
+/// A put replaces the row of its id, so the database must know ids to be unique.
+async fn check_unique_id<E: Executor>(on: &mut E, table: &Table) -> Result<()> {
+    let sql = "select 1 from pragma_index_list($1) l where l.\"unique\" and not l.partial \
+               and (select group_concat(name) from pragma_index_info(l.name)) = 'id'";
+    if on.run(sql, &[Value::text(table.name())]).await?.rows.is_empty() {
+        let message = format!("column id of table {} is neither its primary key nor unique", table.quoted());
+        return Err(Error::new(Kind::Backend, message));
+    }
+    Ok(())
+}
+
+/// Looks at the database, on the reader's thread.
+pub(super) async fn probe(database: &Database, table: &Table, limit: Duration) -> Result<Probe> {
+    let seen = match missing_file(&database.location) {
+        Some(missing) => Seen { degraded: Some(missing), journal: None },
+        None => patiently(limit, || database.readers_slot().attempt(false, |connection| look(connection, table))).await?,
+    };
+    let mut details = vec![
+        ("path", Detail::Text(database.location.shown())),
+        ("durability", Detail::Text(database.durability.name().to_owned())),
+    ];
+    details.extend(seen.journal.map(|mode| ("journalMode", Detail::Text(mode))));
+    details.extend(wal_bytes(&database.location).map(|bytes| ("walBytes", Detail::count(bytes))));
+    Ok(Probe { server_version: Some(rusqlite::version().to_owned()), degraded: seen.degraded, details })
+}
+
+struct Seen {
+    degraded: Option<String>,
+    journal: Option<String>,
+}
+
+fn look(connection: &mut Connection, table: &Table) -> Result<Seen, Failure> {
+    let found = Alone::run(connection, async |on| inspect(on, Dialect::Sqlite, table).await)?;
+    let degraded = match found {
+        Err(error) if error.kind() == Kind::Backend => Some(error.message().to_owned()),
+        Err(error) => return Err(error.into()),
+        Ok(None) => Some(missing_table().message().to_owned()),
+        Ok(Some(_)) if is_read_only(connection)? => {
+            Some(String::from("the database file is read-only: payloads can be read, not written"))
+        }
+        Ok(Some(_)) => None,
+    };
+    Ok(Seen { degraded, journal: Some(journal_mode(connection)?) })
+}
+
+fn missing_file(location: &Location) -> Option<String> {
+    let path = location.path()?;
+    let missing = !path.exists() && path.parent().is_some_and(std::path::Path::is_dir);
+    missing.then(|| String::from("the database file does not exist: call initialize() first"))
+}
+
+fn wal_bytes(location: &Location) -> Option<u64> {
+    let mut wal = location.path()?.as_os_str().to_owned();
+    wal.push("-wal");
+    Some(std::fs::metadata(wal).map_or(0, |found| found.len()))
+}
