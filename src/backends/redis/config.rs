@@ -1,0 +1,277 @@
+//! What the URL and the options say, checked before anything connects.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fred::rustls::pki_types::CertificateDer;
+use fred::rustls::pki_types::pem::PemObject;
+use fred::rustls::{ClientConfig, RootCertStore, crypto};
+use fred::rustls_native_certs;
+use fred::socket2::TcpKeepalive;
+use fred::types::config::{Config, ConnectionConfig, Server, ServerConfig, TcpConfig, TlsConfig, TlsConnector};
+use url::Url;
+
+use crate::error::{Error, Kind, Result};
+
+/// The longest key prefix, in characters.
+const MAX_PREFIX: usize = 128;
+
+/// Redirections (MOVED, ASK) that a command follows before it fails.
+const MAX_REDIRECTIONS: u32 = 5;
+
+const URL_FORMS: &str = "the Redis URL is not valid; accepted: redis://[user:password@]host[:port][/database], \
+    redis-cluster://[user:password@]host[:port][?node=host:port], \
+    redis-sentinel://[user:password@]host[:port][/database]?sentinelServiceName=name[&node=host:port]\
+    [&sentinelUsername=user][&sentinelPassword=password], each also with rediss (TLS)";
+
+/// Whose certificates are trusted.
+#[derive(Clone, Debug)]
+enum Trust {
+    System,
+    CaFile(PathBuf),
+}
+
+/// Where to connect, and how.
+pub(super) struct Endpoint {
+    config: Config,
+    trust: Option<Trust>,
+    /// The longest that reaching the server may take.
+    pub(super) connect_timeout: Duration,
+}
+
+impl Endpoint {
+    /// Reads a URL. Its errors never repeat any of it.
+    pub(super) fn parse(url: &str, ca_file: Option<String>, connect_timeout: Duration) -> Result<Self> {
+        let mut parsed = Url::parse(url).map_err(|_| Error::invalid(URL_FORMS))?;
+        let scheme = parsed.scheme().to_owned();
+        let (tls, kind) = match scheme.strip_prefix("rediss") {
+            Some(kind) => (true, kind),
+            None => (false, scheme.strip_prefix("redis").unwrap_or(&scheme)),
+        };
+        if !parsed.has_host() || parsed.fragment().is_some() {
+            return Err(Error::invalid(URL_FORMS));
+        }
+        check_user(&parsed)?;
+        check_database(&parsed, kind == "-cluster")?;
+        check_parameters(&parsed, kind)?;
+        let trust = match (tls, ca_file) {
+            (true, Some(path)) => Some(Trust::CaFile(PathBuf::from(path))),
+            (true, None) => Some(Trust::System),
+            (false, Some(_)) => {
+                return Err(Error::invalid(
+                    "option 'tlsCaFile' needs a URL with TLS: rediss:, rediss-cluster: or rediss-sentinel:",
+                ));
+            }
+            (false, None) => None,
+        };
+        // Without TLS in the scheme fred leaves the certificates to us: it would read the
+        // system's here, at construction, and panic on some of their errors.
+        if parsed.set_scheme(&format!("redis{kind}")).is_err() {
+            return Err(Error::invalid(URL_FORMS));
+        }
+        let mut config = Config::from_url(parsed.as_str()).map_err(|_| Error::invalid(URL_FORMS))?;
+        name_ipv6_hosts(&mut config.server);
+        Ok(Self { config, trust, connect_timeout })
+    }
+
+    /// Whether this is a Redis Cluster.
+    pub(super) fn is_cluster(&self) -> bool {
+        self.config.server.is_clustered()
+    }
+
+    /// fred's configuration; reads the certificates.
+    pub(super) fn client_config(&self) -> Result<Config> {
+        let mut config = self.config.clone();
+        if let Some(trust) = &self.trust {
+            config.tls = Some(tls(trust)?);
+        }
+        Ok(config)
+    }
+
+    /// fred's settings of a connection.
+    pub(super) fn connection_config(&self) -> ConnectionConfig {
+        ConnectionConfig {
+            connection_timeout: self.connect_timeout,
+            internal_command_timeout: self.connect_timeout,
+            // Each redirection counts as an attempt; nothing else is repeated, because a client
+            // without a reconnect policy fails its commands when a connection breaks.
+            max_command_attempts: MAX_REDIRECTIONS + 1,
+            max_redirections: MAX_REDIRECTIONS,
+            tcp: TcpConfig {
+                nodelay: Some(true),
+                // A connection that a firewall dropped while it was idle is noticed before the
+                // next operation has to wait for it.
+                keepalive: Some(
+                    TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)),
+                ),
+                ..TcpConfig::default()
+            },
+            ..ConnectionConfig::default()
+        }
+    }
+}
+
+/// fred drops a user that comes without a password.
+fn check_user(url: &Url) -> Result<()> {
+    let user_alone = !url.username().is_empty() && url.password().is_none_or(str::is_empty);
+    if user_alone && url.username() != "default" {
+        return Err(Error::invalid("the Redis URL has a user but no password"));
+    }
+    Ok(())
+}
+
+fn check_database(url: &Url, cluster: bool) -> Result<()> {
+    let path = url.path().trim_start_matches('/');
+    if path.is_empty() {
+        return Ok(());
+    }
+    match path.parse::<u8>() {
+        Ok(0) => Ok(()),
+        Ok(_) if cluster => Err(Error::invalid("Redis Cluster has only database 0")),
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::invalid("the database in a Redis URL must be a number from 0 to 255")),
+    }
+}
+
+/// What fred would ignore is refused.
+fn check_parameters(url: &Url, kind: &str) -> Result<()> {
+    let accepted: &[&str] = match kind {
+        "-cluster" => &["node"],
+        "-sentinel" => &["sentinelServiceName", "node", "sentinelUsername", "sentinelPassword"],
+        _ => &[],
+    };
+    if url.query_pairs().any(|(name, _)| !accepted.contains(&name.as_ref())) {
+        let accepted = if accepted.is_empty() { String::from("none") } else { accepted.join(", ") };
+        return Err(Error::invalid(format!("the Redis URL has an unknown query parameter; accepted: {accepted}")));
+    }
+    Ok(())
+}
+
+/// In certificates an IPv6 address stands without its brackets.
+fn name_ipv6_hosts(server: &mut ServerConfig) {
+    let name = |server: &mut Server| {
+        if let Some(address) = server.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            server.tls_server_name = Some(address.into());
+        }
+    };
+    match server {
+        ServerConfig::Centralized { server } => name(server),
+        ServerConfig::Clustered { hosts, .. } | ServerConfig::Sentinel { hosts, .. } => hosts.iter_mut().for_each(name),
+    }
+}
+
+fn tls(trust: &Trust) -> Result<TlsConfig> {
+    let mut roots = RootCertStore::empty();
+    match trust {
+        // Certificates that cannot be read are left out, as other clients do.
+        Trust::System => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+        Trust::CaFile(path) => {
+            let unreadable = |source: fred::rustls::pki_types::pem::Error| {
+                Error::invalid("option 'tlsCaFile' must be the path of a PEM file with certificates")
+                    .with_source(source)
+            };
+            for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+                roots.add(certificate.map_err(unreadable)?).map_err(|source| {
+                    Error::invalid("option 'tlsCaFile' holds a certificate that cannot be used").with_source(source)
+                })?;
+            }
+            if roots.is_empty() {
+                return Err(Error::invalid("option 'tlsCaFile' names a file without certificates"));
+            }
+        }
+    }
+    let provider = std::sync::Arc::new(crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|source| Error::new(Kind::Backend, "TLS cannot be set up").with_source(source))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(config).into())
+}
+
+/// Checks `keyPrefix`.
+pub(super) fn check_prefix(prefix: &str) -> Result<()> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:{}-/".contains(c);
+    if (1..=MAX_PREFIX).contains(&prefix.len()) && prefix.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(Error::invalid("option 'keyPrefix' must be 1 to 128 letters, digits and characters of '_.:{}-/'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Endpoint> {
+        Endpoint::parse(url, None, Duration::from_secs(1))
+    }
+
+    #[test]
+    fn urls_are_read() {
+        for url in [
+            "redis://localhost",
+            "redis://127.0.0.1:6380/15",
+            "redis://[::1]:6380",
+            "rediss://user:p%40ss@cache.example.com:6380/2",
+            "redis://:secret@localhost",
+            "redis://default@localhost",
+            "redis-cluster://a:7000?node=b:7001&node=c:7002",
+            "rediss-cluster://a:7000/0",
+            "redis-sentinel://a:26379/3?sentinelServiceName=m&node=b:26379&sentinelUsername=u&sentinelPassword=p",
+        ] {
+            assert!(parse(url).is_ok(), "{url}");
+        }
+        let endpoint = parse("rediss://user:p%40ss@host:6380/2").unwrap();
+        assert_eq!(endpoint.config.password.as_deref(), Some("p@ss"));
+        assert_eq!(endpoint.config.username.as_deref(), Some("user"));
+        assert_eq!(endpoint.config.database, Some(2));
+        assert!(endpoint.client_config().unwrap().tls.is_some());
+        assert!(!endpoint.is_cluster());
+    }
+
+    #[test]
+    fn wrong_urls_are_refused_without_their_secrets() {
+        for url in [
+            "redis:hunter2",
+            "redis://",
+            "redis://u:hunter2@",
+            "redis://u:hunter2@host:99999",
+            "redis://u:hunter2@host:port",
+            "redis://u:hunter2@host/one",
+            "redis://u:hunter2@host/256",
+            "redis://u:hunter2@host/-1",
+            "redis://u:hunter2@host/1/2",
+            "redis://u:hunter2@host?hunter2=1",
+            "redis://u:hunter2@host?node=b:1",
+            "redis://u:hunter2@host#1",
+            "redis://hunter2@host",
+            "redis-cluster://u:hunter2@host/1",
+            "redis-cluster://u:hunter2@host?node=hunter2",
+            "redis-sentinel://u:hunter2@host",
+            "redis-sentinel://u:hunter2@host?sentinelServiceName=m&timeout=1",
+        ] {
+            let error = parse(url).err().unwrap_or_else(|| panic!("{url}"));
+            assert_eq!(error.kind(), Kind::InvalidArgument, "{url}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_ca_file_needs_tls() {
+        let file = || Some(String::from("/nonexistent/ca.pem"));
+        let error = Endpoint::parse("redis://host", file(), Duration::ZERO).err().unwrap();
+        assert_eq!(error.kind(), Kind::InvalidArgument);
+        let endpoint = Endpoint::parse("rediss://host", file(), Duration::ZERO).unwrap();
+        assert_eq!(endpoint.client_config().unwrap_err().kind(), Kind::InvalidArgument);
+    }
+
+    #[test]
+    fn prefixes_are_checked() {
+        for prefix in ["saga:storage", "{app}/x_1.2-3", "a", &"x".repeat(128)] {
+            assert!(check_prefix(prefix).is_ok(), "{prefix}");
+        }
+        for prefix in ["", "a b", "a*", "ü", "a\n", &"x".repeat(129)] {
+            assert!(check_prefix(prefix).unwrap_err().message().contains("1 to 128"), "{prefix}");
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! One fred client: made, watched, and given up when it breaks.
+//!
+//! fred can reconnect by itself, but while it does it keeps commands waiting in a queue that
+//! nobody can empty, and repeats writes of its own accord. So the client has no reconnect policy:
+//! a broken connection ends its task, everything in flight fails at once, and the next operation
+//! makes a new client (see `executor.rs`). Repeating is left to the lanes, which know the order.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fred::clients::Pipeline;
+use fred::error::{Error as FredError, ErrorKind};
+use fred::interfaces::{ClientLike, ClusterInterface, KeysInterface};
+use fred::prelude::{Client, Expiration, Value};
+use fred::types::config::{PerformanceConfig, Server};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::config::Endpoint;
+use super::error;
+use super::survey::{Clock, Survey};
+use crate::error::Result;
+use crate::runtime;
+
+/// A paused server gets no more than this many bytes of commands whose callers have gone.
+const MAX_ABANDONED_BYTES: usize = 64 << 20;
+/// And no more than this many groups of them.
+const MAX_ABANDONED_GROUPS: usize = 64;
+/// A connection that is slower than this, in bytes in a second, counts as silent.
+const SLOWEST: usize = 1 << 20;
+/// No connection counts as silent sooner.
+const SILENCE: Duration = Duration::from_secs(5);
+/// Saying goodbye to a server takes no longer.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A command on one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// `SET key data [PXAT at]`
+    Set { key: Bytes, data: Bytes, at: Option<i64> },
+    /// `UNLINK key`
+    Unlink { key: Bytes },
+    /// `PEXPIREAT key at`
+    ExpireAt { key: Bytes, at: i64 },
+    /// `PEXPIRE key millis`
+    ExpireIn { key: Bytes, millis: i64 },
+    /// `GET key`
+    Get { key: Bytes },
+    /// `EXISTS key`
+    Exists { key: Bytes },
+    /// `STRLEN key`
+    Length { key: Bytes },
+}
+
+impl Request {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Set { key, data, .. } => key.len() + data.len(),
+            Self::Unlink { key }
+            | Self::Get { key }
+            | Self::Exists { key }
+            | Self::Length { key }
+            | Self::ExpireAt { key, .. }
+            | Self::ExpireIn { key, .. } => key.len(),
+        }
+    }
+
+    /// Puts the command into a pipeline; nothing is sent yet, and nothing waits.
+    async fn queue(self, pipeline: &Pipeline<Client>) -> Result<Value, FredError> {
+        match self {
+            Self::Set { key, data, at } => {
+                pipeline.set(key, Value::Bytes(data), at.map(Expiration::PXAT), None, false).await
+            }
+            Self::Unlink { key } => pipeline.unlink(key).await,
+            Self::ExpireAt { key, at } => pipeline.pexpire_at(key, at, None).await,
+            Self::ExpireIn { key, millis } => pipeline.pexpire(key, millis, None).await,
+            Self::Get { key } => pipeline.get(key).await,
+            Self::Exists { key } => pipeline.exists(key).await,
+            Self::Length { key } => pipeline.strlen(key).await,
+        }
+    }
+}
+
+/// The replies to a group of requests, one for each, in order.
+pub(super) type Replies = Vec<Result<Value, FredError>>;
+
+/// What is under way on a connection.
+struct Traffic {
+    groups: usize,
+    bytes: usize,
+    abandoned_groups: usize,
+    abandoned_bytes: usize,
+    /// When the last reply came, or when the first unanswered group was sent.
+    progress: Instant,
+}
+
+/// A client that is connected, or was.
+pub(super) struct Connection {
+    client: Client,
+    task: AbortHandle,
+    ended: watch::Receiver<bool>,
+    retired: AtomicBool,
+    traffic: Mutex<Traffic>,
+    clock: Clock,
+    survey: Survey,
+}
+
+impl Connection {
+    /// Connects, within the connect timeout.
+    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self> {
+        let config = endpoint.client_config()?;
+        let client = Client::new(config, Some(PerformanceConfig::default()), Some(endpoint.connection_config()), None);
+        let mut task = client.connect();
+        let abort = AbortOnDrop(Some(task.abort_handle()));
+        let connected = async {
+            tokio::select! {
+                biased;
+                result = client.wait_for_connect() => result?,
+                // It reports a failure before it ends, but that may have been before we listened.
+                result = &mut task => result.map_err(|_| FredError::new_canceled()).and_then(|result| result)?,
+            }
+            // A server that hangs up during fred's handshake goes unnoticed there: ask once more.
+            Survey::take(&client).await
+        };
+        let survey = tokio::time::timeout(endpoint.connect_timeout, connected)
+            .await
+            .unwrap_or_else(|_| Err(FredError::new(ErrorKind::Timeout, "no answer to the handshake")))
+            .map_err(error::connecting)?;
+        let (end, ended) = watch::channel(false);
+        tokio::spawn(async move {
+            drop(task.await);
+            end.send_replace(true);
+        });
+        let traffic =
+            Traffic { groups: 0, bytes: 0, abandoned_groups: 0, abandoned_bytes: 0, progress: Instant::now() };
+        let clock = Clock::new(&survey);
+        let task = abort.keep().ok_or_else(error::unexpected)?;
+        Ok(Self { client, task, ended, retired: AtomicBool::new(false), traffic: Mutex::new(traffic), clock, survey })
+    }
+
+    /// Whether it can take commands.
+    pub(super) fn is_open(&self) -> bool {
+        !*self.ended.borrow() && !self.retired.load(Ordering::Acquire)
+    }
+
+    /// Takes no more commands; those under way go on.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// The client, for commands that are not part of the ordinary path.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The server's clock.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// What the servers said when it was opened.
+    pub(super) fn survey(&self) -> &Survey {
+        &self.survey
+    }
+
+    /// How many connections it has, and whether any of them is in use.
+    pub(super) fn usage(&self) -> (usize, bool) {
+        (self.client.active_connections().len().max(1), self.traffic().groups > 0)
+    }
+
+    /// Sends a group and waits for its replies. Dropping the future does not take back what was
+    /// sent: the replies are awaited by nobody, and `on_silence` is called if there are none.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        requests: Vec<Request>,
+        on_silence: impl FnOnce() + Send + Unpin,
+    ) -> Result<Replies> {
+        let count = requests.len();
+        let bytes = requests.iter().map(Request::bytes).sum();
+        let load = Load::put_on(self, bytes)?;
+        // fred flushes the socket after every command that has no other behind it in its queue,
+        // and a pipeline counts as one: a system call for each command. With the last command in
+        // a pipeline of its own the others are written in one go. Both are queued in one poll, so
+        // nothing comes between them.
+        let (head, tail) = (self.client.pipeline(), self.client.pipeline());
+        for (index, request) in requests.into_iter().enumerate() {
+            let pipeline = if index + 1 == count { &tail } else { &head };
+            request.queue(pipeline).await.map_err(error::command)?;
+        }
+        let mut ended = self.ended.clone();
+        let work = async move {
+            let replies = futures_util::future::join(head.try_all(), tail.try_all());
+            tokio::select! {
+                biased;
+                (head, tail) = replies => gather(count, head, tail),
+                // A command that reaches fred's queue just after its task has ended stays there.
+                _ = ended.wait_for(|ended| *ended) => {
+                    vec![Err(FredError::new(ErrorKind::IO, "the connection has ended")); count]
+                }
+            }
+        };
+        Ok(Flight { work: Some(Box::pin(work)), load: Some(load), on_silence: Some(on_silence) }.await)
+    }
+
+    /// Ends it in order, after the replies to what is under way; at once if they do not come.
+    pub(super) async fn quit(&self) {
+        self.retire();
+        let mut ended = self.ended.clone();
+        let goodbye = async {
+            drop(self.client.quit().await);
+            drop(ended.wait_for(|ended| *ended).await);
+        };
+        let politely = tokio::time::timeout(GOODBYE, goodbye).await.is_ok();
+        if !politely {
+            self.abort();
+            drop(tokio::time::timeout(GOODBYE, self.ended.clone().wait_for(|ended| *ended)).await);
+        }
+    }
+
+    /// Ends it now; what is under way fails.
+    pub(super) fn abort(&self) {
+        self.retire();
+        self.task.abort();
+    }
+
+    /// When the last reply came.
+    pub(super) fn progress(&self) -> Instant {
+        self.traffic().progress
+    }
+
+    fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing has come back for so long that the connection may be dead, as a group
+    /// sees it that was sent at `started`. Large payloads on their way are given their time.
+    fn is_silent(&self, started: Instant) -> bool {
+        let traffic = self.traffic();
+        let patience = SILENCE.max(Duration::from_secs((traffic.bytes / SLOWEST) as u64));
+        // In a cluster the other servers' replies say nothing about the one that is silent.
+        let since = if self.client.is_clustered() { started } else { traffic.progress };
+        since.elapsed() >= patience
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The replies of both pipelines. fred answers a pipeline that failed as a whole with one error.
+fn gather(count: usize, head: Replies, tail: Replies) -> Replies {
+    let mut replies = spread(count - 1, head);
+    replies.extend(spread(1, tail));
+    replies
+}
+
+fn spread(count: usize, mut replies: Replies) -> Replies {
+    if replies.len() != count {
+        let failed = replies.into_iter().find_map(Result::err);
+        let error = failed.unwrap_or_else(|| FredError::new(ErrorKind::Protocol, "replies are missing"));
+        replies = vec![Err(error); count];
+    }
+    replies
+}
+
+/// Ends the task unless it is kept.
+struct AbortOnDrop(Option<AbortHandle>);
+
+impl AbortOnDrop {
+    fn keep(mut self) -> Option<AbortHandle> {
+        self.0.take()
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// A group's share in the traffic of a connection.
+struct Load {
+    connection: Arc<Connection>,
+    bytes: usize,
+    started: Instant,
+    abandoned: bool,
+}
+
+impl Load {
+    fn put_on(connection: &Arc<Connection>, bytes: usize) -> Result<Self> {
+        let mut traffic = connection.traffic();
+        if traffic.abandoned_groups >= MAX_ABANDONED_GROUPS || traffic.abandoned_bytes >= MAX_ABANDONED_BYTES {
+            return Err(error::silent());
+        }
+        if traffic.groups == 0 {
+            traffic.progress = Instant::now();
+        }
+        traffic.groups += 1;
+        traffic.bytes += bytes;
+        drop(traffic);
+        Ok(Self { connection: Arc::clone(connection), bytes, started: Instant::now(), abandoned: false })
+    }
+
+    fn abandon(&mut self) {
+        let mut traffic = self.connection.traffic();
+        traffic.abandoned_groups += 1;
+        traffic.abandoned_bytes += self.bytes;
+        self.abandoned = true;
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let mut traffic = self.connection.traffic();
+        traffic.groups -= 1;
+        traffic.bytes -= self.bytes;
+        traffic.progress = Instant::now();
+        if self.abandoned {
+            traffic.abandoned_groups -= 1;
+            traffic.abandoned_bytes -= self.bytes;
+        }
+    }
+}
+
+/// A group on its way. When it is dropped before its replies are there (the lane's deadline), the
+/// wait for them goes on elsewhere, so that the connection's traffic stays known.
+struct Flight<S: FnOnce() + Unpin> {
+    work: Option<Pin<Box<dyn Future<Output = Replies> + Send>>>,
+    load: Option<Load>,
+    on_silence: Option<S>,
+}
+
+impl<S: FnOnce() + Unpin> Future for Flight<S> {
+    type Output = Replies;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Replies> {
+        let Some(work) = &mut self.work else { return Poll::Pending };
+        let replies = std::task::ready!(work.as_mut().poll(context));
+        // The pipelines hold payloads, which are the caller's again once it has its answer.
+        self.work = None;
+        self.load = None;
+        Poll::Ready(replies)
+    }
+}
+
+impl<S: FnOnce() + Unpin> Drop for Flight<S> {
+    fn drop(&mut self) {
+        let (Some(work), Some(mut load)) = (self.work.take(), self.load.take()) else { return };
+        load.abandon();
+        if let Some(on_silence) = self.on_silence.take().filter(|_| load.connection.is_silent(load.started)) {
+            on_silence();
+        }
+        if let Ok(runtime) = runtime::io() {
+            runtime.spawn(async move {
+                work.await;
+                drop(load);
+            });
+        }
+    }
+}
+
+/// The servers that hold data: `None` is the only one.
+pub(super) fn nodes(client: &Client) -> Vec<Option<Server>> {
+    match client.cached_cluster_state() {
+        Some(state) if client.is_clustered() => state.unique_primary_nodes().into_iter().map(Some).collect(),
+        _ => vec![None],
+    }
+}

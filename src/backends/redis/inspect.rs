@@ -1,0 +1,179 @@
+//! Looking at the servers: is everything as a store needs it, how are they, how much is there.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fred::error::Error as FredError;
+use fred::interfaces::{ClientLike, KeysInterface};
+use fred::prelude::{Client, Value};
+use fred::types::InfoKind;
+use fred::types::config::Server;
+
+use super::connection::{Connection, Request, nodes};
+use super::error;
+use super::executor::{Executor, ask_time};
+use super::survey::on;
+use crate::error::{Detail, Error, Kind, Result};
+use crate::store::Probe;
+use crate::store::statistics::Usage;
+
+/// Keys that a SCAN step looks at.
+const SCAN_COUNT: u32 = 1_000;
+/// The first version that has PXAT.
+const OLDEST: (u64, u64) = (6, 2);
+
+/// Checks every server; answers warnings.
+pub(super) async fn initialize(executor: &Arc<Executor>) -> Result<Vec<String>> {
+    let connection = executor.connection().await?;
+    let client = connection.client();
+    let mut warnings = Vec::new();
+    for node in nodes(client) {
+        let server = on(client, node.clone());
+        server.ping::<Value>(None).await.map_err(error::command)?;
+        // INFO may be forbidden; then nothing is known, which is no warning.
+        if let Ok(info) = server.info::<String>(Some(InfoKind::Server)).await {
+            check_version(&info)?;
+        }
+        if let Ok(info) = server.info::<String>(Some(InfoKind::Memory)).await {
+            warnings.extend(eviction_warning(&info));
+        }
+    }
+    warnings.dedup();
+    Ok(warnings)
+}
+
+/// The value of a line of INFO.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+fn check_version(info: &str) -> Result<()> {
+    let Some(version) = field(info, "redis_version") else { return Ok(()) };
+    let mut numbers = version.split('.').map_while(|part| part.parse::<u64>().ok());
+    let Some(major) = numbers.next() else { return Ok(()) };
+    if (major, numbers.next().unwrap_or(0)) >= OLDEST {
+        return Ok(());
+    }
+    let (major, minor) = OLDEST;
+    Err(Error::new(Kind::Unsupported, format!("Redis {version} is too old: expiries need {major}.{minor} or later")))
+}
+
+fn eviction_warning(info: &str) -> Option<String> {
+    let policy = field(info, "maxmemory_policy")?;
+    let limited = field(info, "maxmemory").is_some_and(|limit| limit != "0");
+    (limited && policy != "noeviction").then(|| {
+        format!(
+            "Redis may evict payloads when its memory is full: maxmemory-policy is {policy}, it should be noeviction"
+        )
+    })
+}
+
+/// Asks all servers for a sign of life.
+pub(super) async fn probe(executor: &Arc<Executor>) -> Result<Probe> {
+    let connection = executor.connection().await?;
+    let client = connection.client();
+    let servers = nodes(client);
+    for node in &servers {
+        on(client, node.clone()).ping::<Value>(None).await.map_err(error::command)?;
+    }
+    ask_time(&connection).await;
+    let info = on(client, servers.first().cloned().flatten()).info::<String>(Some(InfoKind::Server)).await;
+    let server_version = info.ok().and_then(|info| field(&info, "redis_version").map(str::to_owned));
+    let mut details = Vec::new();
+    if let Some(ahead) = connection.clock().ahead() {
+        details.push(("clockOffsetMs", Detail::Number(ahead)));
+    }
+    if executor.is_cluster() {
+        details.push(("primaries", Detail::count(servers.len() as u64)));
+    }
+    Ok(Probe { server_version, degraded: None, details })
+}
+
+/// Counts the payloads. Redis has no index of them: this reads all keys of the database.
+pub(super) async fn usage(executor: &Arc<Executor>, prefix: &str) -> Result<Usage> {
+    let connection = executor.connection().await?;
+    let mut usage = Usage::default();
+    for node in nodes(connection.client()) {
+        let (mut seen, hasher) = (HashSet::new(), RandomState::new());
+        let mut cursor = String::from("0");
+        loop {
+            let (next, mut keys) = scan(connection.client(), node.clone(), cursor, prefix).await?;
+            // SCAN may tell a key twice.
+            keys.retain(|key| seen.insert(hasher.hash_one(key)));
+            count(executor, &connection, keys, &mut usage).await?;
+            cursor = next;
+            if cursor == "0" {
+                break;
+            }
+        }
+    }
+    Ok(usage)
+}
+
+async fn scan(client: &Client, node: Option<Server>, cursor: String, prefix: &str) -> Result<(String, Vec<Bytes>)> {
+    let pattern = format!("{}:*", escaped(prefix));
+    let page: Value =
+        on(client, node).scan_page(cursor, pattern, Some(SCAN_COUNT), None).await.map_err(error::command)?;
+    page.convert::<(String, Vec<Bytes>)>().map_err(|_: FredError| error::unexpected())
+}
+
+/// The characters of a key prefix that mean something in a pattern; brackets cannot be in one.
+fn escaped(prefix: &str) -> String {
+    prefix.chars().flat_map(|c| "*?[]^\\-".contains(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+async fn count(
+    executor: &Arc<Executor>,
+    connection: &Arc<Connection>,
+    keys: Vec<Bytes>,
+    usage: &mut Usage,
+) -> Result<()> {
+    let requests = keys.into_iter().map(|key| Request::Length { key }).collect();
+    for reply in executor.run(connection, requests).await? {
+        match reply {
+            // A key that has gone since the SCAN counts as an empty one.
+            Ok(Value::Integer(length)) => {
+                usage.payloads += 1;
+                usage.bytes += u64::try_from(length).unwrap_or(0);
+            }
+            Ok(_) => return Err(error::unexpected()),
+            // A key of another type is no payload.
+            Err(error) if error.details().starts_with("WRONGTYPE") => {}
+            Err(error) => return Err(error::command(error)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_servers_are_unsupported() {
+        for version in ["6.2.0", "7.0.15", "8.0.0-m01", "255.255.255", "valkey"] {
+            assert!(check_version(&format!("# Server\r\nredis_version:{version}\r\n")).is_ok(), "{version}");
+        }
+        for version in ["6.0.16", "5.0.7", "2.8"] {
+            let error = check_version(&format!("redis_version:{version}\r\n")).unwrap_err();
+            assert_eq!(error.kind(), Kind::Unsupported, "{version}");
+        }
+        assert!(check_version("").is_ok());
+    }
+
+    #[test]
+    fn eviction_is_warned_of() {
+        assert_eq!(eviction_warning("maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n"), None);
+        assert_eq!(eviction_warning("maxmemory:1000\r\nmaxmemory_policy:noeviction\r\n"), None);
+        let warning = eviction_warning("maxmemory:1000\r\nmaxmemory_policy:volatile-lru\r\n").unwrap();
+        assert!(warning.contains("volatile-lru"));
+    }
+
+    #[test]
+    fn patterns_are_escaped() {
+        assert_eq!(escaped("saga:storage"), "saga:storage");
+        assert_eq!(escaped("{a-b}"), "{a\\-b}");
+    }
+}

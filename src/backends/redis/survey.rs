@@ -1,0 +1,193 @@
+//! What the servers say of themselves when a connection is made: who we are to them, and what
+//! time it is there.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use fred::clients::Pipeline;
+use fred::error::Error as FredError;
+use fred::interfaces::{ClientInterface, ClientLike};
+use fred::prelude::{Client, Value};
+use fred::types::client::ClientKillFilter;
+use fred::types::config::{Options, Server};
+use fred::types::{ClusterHash, CustomCommand};
+use futures_util::future::try_join_all;
+
+use super::connection::nodes;
+use crate::time::Millis;
+
+/// The name of our connections in `CLIENT LIST`.
+const NAME: &str = "sagastore";
+/// The server's clock is asked again after this.
+const CLOCK_LASTS: Duration = Duration::from_secs(30);
+/// Clocks that differ by no more than this are the same, beside the error of measurement.
+const SAME_CLOCK_MS: i64 = 5;
+
+/// The answers of all servers of a connection.
+pub(super) struct Survey {
+    sessions: Vec<Session>,
+    reading: Option<Reading>,
+}
+
+/// Who a connection is to the server: no other connection ever has the same number and address.
+struct Session {
+    node: Option<Server>,
+    id: String,
+    address: String,
+}
+
+/// By how much a server's clock is ahead of ours, and how wrong that may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reading {
+    ahead: i64,
+    error: i64,
+}
+
+impl Survey {
+    /// Asks every server, in one round trip.
+    pub(super) async fn take(client: &Client) -> Result<Self, FredError> {
+        let answers = try_join_all(nodes(client).into_iter().map(|node| ask(client, node))).await?;
+        let (sessions, readings): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+        // With several servers the clock that is furthest ahead counts: the others keep a
+        // payload a little longer, which loses nothing.
+        let reading = readings.into_iter().flatten().max_by_key(|reading| reading.ahead);
+        Ok(Self { sessions: sessions.into_iter().flatten().collect(), reading })
+    }
+
+    /// Ends the connections of an earlier survey, seen from a newer connection to the same
+    /// servers. What they sent and the server has not read yet is forgotten, so that a write
+    /// which has failed cannot come to life after a later one. May be forbidden (ACL); then it
+    /// can, in the moment in which a paused server goes on.
+    pub(super) async fn end_sessions(&self, client: &Client) {
+        let known = nodes(client);
+        for session in self.sessions.iter().filter(|session| known.contains(&session.node)) {
+            let filters =
+                vec![ClientKillFilter::ID(session.id.clone()), ClientKillFilter::Addr(session.address.clone())];
+            drop(on(client, session.node.clone()).client_kill::<Value>(filters).await);
+        }
+    }
+}
+
+async fn ask(client: &Client, node: Option<Server>) -> Result<(Option<Session>, Option<Reading>), FredError> {
+    let pipeline = Pipeline::from(on(client, node.clone()));
+    // As custom commands: fred's own client_setname takes a pipeline's QUEUED for an error.
+    for words in [&["PING"][..], &["TIME"], &["CLIENT", "INFO"], &["CLIENT", "SETNAME", NAME]] {
+        let command = CustomCommand::new_static(words[0], ClusterHash::Random, false);
+        pipeline.custom::<Value, &str>(command, words[1..].to_vec()).await?;
+    }
+    let before = Millis::now();
+    let mut answers = pipeline.try_all::<Value>().await.into_iter();
+    let after = Millis::now();
+    answers.next().unwrap_or_else(|| Err(FredError::new_canceled()))?;
+    // The others may be unknown to an old server, or forbidden.
+    let reading = answers.next().and_then(Result::ok).and_then(|time| Reading::of(&time, before, after));
+    let session = answers.next().and_then(Result::ok).and_then(|info| Session::of(&info, node));
+    Ok((session, reading))
+}
+
+/// The client, with its commands going to `node`.
+pub(super) fn on(client: &Client, node: Option<Server>) -> fred::clients::WithOptions<Client> {
+    client.with_options(&Options { cluster_node: node, ..Options::default() })
+}
+
+impl Session {
+    fn of(info: &Value, node: Option<Server>) -> Option<Self> {
+        let text = info.as_string()?;
+        let field =
+            |name: &str| text.split_ascii_whitespace().find_map(|pair| pair.strip_prefix(name)).map(str::to_owned);
+        Some(Self { node, id: field("id=")?, address: field("addr=")? })
+    }
+}
+
+impl Reading {
+    /// From the reply to TIME: seconds and microseconds.
+    fn of(time: &Value, before: Millis, after: Millis) -> Option<Self> {
+        let Value::Array(parts) = time else { return None };
+        let number = |index: usize| parts.get(index).and_then(Value::as_i64);
+        let server = number(0)?.checked_mul(1_000)? + number(1)? / 1_000;
+        let trip = (after.0 - before.0).max(0);
+        Some(Self { ahead: server - (before.0 + trip / 2), error: trip / 2 + 1 })
+    }
+}
+
+/// The servers' clock beside ours.
+pub(super) struct Clock {
+    state: Mutex<ClockState>,
+}
+
+struct ClockState {
+    reading: Option<Reading>,
+    read_at: Instant,
+}
+
+impl Clock {
+    pub(super) fn new(survey: &Survey) -> Self {
+        Self { state: Mutex::new(ClockState { reading: survey.reading, read_at: Instant::now() }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, ClockState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what a newer survey found.
+    pub(super) fn update(&self, survey: &Survey) {
+        let mut state = self.state();
+        state.reading = survey.reading.or(state.reading);
+        state.read_at = Instant::now();
+    }
+
+    /// By how many milliseconds the servers are ahead of us, if they told the time.
+    pub(super) fn ahead(&self) -> Option<i64> {
+        self.state().reading.map(|reading| reading.ahead)
+    }
+
+    /// What to add to our time to have the servers': 0 unless the clocks differ noticeably.
+    pub(super) fn shift(&self) -> i64 {
+        match self.state().reading {
+            Some(Reading { ahead, error }) if ahead.abs() > error + SAME_CLOCK_MS => ahead,
+            _ => 0,
+        }
+    }
+
+    /// Whether it is time to ask again; true for one caller only.
+    pub(super) fn is_due(&self) -> bool {
+        let mut state = self.state();
+        let due = state.read_at.elapsed() >= CLOCK_LASTS;
+        if due {
+            state.read_at = Instant::now();
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(reading: Option<Reading>) -> Clock {
+        Clock::new(&Survey { sessions: Vec::new(), reading })
+    }
+
+    #[test]
+    fn time_is_read() {
+        let time = Value::Array(vec![Value::from("1700000000"), Value::from("250000")]);
+        let reading = Reading::of(&time, Millis(1_700_000_000_000), Millis(1_700_000_000_100)).unwrap();
+        assert_eq!(reading, Reading { ahead: 200, error: 51 });
+        assert_eq!(Reading::of(&Value::Null, Millis(0), Millis(0)), None);
+    }
+
+    #[test]
+    fn small_differences_are_none() {
+        assert_eq!(clock(None).shift(), 0);
+        assert_eq!(clock(Some(Reading { ahead: 50, error: 51 })).shift(), 0);
+        assert_eq!(clock(Some(Reading { ahead: -60_000, error: 1 })).shift(), -60_000);
+        assert_eq!(clock(Some(Reading { ahead: 600_000, error: 1 })).shift(), 600_000);
+    }
+
+    #[test]
+    fn a_session_is_number_and_address() {
+        let info = Value::from("id=7 addr=10.0.0.1:50000 laddr=10.0.0.2:6379 fd=8 name=");
+        let session = Session::of(&info, None).unwrap();
+        assert_eq!((session.id.as_str(), session.address.as_str()), ("7", "10.0.0.1:50000"));
+    }
+}
