@@ -1,0 +1,310 @@
+// Generated from ts/ by `npm run build:ts`. Do not edit.
+import { inspect } from 'node:util';
+
+/** Every reason for which an operation can be rejected. */
+export type SagaStoreErrorCode = "NOT_FOUND" | "PAYLOAD_TOO_LARGE" | "ALREADY_EXPIRED" | "INVALID_ARGUMENT" | "CONNECTION" | "TIMEOUT" | "CORRUPT_DATA" | "UNSUPPORTED" | "CLOSED" | "BACKEND";
+/** The fields of an error, as the native side hands them over. */
+export interface Failure {
+	code: SagaStoreErrorCode;
+	message: string;
+	backend?: string;
+	operation?: string;
+	id?: string;
+	retryable: boolean;
+	causes: string[];
+	details: Record<string, number | string>;
+}
+/** What every rejection is an instance of. Its stack reaches the caller's `await`. */
+export declare class SagaStoreError extends Error {
+	/** What went wrong. */
+	readonly code: SagaStoreErrorCode;
+	/** `memory`, `sqlite`, `postgres` or `redis`, once known. */
+	readonly backend?: string;
+	/** The operation that failed, such as `put`. */
+	readonly operation?: string;
+	/** The record, where there is one. */
+	readonly id?: string;
+	/** Whether the same call may succeed later. */
+	readonly retryable: boolean;
+	constructor(failure: Failure);
+}
+/** `NOT_FOUND`: no record has this id, or its time is over. */
+export declare class NotFoundError extends SagaStoreError {
+}
+/** `PAYLOAD_TOO_LARGE`: refused before anything was sent. */
+export declare class PayloadTooLargeError extends SagaStoreError {
+	/** The payload's bytes. */
+	readonly size: number;
+	/** The bytes that the backend, or `maxPayloadBytes`, allows. */
+	readonly limit: number;
+}
+/** `ALREADY_EXPIRED`: `expiresAt` has passed and `lateRetentionMs` is 0. */
+export declare class AlreadyExpiredError extends SagaStoreError {
+}
+/** `INVALID_ARGUMENT`: the input is wrong; the message says what is accepted. */
+export declare class InvalidArgumentError extends SagaStoreError {
+}
+/** `CONNECTION`: the server cannot be reached or refuses the login, or the connection broke. */
+export declare class ConnectionError extends SagaStoreError {
+}
+/** `TIMEOUT`: no answer within `operationTimeoutMs`. A write may or may not have happened. */
+export declare class TimeoutError extends SagaStoreError {
+}
+/** `CORRUPT_DATA`: what is stored cannot be read. */
+export declare class CorruptDataError extends SagaStoreError {
+}
+/** `UNSUPPORTED`: this backend, or this version of its server, cannot do it. */
+export declare class UnsupportedError extends SagaStoreError {
+}
+/** `CLOSED`: the store has been closed. */
+export declare class ClosedError extends SagaStoreError {
+}
+/** The interface of a saga engine's claim check; every store class implements it. */
+export interface SagaStoreAdapter {
+	/** Stores a payload until `expiresAt`. */
+	put(id: string, data: Buffer, expiresAt: Date): Promise<void>;
+	/** The payload; rejects if there is none. */
+	get(id: string): Promise<Buffer>;
+	/** Removes expired payloads where the backend does not do it by itself. */
+	cleanup?(): Promise<void>;
+	/** Creates what the store needs in the backend. */
+	initialize?(): Promise<void>;
+}
+/** A backend's name. */
+export type BackendName = "memory" | "sqlite" | "postgres" | "redis";
+/** Options that every store has. Unknown ones are refused. */
+export interface StoreOptions {
+	/** Where the operations are told to: `console`, a pino logger, or anything with the four methods. */
+	logger?: Logger;
+	/** How long a payload whose `expiresAt` had passed at the put is kept, in ms. Default 3,600,000; with 0 such a put is refused. */
+	lateRetentionMs?: number;
+	/** Larger payloads are refused. Default: what the backend can hold. */
+	maxPayloadBytes?: number;
+	/** The longest that a promise stays pending, in ms. Default 30,000. */
+	operationTimeoutMs?: number;
+	/** The longest that reaching the server may take, in ms. Default 5,000. */
+	connectTimeoutMs?: number;
+	/** Repetition of operations that failed in a way that may pass, and that may be repeated. */
+	retry?: RetryOptions;
+}
+/** Full jitter: the pause is a random part of `baseMs * 2^n`, at most `maxMs`. */
+export interface RetryOptions {
+	/** Attempts in all. Default 3. */
+	attempts?: number;
+	/** Default 50. */
+	baseMs?: number;
+	/** Default 2,000. */
+	maxMs?: number;
+}
+/** Options of a memory store. */
+export interface MemoryStoreOptions extends StoreOptions {
+	/** `memory://` (private, the default) or `memory://name` (shared by all stores of that name in the process). */
+	url?: string;
+}
+/** Options of an SQLite store. */
+export interface SqliteStoreOptions extends StoreOptions {
+	/** `sqlite:///absolute.db`, `sqlite:relative.db` or `sqlite::memory:`. */
+	url: string;
+	/** Letters, digits and underscores. Default `saga_store`. */
+	tableName?: string;
+	/** `full` (the default): a resolved put survives a power cut. `normal`: it survives the end of the process. */
+	durability?: "full" | "normal";
+}
+/** Options of a PostgreSQL store. */
+export interface PostgresStoreOptions extends StoreOptions {
+	/** The libpq URL, with `sslmode` for TLS. */
+	url: string;
+	/** Default: the connection's search path. */
+	schema?: string;
+	/** Letters, digits and underscores. Default `saga_store`. */
+	tableName?: string;
+	/** Connections at most. Default 4. */
+	poolSize?: number;
+}
+/** Options of a Redis store. */
+export interface RedisStoreOptions extends StoreOptions {
+	/** `redis:`, `rediss:`, `redis-cluster:`, `rediss-cluster:`, `redis-sentinel:` or `rediss-sentinel:`. */
+	url: string;
+	/** Keys are `{keyPrefix}:{id}`. Default `saga:storage`. */
+	keyPrefix?: string;
+	/** A PEM file with the certificate authorities to trust. Default: the system's. */
+	tlsCaFile?: string;
+}
+/** Options of any store; those of the backend that the URL names are accepted. */
+export type AnyStoreOptions = MemoryStoreOptions | SqliteStoreOptions | PostgresStoreOptions | RedisStoreOptions;
+/** One payload of a `putMany`. */
+export interface PayloadEntry {
+	/** The claim id: 1 to 1,024 bytes of UTF-8. */
+	id: string;
+	/** The payload. */
+	data: Uint8Array;
+	/** When it ceases to exist; never, if left out. */
+	expiresAt?: Date;
+	/** For logs and traces. */
+	routingSlipId?: string;
+}
+/** Options of one `put`. */
+export interface PutOptions {
+	/** For logs and traces. Default: read from a claim id `slip-{routingSlipId}-{millis}`. */
+	routingSlipId?: string;
+}
+/** What a backend can do. */
+export interface Capabilities {
+	/** `interactive`: reads and writes, then commit or roll back. `buffered`: writes, sent at the end. */
+	readonly transactions: "interactive" | "buffered";
+	/** Who removes an expired payload: the `server`, or `cleanup()`. It is never returned, either way. */
+	readonly expiry: "server" | "cleanup";
+	/** The largest payload, in bytes. */
+	readonly maxPayloadBytes: number;
+	/** Whether data survives the end of the process. */
+	readonly durable: boolean;
+	/** Whether several processes can share the data. */
+	readonly shared: boolean;
+}
+/** What `health()` answers. */
+export interface Health {
+	/** `degraded`: it answers, but something limits it (see `message`). */
+	status: "healthy" | "degraded" | "unhealthy";
+	backend: BackendName;
+	/** How long the probe took. */
+	latencyMs: number;
+	serverVersion?: string;
+	/** Why it is not healthy. */
+	message?: string;
+	details: Record<string, number | string>;
+}
+/** Latencies of one operation since the store was opened, from the call to the answer. */
+export interface OperationStatistics {
+	count: number;
+	errors: number;
+	p50Ms: number;
+	p95Ms: number;
+	p99Ms: number;
+	maxMs: number;
+}
+/** What `statistics()` answers. */
+export interface Statistics {
+	backend: BackendName;
+	/** Payloads stored, and how many of them have expired but are not removed yet. */
+	payloads: {
+		count: number;
+		bytes: number;
+		expired: number;
+	};
+	/** Connections, where the backend has any; `waiting` are operations not yet sent. */
+	pool: {
+		open: number;
+		idle: number;
+		inUse: number;
+		waiting: number;
+	} | null;
+	/** By operation, such as `put`. */
+	operations: Record<string, OperationStatistics>;
+}
+/** Anything with these four methods: `console`, pino, winston. */
+export interface Logger {
+	debug(...args: never[]): void;
+	info(...args: never[]): void;
+	warn(...args: never[]): void;
+	error(...args: never[]): void;
+}
+/** What subscribers of the tracing channel `sagastore:operation` are given. */
+export interface OperationContext {
+	operation: string;
+	backend: BackendName;
+	id?: string;
+	routingSlipId?: string;
+	/** Bytes of the payload: at the start of a put, at the end of a get. */
+	bytes?: number;
+	/** Names and values of OpenTelemetry's semantic conventions for database spans. */
+	attributes: Record<string, string | number>;
+}
+/**
+ * A store of saga payloads (claim check). Opened by one of the classes below or by `openStore`;
+ * constructing never connects, the first operation or `initialize` does.
+ */
+export declare class SagaStore implements SagaStoreAdapter {
+	#private;
+	/** Which backend it is. */
+	readonly backend: BackendName;
+	/** @internal */
+	protected constructor(backend: BackendName | null, options: string | AnyStoreOptions);
+	/** What this backend can do. */
+	get capabilities(): Capabilities;
+	/**
+	 * Stores a payload, replacing data and expiry of an earlier one together. Once it has resolved,
+	 * a `get` of any process sees it; if it rejects, the event must not be emitted.
+	 *
+	 * @param id the claim id: 1 to 1,024 bytes of UTF-8
+	 * @param data the payload; it must not be changed before the promise has settled
+	 * @param expiresAt when it ceases to exist; never, if left out. A time that has passed already
+	 *   (a saga that timed out and still has to compensate) is kept for `lateRetentionMs`
+	 * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
+	 */
+	put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void>;
+	/**
+	 * The payload.
+	 *
+	 * @throws NotFoundError if there is none, or if its time is over
+	 */
+	get(id: string): Promise<Buffer>;
+	/** The payload, or null if there is none. */
+	find(id: string): Promise<Buffer | null>;
+	/** Whether there is a payload. */
+	has(id: string): Promise<boolean>;
+	/** Removes a payload; whether there was one. */
+	delete(id: string): Promise<boolean>;
+	/** Sets another expiry, under the same rules as `put`; whether there was a payload. */
+	touch(id: string, expiresAt: Date): Promise<boolean>;
+	/**
+	 * Stores several payloads. Resolves when all are stored; rejects if one is not, and then the
+	 * others may be. Nothing is sent if one of them is invalid.
+	 */
+	putMany(entries: Iterable<PayloadEntry>): Promise<void>;
+	/** The payloads of several ids; an id without one is not in the map. */
+	getMany(ids: Iterable<string>): Promise<Map<string, Buffer>>;
+	/**
+	 * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
+	 * many. Where the server removes them by itself (Redis) there is nothing to do.
+	 */
+	purgeExpired(options?: {
+		limit?: number;
+	}): Promise<number>;
+	/** Removes all payloads whose time is over. */
+	cleanup(): Promise<void>;
+	/** Creates tables and indexes where they are missing. Safe to call from many processes at once. */
+	initialize(): Promise<void>;
+	/** Whether the store can be used. Never rejects; takes at most five seconds. */
+	health(): Promise<Health>;
+	/**
+	 * What is stored, the state of the connections, and latencies since the store was opened.
+	 * Counting reads the whole table, or on Redis all keys of the database.
+	 */
+	statistics(): Promise<Statistics>;
+	/** Answers what is under way, then lets go of the connections. Safe to call again. */
+	close(): Promise<void>;
+	/** `await using store = openStore(...)` */
+	[Symbol.asyncDispose](): Promise<void>;
+	/** What `console.log` shows: no password. */
+	[inspect.custom](): string;
+}
+/** Payloads in the process's own memory. */
+export declare class MemorySagaStore extends SagaStore {
+	constructor(options?: string | MemoryStoreOptions);
+}
+/** Payloads in an SQLite file. */
+export declare class SqliteSagaStore extends SagaStore {
+	constructor(options: string | SqliteStoreOptions);
+}
+/** Payloads in PostgreSQL. */
+export declare class PostgresSagaStore extends SagaStore {
+	constructor(options: string | PostgresStoreOptions);
+}
+/** Payloads in Redis: a single server, Sentinel or Cluster. */
+export declare class RedisSagaStore extends SagaStore {
+	constructor(options: string | RedisStoreOptions);
+}
+/** Opens the store that the URL's scheme names. */
+export declare function openStore(options: string | AnyStoreOptions): SagaStore;
+
+export {};

@@ -1,0 +1,438 @@
+//! From the I/O threads back to JavaScript: one bridge per environment (main thread or worker).
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::ffi::c_void;
+use std::ptr;
+use std::rc::Rc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use napi::sys;
+
+use super::values::{Answer, settle_promise};
+use crate::runtime;
+
+/// Node runs a threadsafe function for as long as there is work, which starves timers and
+/// sockets. After this long without a pause the rest waits for `setImmediate`.
+const FAIRNESS_BUDGET: Duration = Duration::from_micros(500);
+
+/// Two drains closer together than this are one stretch of draining.
+const SAME_STRETCH: Duration = Duration::from_micros(100);
+
+/// Promises settled between two looks at the clock.
+const CHUNK: usize = 16;
+
+/// Released buffers above this many bytes wake JavaScript by themselves; fewer wait for the
+/// next answer, which usually follows at once.
+const RELEASE_WAKES_AT: usize = 1 << 20;
+
+/// How long the end of a worker thread waits for I/O that still reads its buffers.
+const WORKER_EXIT_WAIT: Duration = Duration::from_secs(60);
+
+/// The same at the end of the process, where the I/O threads can be stopped instead.
+const PROCESS_EXIT_WAIT: Duration = Duration::from_millis(100);
+
+/// A promise to settle, and what with.
+struct Completion {
+    deferred: sys::napi_deferred,
+    answer: Answer,
+}
+
+// SAFETY: the deferred is an opaque pointer that only the JavaScript thread dereferences.
+unsafe impl Send for Completion {}
+
+/// A reference that keeps a JavaScript buffer alive.
+struct BufferReference(sys::napi_ref);
+
+// SAFETY: the reference is an opaque pointer that only the JavaScript thread dereferences.
+unsafe impl Send for BufferReference {}
+
+#[derive(Default)]
+struct Outbox {
+    done: Vec<Completion>,
+    released: Vec<BufferReference>,
+    released_bytes: usize,
+    /// Buffers of this environment that Rust still reads.
+    borrowed: usize,
+    /// A wake-up is under way: no other is needed until JavaScript has taken everything.
+    woken: bool,
+    /// The environment is gone; nothing may call into it.
+    closed: bool,
+}
+
+/// The side of a bridge that I/O threads see.
+pub(super) struct Bridge {
+    outbox: Mutex<Outbox>,
+    returned: Condvar,
+    wake: sys::napi_threadsafe_function,
+}
+
+// SAFETY: a threadsafe function may be called from any thread until it is released, which
+// happens under the outbox's lock together with setting `closed`.
+unsafe impl Send for Bridge {}
+// SAFETY: as above.
+unsafe impl Sync for Bridge {}
+
+impl Bridge {
+    fn lock(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn complete(&self, completion: Completion) {
+        let mut outbox = self.lock();
+        // In a closed environment nobody waits for the promise any more.
+        if !outbox.closed {
+            outbox.done.push(completion);
+            self.wake(&mut outbox);
+        }
+    }
+
+    fn wake(&self, outbox: &mut Outbox) {
+        if !outbox.woken {
+            outbox.woken = true;
+            // SAFETY: not closed (checked by the callers under the same lock), so not released.
+            unsafe { sys::napi_call_threadsafe_function(self.wake, ptr::null_mut(), sys::ThreadsafeFunctionCallMode::nonblocking) };
+        }
+    }
+}
+
+/// The bytes of a JavaScript buffer, read in place. The buffer stays alive until this is
+/// dropped, also when the driver keeps it longer than the promise takes to settle.
+pub(super) struct BorrowedBytes {
+    data: *const u8,
+    length: usize,
+    reference: sys::napi_ref,
+    bridge: Arc<Bridge>,
+}
+
+// SAFETY: the memory stays where it is while the reference lives, and the environment's end
+// waits for it; the caller must not change it before the promise settles (as with `fs.write`).
+unsafe impl Send for BorrowedBytes {}
+// SAFETY: as above; it is only read.
+unsafe impl Sync for BorrowedBytes {}
+
+impl AsRef<[u8]> for BorrowedBytes {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: see above.
+        unsafe { std::slice::from_raw_parts(self.data, self.length) }
+    }
+}
+
+impl Drop for BorrowedBytes {
+    fn drop(&mut self) {
+        let mut outbox = self.bridge.lock();
+        outbox.borrowed -= 1;
+        if outbox.closed {
+            self.bridge.returned.notify_all();
+            return;
+        }
+        outbox.released.push(BufferReference(self.reference));
+        outbox.released_bytes += self.length;
+        if outbox.released_bytes > RELEASE_WAKES_AT {
+            self.bridge.wake(&mut outbox);
+        }
+    }
+}
+
+/// A promise that is not settled yet. Dropped unsettled, it rejects: no promise hangs.
+pub(super) struct Deferred {
+    raw: sys::napi_deferred,
+    bridge: Arc<Bridge>,
+}
+
+// SAFETY: see `Completion`.
+unsafe impl Send for Deferred {}
+
+impl Deferred {
+    /// Settles the promise: at once within a call on its own thread, through the bridge otherwise.
+    pub(super) fn settle(mut self, answer: Answer) {
+        self.settle_with(answer);
+    }
+
+    fn settle_with(&mut self, answer: Answer) {
+        let raw = std::mem::replace(&mut self.raw, ptr::null_mut());
+        if raw.is_null() {
+            return;
+        }
+        let completion = Completion { deferred: raw, answer };
+        let here = CALLING.with(|calling| calling.borrow().clone());
+        match here.filter(|side| Arc::ptr_eq(&side.bridge, &self.bridge)) {
+            Some(side) => side.resolve(completion),
+            None => self.bridge.complete(completion),
+        }
+    }
+}
+
+impl Drop for Deferred {
+    fn drop(&mut self) {
+        self.settle_with(Answer::abandoned());
+    }
+}
+
+/// The side of a bridge that the JavaScript thread sees.
+pub(super) struct JsSide {
+    env: sys::napi_env,
+    bridge: Arc<Bridge>,
+    is_main_thread: bool,
+    in_flight: Cell<usize>,
+    /// Taken from the outbox, not settled yet.
+    backlog: RefCell<VecDeque<Completion>>,
+    set_immediate: sys::napi_ref,
+    drain_function: Cell<sys::napi_ref>,
+    immediate_is_due: Cell<bool>,
+    stretch_began: Cell<Instant>,
+    stretch_ended: Cell<Instant>,
+}
+
+thread_local! {
+    /// The environments of this thread (usually one).
+    static SIDES: RefCell<Vec<(sys::napi_env, Rc<JsSide>)>> = const { RefCell::new(Vec::new()) };
+    /// The environment whose native call is running on this thread, if one is.
+    static CALLING: RefCell<Option<Rc<JsSide>>> = const { RefCell::new(None) };
+}
+
+/// Marks that a native call runs, so that what settles within it settles directly.
+pub(super) struct Calling;
+
+impl Calling {
+    pub(super) fn into(side: &Rc<JsSide>) -> Self {
+        CALLING.with(|calling| *calling.borrow_mut() = Some(Rc::clone(side)));
+        Self
+    }
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        CALLING.with(|calling| *calling.borrow_mut() = None);
+    }
+}
+
+fn check(status: sys::napi_status, what: &str) -> napi::Result<()> {
+    if status == sys::Status::napi_ok {
+        return Ok(());
+    }
+    Err(napi::Error::new(napi::Status::from(status), format!("{what} failed")))
+}
+
+impl JsSide {
+    /// The bridge of this environment, made at the first use of it. `set_immediate` is the
+    /// global function of that name.
+    pub(super) fn of(env: sys::napi_env, set_immediate: sys::napi_value, is_main_thread: bool) -> napi::Result<Rc<Self>> {
+        let known = SIDES.with(|sides| sides.borrow().iter().find(|(known, _)| *known == env).map(|(_, side)| Rc::clone(side)));
+        match known {
+            Some(side) => Ok(side),
+            None => Self::make(env, set_immediate, is_main_thread),
+        }
+    }
+
+    fn make(env: sys::napi_env, set_immediate: sys::napi_value, is_main_thread: bool) -> napi::Result<Rc<Self>> {
+        let mut name = ptr::null_mut();
+        let mut wake = ptr::null_mut();
+        let mut reference = ptr::null_mut();
+        let text = "sagastore";
+        // SAFETY: plain Node-API calls on the environment's own thread; `wake` and the references
+        // live until the environment ends.
+        unsafe {
+            let length = isize::try_from(text.len()).unwrap_or_default();
+            check(sys::napi_create_string_utf8(env, text.as_ptr().cast(), length, &raw mut name), "napi_create_string_utf8")?;
+            check(
+                sys::napi_create_threadsafe_function(
+                    env, ptr::null_mut(), ptr::null_mut(), name, 0, 1, ptr::null_mut(), None, env.cast(), Some(on_wake), &raw mut wake,
+                ),
+                "napi_create_threadsafe_function",
+            )?;
+            // A store that waits for nothing must not keep the process alive.
+            check(sys::napi_unref_threadsafe_function(env, wake), "napi_unref_threadsafe_function")?;
+            check(sys::napi_create_reference(env, set_immediate, 1, &raw mut reference), "napi_create_reference")?;
+        }
+        let now = Instant::now();
+        let side = Rc::new(Self {
+            env,
+            bridge: Arc::new(Bridge { outbox: Mutex::default(), returned: Condvar::new(), wake }),
+            is_main_thread,
+            in_flight: Cell::new(0),
+            backlog: RefCell::default(),
+            set_immediate: reference,
+            drain_function: Cell::new(ptr::null_mut()),
+            immediate_is_due: Cell::new(false),
+            stretch_began: Cell::new(now),
+            stretch_ended: Cell::new(now),
+        });
+        let mut function = ptr::null_mut();
+        let mut drain = ptr::null_mut();
+        // SAFETY: as above; the hook's argument is the environment, which is alive when it runs.
+        unsafe {
+            check(
+                sys::napi_create_function(env, ptr::null(), 0, Some(on_immediate), ptr::null_mut(), &raw mut function),
+                "napi_create_function",
+            )?;
+            check(sys::napi_create_reference(env, function, 1, &raw mut drain), "napi_create_reference")?;
+            check(sys::napi_add_env_cleanup_hook(env, Some(on_environment_end), env.cast()), "napi_add_env_cleanup_hook")?;
+        }
+        side.drain_function.set(drain);
+        SIDES.with(|sides| sides.borrow_mut().push((env, Rc::clone(&side))));
+        Ok(side)
+    }
+
+    /// A new promise and what settles it.
+    pub(super) fn promise(&self) -> napi::Result<(sys::napi_value, Deferred)> {
+        let (mut raw, mut promise) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: on the environment's own thread, within a call from JavaScript.
+        check(unsafe { sys::napi_create_promise(self.env, &raw mut raw, &raw mut promise) }, "napi_create_promise")?;
+        if self.in_flight.replace(self.in_flight.get() + 1) == 0 {
+            // SAFETY: as above. A promise that is under way keeps the process alive.
+            unsafe { sys::napi_ref_threadsafe_function(self.env, self.bridge.wake) };
+        }
+        Ok((promise, Deferred { raw, bridge: Arc::clone(&self.bridge) }))
+    }
+
+    /// Reads a buffer in place; it is kept alive until the bytes are dropped.
+    pub(super) fn borrow(&self, buffer: sys::napi_value, data: *const u8, length: usize) -> napi::Result<BorrowedBytes> {
+        let mut reference = ptr::null_mut();
+        // SAFETY: on the environment's own thread, `buffer` is a live handle.
+        check(unsafe { sys::napi_create_reference(self.env, buffer, 1, &raw mut reference) }, "napi_create_reference")?;
+        self.bridge.lock().borrowed += 1;
+        Ok(BorrowedBytes { data, length, reference, bridge: Arc::clone(&self.bridge) })
+    }
+
+    fn resolve(&self, completion: Completion) {
+        settle_promise(self.env, completion.deferred, completion.answer);
+        let left = self.in_flight.get().saturating_sub(1);
+        self.in_flight.set(left);
+        if left == 0 {
+            // SAFETY: on the environment's own thread.
+            unsafe { sys::napi_unref_threadsafe_function(self.env, self.bridge.wake) };
+        }
+    }
+
+    /// A wake-up from the threadsafe function.
+    fn on_wake(&self) {
+        if self.immediate_is_due.get() {
+            return;
+        }
+        let now = Instant::now();
+        if now.duration_since(self.stretch_ended.get()) > SAME_STRETCH {
+            self.stretch_began.set(now);
+        }
+        if now.duration_since(self.stretch_began.get()) > FAIRNESS_BUDGET {
+            self.schedule_immediate();
+        } else {
+            self.drain();
+        }
+    }
+
+    fn on_immediate(&self) {
+        self.immediate_is_due.set(false);
+        self.stretch_began.set(Instant::now());
+        self.drain();
+    }
+
+    /// Settles what there is, until the stretch's time is used up.
+    fn drain(&self) {
+        let deadline = self.stretch_began.get() + FAIRNESS_BUDGET;
+        self.take_outbox();
+        loop {
+            let mut scope = ptr::null_mut();
+            // SAFETY: on the environment's own thread; the scope is closed below.
+            unsafe { sys::napi_open_handle_scope(self.env, &raw mut scope) };
+            let mut emptied = false;
+            for _ in 0..CHUNK {
+                // Not borrowed while settling: that may run a finalizer, which may call back.
+                let Some(next) = self.backlog.borrow_mut().pop_front() else {
+                    emptied = true;
+                    break;
+                };
+                self.resolve(next);
+            }
+            // SAFETY: opened above.
+            unsafe { sys::napi_close_handle_scope(self.env, scope) };
+            let now = Instant::now();
+            self.stretch_ended.set(now);
+            if emptied {
+                return;
+            }
+            if now >= deadline {
+                return self.schedule_immediate();
+            }
+        }
+    }
+
+    fn take_outbox(&self) {
+        let mut outbox = self.bridge.lock();
+        outbox.woken = false;
+        let done = std::mem::take(&mut outbox.done);
+        let released = std::mem::take(&mut outbox.released);
+        outbox.released_bytes = 0;
+        drop(outbox);
+        for reference in released {
+            // SAFETY: made by `borrow` in this environment, deleted once.
+            unsafe { sys::napi_delete_reference(self.env, reference.0) };
+        }
+        self.backlog.borrow_mut().extend(done);
+    }
+
+    fn schedule_immediate(&self) {
+        let (mut global, mut set_immediate, mut drain, mut handle) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        // SAFETY: on the environment's own thread, with live references.
+        let status = unsafe {
+            sys::napi_get_global(self.env, &raw mut global);
+            sys::napi_get_reference_value(self.env, self.set_immediate, &raw mut set_immediate);
+            sys::napi_get_reference_value(self.env, self.drain_function.get(), &raw mut drain);
+            sys::napi_call_function(self.env, global, set_immediate, 1, &raw const drain, &raw mut handle)
+        };
+        if status == sys::Status::napi_ok {
+            self.immediate_is_due.set(true);
+        } else {
+            // JavaScript cannot run (the environment is ending); the next wake-up tries again.
+            self.bridge.lock().woken = false;
+        }
+    }
+
+    fn end(&self) {
+        let mut outbox = self.bridge.lock();
+        outbox.closed = true;
+        outbox.done.clear();
+        // SAFETY: nobody calls it after `closed` is set under this lock.
+        unsafe { sys::napi_release_threadsafe_function(self.bridge.wake, sys::ThreadsafeFunctionReleaseMode::abort) };
+        // The buffers' memory goes with the environment: I/O that reads it must end before.
+        let limit = if self.is_main_thread { PROCESS_EXIT_WAIT } else { WORKER_EXIT_WAIT };
+        let waited = self.bridge.returned.wait_timeout_while(outbox, limit, |outbox| outbox.borrowed > 0);
+        let still_borrowed = waited.map(|(outbox, _)| outbox.borrowed).unwrap_or_default();
+        if still_borrowed > 0 && self.is_main_thread {
+            runtime::freeze();
+        }
+    }
+}
+
+fn side_of(env: sys::napi_env) -> Option<Rc<JsSide>> {
+    SIDES.with(|sides| sides.borrow().iter().find(|(known, _)| *known == env).map(|(_, side)| Rc::clone(side)))
+}
+
+unsafe extern "C" fn on_wake(env: sys::napi_env, _callback: sys::napi_value, _context: *mut c_void, _data: *mut c_void) {
+    // Without an environment the function is being torn down.
+    if !env.is_null()
+        && let Some(side) = side_of(env)
+    {
+        side.on_wake();
+    }
+}
+
+unsafe extern "C" fn on_immediate(env: sys::napi_env, _info: sys::napi_callback_info) -> sys::napi_value {
+    if let Some(side) = side_of(env) {
+        side.on_immediate();
+    }
+    ptr::null_mut()
+}
+
+unsafe extern "C" fn on_environment_end(data: *mut c_void) {
+    let env: sys::napi_env = data.cast();
+    let side = SIDES.with(|sides| {
+        let mut sides = sides.borrow_mut();
+        let at = sides.iter().position(|(known, _)| *known == env)?;
+        Some(sides.swap_remove(at).1)
+    });
+    if let Some(side) = side {
+        side.end();
+    }
+}

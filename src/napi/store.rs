@@ -1,0 +1,325 @@
+//! The class that `ts/` wraps: one method per operation, each one call and one promise.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use napi::{Env, sys};
+use napi_derive::napi;
+
+use super::arguments::{self, Raw};
+use super::bridge::{Calling, Deferred, JsSide};
+use super::values::{Answer, Failure, failure_object};
+use crate::error::{Error, Result};
+use crate::runtime;
+use crate::store::Store;
+use crate::store::capability::{Expiry, Transactions};
+use crate::store::lane::Settle;
+use crate::store::payloads::Reply;
+use crate::url::Backend;
+
+/// A store, as JavaScript holds it.
+#[napi]
+pub struct NativeStore {
+    store: Arc<Store>,
+    side: Rc<JsSide>,
+}
+
+/// What a backend can do.
+#[napi(object)]
+pub struct NativeCapabilities {
+    /// `'interactive'` or `'buffered'`.
+    pub transactions: String,
+    /// `'server'` or `'cleanup'`.
+    pub expiry: String,
+    /// Bytes.
+    pub max_payload_bytes: f64,
+    /// Whether data survives the process.
+    pub durable: bool,
+    /// Whether several processes can share the data.
+    pub shared: bool,
+}
+
+/// The name of the backend that a URL's scheme names; otherwise the fields of the error.
+#[napi(ts_return_type = "string | object")]
+#[allow(unreachable_pub)]
+pub fn backend_of(env: Env, url: String) -> Raw {
+    match Backend::of_url(&url) {
+        Ok(backend) => text(env.raw(), backend.name()),
+        Err(error) => Raw(failure_object(env.raw(), &Failure::new(error, str::to_owned))),
+    }
+}
+
+fn text(env: sys::napi_env, text: &str) -> Raw {
+    let mut value = std::ptr::null_mut();
+    let length = isize::try_from(text.len()).unwrap_or_default();
+    // SAFETY: within a call from JavaScript, with a valid out-parameter.
+    unsafe { sys::napi_create_string_utf8(env, text.as_ptr().cast(), length, &raw mut value) };
+    Raw(value)
+}
+
+#[napi]
+impl NativeStore {
+    /// Opens a store from its options as JSON, without any I/O. A wrong option is not thrown but
+    /// returned as the fields of its error.
+    #[napi(
+        ts_args_type = "backend: string | null, options: string, setImmediate: (callback: () => void) => unknown, isMainThread: boolean",
+        ts_return_type = "NativeStore | object"
+    )]
+    pub fn open(env: Env, backend: Option<String>, options: String, set_immediate: Raw, is_main_thread: bool) -> napi::Result<napi::Either<NativeStore, Raw>> {
+        match Store::open(backend.as_deref(), &options) {
+            Ok(store) => {
+                let side = JsSide::of(env.raw(), set_immediate.0, is_main_thread)?;
+                Ok(napi::Either::A(Self { store: Arc::new(store), side }))
+            }
+            Err(error) => {
+                let error = match backend.as_deref().and_then(Backend::named) {
+                    Some(backend) => error.at(backend.name(), "open"),
+                    None => error,
+                };
+                Ok(napi::Either::B(Raw(failure_object(env.raw(), &Failure::new(error, str::to_owned)))))
+            }
+        }
+    }
+
+    /// The backend's name.
+    #[napi(getter)]
+    pub fn backend(&self) -> &'static str {
+        self.store.backend().name()
+    }
+
+    /// The URL without its secrets.
+    #[napi(getter)]
+    pub fn url(&self) -> String {
+        self.store.shown_url().to_owned()
+    }
+
+    /// What the backend can do.
+    #[napi(getter)]
+    pub fn capabilities(&self) -> NativeCapabilities {
+        let capabilities = self.store.capabilities();
+        let transactions = match capabilities.transactions {
+            Transactions::Interactive => "interactive",
+            Transactions::Buffered => "buffered",
+        };
+        let expiry = match capabilities.expiry {
+            Expiry::Server => "server",
+            Expiry::Cleanup => "cleanup",
+        };
+        #[allow(clippy::cast_precision_loss)]
+        NativeCapabilities {
+            transactions: transactions.to_owned(),
+            expiry: expiry.to_owned(),
+            max_payload_bytes: capabilities.max_payload_bytes as f64,
+            durable: capabilities.durable,
+            shared: capabilities.shared,
+        }
+    }
+
+    /// Stores a payload.
+    #[napi(ts_args_type = "id: string, data: Uint8Array, expiresAt?: Date", ts_return_type = "Promise<void>")]
+    pub fn put(&self, env: Env, id: Raw, data: Raw, expires_at: Raw) -> napi::Result<Raw> {
+        self.with_id("put", env, id, |id, start| {
+            let data = arguments::bytes(env.raw(), &self.side, data)?;
+            let expires_at = arguments::date(env.raw(), expires_at)?;
+            self.store.put(id, data, expires_at, start.settle());
+            Ok(())
+        })
+    }
+
+    /// The payload; rejects with `NOT_FOUND`.
+    #[napi(ts_args_type = "id: string", ts_return_type = "Promise<Buffer>")]
+    pub fn get(&self, env: Env, id: Raw) -> napi::Result<Raw> {
+        self.with_id("get", env, id, |id, start| {
+            self.store.get(id, start.settle());
+            Ok(())
+        })
+    }
+
+    /// The payload or null.
+    #[napi(ts_args_type = "id: string", ts_return_type = "Promise<Buffer | null>")]
+    pub fn find(&self, env: Env, id: Raw) -> napi::Result<Raw> {
+        self.with_id("find", env, id, |id, start| {
+            self.store.find(id, start.settle());
+            Ok(())
+        })
+    }
+
+    /// Whether there is a payload.
+    #[napi(ts_args_type = "id: string", ts_return_type = "Promise<boolean>")]
+    pub fn has(&self, env: Env, id: Raw) -> napi::Result<Raw> {
+        self.with_id("has", env, id, |id, start| {
+            self.store.has(id, start.settle());
+            Ok(())
+        })
+    }
+
+    /// Removes a payload.
+    #[napi(ts_args_type = "id: string", ts_return_type = "Promise<boolean>")]
+    pub fn delete(&self, env: Env, id: Raw) -> napi::Result<Raw> {
+        self.with_id("delete", env, id, |id, start| {
+            self.store.delete(id, start.settle());
+            Ok(())
+        })
+    }
+
+    /// Sets another expiry.
+    #[napi(ts_args_type = "id: string, expiresAt: Date", ts_return_type = "Promise<boolean>")]
+    pub fn touch(&self, env: Env, id: Raw, expires_at: Raw) -> napi::Result<Raw> {
+        self.with_id("touch", env, id, |id, start| {
+            let expires_at = arguments::date(env.raw(), expires_at)?.ok_or_else(|| Error::invalid("expiresAt must be a Date"))?;
+            self.store.touch(id, expires_at, start.settle());
+            Ok(())
+        })
+    }
+
+    /// Stores several payloads: three arrays of one length.
+    #[napi(
+        ts_args_type = "ids: string[], data: Uint8Array[], expiresAt: (Date | undefined)[]",
+        ts_return_type = "Promise<void>"
+    )]
+    pub fn put_many(&self, env: Env, ids: Raw, data: Raw, expires_at: Raw) -> napi::Result<Raw> {
+        self.call("putMany", |deferred| match self.entries(env.raw(), ids, data, expires_at) {
+            Ok(entries) => self.store.put_many(entries, self.settle(deferred)),
+            Err(error) => self.refuse(deferred, error, "putMany"),
+        })
+    }
+
+    /// Several payloads, null where there is none, in the order of the ids.
+    #[napi(ts_args_type = "ids: string[]", ts_return_type = "Promise<(Buffer | null)[]>")]
+    pub fn get_many(&self, env: Env, ids: Raw) -> napi::Result<Raw> {
+        self.call("getMany", |deferred| {
+            let ids: Result<Vec<String>> = arguments::elements(env.raw(), ids)
+                .and_then(|ids| ids.into_iter().map(|id| arguments::with_id(env.raw(), id, str::to_owned)).collect());
+            match ids {
+                Ok(ids) => self.store.get_many(ids, self.settle(deferred)),
+                Err(error) => self.refuse(deferred, error, "getMany"),
+            }
+        })
+    }
+
+    /// Removes expired payloads; answers how many.
+    #[napi(ts_args_type = "limit: number", ts_return_type = "Promise<number>")]
+    pub fn purge_expired(&self, limit: f64) -> napi::Result<Raw> {
+        // The caller has checked that it is a whole number or Infinity.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let limit = limit as u64;
+        self.background("purgeExpired", move |store| async move { store.purge_expired(limit).await.map(|count| Answer::Reply(Reply::Count(count))) })
+    }
+
+    /// Creates what is missing; answers warnings.
+    #[napi(ts_return_type = "Promise<string[]>")]
+    pub fn initialize(&self) -> napi::Result<Raw> {
+        self.background("initialize", |store| async move { store.initialize().await.map(Answer::Warnings) })
+    }
+
+    /// Whether the store can be used.
+    #[napi(ts_return_type = "Promise<object>")]
+    pub fn health(&self) -> napi::Result<Raw> {
+        self.background("health", |store| async move {
+            let mut health = store.health().await;
+            health.message = health.message.map(|message| store.redact(&message));
+            Ok(Answer::Health(Box::new(health)))
+        })
+    }
+
+    /// Counts and latencies.
+    #[napi(ts_return_type = "Promise<object>")]
+    pub fn statistics(&self) -> napi::Result<Raw> {
+        self.background("statistics", |store| async move { store.statistics().await.map(|statistics| Answer::Statistics(Box::new(statistics))) })
+    }
+
+    /// Answers what is under way, then lets go of the connections.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn close(&self) -> napi::Result<Raw> {
+        self.background("close", |store| async move {
+            store.close().await;
+            Ok(Answer::Reply(Reply::Done))
+        })
+    }
+}
+
+/// A promise whose operation has not started yet.
+struct Start<'a> {
+    store: &'a NativeStore,
+    deferred: Option<Deferred>,
+}
+
+impl Start<'_> {
+    fn settle(&mut self) -> Settle {
+        match self.deferred.take() {
+            Some(deferred) => self.store.settle(deferred),
+            None => Box::new(|_| {}),
+        }
+    }
+}
+
+impl NativeStore {
+    /// Makes the promise and runs `start` with what settles it.
+    fn call(&self, operation: &'static str, start: impl FnOnce(Deferred)) -> napi::Result<Raw> {
+        let (promise, deferred) = self.side.promise()?;
+        let _calling = Calling::into(&self.side);
+        // A panic drops the deferred, which rejects the promise.
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| start(deferred))).is_err() {
+            tracing::error!(operation, "panic in a native call");
+        }
+        Ok(Raw(promise))
+    }
+
+    /// Reads the id and runs `start`, which takes what settles the promise once its other
+    /// arguments are read; an error before that rejects.
+    fn with_id(&self, operation: &'static str, env: Env, id: Raw, start: impl FnOnce(&str, &mut Start) -> Result<()>) -> napi::Result<Raw> {
+        self.call(operation, |deferred| {
+            let mut begun = Start { store: self, deferred: Some(deferred) };
+            let started = arguments::with_id(env.raw(), id, |id| start(id, &mut begun).map_err(|error| error.with_id(id)));
+            if let (Err(error), Some(deferred)) = (started.and_then(std::convert::identity), begun.deferred) {
+                self.refuse(deferred, error, operation);
+            }
+        })
+    }
+
+    fn entries(&self, env: sys::napi_env, ids: Raw, data: Raw, expires_at: Raw) -> Result<Vec<(String, bytes::Bytes, Option<crate::time::Millis>)>> {
+        let (ids, data, times) = (arguments::elements(env, ids)?, arguments::elements(env, data)?, arguments::elements(env, expires_at)?);
+        let mut entries = Vec::with_capacity(ids.len());
+        for ((id, data), at) in ids.into_iter().zip(data).zip(times) {
+            let id = arguments::with_id(env, id, str::to_owned)?;
+            let data = arguments::bytes(env, &self.side, data).map_err(|error| error.with_id(&id))?;
+            let at = arguments::date(env, at).map_err(|error| error.with_id(&id))?;
+            entries.push((id, data, at));
+        }
+        Ok(entries)
+    }
+
+    fn settle(&self, deferred: Deferred) -> Settle {
+        let store = Arc::clone(&self.store);
+        Box::new(move |result| {
+            deferred.settle(match result {
+                Ok(reply) => Answer::Reply(reply),
+                Err(error) => Answer::Error(Failure::new(error, |text| store.redact(text))),
+            });
+        })
+    }
+
+    fn refuse(&self, deferred: Deferred, error: Error, operation: &'static str) {
+        self.settle(deferred)(Err(error.at(self.store.backend().name(), operation)));
+    }
+
+    /// Runs something longer on the common I/O thread.
+    fn background<F>(&self, operation: &'static str, work: impl FnOnce(Arc<Store>) -> F + Send + 'static) -> napi::Result<Raw>
+    where
+        F: Future<Output = Result<Answer>> + Send + 'static,
+    {
+        let store = Arc::clone(&self.store);
+        self.call(operation, |deferred| match runtime::io() {
+            Ok(runtime) => {
+                runtime.spawn(async move {
+                    let answer = work(Arc::clone(&store)).await;
+                    deferred.settle(answer.unwrap_or_else(|error| {
+                        let error = error.at(store.backend().name(), operation);
+                        Answer::Error(Failure::new(error, |text| store.redact(text)))
+                    }));
+                });
+            }
+            Err(error) => self.refuse(deferred, error, operation),
+        })
+    }
+}

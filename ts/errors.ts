@@ -1,0 +1,131 @@
+/** Every reason for which an operation can be rejected. */
+export type SagaStoreErrorCode =
+  | 'NOT_FOUND'
+  | 'PAYLOAD_TOO_LARGE'
+  | 'ALREADY_EXPIRED'
+  | 'INVALID_ARGUMENT'
+  | 'CONNECTION'
+  | 'TIMEOUT'
+  | 'CORRUPT_DATA'
+  | 'UNSUPPORTED'
+  | 'CLOSED'
+  | 'BACKEND'
+
+/** The fields of an error, as the native side hands them over. */
+export interface Failure {
+  code: SagaStoreErrorCode
+  message: string
+  backend?: string
+  operation?: string
+  id?: string
+  retryable: boolean
+  causes: string[]
+  details: Record<string, number | string>
+}
+
+/** What every rejection is an instance of. Its stack reaches the caller's `await`. */
+export class SagaStoreError extends Error {
+  /** What went wrong. */
+  declare readonly code: SagaStoreErrorCode
+  /** `memory`, `sqlite`, `postgres` or `redis`, once known. */
+  declare readonly backend?: string
+  /** The operation that failed, such as `put`. */
+  declare readonly operation?: string
+  /** The record, where there is one. */
+  declare readonly id?: string
+  /** Whether the same call may succeed later. */
+  declare readonly retryable: boolean
+
+  constructor(failure: Failure) {
+    super(describe(failure), failure.causes.length > 0 ? { cause: chain(failure.causes) } : undefined)
+    this.name = new.target.name
+    this.code = failure.code
+    if (failure.backend !== undefined) this.backend = failure.backend
+    if (failure.operation !== undefined) this.operation = failure.operation
+    if (failure.id !== undefined) this.id = failure.id
+    this.retryable = failure.retryable
+    Object.assign(this, failure.details)
+  }
+}
+
+/** `NOT_FOUND`: no record has this id, or its time is over. */
+export class NotFoundError extends SagaStoreError {}
+
+/** `PAYLOAD_TOO_LARGE`: refused before anything was sent. */
+export class PayloadTooLargeError extends SagaStoreError {
+  /** The payload's bytes. */
+  declare readonly size: number
+  /** The bytes that the backend, or `maxPayloadBytes`, allows. */
+  declare readonly limit: number
+}
+
+/** `ALREADY_EXPIRED`: `expiresAt` has passed and `lateRetentionMs` is 0. */
+export class AlreadyExpiredError extends SagaStoreError {}
+
+/** `INVALID_ARGUMENT`: the input is wrong; the message says what is accepted. */
+export class InvalidArgumentError extends SagaStoreError {}
+
+/** `CONNECTION`: the server cannot be reached or refuses the login, or the connection broke. */
+export class ConnectionError extends SagaStoreError {}
+
+/** `TIMEOUT`: no answer within `operationTimeoutMs`. A write may or may not have happened. */
+export class TimeoutError extends SagaStoreError {}
+
+/** `CORRUPT_DATA`: what is stored cannot be read. */
+export class CorruptDataError extends SagaStoreError {}
+
+/** `UNSUPPORTED`: this backend, or this version of its server, cannot do it. */
+export class UnsupportedError extends SagaStoreError {}
+
+/** `CLOSED`: the store has been closed. */
+export class ClosedError extends SagaStoreError {}
+
+const classes: Partial<Record<SagaStoreErrorCode, typeof SagaStoreError>> = {
+  NOT_FOUND: NotFoundError,
+  PAYLOAD_TOO_LARGE: PayloadTooLargeError,
+  ALREADY_EXPIRED: AlreadyExpiredError,
+  INVALID_ARGUMENT: InvalidArgumentError,
+  CONNECTION: ConnectionError,
+  TIMEOUT: TimeoutError,
+  CORRUPT_DATA: CorruptDataError,
+  UNSUPPORTED: UnsupportedError,
+  CLOSED: ClosedError,
+}
+
+function describe(failure: Failure): string {
+  const where = [failure.backend, failure.operation].filter((part) => part !== undefined).join(' ')
+  const which = failure.id === undefined ? '' : ` '${failure.id.length > 80 ? `${failure.id.slice(0, 80)}…` : failure.id}'`
+  return where === '' ? failure.message : `${where}${which}: ${failure.message}`
+}
+
+function chain(causes: string[]): Error | undefined {
+  return causes.reduceRight<Error | undefined>((cause, message) => new Error(message, { cause }), undefined)
+}
+
+/** Makes the error object of what the native side handed over. */
+export function toError(reason: unknown): unknown {
+  if (typeof reason !== 'object' || reason === null || !('code' in reason) || !('causes' in reason)) return reason
+  const failure = reason as Failure
+  return new (classes[failure.code] ?? SagaStoreError)(failure)
+}
+
+/**
+ * The rejection handler of every operation. The error is made here, in the reaction of the
+ * promise that the caller awaits, because there V8 adds the caller's async frames to the stack.
+ */
+export function raise(reason: unknown): never {
+  throw toError(reason)
+}
+
+/** An `INVALID_ARGUMENT` error that is found out on this side of the boundary. */
+export function invalidArgument(message: string, operation?: string, backend?: string): InvalidArgumentError {
+  return new InvalidArgumentError({
+    code: 'INVALID_ARGUMENT',
+    message,
+    operation,
+    backend,
+    retryable: false,
+    causes: [],
+    details: {},
+  })
+}

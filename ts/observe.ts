@@ -1,0 +1,205 @@
+import { tracingChannel } from 'node:diagnostics_channel'
+import { invalidArgument, SagaStoreError, toError } from './errors'
+import type { BackendName } from './types'
+
+/** Anything with these four methods: `console`, pino, winston. */
+export interface Logger {
+  debug(...args: never[]): void
+  info(...args: never[]): void
+  warn(...args: never[]): void
+  error(...args: never[]): void
+}
+
+type Level = 'debug' | 'info' | 'warn' | 'error'
+type Fields = Record<string, unknown>
+type Write = (message: string, fields: Fields) => void
+
+/** What subscribers of the tracing channel `sagastore:operation` are given. */
+export interface OperationContext {
+  operation: string
+  backend: BackendName
+  id?: string
+  routingSlipId?: string
+  /** Bytes of the payload: at the start of a put, at the end of a get. */
+  bytes?: number
+  /** Names and values of OpenTelemetry's semantic conventions for database spans. */
+  attributes: Record<string, string | number>
+}
+
+const channel = tracingChannel<unknown, OperationContext>('sagastore:operation')
+const channels = [channel.start, channel.end, channel.asyncStart, channel.asyncEnd, channel.error]
+
+const SYSTEM_NAMES: Record<BackendName, string> = {
+  memory: 'sagastore.memory',
+  sqlite: 'sqlite',
+  postgres: 'postgresql',
+  redis: 'redis',
+}
+
+/** What an operation is about, for logs and traces. */
+export interface Subject {
+  operation: string
+  id?: string
+  routingSlipId?: string
+  bytes?: number
+  batchSize?: number
+}
+
+/** Tells a logger and the tracing channel what a store does. */
+export class Observer {
+  readonly #backend: BackendName
+  readonly #address: Record<string, string | number>
+  readonly #log: Partial<Record<Level, Write>>
+  readonly #isDebugEnabled: () => boolean
+
+  constructor(backend: BackendName, url: string, logger: Logger | undefined) {
+    this.#backend = backend
+    this.#address = addressOf(url)
+    const chosen = logger === undefined ? stderrLogger() : checked(logger)
+    this.#log = chosen === undefined ? {} : writers(chosen)
+    this.#isDebugEnabled = debugGate(chosen)
+  }
+
+  /** Whether anybody wants to know about an operation that succeeds. */
+  get isActive(): boolean {
+    return this.#log.error !== undefined || channels.some((each) => each.hasSubscribers)
+  }
+
+  /** Runs an operation and tells what came of it. */
+  watch<T>(subject: Subject, start: () => Promise<T>): Promise<T> {
+    return channels.some((each) => each.hasSubscribers) ? this.#trace(subject, start) : this.#logged(subject, start)
+  }
+
+  /** Something that works in a lesser way than it could. */
+  warn(operation: string, message: string): void {
+    this.#log.warn?.(`sagastore ${operation}: ${message}`, { backend: this.#backend, operation })
+  }
+
+  #trace<T>(subject: Subject, start: () => Promise<T>): Promise<T> {
+    const context: OperationContext = {
+      operation: subject.operation,
+      backend: this.#backend,
+      attributes: {
+        'db.system.name': SYSTEM_NAMES[this.#backend],
+        'db.operation.name': subject.operation,
+        ...this.#address,
+      },
+    }
+    if (subject.id !== undefined) context.id = subject.id
+    const routingSlipId = routingSlipIdOf(subject)
+    if (routingSlipId !== undefined) context.routingSlipId = routingSlipId
+    if (subject.bytes !== undefined) context.bytes = subject.bytes
+    if (subject.batchSize !== undefined) context.attributes['db.operation.batch.size'] = subject.batchSize
+    return channel.tracePromise(async () => {
+      try {
+        const result = await this.#logged(subject, start)
+        const bytes = bytesOf(result)
+        if (bytes !== undefined) context.bytes = bytes
+        return result
+      } catch (error) {
+        if (error instanceof SagaStoreError) context.attributes['error.type'] = error.code
+        throw error
+      }
+    }, context)
+  }
+
+  async #logged<T>(subject: Subject, start: () => Promise<T>): Promise<T> {
+    const began = performance.now()
+    try {
+      const result = await start()
+      if (this.#isDebugEnabled()) {
+        const fields = this.#fields(subject, began)
+        const bytes = bytesOf(result)
+        if (bytes !== undefined) fields.bytes = bytes
+        this.#log.debug?.(`sagastore ${subject.operation}`, fields)
+      }
+      return result
+    } catch (reason) {
+      const error = toError(reason)
+      // That a payload is not there is an answer; everything else is trouble.
+      const level = error instanceof SagaStoreError && error.code === 'NOT_FOUND' ? 'warn' : 'error'
+      const write = this.#log[level]
+      if (write !== undefined) {
+        const fields = this.#fields(subject, began)
+        if (error instanceof SagaStoreError) {
+          fields.code = error.code
+          fields.retryable = error.retryable
+        }
+        write(`sagastore ${subject.operation} failed: ${error instanceof Error ? error.message : String(error)}`, fields)
+      }
+      throw error
+    }
+  }
+
+  #fields(subject: Subject, began: number): Fields {
+    const fields: Fields = { backend: this.#backend, operation: subject.operation }
+    if (subject.id !== undefined) fields.id = subject.id
+    const routingSlipId = routingSlipIdOf(subject)
+    if (routingSlipId !== undefined) fields.routingSlipId = routingSlipId
+    if (subject.bytes !== undefined) fields.bytes = subject.bytes
+    if (subject.batchSize !== undefined) fields.batchSize = subject.batchSize
+    fields.durationMs = Math.round((performance.now() - began) * 1000) / 1000
+    return fields
+  }
+}
+
+const CLAIM_ID = /^slip-(.+)-\d+$/
+
+function routingSlipIdOf(subject: Subject): string | undefined {
+  return subject.routingSlipId ?? (typeof subject.id === 'string' ? CLAIM_ID.exec(subject.id)?.[1] : undefined)
+}
+
+function bytesOf(result: unknown): number | undefined {
+  return result instanceof Uint8Array ? result.byteLength : undefined
+}
+
+function addressOf(url: string): Record<string, string | number> {
+  if (!URL.canParse(url)) return {}
+  const { hostname, port } = new URL(url)
+  const address: Record<string, string | number> = {}
+  if (hostname !== '') address['server.address'] = hostname
+  if (port !== '') address['server.port'] = Number(port)
+  return address
+}
+
+const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error']
+
+function checked(logger: Logger): Logger {
+  const missing = LEVELS.filter((level) => typeof (logger as Partial<Logger> | null)?.[level] !== 'function')
+  if (missing.length > 0)
+    throw invalidArgument(`option 'logger' must have the methods ${LEVELS.join(', ')}; missing: ${missing.join(', ')}`)
+  return logger
+}
+
+function writers(logger: Logger): Record<Level, Write> {
+  // pino takes the fields first, everybody else the message.
+  const fieldsFirst = 'bindings' in logger
+  const writer = (level: Level): Write => {
+    const write = logger[level] as (...args: unknown[]) => void
+    return fieldsFirst ? (message, fields) => write.call(logger, fields, message) : (message, fields) => write.call(logger, message, fields)
+  }
+  return { debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error') }
+}
+
+function debugGate(logger: Logger | undefined): () => boolean {
+  if (logger === undefined) return () => false
+  const asked = (logger as { isLevelEnabled?: (level: string) => boolean }).isLevelEnabled
+  return typeof asked === 'function' ? () => asked.call(logger, 'debug') : () => true
+}
+
+/** With `SAGASTORE_LOG=debug|info|warn|error`, a store without a logger writes to stderr. */
+function stderrLogger(): (Logger & { isLevelEnabled(level: string): boolean }) | undefined {
+  const least = LEVELS.indexOf((process.env.SAGASTORE_LOG ?? '').toLowerCase() as Level)
+  if (least < 0) return undefined
+  const at = (level: Level) => (message: string, fields: Fields) => {
+    if (LEVELS.indexOf(level) < least) return
+    process.stderr.write(`${new Date().toISOString()} ${level.toUpperCase().padStart(5)} ${message} ${JSON.stringify(fields)}\n`)
+  }
+  return {
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    isLevelEnabled: (level) => LEVELS.indexOf(level as Level) >= least,
+  }
+}

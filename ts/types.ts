@@ -1,0 +1,149 @@
+import type { Logger } from './observe'
+
+/** The interface of a saga engine's claim check; every store class implements it. */
+export interface SagaStoreAdapter {
+  /** Stores a payload until `expiresAt`. */
+  put(id: string, data: Buffer, expiresAt: Date): Promise<void>
+  /** The payload; rejects if there is none. */
+  get(id: string): Promise<Buffer>
+  /** Removes expired payloads where the backend does not do it by itself. */
+  cleanup?(): Promise<void>
+  /** Creates what the store needs in the backend. */
+  initialize?(): Promise<void>
+}
+
+/** A backend's name. */
+export type BackendName = 'memory' | 'sqlite' | 'postgres' | 'redis'
+
+/** Options that every store has. Unknown ones are refused. */
+export interface StoreOptions {
+  /** Where the operations are told to: `console`, a pino logger, or anything with the four methods. */
+  logger?: Logger
+  /** How long a payload whose `expiresAt` had passed at the put is kept, in ms. Default 3,600,000; with 0 such a put is refused. */
+  lateRetentionMs?: number
+  /** Larger payloads are refused. Default: what the backend can hold. */
+  maxPayloadBytes?: number
+  /** The longest that a promise stays pending, in ms. Default 30,000. */
+  operationTimeoutMs?: number
+  /** The longest that reaching the server may take, in ms. Default 5,000. */
+  connectTimeoutMs?: number
+  /** Repetition of operations that failed in a way that may pass, and that may be repeated. */
+  retry?: RetryOptions
+}
+
+/** Full jitter: the pause is a random part of `baseMs * 2^n`, at most `maxMs`. */
+export interface RetryOptions {
+  /** Attempts in all. Default 3. */
+  attempts?: number
+  /** Default 50. */
+  baseMs?: number
+  /** Default 2,000. */
+  maxMs?: number
+}
+
+/** Options of a memory store. */
+export interface MemoryStoreOptions extends StoreOptions {
+  /** `memory://` (private, the default) or `memory://name` (shared by all stores of that name in the process). */
+  url?: string
+}
+
+/** Options of an SQLite store. */
+export interface SqliteStoreOptions extends StoreOptions {
+  /** `sqlite:///absolute.db`, `sqlite:relative.db` or `sqlite::memory:`. */
+  url: string
+  /** Letters, digits and underscores. Default `saga_store`. */
+  tableName?: string
+  /** `full` (the default): a resolved put survives a power cut. `normal`: it survives the end of the process. */
+  durability?: 'full' | 'normal'
+}
+
+/** Options of a PostgreSQL store. */
+export interface PostgresStoreOptions extends StoreOptions {
+  /** The libpq URL, with `sslmode` for TLS. */
+  url: string
+  /** Default: the connection's search path. */
+  schema?: string
+  /** Letters, digits and underscores. Default `saga_store`. */
+  tableName?: string
+  /** Connections at most. Default 4. */
+  poolSize?: number
+}
+
+/** Options of a Redis store. */
+export interface RedisStoreOptions extends StoreOptions {
+  /** `redis:`, `rediss:`, `redis-cluster:`, `rediss-cluster:`, `redis-sentinel:` or `rediss-sentinel:`. */
+  url: string
+  /** Keys are `{keyPrefix}:{id}`. Default `saga:storage`. */
+  keyPrefix?: string
+  /** A PEM file with the certificate authorities to trust. Default: the system's. */
+  tlsCaFile?: string
+}
+
+/** Options of any store; those of the backend that the URL names are accepted. */
+export type AnyStoreOptions = MemoryStoreOptions | SqliteStoreOptions | PostgresStoreOptions | RedisStoreOptions
+
+/** One payload of a `putMany`. */
+export interface PayloadEntry {
+  /** The claim id: 1 to 1,024 bytes of UTF-8. */
+  id: string
+  /** The payload. */
+  data: Uint8Array
+  /** When it ceases to exist; never, if left out. */
+  expiresAt?: Date
+  /** For logs and traces. */
+  routingSlipId?: string
+}
+
+/** Options of one `put`. */
+export interface PutOptions {
+  /** For logs and traces. Default: read from a claim id `slip-{routingSlipId}-{millis}`. */
+  routingSlipId?: string
+}
+
+/** What a backend can do. */
+export interface Capabilities {
+  /** `interactive`: reads and writes, then commit or roll back. `buffered`: writes, sent at the end. */
+  readonly transactions: 'interactive' | 'buffered'
+  /** Who removes an expired payload: the `server`, or `cleanup()`. It is never returned, either way. */
+  readonly expiry: 'server' | 'cleanup'
+  /** The largest payload, in bytes. */
+  readonly maxPayloadBytes: number
+  /** Whether data survives the end of the process. */
+  readonly durable: boolean
+  /** Whether several processes can share the data. */
+  readonly shared: boolean
+}
+
+/** What `health()` answers. */
+export interface Health {
+  /** `degraded`: it answers, but something limits it (see `message`). */
+  status: 'healthy' | 'degraded' | 'unhealthy'
+  backend: BackendName
+  /** How long the probe took. */
+  latencyMs: number
+  serverVersion?: string
+  /** Why it is not healthy. */
+  message?: string
+  details: Record<string, number | string>
+}
+
+/** Latencies of one operation since the store was opened, from the call to the answer. */
+export interface OperationStatistics {
+  count: number
+  errors: number
+  p50Ms: number
+  p95Ms: number
+  p99Ms: number
+  maxMs: number
+}
+
+/** What `statistics()` answers. */
+export interface Statistics {
+  backend: BackendName
+  /** Payloads stored, and how many of them have expired but are not removed yet. */
+  payloads: { count: number; bytes: number; expired: number }
+  /** Connections, where the backend has any; `waiting` are operations not yet sent. */
+  pool: { open: number; idle: number; inUse: number; waiting: number } | null
+  /** By operation, such as `put`. */
+  operations: Record<string, OperationStatistics>
+}
