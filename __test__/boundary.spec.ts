@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest'
+import { runProgram } from './support'
+import { temporaryDirectory } from './targets'
+
+describe('memory', () => {
+  it('stays flat over a million put/get pairs', async () => {
+    const program = `
+      const store = sagastore.openStore('memory://')
+      const data = Buffer.alloc(1024, 1)
+      const rss = []
+      for (let block = 0; block < 10; block++) {
+        for (let i = 0; i < 100_000; i += 100) {
+          const work = []
+          for (let j = 0; j < 100; j++) work.push(store.put('id' + j, data).then(() => store.get('id' + j)))
+          await Promise.all(work)
+        }
+        gc()
+        rss.push(process.memoryUsage().rss)
+      }
+      console.log(JSON.stringify(rss))`
+    const rss: number[] = JSON.parse(await runProgram(program, {}, { env: { NODE_OPTIONS: '--expose-gc' } }))
+    expect((rss.at(-1) as number) - (rss[2] as number)).toBeLessThan(30e6)
+  }, 180_000)
+
+  it('stays flat over large buffers that go both ways through threads', async () => {
+    const program = `
+      const store = sagastore.openStore(args.url)
+      await store.initialize()
+      const rss = []
+      for (let block = 0; block < 6; block++) {
+        for (let i = 0; i < 400; i += 8) {
+          await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map((j) => store.put('id' + j, Buffer.alloc(256 * 1024, i + j)).then(() => store.get('id' + j))))
+        }
+        gc()
+        await new Promise((resume) => setTimeout(resume, 20))
+        rss.push(process.memoryUsage().rss)
+      }
+      await store.close()
+      console.log(JSON.stringify(rss))`
+    const rss: number[] = JSON.parse(
+      await runProgram(program, { url: `sqlite://${temporaryDirectory()}/flat.db` }, { env: { NODE_OPTIONS: '--expose-gc' } }),
+    )
+    expect((rss.at(-1) as number) - (rss[1] as number)).toBeLessThan(60e6)
+  }, 120_000)
+})
+
+describe('the event loop', () => {
+  it('still runs timers while answers keep coming', async () => {
+    const program = `
+      const store = sagastore.openStore(args.url)
+      await store.initialize()
+      const data = Buffer.alloc(512)
+      const deadline = performance.now() + 1500
+      let ticks = 0
+      const timer = setInterval(() => ticks++, 5)
+      await Promise.all(Array.from({ length: 256 }, async (_, slot) => {
+        while (performance.now() < deadline) await store.put('id' + slot, data)
+      }))
+      clearInterval(timer)
+      await store.close()
+      console.log(ticks)`
+    const ticks = Number(await runProgram(program, { url: 'sqlite::memory:' }))
+    // 300 would be perfect; a starved loop sees a handful.
+    expect(ticks).toBeGreaterThan(60)
+  })
+
+  it('keeps the AsyncLocalStorage context of each call', async () => {
+    const program = `
+      const { AsyncLocalStorage } = require('node:async_hooks')
+      const context = new AsyncLocalStorage()
+      const store = sagastore.openStore(args.url)
+      await store.initialize()
+      const seen = await Promise.all(Array.from({ length: 200 }, (_, n) => context.run(n, async () => {
+        await store.put('id' + n, Buffer.alloc(10))
+        await store.get('id' + n)
+        return context.getStore()
+      })))
+      console.log(seen.every((value, n) => value === n))`
+    expect(await runProgram(program, { url: 'sqlite::memory:' })).toBe('true\n')
+  })
+})

@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto'
+import { expect } from 'vitest'
+import { SagaStoreError, type SagaStore } from '../index.js'
+import { eventually } from './support'
+
+/** Errors that a put may end with when its server breaks. */
+const EXPECTED = ['CONNECTION', 'TIMEOUT']
+
+/**
+ * Keeps 64 puts in flight while `breakIt` runs; every promise must settle in time, and what
+ * resolved is returned (with its data), for the caller to look for afterwards.
+ */
+export async function putsInFlight(store: SagaStore, breakIt: () => Promise<void>, settleWithinMs: number): Promise<Map<string, Buffer>> {
+  const stored = new Map<string, Buffer>()
+  const codes = new Map<string, number>()
+  let isRunning = true
+  let next = 0
+  let longest = 0
+  const slots = Array.from({ length: 64 }, async (_, slot) => {
+    while (isRunning) {
+      const id = `put-${next++}`
+      const data = randomBytes(slot % 8 === 0 ? 50_000 : 500)
+      const began = performance.now()
+      try {
+        await store.put(id, data)
+        stored.set(id, data)
+        // The loop must not starve the test itself.
+        await new Promise(setImmediate)
+      } catch (error) {
+        expect(error).toBeInstanceOf(SagaStoreError)
+        const { code } = error as SagaStoreError
+        codes.set(code, (codes.get(code) ?? 0) + 1)
+        await new Promise((resume) => setTimeout(resume, 20))
+      }
+      longest = Math.max(longest, performance.now() - began)
+    }
+  })
+  await new Promise((resume) => setTimeout(resume, 100))
+  await breakIt()
+  isRunning = false
+  await Promise.all(slots)
+  expect([...codes.keys()].filter((code) => !EXPECTED.includes(code))).toEqual([])
+  expect(longest).toBeLessThan(settleWithinMs)
+  return stored
+}
+
+/** The same store, without being opened again, works soon. */
+export async function recovers(store: SagaStore, withinMs = 8000): Promise<void> {
+  await eventually(
+    'the store works again',
+    () =>
+      store.put('after', Buffer.from('after')).then(
+        () => true,
+        () => false,
+      ),
+    withinMs,
+  )
+  expect((await store.get('after')).toString()).toBe('after')
+  // Not by luck of one connection: a burst must go through as well.
+  await Promise.all(Array.from({ length: 200 }, (_, n) => store.put(`burst-${n}`, Buffer.alloc(100))))
+  expect((await store.health()).status).toBe('healthy')
+}

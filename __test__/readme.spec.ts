@@ -1,0 +1,69 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { openStore } from '../index.js'
+import { temporaryDirectory } from './targets'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const readme = readFileSync(join(root, 'README.md'), 'utf8')
+
+function blocks(language: string): string[] {
+  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map((match) => match[1] as string)
+}
+
+/** A directory in which `import 'sagastore'` is this package. */
+function project(): string {
+  const directory = temporaryDirectory()
+  mkdirSync(join(directory, 'node_modules'))
+  symlinkSync(root, join(directory, 'node_modules', 'sagastore'))
+  return directory
+}
+
+describe('the README', () => {
+  it('has code that runs as it stands there', () => {
+    const directory = project()
+    const [first] = blocks('js')
+    writeFileSync(join(directory, 'first.mjs'), first as string)
+    const output = execFileSync(process.execPath, ['first.mjs'], { cwd: directory, encoding: 'utf8' })
+    expect(output).toMatch(/^\d+ bytes, the same: true\ntrue NOT_FOUND\n$/)
+  })
+
+  it('has constructor calls that are accepted', () => {
+    const directory = project()
+    const program = (blocks('ts')[0] as string).replace('/etc/ssl/my-ca.pem', join(directory, 'second.mjs'))
+    writeFileSync(join(directory, 'second.mjs'), program)
+    execFileSync(process.execPath, ['second.mjs'], { cwd: directory })
+  })
+
+  it('has a backend table that says what the stores say', () => {
+    const urls = { memory: 'memory://', sqlite: 'sqlite:x.db', postgres: 'postgres://h/d', redis: 'redis://h' }
+    for (const [name, url] of Object.entries(urls)) {
+      const { capabilities, backend } = openStore(url)
+      expect(backend).toBe(name)
+      const row = readme.split('\n').find((line) => line.startsWith(`| ${name} |`)) ?? ''
+      const yes = (flag: boolean) => (flag ? 'yes' : 'no')
+      expect(row.split(' | ').slice(2).join(' | ')).toBe(
+        [
+          capabilities.expiry === 'server' ? 'by the server' : 'by `cleanup()`',
+          `${capabilities.maxPayloadBytes} bytes`,
+          yes(capabilities.durable),
+          yes(capabilities.shared),
+          `${capabilities.transactions} |`,
+        ].join(' | '),
+      )
+    }
+  })
+})
+
+describe('the quickstart', () => {
+  it('tells its story to the end', () => {
+    const output = execFileSync(process.execPath, [join(root, 'examples', 'quickstart', 'index.mjs')], { encoding: 'utf8' })
+    expect(output).toContain('byte for byte')
+    expect(output).toContain('next step: refund-card')
+    expect(output).toContain('get: NOT_FOUND')
+    expect(output).toContain('cleanup removed 200')
+    expect(output).toContain('Done.')
+  })
+})

@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { afterAll } from 'vitest'
+import { type AnyStoreOptions, openStore, type SagaStore } from '../index.js'
+
+/** A backend that the behaviour suite runs on. */
+export interface Target {
+  name: string
+  /** Where a server is needed: its variable, and whether it is set. */
+  available: boolean
+  variable?: string
+  /** Options of a store on data of its own. */
+  options(): AnyStoreOptions & { url: string }
+}
+
+export function randomName(prefix = 't'): string {
+  return `${prefix}_${randomBytes(6).toString('hex')}`
+}
+
+const directories: string[] = []
+
+/** A directory that is removed when the test file is done. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'sagastore-'))
+  directories.push(directory)
+  return directory
+}
+
+const schemas: string[] = []
+
+/** A PostgreSQL schema that is dropped when the test file is done. */
+export function temporarySchema(): string {
+  const schema = randomName('sagastore_test')
+  schemas.push(schema)
+  return schema
+}
+
+function server(name: string, variable: string, options: (url: string) => AnyStoreOptions & { url: string }): Target {
+  const url = process.env[variable] ?? ''
+  return { name, variable, available: url !== '', options: () => options(url) }
+}
+
+const redis = (url: string) => ({ url, keyPrefix: `test:${randomName()}` })
+
+/** Every backend, and every way to reach it. */
+export const targets: Target[] = [
+  { name: 'memory', available: true, options: () => ({ url: `memory://${randomName()}` }) },
+  { name: 'sqlite', available: true, options: () => ({ url: `sqlite://${join(temporaryDirectory(), 'sagas.db')}` }) },
+  {
+    name: 'sqlite, durability normal',
+    available: true,
+    options: () => ({ url: `sqlite://${join(temporaryDirectory(), 'sagas.db')}`, durability: 'normal' }),
+  },
+  { name: 'sqlite::memory:', available: true, options: () => ({ url: 'sqlite::memory:' }) },
+  server('postgres', 'POSTGRES_URL', (url) => ({ url, schema: temporarySchema() })),
+  server('redis', 'REDIS_URL', redis),
+  server('redis cluster', 'REDIS_CLUSTER_URL', redis),
+]
+
+/** A target's server is missing: a loud skip on a laptop, a failure in CI. */
+export function missing(target: Target): boolean {
+  if (target.available) return false
+  if (process.env.CI === 'true') throw new Error(`${target.variable} is not set: in CI nothing is skipped`)
+  console.warn(`SKIPPED: ${target.name} (${target.variable} is not set; \`npm test\` starts the services)`)
+  return true
+}
+
+/** An open, initialized store on data of its own. */
+export async function openTarget(target: Target, more: object = {}): Promise<SagaStore> {
+  const store = openStore({ ...target.options(), ...more } as AnyStoreOptions)
+  await store.initialize()
+  return store
+}
+
+/** Asks PostgreSQL directly, as another program would. */
+export async function sql(text: string, values: unknown[] = [], url = process.env.POSTGRES_URL): Promise<Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return (await client.query(text, values)).rows
+  } finally {
+    await client.end()
+  }
+}
+
+afterAll(async () => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true })
+  if (process.env.POSTGRES_URL !== undefined) {
+    for (const schema of schemas.splice(0)) await sql(`drop schema if exists "${schema}" cascade`)
+  }
+})

@@ -1,0 +1,83 @@
+// `npm run bench -- redis|postgres|sqlite`: installs the drivers to compare with, starts the server, compares, stops it.
+
+import { execFileSync, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseOptions, USAGE } from '../bench/options.mjs'
+import { startPostgres, startRedis } from './services/servers.mjs'
+
+const BENCH = fileURLToPath(new URL('../bench/', import.meta.url))
+const INSTALLED = join(BENCH, 'node_modules', '.installed')
+
+/**
+ * Each starts the one server that its backend needs. PostgreSQL's as it comes, and not the one that the tests
+ * share: that one does not wait for the disk.
+ *
+ * @type {Record<string, { variable: string, start: () => Promise<{ url: string, remove: () => Promise<void> }> }>}
+ */
+const SERVERS = {
+  redis: { variable: 'REDIS_URL', start: () => startRedis() },
+  postgres: { variable: 'POSTGRES_URL', start: () => startPostgres() },
+}
+
+/** @param {string[]} args */
+async function main(args) {
+  const options = parseOptions(args)
+  if (options === undefined) {
+    process.stdout.write(`${USAGE}\n`)
+    return
+  }
+  installPeers()
+  const needed = SERVERS[options.backend]
+  const server = needed && !process.env[needed.variable] ? await needed.start() : undefined
+  try {
+    process.exitCode = await run(args, server ? { [needed.variable]: server.url } : {})
+  } finally {
+    await server?.remove()
+  }
+}
+
+/** Once for each lockfile and each Node.js: better-sqlite3 is compiled for one. */
+function installPeers() {
+  const lock = createHash('sha256')
+    .update(readFileSync(join(BENCH, 'package-lock.json')))
+    .digest('hex')
+  const wanted = `${lock} ${process.versions.modules}\n`
+  if (existsSync(INSTALLED) && readFileSync(INSTALLED, 'utf8') === wanted) return
+  process.stderr.write('bench: installing the drivers to compare with, one of which is compiled...\n')
+  const npm = process.env.npm_execpath
+  const [program, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []]
+  execFileSync(program, [...first, 'ci'], { cwd: BENCH, env: { ...headersOfNode(), ...process.env }, stdio: ['ignore', 2, 2] })
+  writeFileSync(INSTALLED, wanted)
+}
+
+/** Node's own headers, where its installation has them, instead of a download by node-gyp. */
+function headersOfNode() {
+  const prefix = dirname(dirname(process.execPath))
+  return existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? { npm_config_nodedir: prefix } : {}
+}
+
+/**
+ * @param {string[]} args
+ * @param {Record<string, string>} variables
+ * @returns {Promise<number>} the exit code
+ */
+function run(args, variables) {
+  const child = spawn(process.execPath, [join(BENCH, 'run.mjs'), ...args], { stdio: 'inherit', env: { ...process.env, ...variables } })
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+    // A terminal has sent its Ctrl-C to the child as well.
+    process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY ? undefined : child.kill(signal)))
+  }
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code, signal) => resolve(signal ? 128 + constants.signals[signal] : (code ?? 1)))
+  })
+}
+
+main(process.argv.slice(2)).catch((error) => {
+  process.stderr.write(`bench: ${error.message}\n`)
+  process.exitCode = 1
+})

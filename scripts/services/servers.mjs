@@ -1,0 +1,44 @@
+// Servers for tests that need one of their own: to kill, pause, restart or misconfigure it. Types are in
+// servers.d.mts. Each runs on a free port of 127.0.0.1, and all end with the process that started them.
+
+import { hasDocker } from './docker.mjs'
+import { startDockerPostgres, startDockerRedis, unsupported } from './docker-servers.mjs'
+import { canInstall, findFaketime, findOrInstall, findPostgres } from './install.mjs'
+import { startLocalPostgres } from './postgres.mjs'
+import { startLocalRedisCluster } from './redis-cluster.mjs'
+import { startLocalSentinel } from './redis-sentinel.mjs'
+import { findRedis, startLocalRedis } from './redis.mjs'
+
+/** @param {() => unknown} find */
+function onlyInDocker(find) {
+  return find() === undefined && !canInstall() && hasDocker()
+}
+
+/** @param {import('./servers.mjs').RedisOptions} [options] */
+export async function startRedis(options = {}) {
+  return onlyInDocker(findRedis) ? await startDockerRedis(options) : await startLocalRedis(options)
+}
+
+/** @param {import('./servers.mjs').RedisSentinelOptions} [options] */
+export async function startSentinel(options = {}) {
+  if (onlyInDocker(findRedis)) throw unsupported('Redis Sentinel', 'redis-server')
+  return await startLocalSentinel(options)
+}
+
+/** @param {import('./servers.mjs').RedisClusterOptions} [options] */
+export async function startRedisCluster(options = {}) {
+  if (onlyInDocker(findRedis)) throw unsupported('an isolated Redis Cluster', 'redis-server')
+  return await startLocalRedisCluster(options)
+}
+
+/** @param {import('./servers.mjs').PostgresOptions} [options] */
+export async function startPostgres(options = {}) {
+  return onlyInDocker(findPostgres) ? await startDockerPostgres(options) : await startLocalPostgres(options)
+}
+
+/** @param {string} offset as libfaketime reads it */
+export async function clockOffset(offset) {
+  const library = await findOrInstall({ find: findFaketime, package: 'faketime', brew: 'libfaketime' })
+  // Only the wall clock: timeouts and event loops go by the monotonic one.
+  return { LD_PRELOAD: library, FAKETIME: offset, FAKETIME_DONT_FAKE_MONOTONIC: '1', DONT_FAKE_MONOTONIC: '1' }
+}
