@@ -176,6 +176,7 @@ export interface Health {
 /** Latencies of one operation since the store was opened, from the call to the answer. */
 export interface OperationStatistics {
 	count: number;
+	/** Those that were rejected; that a payload is not there (`NOT_FOUND`) is an answer. */
 	errors: number;
 	p50Ms: number;
 	p95Ms: number;

@@ -181,7 +181,10 @@ function isMusl() {
 // ts/observe.ts
 var import_node_diagnostics_channel = require("node:diagnostics_channel");
 var channel = (0, import_node_diagnostics_channel.tracingChannel)("sagastore:operation");
-var channels = [channel.start, channel.end, channel.asyncStart, channel.asyncEnd, channel.error];
+function isTraced() {
+  const { start, end, asyncStart, asyncEnd, error } = channel;
+  return start.hasSubscribers || end.hasSubscribers || asyncStart.hasSubscribers || asyncEnd.hasSubscribers || error.hasSubscribers;
+}
 var SYSTEM_NAMES = {
   memory: "sagastore.memory",
   sqlite: "sqlite",
@@ -202,11 +205,11 @@ var Observer = class {
   }
   /** Whether anybody wants to know about an operation that succeeds. */
   get isActive() {
-    return this.#log.error !== void 0 || channels.some((each) => each.hasSubscribers);
+    return this.#log.error !== void 0 || isTraced();
   }
   /** Runs an operation and tells what came of it. */
   watch(subject, start) {
-    return channels.some((each) => each.hasSubscribers) ? this.#trace(subject, start) : this.#logged(subject, start);
+    return isTraced() ? this.#trace(subject, start) : this.#logged(subject, start);
   }
   /** Something that works in a lesser way than it could. */
   warn(operation, message) {
@@ -359,9 +362,9 @@ var SagaStore = class {
    * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
    */
   put(id, data, expiresAt, options) {
-    const start = () => this.#native.put(id, unshared(data), expiresAt);
-    if (!this.#observer.isActive) return start().then(void 0, raise);
-    return this.#watch({ operation: "put", id, bytes: data?.byteLength, routingSlipId: options?.routingSlipId }, start);
+    if (!this.#observer.isActive) return this.#native.put(id, unshared(data), expiresAt).then(void 0, raise);
+    const subject = { operation: "put", id, bytes: data?.byteLength, routingSlipId: options?.routingSlipId };
+    return this.#watch(subject, () => this.#native.put(id, unshared(data), expiresAt));
   }
   /**
    * The payload.

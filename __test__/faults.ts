@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'vitest'
-import { SagaStoreError, type SagaStore } from '../index.js'
+import { type SagaStore, SagaStoreError } from '../index.js'
 import { eventually } from './support'
 
 /** Errors that a put may end with when its server breaks. */

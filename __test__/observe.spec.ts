@@ -21,8 +21,18 @@ describe('logger', () => {
     await store.put('slip-order-7-1763632000000', Buffer.alloc(123))
     await store.put('any id', Buffer.alloc(5), undefined, { routingSlipId: 'order-8' })
     await store.get('slip-order-7-1763632000000')
-    expect(lines.map(({ level, message }) => `${level} ${message}`)).toEqual(['debug sagastore put', 'debug sagastore put', 'debug sagastore get'])
-    expect(lines[0]?.fields).toMatchObject({ backend: 'memory', operation: 'put', id: 'slip-order-7-1763632000000', routingSlipId: 'order-7', bytes: 123 })
+    expect(lines.map(({ level, message }) => `${level} ${message}`)).toEqual([
+      'debug sagastore put',
+      'debug sagastore put',
+      'debug sagastore get',
+    ])
+    expect(lines[0]?.fields).toMatchObject({
+      backend: 'memory',
+      operation: 'put',
+      id: 'slip-order-7-1763632000000',
+      routingSlipId: 'order-7',
+      bytes: 123,
+    })
     expect(lines[0]?.fields.durationMs).toBeGreaterThan(0)
     expect(lines[1]?.fields).toMatchObject({ id: 'any id', routingSlipId: 'order-8', bytes: 5 })
     expect(lines[2]?.fields).toMatchObject({ operation: 'get', routingSlipId: 'order-7', bytes: 123 })
@@ -77,7 +87,10 @@ describe('the tracing channel sagastore:operation', () => {
   it('tells start, end and error of every operation, with OpenTelemetry names', async () => {
     const events: [string, OperationContext][] = []
     const names = ['start', 'asyncEnd', 'error'] as const
-    const listeners = names.map((name) => [`tracing:sagastore:operation:${name}`, (context: unknown) => events.push([name, { ...(context as OperationContext) }])] as const)
+    const listeners = names.map(
+      (name) =>
+        [`tracing:sagastore:operation:${name}`, (context: unknown) => events.push([name, { ...(context as OperationContext) }])] as const,
+    )
     for (const [name, listener] of listeners) subscribe(name, listener)
     await using store = new MemorySagaStore()
     await store.put('slip-7-1', Buffer.alloc(44))

@@ -29,8 +29,15 @@ describe.skipIf(missing(target))('the format', () => {
       { id: 'a', data: Buffer.from([0, 255]), expires_at: at },
       { id: 'b', data: Buffer.alloc(0), expires_at: null },
     ])
-    const columns = await sql('select column_name, data_type, is_nullable from information_schema.columns where table_schema = $1 order by column_name', [schema])
-    expect(columns.map((column) => Object.values(column).join(' '))).toEqual(['data bytea NO', 'expires_at timestamp with time zone YES', 'id text NO'])
+    const columns = await sql(
+      'select column_name, data_type, is_nullable from information_schema.columns where table_schema = $1 order by column_name',
+      [schema],
+    )
+    expect(columns.map((column) => Object.values(column).join(' '))).toEqual([
+      'data bytea NO',
+      'expires_at timestamp with time zone YES',
+      'id text NO',
+    ])
     const indexes = await sql('select indexdef from pg_indexes where schemaname = $1', [schema])
     expect(indexes.map(({ indexdef }) => String(indexdef)).join()).toContain('(expires_at)')
   })
@@ -41,7 +48,9 @@ describe.skipIf(missing(target))('the format', () => {
     await sql(`create table ${schema}.saga_store (id varchar(255) primary key, data bytea not null, expires_at timestamp not null)`)
     const soon = new Date(Date.now() + 1_800_000)
     const utc = (at: Date) => at.toISOString().replace('T', ' ').replace('Z', '')
-    await sql(`insert into ${schema}.saga_store values ('theirs', 'x', '${utc(soon)}'), ('gone', 'x', '${utc(new Date(Date.now() - 1_800_000))}')`)
+    await sql(
+      `insert into ${schema}.saga_store values ('theirs', 'x', '${utc(soon)}'), ('gone', 'x', '${utc(new Date(Date.now() - 1_800_000))}')`,
+    )
     const zoned = `${url}${url.includes('?') ? '&' : '?'}options=${encodeURIComponent('-c timezone=America/New_York')}`
     for (const each of [url, zoned]) {
       await using store = openStore({ url: each, schema })

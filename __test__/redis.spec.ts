@@ -53,7 +53,9 @@ describe('the format', () => {
       const second = [...(await store.getMany(all)).keys()]
       console.log(JSON.stringify({ first, touched, second, details: (await store.health()).details }))
       await store.close()`
-    const { first, touched, second, details } = JSON.parse(await runProgram(program, { url: server.url }, { env: await clockOffset(offset) }))
+    const { first, touched, second, details } = JSON.parse(
+      await runProgram(program, { url: server.url }, { env: await clockOffset(offset) }),
+    )
     expect({ first, touched, second }).toEqual({
       first: ['late', 'soon', 'in half an hour'],
       touched: true,
@@ -67,7 +69,10 @@ describe('ways in', () => {
   it('a password, an ACL user, a database number', async () => {
     await using server = await startRedis({ password: 'p@ss:w/rd', aclUser: { name: 'saga-app', password: 'other secret' } })
     const { port } = server
-    for (const url of [`redis://:${encodeURIComponent('p@ss:w/rd')}@127.0.0.1:${port}`, `redis://saga-app:${encodeURIComponent('other secret')}@127.0.0.1:${port}/3`]) {
+    for (const url of [
+      `redis://:${encodeURIComponent('p@ss:w/rd')}@127.0.0.1:${port}`,
+      `redis://saga-app:${encodeURIComponent('other secret')}@127.0.0.1:${port}/3`,
+    ]) {
       await using store = openStore(url)
       await store.initialize()
       await store.put('id', Buffer.from(url))
@@ -81,7 +86,11 @@ describe('ways in', () => {
 
   it('a wrong password is said at once, and not shown', async () => {
     await using server = await startRedis({ password: 'right' })
-    for (const url of [`redis://:hunter2@127.0.0.1:${server.port}`, `redis://nobody:hunter2@127.0.0.1:${server.port}`, `redis://127.0.0.1:${server.port}`]) {
+    for (const url of [
+      `redis://:hunter2@127.0.0.1:${server.port}`,
+      `redis://nobody:hunter2@127.0.0.1:${server.port}`,
+      `redis://127.0.0.1:${server.port}`,
+    ]) {
       await using store = openStore(url)
       const began = performance.now()
       const error = await failure(store.put('id', Buffer.from('x')))
@@ -179,7 +188,15 @@ describe('Sentinel', () => {
       store,
       async () => {
         await sentinel.master.kill()
-        await eventually('a write goes through', () => store.put('x', Buffer.from('x')).then(() => true, () => false), 30_000)
+        await eventually(
+          'a write goes through',
+          () =>
+            store.put('x', Buffer.from('x')).then(
+              () => true,
+              () => false,
+            ),
+          30_000,
+        )
       },
       20_000,
     )
@@ -199,7 +216,10 @@ describe('Cluster', () => {
         await cluster.nodes[0]?.kill()
         await eventually(
           'every slot takes writes',
-          async () => (await Promise.allSettled(Array.from({ length: 30 }, (_, n) => store.put(`slot-${n}`, Buffer.from('x'))))).every((put) => put.status === 'fulfilled'),
+          async () =>
+            (await Promise.allSettled(Array.from({ length: 30 }, (_, n) => store.put(`slot-${n}`, Buffer.from('x'))))).every(
+              (put) => put.status === 'fulfilled',
+            ),
           30_000,
         )
       },

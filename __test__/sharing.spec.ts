@@ -33,7 +33,11 @@ const servers: { name: string; options: AnyStoreOptions & { url: string }; conne
     name: 'postgres',
     options: { url: postgres.url, poolSize: 3 },
     connections: async () => {
-      const rows = await sql("select count(*)::int as n from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()", [], postgres.url)
+      const rows = await sql(
+        "select count(*)::int as n from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()",
+        [],
+        postgres.url,
+      )
       return Number(rows[0]?.n)
     },
   },

@@ -78,7 +78,11 @@ describe('the file format', () => {
     )
     await using store = openStore(`sqlite://${path}`)
     await store.initialize()
-    expect([...(await store.getMany(['iso', 'iso past', 'sqlite', 'sqlite past', 'offset'])).keys()].sort()).toEqual(['iso', 'offset', 'sqlite'])
+    expect([...(await store.getMany(['iso', 'iso past', 'sqlite', 'sqlite past', 'offset'])).keys()].sort()).toEqual([
+      'iso',
+      'offset',
+      'sqlite',
+    ])
     expect(await failure(store.get('nonsense'))).toMatchObject({ code: 'CORRUPT_DATA', id: 'nonsense' })
     expect(await store.purgeExpired()).toBe(2)
     expect(await store.has('sqlite')).toBe(true)
@@ -90,7 +94,11 @@ describe('the file format', () => {
 describe('bad files', () => {
   it.each<[string, (path: string) => void, RegExp]>([
     ['a directory in place of the file', (path) => mkdirSync(path), /directory/],
-    ['a file that is no database', (path) => writeFileSync(path, 'hello, I am a text file, and a long one at that'.repeat(50)), /not an SQLite database/],
+    [
+      'a file that is no database',
+      (path) => writeFileSync(path, 'hello, I am a text file, and a long one at that'.repeat(50)),
+      /not an SQLite database/,
+    ],
   ])('%s', async (_, make, message) => {
     const path = file()
     make(path)

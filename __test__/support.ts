@@ -17,11 +17,15 @@ export async function freePort(): Promise<number> {
 /** A Node.js process that runs `program` (CommonJS; `sagastore` and `args` are defined). */
 export function startProgram(program: string, args: unknown = {}, options: { uid?: number; env?: Record<string, string> } = {}) {
   const prelude = `const sagastore = require(${JSON.stringify(entry)}); const args = ${JSON.stringify(args)};`
-  const child = spawn(process.execPath, ['-e', `${prelude}\n(async () => {${program}})().catch((e) => { console.error(e); process.exit(1) })`], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    uid: options.uid,
-    env: { ...process.env, ...options.env },
-  })
+  const child = spawn(
+    process.execPath,
+    ['-e', `${prelude}\n(async () => {${program}})().catch((e) => { console.error(e); process.exit(1) })`],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      uid: options.uid,
+      env: { ...process.env, ...options.env },
+    },
+  )
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -37,7 +41,11 @@ export function startProgram(program: string, args: unknown = {}, options: { uid
 }
 
 /** Runs `program` to its end; what it printed. */
-export async function runProgram(program: string, args: unknown = {}, options: { uid?: number; env?: Record<string, string> } = {}): Promise<string> {
+export async function runProgram(
+  program: string,
+  args: unknown = {},
+  options: { uid?: number; env?: Record<string, string> } = {},
+): Promise<string> {
   const { code, signal, stdout, stderr } = await startProgram(program, args, options).done
   if (code !== 0) throw new Error(`the program ended with ${code ?? signal}: ${stderr}${stdout}`)
   return stdout

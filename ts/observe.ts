@@ -27,7 +27,12 @@ export interface OperationContext {
 }
 
 const channel = tracingChannel<unknown, OperationContext>('sagastore:operation')
-const channels = [channel.start, channel.end, channel.asyncStart, channel.asyncEnd, channel.error]
+
+/** Asked at each operation, so spelt out. (`TracingChannel.hasSubscribers` is newer than Node.js 20.0.) */
+function isTraced(): boolean {
+  const { start, end, asyncStart, asyncEnd, error } = channel
+  return start.hasSubscribers || end.hasSubscribers || asyncStart.hasSubscribers || asyncEnd.hasSubscribers || error.hasSubscribers
+}
 
 const SYSTEM_NAMES: Record<BackendName, string> = {
   memory: 'sagastore.memory',
@@ -62,12 +67,12 @@ export class Observer {
 
   /** Whether anybody wants to know about an operation that succeeds. */
   get isActive(): boolean {
-    return this.#log.error !== undefined || channels.some((each) => each.hasSubscribers)
+    return this.#log.error !== undefined || isTraced()
   }
 
   /** Runs an operation and tells what came of it. */
   watch<T>(subject: Subject, start: () => Promise<T>): Promise<T> {
-    return channels.some((each) => each.hasSubscribers) ? this.#trace(subject, start) : this.#logged(subject, start)
+    return isTraced() ? this.#trace(subject, start) : this.#logged(subject, start)
   }
 
   /** Something that works in a lesser way than it could. */

@@ -59,9 +59,9 @@ export class SagaStore implements SagaStoreAdapter {
    * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
    */
   put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void> {
-    const start = () => this.#native.put(id, unshared(data), expiresAt)
-    if (!this.#observer.isActive) return start().then(undefined, raise)
-    return this.#watch({ operation: 'put', id, bytes: data?.byteLength, routingSlipId: options?.routingSlipId }, start)
+    if (!this.#observer.isActive) return this.#native.put(id, unshared(data), expiresAt).then(undefined, raise)
+    const subject = { operation: 'put', id, bytes: data?.byteLength, routingSlipId: options?.routingSlipId }
+    return this.#watch(subject, () => this.#native.put(id, unshared(data), expiresAt))
   }
 
   /**

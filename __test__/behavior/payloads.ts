@@ -64,7 +64,7 @@ export function payloadBehavior(target: Target): void {
     it('takes a Uint8Array, a view with an offset, shared and resizable memory', async () => {
       const whole = new Uint8Array(randomBytes(50_000))
       const shared = new Uint8Array(new SharedArrayBuffer(20_000)).fill(7)
-      const resizable = new Uint8Array(new ArrayBuffer(20_000, { maxByteLength: 40_000 } as object)).fill(8)
+      const resizable = new Uint8Array(new ArrayBuffer(20_000, { maxByteLength: 40_000 })).fill(8)
       await store.putMany([
         { id: 'small view', data: whole.subarray(100, 200) },
         { id: 'large view', data: whole.subarray(1000, 40_000) },
@@ -343,7 +343,8 @@ export function payloadBehavior(target: Target): void {
       const statistics = await store.statistics()
       expect(statistics.payloads).toEqual({ count: 2, bytes: 30, expired: 0 })
       expect(statistics.operations.get?.count).toBe(2)
-      expect(statistics.operations.putMany?.count).toBe(2)
+      expect(statistics.operations.get?.errors).toBe(0)
+      expect(statistics.operations.putMany?.count).toBe(1)
     })
 
     it('settles what was not awaited before close, and is closed afterwards', async () => {
@@ -353,7 +354,13 @@ export function payloadBehavior(target: Target): void {
       expect(results).toHaveLength(50)
       await closed
       await store.close()
-      for (const call of [store.put('id', Buffer.from('x')), store.get('id'), store.initialize(), store.purgeExpired(), store.statistics()]) {
+      for (const call of [
+        store.put('id', Buffer.from('x')),
+        store.get('id'),
+        store.initialize(),
+        store.purgeExpired(),
+        store.statistics(),
+      ]) {
         expect(await rejection(call)).toMatchObject({ code: 'CLOSED' })
       }
       expect(await store.health()).toMatchObject({ status: 'unhealthy' })

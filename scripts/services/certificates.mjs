@@ -38,6 +38,8 @@ export async function makeCertificates(directory) {
   const key = '-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
   run(`req -x509 -config openssl.cnf ${key} -keyout ca.key -out ca.crt -days 7 -sha256`)
   run(`req -new -config openssl.cnf ${key} -keyout server.key -out server.csr -subj /CN=localhost`)
-  run('x509 -req -in server.csr -CA ca.crt -CAkey ca.key -set_serial 1 -days 7 -sha256 -extfile openssl.cnf -extensions server -out server.crt')
+  run(
+    'x509 -req -in server.csr -CA ca.crt -CAkey ca.key -set_serial 1 -days 7 -sha256 -extfile openssl.cnf -extensions server -out server.crt',
+  )
   return { caFile: file('ca.crt'), certFile: file('server.crt'), keyFile: file('server.key') }
 }

@@ -37,9 +37,7 @@ async function missingServices(names) {
   if (unknown.length > 0) {
     throw new Error(`no service ${unknown.join(', ')}; there are ${services.map(({ name }) => name).join(', ')}`)
   }
-  return services.filter(
-    ({ name, variable }) => (names.length === 0 || names.includes(name)) && !process.env[variable],
-  )
+  return services.filter(({ name, variable }) => (names.length === 0 || names.includes(name)) && !process.env[variable])
 }
 
 /**

@@ -182,9 +182,7 @@ export class LocalServer {
     // With a parent-death signal the server ends with this thread even after kill -9, and can have a
     // session of its own, which keeps a terminal's Ctrl-C for the tests that still use the server.
     const bound = !this.ledger.kept && canBindToParent()
-    const [file, argv] = bound
-      ? ['setpriv', ['--pdeathsig', this.#discardSignal.slice(3), '--', command, ...args]]
-      : [command, args]
+    const [file, argv] = bound ? ['setpriv', ['--pdeathsig', this.#discardSignal.slice(3), '--', command, ...args]] : [command, args]
     const child = spawn(file, argv, {
       ...this.osUser,
       cwd: this.directory,

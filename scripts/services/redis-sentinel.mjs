@@ -1,8 +1,8 @@
 import { findOrInstall } from './install.mjs'
 import { ledgerOfThisProcess } from './ledger.mjs'
 import { startOrRemove } from './local-server.mjs'
-import { until } from './redis-cluster.mjs'
 import { findRedis, parseInfo, RedisServer, redisUrl, startLocalRedis } from './redis.mjs'
+import { until } from './redis-cluster.mjs'
 
 /** @typedef {import('./servers.mjs').RedisSentinelOptions} RedisSentinelOptions */
 

@@ -84,9 +84,7 @@ export async function startLocalRedis(options = {}, { ledger = ledgerOfThisProce
     ledger,
     port: options.port,
     name: cluster ? 'redis-cluster-node' : 'redis',
-    credentials: options.aclUser
-      ? { username: options.aclUser.name, password: options.aclUser.password }
-      : { password: options.password },
+    credentials: options.aclUser ? { username: options.aclUser.name, password: options.aclUser.password } : { password: options.password },
     settings: (self) => redisSettings(self, options, cluster),
   })
   return await startOrRemove(server)
@@ -112,7 +110,11 @@ async function redisSettings(server, { password, aclUser, tls, appendonly, maxme
     server.caFile = caFile
     lines.push('port 0', `tls-port ${port}`, 'tls-auth-clients no', 'tls-replication yes')
     // Clients need no certificate, so this one only serves a replica to check its master.
-    lines.push(`tls-ca-cert-file ${quote(replicaOf?.caFile ?? caFile)}`, `tls-cert-file ${quote(certFile)}`, `tls-key-file ${quote(keyFile)}`)
+    lines.push(
+      `tls-ca-cert-file ${quote(replicaOf?.caFile ?? caFile)}`,
+      `tls-cert-file ${quote(certFile)}`,
+      `tls-key-file ${quote(keyFile)}`,
+    )
   } else {
     lines.push(`port ${port}`)
   }

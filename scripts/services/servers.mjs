@@ -5,9 +5,9 @@ import { hasDocker } from './docker.mjs'
 import { startDockerPostgres, startDockerRedis, unsupported } from './docker-servers.mjs'
 import { canInstall, findFaketime, findOrInstall, findPostgres } from './install.mjs'
 import { startLocalPostgres } from './postgres.mjs'
+import { findRedis, startLocalRedis } from './redis.mjs'
 import { startLocalRedisCluster } from './redis-cluster.mjs'
 import { startLocalSentinel } from './redis-sentinel.mjs'
-import { findRedis, startLocalRedis } from './redis.mjs'
 
 /** @param {() => unknown} find */
 function onlyInDocker(find) {

@@ -11,13 +11,19 @@ mod store;
 mod values;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::layer;
+use tracing_subscriber::prelude::*;
 
-/// `SAGASTORE_LOG=debug|info|warn|error` writes what happens inside to stderr.
+/// `SAGASTORE_LOG=debug|info|warn|error` writes what happens inside to stderr; only our own
+/// events, because drivers' may show statements and arguments.
 #[napi_derive::module_init]
 fn log_to_stderr() {
     let level = std::env::var("SAGASTORE_LOG").ok().and_then(|level| level.parse::<LevelFilter>().ok());
     if let Some(level) = level {
+        let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
+        let to_stderr = layer().with_writer(std::io::stderr).with_ansi(false).with_filter(ours);
         // Another addon of the process may have set its own subscriber; then it keeps it.
-        drop(tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false).try_init());
+        drop(tracing_subscriber::registry().with(to_stderr).try_init());
     }
 }

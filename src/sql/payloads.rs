@@ -59,13 +59,17 @@ impl PayloadSql {
                         "select id::text, data from {t} where id = $1::text and (expires_at is null or expires_at > {})",
                         at(2)
                     ),
+                    // Rows are locked in the order of their ids' bytes, as puts lock them: without it groups of
+                    // several stores deadlock.
                     delete: format!(
-                        "delete from {t} where id = any($1::text[]) \
+                        "delete from {t} where id = any(array(select id from {t} where id = any($1::text[]) \
+                         order by id collate \"C\" for update)) \
                          returning id::text, (expires_at is null or expires_at > {})::int",
                         at(2)
                     ),
                     touch: format!(
-                        "update {t} as s set expires_at = {row_at} from unnest($1::text[], $2::bigint[]) as u(id, ms) \
+                        "update {t} as s set expires_at = {row_at} from (select l.id, v.ms from unnest($1::text[], $2::bigint[]) \
+                         as v(id, ms) join {t} as l on l.id = v.id order by v.id collate \"C\" for update of l) as u \
                          where s.id = u.id and (s.expires_at is null or s.expires_at > {}) returning s.id::text",
                         at(3)
                     ),

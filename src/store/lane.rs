@@ -54,7 +54,7 @@ struct JobState {
     started: Instant,
     deadline: Instant,
     failed_attempts: u32,
-    meter: Arc<Meter>,
+    meter: Option<Arc<Meter>>,
     settle: Option<Settle>,
 }
 
@@ -65,7 +65,9 @@ impl JobState {
 
     fn settle_with(&mut self, result: Result<Reply>) {
         if let Some(settle) = self.settle.take() {
-            self.meter.record(self.started.elapsed(), result.is_ok());
+            if let Some(meter) = &self.meter {
+                meter.record(self.started.elapsed(), result.is_ok());
+            }
             settle(result.map_err(|error| error.at(self.backend.name(), self.name)));
         }
     }
@@ -119,8 +121,8 @@ impl<O: Operation> Lane<O> {
         }
     }
 
-    /// Sends an operation on its way. Never blocks.
-    pub fn submit(&self, name: &'static str, operation: O, meter: &Arc<Meter>, settle: Settle) {
+    /// Sends an operation on its way. Never blocks. With a meter, it is counted there.
+    pub fn submit(&self, name: &'static str, operation: O, meter: Option<Arc<Meter>>, settle: Settle) {
         let started = Instant::now();
         let id_hash = if O::ORDERED { self.hasher.hash_one(operation.id()) } else { 0 };
         let state = JobState {
@@ -130,7 +132,7 @@ impl<O: Operation> Lane<O> {
             started,
             deadline: started + self.settings.operation_timeout,
             failed_attempts: 0,
-            meter: Arc::clone(meter),
+            meter,
             settle: Some(settle),
         };
         let job = Job { operation, state };

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::capability::{Capabilities, Expiry, Transactions};
 use super::lane::{Lane, Shape};
 use super::payloads::{Read, Reply, Write};
-use super::statistics::{Meter, Pool, Usage};
+use super::statistics::{Pool, Usage};
 use super::{Driver, Probe, Task};
 use crate::error::{Error, Kind, Result};
 use crate::options::{OptionReader, Settings};
@@ -109,7 +109,6 @@ struct Bench {
     lane: Lane<Write>,
     answers: mpsc::Receiver<(usize, Result<Reply>)>,
     sender: mpsc::Sender<(usize, Result<Reply>)>,
-    meter: Arc<Meter>,
 }
 
 impl Bench {
@@ -120,13 +119,13 @@ impl Bench {
         *driver.fates.lock().unwrap() = fates.iter().map(|(id, fates)| ((*id).to_owned(), fates.clone())).collect();
         let (sender, answers) = mpsc::channel();
         let lane = Lane::new(Backend::Memory, Arc::clone(&driver) as _, settings);
-        Self { driver, lane, answers, sender, meter: Arc::default() }
+        Self { driver, lane, answers, sender }
     }
 
     fn put(&self, number: usize, id: &str, data: &str) {
         let sender = self.sender.clone();
         let write = Write::Put { id: id.into(), data: Bytes::copy_from_slice(data.as_bytes()), expires_at: None };
-        self.lane.submit("put", write, &self.meter, Box::new(move |result| sender.send((number, result)).unwrap()));
+        self.lane.submit("put", write, None, Box::new(move |result| sender.send((number, result)).unwrap()));
     }
 
     fn answers(&self, count: usize) -> HashMap<usize, Result<Reply>> {

@@ -2,6 +2,7 @@
 //! same on all of them.
 
 pub mod capability;
+mod gather;
 pub mod lane;
 pub mod payloads;
 pub mod statistics;
@@ -11,7 +12,6 @@ mod lane_tests;
 use std::any::TypeId;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ use crate::runtime;
 use crate::time::Millis;
 use crate::url::{self, Backend};
 use capability::Capabilities;
+use gather::Gather;
 use lane::{Lane, Settle, Shape};
 use payloads::{Operation, Read, Reply, Write, check_id};
 use statistics::{Latency, Meter, Pool, Usage};
@@ -243,7 +244,7 @@ impl Store {
                 Err(error) => return self.refuse(Call::PutMany, error.with_id(&id), settle),
             }
         }
-        let gather = Gather::new(writes.len(), settle, |_| Reply::Done);
+        let gather = Gather::new(writes.len(), self.metered(Call::PutMany, settle), |_| Reply::Done);
         for (index, write) in writes.into_iter().enumerate() {
             self.write(Call::PutMany, write, Gather::slot(&gather, index));
         }
@@ -280,7 +281,7 @@ impl Store {
                 return self.refuse(Call::GetMany, error.with_id(id), settle);
             }
         }
-        let gather = Gather::new(ids.len(), settle, |replies| {
+        let gather = Gather::new(ids.len(), self.metered(Call::GetMany, settle), |replies| {
             Reply::Many(replies.into_iter().map(|reply| if let Reply::Data(data) = reply { data } else { None }).collect())
         });
         for (index, id) in ids.into_iter().enumerate() {
@@ -351,7 +352,7 @@ impl Store {
         let started = Instant::now();
         match self.driver.write_now(&operation) {
             Some(result) => self.answer(call, started, result, settle),
-            None => self.writes.submit(call.name(), operation, &self.meters[call as usize], settle),
+            None => self.writes.submit(call.name(), operation, self.meter(call), settle),
         }
     }
 
@@ -361,14 +362,32 @@ impl Store {
             Err(error) => self.refuse(call, error.with_id(id), settle),
             Ok(operation) => match self.driver.read_now(&operation) {
                 Some(result) => self.answer(call, started, result, settle),
-                None => self.reads.submit(call.name(), operation, &self.meters[call as usize], settle),
+                None => self.reads.submit(call.name(), operation, self.meter(call), settle),
             },
         }
     }
 
     fn answer(&self, call: Call, started: Instant, result: Result<Reply>, settle: Settle) {
-        self.meters[call as usize].record(started.elapsed(), result.is_ok());
+        if let Some(meter) = self.meter(call) {
+            meter.record(started.elapsed(), result.is_ok());
+        }
         settle(result.map_err(|error| error.at(self.backend.name(), call.name())));
+    }
+
+    /// What counts the operations of a call; those that several make up are counted as a whole.
+    fn meter(&self, call: Call) -> Option<Arc<Meter>> {
+        match call {
+            Call::PutMany | Call::GetMany => None,
+            single => Some(Arc::clone(&self.meters[single as usize])),
+        }
+    }
+
+    fn metered(&self, call: Call, settle: Settle) -> Settle {
+        let (meter, started) = (Arc::clone(&self.meters[call as usize]), Instant::now());
+        Box::new(move |result| {
+            meter.record(started.elapsed(), result.is_ok());
+            settle(result);
+        })
     }
 
     /// Creates tables, indexes and TTL settings; answers warnings.
@@ -453,58 +472,5 @@ impl Store {
             Err(error) => Err(error),
         };
         result.map_err(|error| error.at(self.backend.name(), operation))
-    }
-}
-
-/// Makes one answer of several.
-struct Gather {
-    replies: Mutex<Gathered>,
-    left: AtomicUsize,
-}
-
-struct Gathered {
-    replies: Vec<Reply>,
-    error: Option<Error>,
-    settle: Option<Settle>,
-    combine: fn(Vec<Reply>) -> Reply,
-}
-
-impl Gather {
-    fn new(count: usize, settle: Settle, combine: fn(Vec<Reply>) -> Reply) -> Arc<Self> {
-        let gather = Self {
-            replies: Mutex::new(Gathered { replies: vec![Reply::Done; count], error: None, settle: Some(settle), combine }),
-            left: AtomicUsize::new(count),
-        };
-        if count == 0 {
-            gather.finish();
-        }
-        Arc::new(gather)
-    }
-
-    fn slot(gather: &Arc<Self>, index: usize) -> Settle {
-        let gather = Arc::clone(gather);
-        Box::new(move |result| {
-            let mut gathered = gather.replies.lock().unwrap_or_else(PoisonError::into_inner);
-            match result {
-                Ok(reply) => gathered.replies[index] = reply,
-                Err(error) => {
-                    gathered.error.get_or_insert(error);
-                }
-            }
-            drop(gathered);
-            if gather.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-                gather.finish();
-            }
-        })
-    }
-
-    fn finish(&self) {
-        let mut gathered = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
-        let replies = std::mem::take(&mut gathered.replies);
-        let result = gathered.error.take().map_or_else(|| Ok((gathered.combine)(replies)), Err);
-        if let Some(settle) = gathered.settle.take() {
-            drop(gathered);
-            settle(result);
-        }
     }
 }

@@ -1,5 +1,5 @@
-import { startLocalRedisCluster } from '../redis-cluster.mjs'
 import { redisUrl } from '../redis.mjs'
+import { startLocalRedisCluster } from '../redis-cluster.mjs'
 
 /** @type {import('../registry.mjs').Service} */
 export const service = {

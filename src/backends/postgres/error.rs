@@ -23,10 +23,17 @@ pub(super) fn of_statement(error: sqlx::Error, table: &str) -> Failure {
     let Some(database) = of_server(&error) else {
         let (message, kind) = match &error {
             sqlx::Error::Encode(_) => ("a value cannot be sent to PostgreSQL", Kind::Backend),
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => ("an answer of PostgreSQL cannot be read", Kind::CorruptData),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+                ("an answer of PostgreSQL cannot be read", Kind::CorruptData)
+            }
             _ => ("the connection to PostgreSQL broke", Kind::Connection),
         };
-        return Failure { error: Error::new(kind, message).with_source(error), broken: true, hopeless: false, table_changed: false };
+        return Failure {
+            error: Error::new(kind, message).with_source(error),
+            broken: true,
+            hopeless: false,
+            table_changed: false,
+        };
     };
     let code = database.code().to_owned();
     let text = database.message();
@@ -35,11 +42,15 @@ pub(super) fn of_statement(error: sqlx::Error, table: &str) -> Failure {
     // The server has told that the statement did nothing. Only a broken connection leaves it open.
     let undone = !code.starts_with("08") && code != "40003";
     let stale = code == "0A000" && text.contains("cached plan");
-    let failure = Error::new(kind, message).retryable(retryable || stale).with_detail("sqlState", Detail::Text(code.clone()));
+    let failure =
+        Error::new(kind, message).retryable(retryable || stale).with_detail("sqlState", Detail::Text(code.clone()));
     let failure = failure.with_source(error);
     Failure {
         error: if undone { failure.unsent() } else { failure },
-        broken: fatal || stale || ["08", "57P"].iter().any(|class| code.starts_with(class)) || ["26000", "42P05"].contains(&&*code),
+        broken: fatal
+            || stale
+            || ["08", "57P"].iter().any(|class| code.starts_with(class))
+            || ["26000", "42P05"].contains(&&*code),
         hopeless: !retryable && (code.starts_with("42") || code.starts_with("3F")),
         table_changed: ["42P01", "42703", "42804", "3F000"].contains(&&*code),
     }
@@ -50,10 +61,17 @@ pub(super) fn of_connecting(error: sqlx::Error) -> Error {
     let Some(database) = of_server(&error) else {
         let (message, retryable) = match &error {
             // rustls wraps what it finds wrong with a certificate in an I/O error of this kind.
-            sqlx::Error::Io(cause) if cause.kind() == io::ErrorKind::InvalidData => ("the TLS connection to PostgreSQL cannot be made", false),
-            sqlx::Error::Io(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => ("PostgreSQL refuses connections: it is not running, or not at this address", true),
-            sqlx::Error::Io(cause) if [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied].contains(&cause.kind()) => {
-                ("a file that the connection needs (socket or certificate) cannot be opened", false)
+            sqlx::Error::Io(cause) if cause.kind() == io::ErrorKind::InvalidData => {
+                ("the TLS connection to PostgreSQL cannot be made", false)
+            }
+            sqlx::Error::Io(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
+                ("PostgreSQL refuses connections: it is not running, or not at this address", true)
+            }
+            sqlx::Error::Io(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                ("PostgreSQL's socket, or a certificate file, does not exist", true)
+            }
+            sqlx::Error::Io(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
+                ("PostgreSQL's socket, or a certificate file, may not be opened", false)
             }
             sqlx::Error::Tls(_) => ("the TLS connection to PostgreSQL cannot be made", false),
             sqlx::Error::Configuration(_) => ("the connection string does not fit the server", false),
@@ -63,7 +81,9 @@ pub(super) fn of_connecting(error: sqlx::Error) -> Error {
     };
     let (code, text) = (database.code().to_owned(), database.message());
     let (message, retryable) = match &*code {
-        "28P01" | "28000" => (String::from("PostgreSQL refuses the login (user, password, or its access rules)"), false),
+        "28P01" | "28000" => {
+            (String::from("PostgreSQL refuses the login (user, password, or its access rules)"), false)
+        }
         "3D000" => (String::from("the database does not exist"), false),
         "53300" => (String::from("PostgreSQL has no connection left (too many clients)"), true),
         "57P03" => (String::from("PostgreSQL is starting up or shutting down"), true),

@@ -84,8 +84,7 @@ impl<'a> Session<'a> {
         let Failure { error, broken, hopeless, table_changed } = failure;
         self.table_changed |= table_changed;
         if broken {
-            let message = error.message().to_owned();
-            self.broken = Some(Error::new(error.kind(), message).retryable(error.is_retryable()).unsent().with_source(error.clone()));
+            self.broken = Some(error.clone().unsent());
         } else {
             self.settle();
         }
@@ -143,7 +142,12 @@ impl Executor for Session<'_> {
 }
 
 /// Sends a statement and reads its whole answer; also how many bytes that was, about.
-async fn query(connection: &mut PgConnection, sql: &str, arguments: PgArguments, keep: bool) -> Result<(Answer, usize), sqlx::Error> {
+async fn query(
+    connection: &mut PgConnection,
+    sql: &str,
+    arguments: PgArguments,
+    keep: bool,
+) -> Result<(Answer, usize), sqlx::Error> {
     let statement = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(keep);
     let mut stream = connection.fetch_many(statement);
     let mut answer = Answer::default();

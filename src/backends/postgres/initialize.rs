@@ -4,14 +4,20 @@ use std::time::Duration;
 
 use super::executor::Session;
 use crate::error::{Error, Kind, Result};
-use crate::sql::schema::postgres::{check_key, create_index_concurrently, create_schema, lock, try_lock_session, unlock_session};
+use crate::sql::schema::postgres::{
+    check_key, create_index_concurrently, create_schema, lock, try_lock_session, unlock_session,
+};
 use crate::sql::schema::{PayloadTable, create, create_index, has_index, inspect};
 use crate::sql::{Dialect, Table};
 
 const DIALECT: Dialect = Dialect::Postgres;
 
 /// Makes the payload table usable. Answers what it looks like, and warnings.
-pub(super) async fn initialize(on: &mut Session<'_>, table: &Table, prepared: bool) -> Result<(PayloadTable, Vec<String>)> {
+pub(super) async fn initialize(
+    on: &mut Session<'_>,
+    table: &Table,
+    prepared: bool,
+) -> Result<(PayloadTable, Vec<String>)> {
     let found = match inspect(on, DIALECT, table).await? {
         Some(found) => found,
         None => create_table(on, table).await?,
@@ -30,7 +36,10 @@ pub(super) async fn initialize(on: &mut Session<'_>, table: &Table, prepared: bo
         ));
     }
     if !found.expiry_optional {
-        warnings.push(format!("expires_at of table {} is NOT NULL: payloads without an expiry are refused", table.quoted()));
+        warnings.push(format!(
+            "expires_at of table {} is NOT NULL: payloads without an expiry are refused",
+            table.quoted()
+        ));
     }
     Ok((found, warnings))
 }
@@ -48,7 +57,9 @@ async fn create_table(on: &mut Session<'_>, table: &Table) -> Result<PayloadTabl
         }
         create(on, DIALECT, table).await?;
         let found = inspect(on, DIALECT, table).await?;
-        found.ok_or_else(|| Error::new(Kind::Backend, format!("table {} was created and cannot be found", table.quoted())))
+        found.ok_or_else(|| {
+            Error::new(Kind::Backend, format!("table {} was created and cannot be found", table.quoted()))
+        })
     }
     .await;
     match created {

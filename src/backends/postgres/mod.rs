@@ -12,8 +12,6 @@ mod payloads;
 mod pool;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod chaos;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -58,7 +56,8 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     let pool_size = options.number("poolSize", 4, 1..=100)?;
     options.finish()?;
     let address = address::parse(url)?;
-    let connect_timeout = address.connect_timeout.map_or(settings.connect_timeout, |limit| limit.min(settings.connect_timeout));
+    let connect_timeout =
+        address.connect_timeout.map_or(settings.connect_timeout, |limit| limit.min(settings.connect_timeout));
     let key = format!("postgres:{pool_size}:{}:{url}", connect_timeout.as_millis());
     let size = u32::try_from(pool_size).unwrap_or(1);
     Ok(Arc::new(Postgres {

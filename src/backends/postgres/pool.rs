@@ -13,7 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::error::of_connecting;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Detail, Error, Kind, Result};
 use crate::store::statistics;
 
 /// An idle connection is closed after this.
@@ -45,8 +45,8 @@ pub(super) struct Pool {
     state: Mutex<State>,
     /// A connect has failed while none was open: those who wait need not wait longer.
     unreachable: Notify,
-    /// A connection is gone.
-    gone: Notify,
+    /// A connection came back, or is gone.
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -74,7 +74,7 @@ impl Pool {
             permits: Arc::new(Semaphore::new(size as usize)),
             state: Mutex::default(),
             unreachable: Notify::new(),
-            gone: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
@@ -91,26 +91,21 @@ impl Pool {
     /// A connection, idle or new. Every error of this is one of an operation that was not sent.
     pub(super) async fn checkout(self: &Arc<Self>, patience: Patience) -> Result<Checkout> {
         let permit = self.permit(patience.wait).await?;
-        let Some(live) = self.take_idle()? else { return self.connect(permit).await };
-        let idle_for = live.since.elapsed();
-        let mut checkout = Checkout { live: Some(live), permit: Some(permit), pool: Arc::clone(self), busy: false };
-        if idle_for <= patience.trust {
-            return Ok(checkout);
-        }
-        checkout.busy = true;
-        let ping = checkout.connection()?.ping();
-        if let Ok(Ok(())) = tokio::time::timeout(PING_LIMIT.min(self.connect_timeout), ping).await {
-            checkout.busy = false;
-            return Ok(checkout);
-        }
-        // Dropped busy, it takes the other idle ones with it.
-        match checkout.permit.take() {
-            Some(permit) => {
-                drop(checkout);
-                self.connect(permit).await
+        let mut checkout = Checkout { live: None, pool: Arc::clone(self), busy: false, _permit: permit };
+        if let Some(live) = self.take_idle()? {
+            let idle_for = live.since.elapsed();
+            checkout.live = Some(live);
+            if idle_for <= patience.trust || checkout.answers(PING_LIMIT.min(self.connect_timeout)).await {
+                return Ok(checkout);
             }
-            None => Err(Error::closed()),
+            checkout.give_back();
         }
+        checkout.live = Some(match self.connect().await {
+            // The server has no room for as many as the pool may have: those that there are have to do.
+            Err(error) if is_full(&error) => self.next_idle(patience.wait, error).await?,
+            connected => connected?,
+        });
+        Ok(checkout)
     }
 
     async fn permit(&self, wait: Duration) -> Result<OwnedSemaphorePermit> {
@@ -133,7 +128,7 @@ impl Pool {
         if state.closed { Err(Error::closed()) } else { Ok(state.idle.pop()) }
     }
 
-    async fn connect(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Checkout> {
+    async fn connect(self: &Arc<Self>) -> Result<Live> {
         let connected = tokio::time::timeout(self.connect_timeout, PgConnection::connect_with(&self.options)).await;
         let error = match connected {
             Ok(Ok(connection)) => {
@@ -147,9 +142,7 @@ impl Pool {
                 if !std::mem::replace(&mut state.maintained, true) {
                     tokio::spawn(maintain(Arc::downgrade(self)));
                 }
-                drop(state);
-                let live = Live { connection, since: now, made: now };
-                return Ok(Checkout { live: Some(live), permit: Some(permit), pool: Arc::clone(self), busy: false });
+                return Ok(Live { connection, since: now, made: now });
             }
             Ok(Err(error)) => of_connecting(error),
             Err(_) => unanswered(self.connect_timeout),
@@ -164,12 +157,31 @@ impl Pool {
         Err(error)
     }
 
+    /// Waits until somebody gives a connection back; `error` if there is none to wait for.
+    async fn next_idle(&self, wait: Duration, error: Error) -> Result<Live> {
+        let waiting = async {
+            loop {
+                let changed = self.changed.notified();
+                if let Some(live) = self.take_idle()? {
+                    return Ok(live);
+                }
+                if self.lock().open == 0 {
+                    return Err(error.clone());
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(wait, waiting).await.unwrap_or_else(|_| Err(error.clone()))
+    }
+
     fn take_back(&self, mut live: Live, sound: bool) {
         let mut state = self.lock();
         let mut dropped = Vec::new();
         if sound && !state.closed && live.made.elapsed() < LIFE_LIMIT {
             live.since = Instant::now();
             state.idle.push(live);
+            drop(state);
+            self.changed.notify_waiters();
             return;
         }
         if !sound {
@@ -181,7 +193,7 @@ impl Pool {
         state.open -= dropped.len() as u64;
         drop(state);
         drop(dropped);
-        self.gone.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// Says goodbye on all connections; those in use are closed when they come back.
@@ -195,11 +207,11 @@ impl Pool {
         self.say_goodbye(idle).await;
         let all_gone = async {
             loop {
-                let gone = self.gone.notified();
+                let changed = self.changed.notified();
                 if self.lock().open == 0 {
                     return;
                 }
-                gone.await;
+                changed.await;
             }
         };
         // What is still in use then is closed when it comes back.
@@ -211,12 +223,24 @@ impl Pool {
             drop(tokio::time::timeout(FAREWELL, live.connection.close()).await);
             self.lock().open -= 1;
         }
-        self.gone.notify_waiters();
+        self.changed.notify_waiters();
     }
 }
 
 fn unanswered(limit: Duration) -> Error {
-    Error::new(Kind::Connection, format!("PostgreSQL did not answer within connectTimeoutMs ({} ms)", limit.as_millis())).unsent()
+    Error::new(
+        Kind::Connection,
+        format!("PostgreSQL did not answer within connectTimeoutMs ({} ms)", limit.as_millis()),
+    )
+    .unsent()
+}
+
+/// Whether the server, or a pooler's or role's limit, has no connection left.
+fn is_full(error: &Error) -> bool {
+    error
+        .details()
+        .iter()
+        .any(|(name, value)| *name == "sqlState" && matches!(value, Detail::Text(code) if code == "53300"))
 }
 
 /// Closes what was idle for long, and gives the buffers of large payloads back.
@@ -247,17 +271,18 @@ async fn maintain(pool: Weak<Pool>) {
 /// dropped the future) it is closed; otherwise the next caller gets it.
 pub(super) struct Checkout {
     live: Option<Live>,
-    /// Given back after the connection, so that there are never too many.
-    permit: Option<OwnedSemaphorePermit>,
     pool: Arc<Pool>,
     busy: bool,
+    /// The last field, given back after the connection: there are never too many.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Checkout {
     /// The connection, from now on in the middle of a conversation.
     pub(super) fn start(&mut self) -> Result<&mut PgConnection> {
         self.busy = true;
-        self.connection()
+        let live = self.live.as_mut().ok_or_else(|| Error::new(Kind::Connection, "the connection is gone").unsent())?;
+        Ok(&mut live.connection)
     }
 
     /// The conversation has come to its end: the connection may be used again.
@@ -265,17 +290,23 @@ impl Checkout {
         self.busy = false;
     }
 
-    fn connection(&mut self) -> Result<&mut PgConnection> {
-        let live = self.live.as_mut().ok_or_else(|| Error::new(Kind::Connection, "the connection is gone").unsent())?;
-        Ok(&mut live.connection)
+    async fn answers(&mut self, limit: Duration) -> bool {
+        let Ok(connection) = self.start() else { return false };
+        let answered = matches!(tokio::time::timeout(limit, connection.ping()).await, Ok(Ok(())));
+        self.busy = !answered;
+        answered
+    }
+
+    fn give_back(&mut self) {
+        if let Some(live) = self.live.take() {
+            self.pool.take_back(live, !self.busy);
+        }
+        self.busy = false;
     }
 }
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        if let Some(live) = self.live.take() {
-            self.pool.take_back(live, !self.busy);
-        }
-        drop(self.permit.take());
+        self.give_back();
     }
 }

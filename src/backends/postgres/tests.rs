@@ -1,17 +1,22 @@
 //! Against a real server: they run when POSTGRES_URL is set.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor as _, Row, raw_sql};
 
+use super::executor::Session;
+use super::pool::{Patience, Pool};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
+use crate::sql::payloads::PayloadSql;
+use crate::sql::schema::TimeColumn;
+use crate::sql::{Dialect, Executor, Table};
 use crate::store::Store;
 use crate::store::lane::Settle;
-use crate::store::payloads::Reply;
+use crate::store::payloads::{Read, Reply, Write};
 use crate::time::Millis;
 
 fn server() -> Option<String> {
@@ -27,11 +32,11 @@ fn fresh(name: &str) -> String {
     format!("t_{name}_{:08x}", fastrand::u32(..))
 }
 
-pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
+fn block_on<T>(work: impl Future<Output = T>) -> T {
     runtime::io().unwrap().block_on(work)
 }
 
-pub(super) fn admin(sql: &str) -> Vec<String> {
+fn admin(sql: &str) -> Vec<String> {
     let url = std::env::var("POSTGRES_URL").unwrap();
     block_on(async {
         let mut connection = PgConnection::connect(&url).await.unwrap();
@@ -42,15 +47,15 @@ pub(super) fn admin(sql: &str) -> Vec<String> {
     })
 }
 
-pub(super) fn store_with(url: &str, table: &str, more: &str) -> Store {
+fn store_with(url: &str, table: &str, more: &str) -> Store {
     Store::open(Some("postgres"), &format!(r#"{{"url": "{url}", "tableName": "{table}"{more}}}"#)).unwrap()
 }
 
-pub(super) fn store(table: &str) -> Store {
+fn store(table: &str) -> Store {
     store_with(&std::env::var("POSTGRES_URL").unwrap(), table, "")
 }
 
-pub(super) fn later(calls: impl FnOnce(&dyn Fn() -> Settle)) -> Vec<Result<Reply>> {
+fn later(calls: impl FnOnce(&dyn Fn() -> Settle)) -> Vec<Result<Reply>> {
     let (sender, receiver) = mpsc::channel();
     let count = std::cell::Cell::new(0_usize);
     calls(&|| {
@@ -64,15 +69,15 @@ pub(super) fn later(calls: impl FnOnce(&dyn Fn() -> Settle)) -> Vec<Result<Reply
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-pub(super) fn one(call: impl FnOnce(Settle)) -> Result<Reply> {
+fn one(call: impl FnOnce(Settle)) -> Result<Reply> {
     later(|settle| call(settle())).remove(0)
 }
 
-pub(super) fn put(store: &Store, id: &str, data: &[u8], expires_at: Option<Millis>) -> Result<()> {
+fn put(store: &Store, id: &str, data: &[u8], expires_at: Option<Millis>) -> Result<()> {
     one(|settle| store.put(id, Bytes::copy_from_slice(data), expires_at, settle)).map(drop)
 }
 
-pub(super) fn find(store: &Store, id: &str) -> Result<Option<Vec<u8>>> {
+fn find(store: &Store, id: &str) -> Result<Option<Vec<u8>>> {
     one(|settle| store.find(id, settle)).map(|reply| match reply {
         Reply::Data(data) => data.map(|data| data.to_vec()),
         other => panic!("{other:?}"),
@@ -151,13 +156,42 @@ fn writes_of_one_id_keep_their_order() {
     admin(&format!("drop table {table}"));
 }
 
+/// Each store has a pool of its own, as other processes have.
+#[test]
+fn groups_on_the_same_rows_do_not_deadlock() {
+    let Some(url) = server() else { return };
+    let table = fresh("locks");
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let stores: Vec<Store> =
+        (0..4).map(|index| store_with(&format!("{url}{separator}application_name=locks{index}"), &table, "")).collect();
+    block_on(stores[0].initialize()).unwrap();
+    let answers = later(|settle| {
+        for _ in 0..1_500 {
+            let (store, id) = (&stores[fastrand::usize(..4)], fastrand::u8(..60).to_string());
+            match fastrand::u8(..4) {
+                0 => store.delete(&id, settle()),
+                1 => store.touch(&id, Millis::now().plus(10_000), settle()),
+                2 => store.put(&id, Bytes::from_static(b"x"), None, settle()),
+                _ => store.find(&id, settle()),
+            }
+        }
+    });
+    assert!(answers.iter().all(Result::is_ok), "{:?}", answers.iter().find(|answer| answer.is_err()));
+    for store in &stores {
+        block_on(store.close());
+    }
+    admin(&format!("drop table {table}"));
+}
+
 #[test]
 fn one_bad_row_fails_alone() {
     if server().is_none() {
         return;
     }
     let table = fresh("bad");
-    admin(&format!("create table {table} (id text primary key check (id <> 'bad'), data bytea not null, expires_at timestamptz not null)"));
+    admin(&format!(
+        "create table {table} (id text primary key check (id <> 'bad'), data bytea not null, expires_at timestamptz not null)"
+    ));
     let store = store(&table);
     let warnings = block_on(store.initialize()).unwrap();
     assert!(warnings.len() == 1 && warnings[0].contains("NOT NULL"), "{warnings:?}");
@@ -182,15 +216,40 @@ fn one_bad_row_fails_alone() {
 fn a_column_without_time_zone_is_utc() {
     let Some(url) = server() else { return };
     let table = fresh("utc");
-    admin(&format!("create table {table} (id varchar(255) primary key, data bytea not null, expires_at timestamp not null)"));
-    let separator = if url.contains('?') { '&' } else { '?' };
-    let store = store_with(&format!("{url}{separator}options[TimeZone]=Asia/Tokyo"), &table, "");
+    admin(&format!(
+        "create table {table} (id varchar(255) primary key, data bytea not null, expires_at timestamp not null)"
+    ));
+    let store = store_with(&url, &table, "");
     block_on(store.initialize()).unwrap();
     put(&store, "mine", b"x", Some(Millis(4_102_444_800_123))).unwrap();
     let written = admin(&format!("select expires_at::text from {table} where id = 'mine'"));
     assert_eq!(written, ["2100-01-01 00:00:00.123"]);
-    // Within the next hours of UTC, gone by Tokyo's clock if that were asked.
-    admin(&format!("insert into {table} values ('theirs', 'y', (now() at time zone 'UTC') + interval '1 minute'), ('gone', 'y', (now() at time zone 'UTC') - interval '1 minute')"));
+    // The driver's sessions are in UTC. The statements do not rely on it.
+    let address = super::address::parse(&url).unwrap();
+    let pool = Arc::new(Pool::new(address.options, 1, Duration::from_secs(5)));
+    let sql = PayloadSql::new(Dialect::Postgres, &Table::new(None, table.clone()), TimeColumn::WithoutTimeZone);
+    block_on(async {
+        let checkout = pool.checkout(Patience { wait: Duration::from_secs(5), trust: Duration::ZERO }).await.unwrap();
+        let mut session = Session::new(checkout, &table, true);
+        session.run("set time zone 'Asia/Tokyo'", &[]).await.unwrap();
+        let soon = Millis::now().plus(60_000);
+        let puts: Vec<Write> = ["tokyo 1", "tokyo 2"]
+            .map(|id| Write::Put { id: id.into(), data: Bytes::new(), expires_at: Some(soon) })
+            .into();
+        assert!(sql.write(&mut session, &puts, Millis::now()).await.iter().all(Result::is_ok));
+        assert!(sql.write(&mut session, &puts[..1], Millis::now()).await.iter().all(Result::is_ok));
+        let finds: Vec<Read> = ["tokyo 1", "tokyo 2", "mine"].map(|id| Read::Find { id: id.into() }).into();
+        for reply in sql.read(&mut session, &finds, Millis::now()).await {
+            assert!(matches!(reply, Ok(Reply::Data(Some(_)))), "{reply:?}");
+        }
+        assert!(matches!(sql.read(&mut session, &finds[..1], soon.plus(1)).await[..], [Ok(Reply::Data(None))]));
+        assert_eq!(sql.purge_expired(&mut session, Millis::now(), 10).await.unwrap(), 0);
+        drop(session);
+        pool.close().await;
+    });
+    admin(&format!(
+        "insert into {table} values ('theirs', 'y', (now() at time zone 'UTC') + interval '1 minute'), ('gone', 'y', (now() at time zone 'UTC') - interval '1 minute')"
+    ));
     assert_eq!(find(&store, "theirs").unwrap().unwrap(), b"y");
     assert_eq!(find(&store, "gone").unwrap(), None);
     assert_eq!(block_on(store.purge_expired(100)).unwrap(), 1);
@@ -236,7 +295,10 @@ fn a_foreign_table_is_named_with_what_is_wrong() {
         ("id bigint primary key, data bytea, expires_at timestamptz", "id is bigint, expected text"),
         ("id text primary key, data bytea", "expires_at is missing"),
         ("id text primary key, data bytea, expires_at timestamptz, owner text not null", "owner must have a value"),
-        ("id text, data bytea, expires_at timestamptz, unique (id, expires_at)", "no primary key or unique index on (id)"),
+        (
+            "id text, data bytea, expires_at timestamptz, unique (id, expires_at)",
+            "no primary key or unique index on (id)",
+        ),
     ] {
         let table = fresh("foreign");
         admin(&format!("create table {table} ({columns})"));
@@ -255,7 +317,13 @@ fn initialize_is_safe_from_many_at_once_and_leaves_a_finished_table_alone() {
     // Pools of their own: each has another application name.
     let separator = if url.contains('?') { '&' } else { '?' };
     let stores: Vec<Store> = (0..8)
-        .map(|index| store_with(&format!("{url}{separator}application_name=many{index}"), &table, &format!(r#", "schema": "{schema}""#)))
+        .map(|index| {
+            store_with(
+                &format!("{url}{separator}application_name=many{index}"),
+                &table,
+                &format!(r#", "schema": "{schema}""#),
+            )
+        })
         .collect();
     let all = || {
         let results = block_on(futures_util::future::join_all(stores.iter().map(Store::initialize)));
@@ -264,9 +332,16 @@ fn initialize_is_safe_from_many_at_once_and_leaves_a_finished_table_alone() {
         }
     };
     all();
-    let index = format!("select indexrelid::regclass::text from pg_index where indrelid = '{schema}.{table}'::regclass and not indisprimary");
+    let index = format!(
+        "select indexrelid::regclass::text from pg_index where indrelid = '{schema}.{table}'::regclass and not indisprimary"
+    );
     assert_eq!(admin(&index).len(), 1);
-    assert_eq!(admin(&format!("select attstorage::text from pg_attribute where attrelid = '{schema}.{table}'::regclass and attname = 'data'")), ["e"]);
+    assert_eq!(
+        admin(&format!(
+            "select attstorage::text from pg_attribute where attrelid = '{schema}.{table}'::regclass and attname = 'data'"
+        )),
+        ["e"]
+    );
     // The index is missing: made while others hold locks of their writes.
     let name = admin(&index).remove(0);
     admin(&format!("drop index {name}"));
@@ -313,7 +388,8 @@ fn dead_connections_are_replaced_and_close_leaves_none() {
         })
     };
     assert!(busy(500).iter().all(Result::is_ok));
-    let kill = format!("select pg_terminate_backend(pid)::text from pg_stat_activity where application_name = '{name}'");
+    let kill =
+        format!("select pg_terminate_backend(pid)::text from pg_stat_activity where application_name = '{name}'");
     for _ in 0..3 {
         assert!(!admin(&kill).is_empty());
         put(&store, "after", b"x", None).unwrap();
@@ -332,15 +408,41 @@ fn dead_connections_are_replaced_and_close_leaves_none() {
     admin(&format!("drop table {table}"));
 }
 
+/// A role that may have two connections, and a pool that wants four.
+#[test]
+fn a_full_server_is_used_with_the_connections_that_there_are() {
+    let Some(url) = server() else { return };
+    let (table, role) = (fresh("full"), fresh("role"));
+    admin(&format!(
+        "create role {role} login password 'pw' connection limit 2; create table {table} (id text primary key, data bytea not null, expires_at timestamptz); grant all on {table} to {role}"
+    ));
+    let mut limited = url::Url::parse(&url).unwrap();
+    limited.set_username(&role).unwrap();
+    limited.set_password(Some("pw")).unwrap();
+    let store = store_with(limited.as_str(), &table, "");
+    for _ in 0..5 {
+        let answers = later(|settle| {
+            for index in 0..300 {
+                store.put(&index.to_string(), Bytes::from(vec![7; 10_000]), None, settle());
+                store.find(&index.to_string(), settle());
+            }
+        });
+        assert!(answers.iter().all(Result::is_ok), "{:?}", answers.iter().find(|answer| answer.is_err()));
+    }
+    block_on(store.close());
+    admin(&format!("drop table {table}; drop role {role}"));
+}
+
 #[test]
 fn a_statement_that_hangs_takes_its_connection_with_it() {
     let Some(url) = server() else { return };
     let table = fresh("hangs");
-    let store = store_with(&url, &table, r#", "poolSize": 1, "operationTimeoutMs": 400"#);
+    let store = store_with(&url, &table, r#", "poolSize": 1, "operationTimeoutMs": 1500"#);
     block_on(store.initialize()).unwrap();
     put(&store, "a", b"1", None).unwrap();
     let mut holder = block_on(PgConnection::connect(&url)).unwrap();
-    block_on(holder.execute(raw_sql(AssertSqlSafe(format!("begin; lock table {table} in access exclusive mode"))))).unwrap();
+    block_on(holder.execute(raw_sql(AssertSqlSafe(format!("begin; lock table {table} in access exclusive mode")))))
+        .unwrap();
     let error = expect_err(put(&store, "a", b"2", None));
     assert_eq!(error.kind(), Kind::Timeout);
     assert_eq!(store.capabilities().max_payload_bytes, 1_000_000_000);
@@ -370,14 +472,21 @@ fn a_server_that_cannot_be_used_is_reported_at_once() {
         let since = Instant::now();
         let error = expect_err(put(&store, "a", b"x", None));
         assert_eq!((error.kind(), error.is_retryable()), (Kind::Connection, retryable), "{error:?}");
-        assert!(error.is_unsent() && error.message().contains(text) && !format!("{error:?}").contains("hunter2"), "{error:?}");
+        assert!(
+            error.is_unsent() && error.message().contains(text) && !format!("{error:?}").contains("hunter2"),
+            "{error:?}"
+        );
         assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
         assert_eq!(block_on(store.health()).status, "unhealthy");
         block_on(store.close());
     }
     // Somebody listens and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let store = store_with(&format!("postgres://app@{}/sagas", silent.local_addr().unwrap()), "saga_store", r#", "connectTimeoutMs": 300"#);
+    let store = store_with(
+        &format!("postgres://app@{}/sagas", silent.local_addr().unwrap()),
+        "saga_store",
+        r#", "connectTimeoutMs": 300"#,
+    );
     let since = Instant::now();
     let answers = later(|settle| {
         for index in 0..20 {
@@ -385,7 +494,10 @@ fn a_server_that_cannot_be_used_is_reported_at_once() {
             store.find(&index.to_string(), settle());
         }
     });
-    assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(|error| error.kind() == Kind::Connection)), "{answers:?}");
+    assert!(
+        answers.iter().all(|answer| answer.as_ref().is_err_and(|error| error.kind() == Kind::Connection)),
+        "{answers:?}"
+    );
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
     block_on(store.close());
 }

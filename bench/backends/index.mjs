@@ -1,0 +1,38 @@
+/**
+ * @typedef {object} Candidate One row of the tables.
+ * @property {string} name unique within the backend
+ * @property {string} module file name in candidates/, without its ending
+ * @property {string} [package] whose version is reported
+ * @property {string} peer name of the candidate that it is compared with; its own for the peer itself
+ * @property {Array<'put' | 'get'>} operations
+ *
+ * @typedef {object} Arena A server or a directory, prepared for the candidates. Each has a place of its own there.
+ * @property {(candidate: Candidate, purpose: { seeding: boolean }) => object} place
+ *   what a trial's process is told, such as a table's name; seeding is not measured and may take short cuts
+ * @property {(candidate: Candidate) => Promise<void>} settle what an earlier trial has left to do is done now, unmeasured
+ * @property {(candidate: Candidate, ids: string[]) => Promise<void>} clear removes the candidate's data
+ * @property {() => Promise<Record<string, string>>} describe version and settings of the server
+ * @property {() => Promise<void>} close removes everything
+ *
+ * @typedef {object} Backend Each file beside this one exports one as `backend`.
+ * @property {Candidate[]} candidates the named peer of each group comes right before those compared with it
+ * @property {boolean} keepsData a payload is still there in another process
+ * @property {() => Promise<Arena>} enter
+ */
+
+export const BACKENDS = ['redis', 'postgres', 'sqlite', 'memory']
+
+/**
+ * @param {string} name
+ * @returns {Promise<Backend>}
+ */
+export async function loadBackend(name) {
+  return (await import(`./${name}.mjs`)).backend
+}
+
+/** @param {string} name */
+export function requiredVariable(name) {
+  const value = process.env[name]
+  if (!value) throw new Error(`${name} is not set: start it through 'npm run bench', or set it yourself`)
+  return value
+}

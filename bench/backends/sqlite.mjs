@@ -1,0 +1,56 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import Database from 'better-sqlite3'
+
+// Not in the system's temporary directory, which is memory on many machines: `full` would cost nothing there.
+const RESULTS = fileURLToPath(new URL('../results/', import.meta.url))
+
+/** @type {import('./index.mjs').Backend} */
+export const backend = {
+  keepsData: true,
+  // What durability costs is seen in puts only.
+  candidates: [...durable('normal', ['put', 'get']), ...durable('full', ['put'])],
+  async enter() {
+    mkdirSync(RESULTS, { recursive: true })
+    const directory = mkdtempSync(join(RESULTS, 'sqlite-'))
+    const remove = () => rmSync(directory, { recursive: true, force: true })
+    process.once('exit', remove)
+    const fileOf = (/** @type {import('./index.mjs').Candidate} */ { name }) => join(directory, `${name.replaceAll(' ', '-')}.db`)
+    return {
+      place: (candidate, { seeding }) => ({
+        file: fileOf(candidate),
+        durability: seeding ? 'normal' : candidate.name.split(' ')[1],
+      }),
+      // Otherwise whoever comes next pays for the write-back of the one before.
+      async settle() {
+        await promisify(execFile)('sync').catch(() => {})
+      },
+      async clear(candidate) {
+        for (const ending of ['', '-wal', '-shm']) rmSync(`${fileOf(candidate)}${ending}`, { force: true })
+      },
+      async describe() {
+        const db = new Database(':memory:')
+        const version = db.prepare('select sqlite_version()').pluck().get()
+        db.close()
+        return { "better-sqlite3's SQLite": String(version) }
+      },
+      close: async () => remove(),
+    }
+  },
+}
+
+/**
+ * @param {'normal' | 'full'} durability
+ * @param {Array<'put' | 'get'>} operations
+ * @returns {import('./index.mjs').Candidate[]}
+ */
+function durable(durability, operations) {
+  const peer = `better-sqlite3 ${durability}`
+  return [
+    { name: peer, module: 'better-sqlite3', package: 'better-sqlite3', peer, operations },
+    { name: `sagastore ${durability}`, module: 'sagastore', peer, operations },
+  ]
+}

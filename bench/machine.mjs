@@ -1,0 +1,57 @@
+// Under which circumstances: what has to be told with every figure.
+
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url))
+
+export function describeMachine() {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: availableParallelism(),
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    system: `${process.platform} ${release()} ${process.arch}`,
+    node: process.versions.node,
+    loadAtStart: loadavg()[0],
+  }
+}
+
+/** @param {import('./backends/index.mjs').Candidate[]} candidates */
+export function describeVersions(candidates) {
+  /** @type {Record<string, string>} */
+  const versions = { sagastore: versionIn(`${ROOT}package.json`) }
+  for (const { package: name } of candidates) {
+    if (name !== undefined) versions[name] = versionIn(`${ROOT}bench/node_modules/${name}/package.json`)
+  }
+  return versions
+}
+
+/** The commit, and whether there was more than that in the working tree. */
+export function describeCommit() {
+  const commit = git('rev-parse', 'HEAD')
+  return { commit: commit ?? 'none', changed: git('status', '--porcelain') !== '' }
+}
+
+/** The addon's file. A release build is stripped; figures of a debug build must never be taken for real ones. */
+export function describeAddon() {
+  const file = readdirSync(ROOT).find((name) => /^sagastore\..+\.node$/.test(name))
+  if (file === undefined) throw new Error(`there is no sagastore.*.node in ${ROOT}: run 'npm run build' first`)
+  const bytes = readFileSync(ROOT + file)
+  return { file, bytes: bytes.length, build: bytes.includes('.debug_line') ? 'debug' : 'release' }
+}
+
+/** @param {string} file */
+function versionIn(file) {
+  return JSON.parse(readFileSync(file, 'utf8')).version
+}
+
+/** @param {string[]} args */
+function git(...args) {
+  try {
+    return execFileSync('git', args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+  } catch {
+    return undefined
+  }
+}

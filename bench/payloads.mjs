@@ -1,0 +1,67 @@
+// Which ids and which bytes: the same for every candidate.
+
+import { createHash, randomFillSync } from 'node:crypto'
+
+const RING_BYTES = 64 * 1024 * 1024
+const QUICK_RING_BYTES = 1 * 1024 * 1024
+const RING_MAX = 10_000
+/** Bytes, less than SQLite's smallest usual page holds: it does not write a page that is the same as before. */
+const STAMP_EVERY = 4000
+
+/**
+ * How many payloads a candidate holds. Puts replace them in turn, so the amount of data stays the same however
+ * fast a candidate is; four for each put in flight, so that two of one id hardly ever meet.
+ *
+ * @param {number} size
+ * @param {number} concurrency the highest
+ * @param {boolean} quick
+ */
+export function ringSize(size, concurrency, quick) {
+  const wanted = Math.min(RING_MAX, Math.floor((quick ? QUICK_RING_BYTES : RING_BYTES) / Math.max(size, 1)))
+  return Math.max(wanted, concurrency * (quick ? 1 : 4))
+}
+
+/**
+ * Claim ids as a saga engine makes them. The digest puts them in no order, as with random routing slip ids.
+ *
+ * @param {number} count
+ */
+export function claimIds(count) {
+  return Array.from({ length: count }, (_, index) => {
+    const hex = createHash('sha1').update(String(index)).digest('hex')
+    return `slip-${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}-1767225600000`
+  })
+}
+
+/**
+ * Another order than that of the seeding, the same in every process.
+ *
+ * @param {string[]} ids
+ */
+export function shuffled(ids) {
+  const order = ids.map((id) => ({ id, rank: createHash('sha1').update(`order ${id}`).digest('hex') }))
+  return order.sort((a, b) => (a.rank < b.rank ? -1 : 1)).map(({ id }) => id)
+}
+
+/** Random bytes (routing slips are compressed by their engine), other ones at each call of `next`. */
+export class Payload {
+  #data
+  #stamps
+  #stamp = randomFillSync(new Uint32Array(1))[0]
+
+  /** @param {number} size */
+  constructor(size) {
+    // Of its own memory, as Buffer.alloc of a small size would share a slab.
+    const memory = new ArrayBuffer(size)
+    this.#data = Buffer.from(memory)
+    this.#stamps = new Uint32Array(memory, 0, Math.floor(size / 4))
+    randomFillSync(this.#data)
+  }
+
+  /** The bytes of the last call are the same memory: only when its put has settled. */
+  next() {
+    this.#stamp += 1
+    for (let at = 0; at < this.#stamps.length; at += STAMP_EVERY / 4) this.#stamps[at] = this.#stamp
+    return this.#data
+  }
+}

@@ -1,0 +1,61 @@
+import { ringSize } from './payloads.mjs'
+
+/**
+ * @typedef {object} Cell What is compared between candidates.
+ * @property {'put' | 'get'} operation
+ * @property {number} size bytes
+ * @property {number} concurrency
+ */
+
+/**
+ * @param {import('./backends/index.mjs').Candidate[]} all
+ * @param {string[]} peers names or packages; empty for all
+ */
+export function chooseCandidates(all, peers) {
+  const isPeer = (/** @type {import('./backends/index.mjs').Candidate} */ { module }) => module !== 'sagastore'
+  const isNamed = (/** @type {import('./backends/index.mjs').Candidate} */ candidate, /** @type {string} */ name) =>
+    [candidate.name, candidate.module, candidate.package].includes(name)
+  const unknown = peers.filter((name) => !all.some((candidate) => isPeer(candidate) && isNamed(candidate, name)))
+  if (unknown.length > 0) {
+    const names = all.filter(isPeer).map(({ name }) => `'${name}'`)
+    throw new Error(`no peer ${unknown.join(', ')}: there are ${names.join(', ')}`)
+  }
+  const chosen = all.filter((candidate) => !isPeer(candidate) || peers.length === 0 || peers.some((name) => isNamed(candidate, name)))
+  // Without its named peer, a candidate is compared with the first one that is there.
+  return chosen
+    .map((candidate) => {
+      const stays = chosen.some(({ name }) => name === candidate.peer)
+      return stays ? candidate : { ...candidate, peer: chosen[0].name }
+    })
+    .filter((candidate) => chosen.some(({ name, module }) => name === candidate.peer && module !== 'sagastore'))
+}
+
+/**
+ * @param {import('./options.mjs').Options} options
+ * @param {number} size
+ * @returns {Cell[]}
+ */
+export function cellsOf({ concurrencies }, size) {
+  return /** @type {const} */ (['put', 'get']).flatMap((operation) =>
+    concurrencies.map((concurrency) => ({ operation, size, concurrency })),
+  )
+}
+
+/**
+ * There and back again: nobody always follows the same other one.
+ *
+ * @template T
+ * @param {T[]} candidates
+ * @param {number} round
+ */
+export function orderOf(candidates, round) {
+  return round % 2 === 0 ? candidates : [...candidates].reverse()
+}
+
+/**
+ * @param {import('./options.mjs').Options} options
+ * @param {number} size
+ */
+export function ringOf({ concurrencies, quick }, size) {
+  return ringSize(size, Math.max(...concurrencies), quick)
+}

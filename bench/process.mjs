@@ -1,0 +1,35 @@
+import { fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const TRIAL = fileURLToPath(new URL('trial.mjs', import.meta.url))
+const GRACE_MS = 60_000
+
+/**
+ * Runs one task in a process of its own.
+ *
+ * @param {import('./trial.mjs').Task} task
+ * @param {string} label for errors
+ * @returns {Promise<any>} what the trial answered
+ */
+export function runTrial(task, label) {
+  return new Promise((resolve, reject) => {
+    const child = fork(TRIAL, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    /** @type {{ result?: unknown, error?: string } | undefined} */
+    let answer
+    // Ten times the measured time is what `measure` may take by itself.
+    const limit = GRACE_MS + (task.pace.warmup + task.pace.seconds * 10) * 1000
+    const timer = setTimeout(() => child.kill('SIGKILL'), limit)
+    child.once('message', (/** @type {any} */ message) => {
+      answer = message
+    })
+    child.once('error', reject)
+    child.once('exit', (code, signal) => {
+      clearTimeout(timer)
+      if (answer?.error !== undefined) reject(new Error(`${label}: ${answer.error}`))
+      else if (answer === undefined || signal !== null || code !== 0) {
+        reject(new Error(`${label}: its process ended with ${signal ?? `exit code ${code}`}${answer ? ' after it had answered' : ''}`))
+      } else resolve(answer.result)
+    })
+    child.send(task)
+  })
+}

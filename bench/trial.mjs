@@ -1,0 +1,120 @@
+// One trial in a fresh process: told over IPC what to do, answers with the figures, ends.
+
+import { readFileSync } from 'node:fs'
+import { measure } from './measure.mjs'
+import { claimIds, Payload, shuffled } from './payloads.mjs'
+
+/**
+ * @typedef {object} Opened A claim check on one driver, as a person would write it.
+ * @property {() => Promise<void>} initialize creates its table
+ * @property {(id: string, data: Buffer, expiresAt: Date) => unknown} put a promise, unless the driver is synchronous
+ * @property {(id: string) => Promise<Buffer> | Buffer} get
+ * @property {() => Promise<void>} close
+ *
+ * @typedef {(where: { backend: string, place: any, size: number }) => Promise<Opened>} Open Exported as `open` by each candidate.
+ *
+ * @typedef {object} Task
+ * @property {'seed' | 'put' | 'get'} kind
+ * @property {string} module
+ * @property {string} backend
+ * @property {any} place
+ * @property {boolean} seedFirst the candidate keeps nothing from one process to the next
+ * @property {number} size bytes
+ * @property {number} ids how many
+ * @property {import('./measure.mjs').Pace} pace
+ */
+
+const SEEDERS = 16
+const EXPIRES_AT = new Date(Date.now() + 24 * 3600 * 1000)
+
+const onOrphaned = () => process.exit(1)
+process.once('disconnect', onOrphaned)
+process.once('message', async (/** @type {Task} */ task) => {
+  try {
+    process.send?.({ result: await run(task) })
+  } catch (error) {
+    process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    process.exitCode = 1
+  }
+  process.off('disconnect', onOrphaned)
+  process.disconnect()
+})
+
+/** @param {Task} task */
+async function run(task) {
+  /** @type {{ open: import('./trial.mjs').Open }} */
+  const { open } = await import(`./candidates/${task.module}.mjs`)
+  const candidate = await open(task)
+  try {
+    if (task.kind === 'seed' || task.seedFirst) await seed(candidate, task)
+    if (task.kind === 'seed') return undefined
+    const measured = await (task.kind === 'put' ? measurePut : measureGet)(candidate, task)
+    return { ...measured, rss: peakRss() }
+  } finally {
+    await candidate.close()
+  }
+}
+
+/**
+ * @param {Opened} candidate
+ * @param {Task} task
+ */
+async function seed(candidate, { size, ids: count }) {
+  await candidate.initialize()
+  const ids = claimIds(count)
+  let next = 0
+  const work = async () => {
+    const payload = new Payload(size)
+    while (next < ids.length) await candidate.put(ids[next++], payload.next(), EXPIRES_AT)
+  }
+  await Promise.all(Array.from({ length: SEEDERS }, work))
+  await expectRoundTrip(candidate, ids[0], size)
+}
+
+/**
+ * @param {Opened} candidate
+ * @param {string} id
+ * @param {number} size
+ */
+async function expectRoundTrip(candidate, id, size) {
+  const put = new Payload(size).next()
+  await candidate.put(id, put, EXPIRES_AT)
+  if (!put.equals(await candidate.get(id))) throw new Error('what came back is not what was put')
+}
+
+/**
+ * @param {Opened} candidate
+ * @param {Task} task
+ */
+function measurePut(candidate, { size, ids: count, pace }) {
+  const ids = shuffled(claimIds(count))
+  // One for each slot: the bytes may not change while their put is under way.
+  const payloads = Array.from({ length: pace.concurrency }, () => new Payload(size))
+  const put = (/** @type {number} */ slot, /** @type {number} */ turn) =>
+    candidate.put(ids[turn % count], payloads[slot].next(), EXPIRES_AT)
+  return measure(put, () => {}, pace)
+}
+
+/**
+ * @param {Opened} candidate
+ * @param {Task} task
+ */
+function measureGet(candidate, { size, ids: count, pace }) {
+  const ids = shuffled(claimIds(count))
+  const get = (/** @type {number} */ _slot, /** @type {number} */ turn) => candidate.get(ids[turn % count])
+  const check = (/** @type {Buffer} */ data) => {
+    if (data.length !== size) throw new Error(`${data.length} bytes came back instead of ${size}`)
+  }
+  return measure(get, check, pace)
+}
+
+/** Bytes. Not `maxRSS`: on Linux it begins with the size of the process that this one was forked from. */
+function peakRss() {
+  try {
+    const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
+    if (kilobytes !== undefined) return Number(kilobytes) * 1024
+  } catch {
+    // Not Linux.
+  }
+  return process.resourceUsage().maxRSS * 1024
+}
