@@ -50,12 +50,12 @@ impl OptionReader {
     pub fn number(&mut self, name: &'static str, default: u64, range: RangeInclusive<u64>) -> Result<u64> {
         let Some(value) = self.take(name) else { return Ok(default) };
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-        let number = value.as_u64().or_else(|| {
-            value.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0 && *n < 9e15).map(|n| n as u64)
-        });
-        number.filter(|n| range.contains(n)).ok_or_else(|| {
-            self.wrong(name, &format!("a whole number from {} to {}", range.start(), range.end()))
-        })
+        let number = value
+            .as_u64()
+            .or_else(|| value.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0 && *n < 9e15).map(|n| n as u64));
+        number
+            .filter(|n| range.contains(n))
+            .ok_or_else(|| self.wrong(name, &format!("a whole number from {} to {}", range.start(), range.end())))
     }
 
     /// A duration in milliseconds.
@@ -85,7 +85,12 @@ impl OptionReader {
     }
 
     /// A nested object, read by `read` under the same rules.
-    pub fn nested<T>(&mut self, name: &'static str, prefix: &'static str, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub fn nested<T>(
+        &mut self,
+        name: &'static str,
+        prefix: &'static str,
+        read: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         let left = match self.take(name) {
             None => Map::new(),
             Some(Value::Object(map)) => map,
@@ -100,9 +105,10 @@ impl OptionReader {
     /// Refuses what nobody took.
     pub fn finish(self) -> Result<()> {
         let Some(unknown) = self.left.keys().next() else { return Ok(()) };
-        let near = self.known.iter().max_by(|a, b| {
-            strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown))
-        });
+        let near = self
+            .known
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
         let hint = match near {
             Some(near) if strsim::jaro_winkler(near, unknown) > 0.8 => format!(" (did you mean '{near}'?)"),
             _ => String::new(),
@@ -110,11 +116,7 @@ impl OptionReader {
         let mut accepted = self.known.clone();
         accepted.sort_unstable();
         let shown: String = unknown.chars().take(60).collect();
-        Err(Error::invalid(format!(
-            "unknown option '{}{shown}'{hint}; accepted: {}",
-            self.prefix,
-            accepted.join(", ")
-        )))
+        Err(Error::invalid(format!("unknown option '{}{shown}'{hint}; accepted: {}", self.prefix, accepted.join(", "))))
     }
 }
 
@@ -207,7 +209,13 @@ mod tests {
 
     #[test]
     fn numbers_are_checked() {
-        for json in [r#"{"operationTimeoutMs": 0}"#, r#"{"operationTimeoutMs": -1}"#, r#"{"connectTimeoutMs": "5"}"#, r#"{"retry": 3}"#, r#"{"retry": {"attempts": 1.5}}"#] {
+        for json in [
+            r#"{"operationTimeoutMs": 0}"#,
+            r#"{"operationTimeoutMs": -1}"#,
+            r#"{"connectTimeoutMs": "5"}"#,
+            r#"{"retry": 3}"#,
+            r#"{"retry": {"attempts": 1.5}}"#,
+        ] {
             assert_eq!(read(json).unwrap_err().kind(), Kind::InvalidArgument, "{json}");
         }
         assert!(read(r#"{"maxPayloadBytes": 1e6}"#).is_ok());

@@ -50,9 +50,9 @@ impl Backend {
     /// The backend that a URL's scheme names.
     pub fn of_url(url: &str) -> Result<Self> {
         let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-        let found = scheme.as_deref().and_then(|scheme| {
-            Self::ALL.into_iter().find(|backend| backend.schemes().contains(&scheme))
-        });
+        let found = scheme
+            .as_deref()
+            .and_then(|scheme| Self::ALL.into_iter().find(|backend| backend.schemes().contains(&scheme)));
         found.ok_or_else(|| {
             let accepted: Vec<String> =
                 Self::ALL.iter().flat_map(|backend| backend.schemes()).map(|scheme| format!("{scheme}:")).collect();
@@ -81,7 +81,8 @@ pub fn sanitized(url: &str) -> String {
     if parsed.password().is_some() && parsed.set_password(Some("***")).is_err() {
         return format!("{}:***", parsed.scheme());
     }
-    if parsed.query().is_some_and(|query| query.split('&').any(|pair| is_secret(pair.split('=').next().unwrap_or("")))) {
+    if parsed.query().is_some_and(|query| query.split('&').any(|pair| is_secret(pair.split('=').next().unwrap_or(""))))
+    {
         let pairs: Vec<String> = parsed
             .query_pairs()
             .map(|(name, value)| if is_secret(&name) { format!("{name}=***") } else { format!("{name}={value}") })

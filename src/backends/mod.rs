@@ -29,7 +29,10 @@ pub fn open(backend: Backend, url: &str, settings: &Settings, options: OptionRea
         #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "redis")))]
         _ => {
             let _ = settings;
-            Err(crate::error::Error::new(crate::error::Kind::Unsupported, format!("this build has no {} backend", backend.name())))
+            Err(crate::error::Error::new(
+                crate::error::Kind::Unsupported,
+                format!("this build has no {} backend", backend.name()),
+            ))
         }
     }
 }

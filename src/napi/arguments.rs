@@ -72,7 +72,8 @@ fn is_well_formed(env: sys::napi_env, value: Raw) -> bool {
     let mut units = [0_u16; MAX_ID_BYTES + 8];
     let mut length = 0;
     // SAFETY: the buffer has the length that is passed.
-    let status = unsafe { sys::napi_get_value_string_utf16(env, value.0, units.as_mut_ptr(), units.len(), &raw mut length) };
+    let status =
+        unsafe { sys::napi_get_value_string_utf16(env, value.0, units.as_mut_ptr(), units.len(), &raw mut length) };
     status == sys::Status::napi_ok && char::decode_utf16(units[..length].iter().copied()).all(|unit| unit.is_ok())
 }
 
@@ -83,7 +84,15 @@ pub(super) fn bytes(env: sys::napi_env, side: &JsSide, value: Raw) -> Result<Byt
     let (mut buffer, mut offset) = (ptr::null_mut(), 0);
     // SAFETY: all out-parameters are valid; the call fails if the value is no typed array.
     let status = unsafe {
-        sys::napi_get_typedarray_info(env, value.0, &raw mut kind, &raw mut length, &raw mut data, &raw mut buffer, &raw mut offset)
+        sys::napi_get_typedarray_info(
+            env,
+            value.0,
+            &raw mut kind,
+            &raw mut length,
+            &raw mut data,
+            &raw mut buffer,
+            &raw mut offset,
+        )
     };
     if status != sys::Status::napi_ok || kind != UINT8_ARRAY {
         return Err(Error::invalid("data must be a Uint8Array (a Buffer is one)"));

@@ -92,7 +92,13 @@ impl Bridge {
         if !outbox.woken {
             outbox.woken = true;
             // SAFETY: not closed (checked by the callers under the same lock), so not released.
-            unsafe { sys::napi_call_threadsafe_function(self.wake, ptr::null_mut(), sys::ThreadsafeFunctionCallMode::nonblocking) };
+            unsafe {
+                sys::napi_call_threadsafe_function(
+                    self.wake,
+                    ptr::null_mut(),
+                    sys::ThreadsafeFunctionCallMode::nonblocking,
+                )
+            };
         }
     }
 }
@@ -218,8 +224,13 @@ fn check(status: sys::napi_status, what: &str) -> napi::Result<()> {
 impl JsSide {
     /// The bridge of this environment, made at the first use of it. `set_immediate` is the
     /// global function of that name.
-    pub(super) fn of(env: sys::napi_env, set_immediate: sys::napi_value, is_main_thread: bool) -> napi::Result<Rc<Self>> {
-        let known = SIDES.with(|sides| sides.borrow().iter().find(|(known, _)| *known == env).map(|(_, side)| Rc::clone(side)));
+    pub(super) fn of(
+        env: sys::napi_env,
+        set_immediate: sys::napi_value,
+        is_main_thread: bool,
+    ) -> napi::Result<Rc<Self>> {
+        let known =
+            SIDES.with(|sides| sides.borrow().iter().find(|(known, _)| *known == env).map(|(_, side)| Rc::clone(side)));
         match known {
             Some(side) => Ok(side),
             None => Self::make(env, set_immediate, is_main_thread),
@@ -235,10 +246,23 @@ impl JsSide {
         // live until the environment ends.
         unsafe {
             let length = isize::try_from(text.len()).unwrap_or_default();
-            check(sys::napi_create_string_utf8(env, text.as_ptr().cast(), length, &raw mut name), "napi_create_string_utf8")?;
+            check(
+                sys::napi_create_string_utf8(env, text.as_ptr().cast(), length, &raw mut name),
+                "napi_create_string_utf8",
+            )?;
             check(
                 sys::napi_create_threadsafe_function(
-                    env, ptr::null_mut(), ptr::null_mut(), name, 0, 1, ptr::null_mut(), None, env.cast(), Some(on_wake), &raw mut wake,
+                    env,
+                    ptr::null_mut(),
+                    ptr::null_mut(),
+                    name,
+                    0,
+                    1,
+                    ptr::null_mut(),
+                    None,
+                    env.cast(),
+                    Some(on_wake),
+                    &raw mut wake,
                 ),
                 "napi_create_threadsafe_function",
             )?;
@@ -268,7 +292,10 @@ impl JsSide {
                 "napi_create_function",
             )?;
             check(sys::napi_create_reference(env, function, 1, &raw mut drain), "napi_create_reference")?;
-            check(sys::napi_add_env_cleanup_hook(env, Some(on_environment_end), env.cast()), "napi_add_env_cleanup_hook")?;
+            check(
+                sys::napi_add_env_cleanup_hook(env, Some(on_environment_end), env.cast()),
+                "napi_add_env_cleanup_hook",
+            )?;
         }
         side.drain_function.set(drain);
         SIDES.with(|sides| sides.borrow_mut().push((env, Rc::clone(&side))));
@@ -288,7 +315,12 @@ impl JsSide {
     }
 
     /// Reads a buffer in place; it is kept alive until the bytes are dropped.
-    pub(super) fn borrow(&self, buffer: sys::napi_value, data: *const u8, length: usize) -> napi::Result<BorrowedBytes> {
+    pub(super) fn borrow(
+        &self,
+        buffer: sys::napi_value,
+        data: *const u8,
+        length: usize,
+    ) -> napi::Result<BorrowedBytes> {
         let mut reference = ptr::null_mut();
         // SAFETY: on the environment's own thread, `buffer` is a live handle.
         check(unsafe { sys::napi_create_reference(self.env, buffer, 1, &raw mut reference) }, "napi_create_reference")?;
@@ -373,7 +405,8 @@ impl JsSide {
     }
 
     fn schedule_immediate(&self) {
-        let (mut global, mut set_immediate, mut drain, mut handle) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        let (mut global, mut set_immediate, mut drain, mut handle) =
+            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
         // SAFETY: on the environment's own thread, with live references.
         let status = unsafe {
             sys::napi_get_global(self.env, &raw mut global);
@@ -409,7 +442,12 @@ fn side_of(env: sys::napi_env) -> Option<Rc<JsSide>> {
     SIDES.with(|sides| sides.borrow().iter().find(|(known, _)| *known == env).map(|(_, side)| Rc::clone(side)))
 }
 
-unsafe extern "C" fn on_wake(env: sys::napi_env, _callback: sys::napi_value, _context: *mut c_void, _data: *mut c_void) {
+unsafe extern "C" fn on_wake(
+    env: sys::napi_env,
+    _callback: sys::napi_value,
+    _context: *mut c_void,
+    _data: *mut c_void,
+) {
     // Without an environment the function is being torn down.
     if !env.is_null()
         && let Some(side) = side_of(env)

@@ -65,7 +65,13 @@ impl NativeStore {
         ts_args_type = "backend: string | null, options: string, setImmediate: (callback: () => void) => unknown, isMainThread: boolean",
         ts_return_type = "NativeStore | object"
     )]
-    pub fn open(env: Env, backend: Option<String>, options: String, set_immediate: Raw, is_main_thread: bool) -> napi::Result<napi::Either<NativeStore, Raw>> {
+    pub fn open(
+        env: Env,
+        backend: Option<String>,
+        options: String,
+        set_immediate: Raw,
+        is_main_thread: bool,
+    ) -> napi::Result<napi::Either<NativeStore, Raw>> {
         match Store::open(backend.as_deref(), &options) {
             Ok(store) => {
                 let side = JsSide::of(env.raw(), set_immediate.0, is_main_thread)?;
@@ -166,7 +172,8 @@ impl NativeStore {
     #[napi(ts_args_type = "id: string, expiresAt: Date", ts_return_type = "Promise<boolean>")]
     pub fn touch(&self, env: Env, id: Raw, expires_at: Raw) -> napi::Result<Raw> {
         self.with_id("touch", env, id, |id, start| {
-            let expires_at = arguments::date(env.raw(), expires_at)?.ok_or_else(|| Error::invalid("expiresAt must be a Date"))?;
+            let expires_at =
+                arguments::date(env.raw(), expires_at)?.ok_or_else(|| Error::invalid("expiresAt must be a Date"))?;
             self.store.touch(id, expires_at, start.settle());
             Ok(())
         })
@@ -203,7 +210,9 @@ impl NativeStore {
         // The caller has checked that it is a whole number or Infinity.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let limit = limit as u64;
-        self.background("purgeExpired", move |store| async move { store.purge_expired(limit).await.map(|count| Answer::Reply(Reply::Count(count))) })
+        self.background("purgeExpired", move |store| async move {
+            store.purge_expired(limit).await.map(|count| Answer::Reply(Reply::Count(count)))
+        })
     }
 
     /// Creates what is missing; answers warnings.
@@ -225,7 +234,9 @@ impl NativeStore {
     /// Counts and latencies.
     #[napi(ts_return_type = "Promise<object>")]
     pub fn statistics(&self) -> napi::Result<Raw> {
-        self.background("statistics", |store| async move { store.statistics().await.map(|statistics| Answer::Statistics(Box::new(statistics))) })
+        self.background("statistics", |store| async move {
+            store.statistics().await.map(|statistics| Answer::Statistics(Box::new(statistics)))
+        })
     }
 
     /// Answers what is under way, then lets go of the connections.
@@ -267,18 +278,32 @@ impl NativeStore {
 
     /// Reads the id and runs `start`, which takes what settles the promise once its other
     /// arguments are read; an error before that rejects.
-    fn with_id(&self, operation: &'static str, env: Env, id: Raw, start: impl FnOnce(&str, &mut Start) -> Result<()>) -> napi::Result<Raw> {
+    fn with_id(
+        &self,
+        operation: &'static str,
+        env: Env,
+        id: Raw,
+        start: impl FnOnce(&str, &mut Start) -> Result<()>,
+    ) -> napi::Result<Raw> {
         self.call(operation, |deferred| {
             let mut begun = Start { store: self, deferred: Some(deferred) };
-            let started = arguments::with_id(env.raw(), id, |id| start(id, &mut begun).map_err(|error| error.with_id(id)));
+            let started =
+                arguments::with_id(env.raw(), id, |id| start(id, &mut begun).map_err(|error| error.with_id(id)));
             if let (Err(error), Some(deferred)) = (started.and_then(std::convert::identity), begun.deferred) {
                 self.refuse(deferred, error, operation);
             }
         })
     }
 
-    fn entries(&self, env: sys::napi_env, ids: Raw, data: Raw, expires_at: Raw) -> Result<Vec<(String, bytes::Bytes, Option<crate::time::Millis>)>> {
-        let (ids, data, times) = (arguments::elements(env, ids)?, arguments::elements(env, data)?, arguments::elements(env, expires_at)?);
+    fn entries(
+        &self,
+        env: sys::napi_env,
+        ids: Raw,
+        data: Raw,
+        expires_at: Raw,
+    ) -> Result<Vec<(String, bytes::Bytes, Option<crate::time::Millis>)>> {
+        let (ids, data, times) =
+            (arguments::elements(env, ids)?, arguments::elements(env, data)?, arguments::elements(env, expires_at)?);
         let mut entries = Vec::with_capacity(ids.len());
         for ((id, data), at) in ids.into_iter().zip(data).zip(times) {
             let id = arguments::with_id(env, id, str::to_owned)?;
@@ -304,7 +329,11 @@ impl NativeStore {
     }
 
     /// Runs something longer on the common I/O thread.
-    fn background<F>(&self, operation: &'static str, work: impl FnOnce(Arc<Store>) -> F + Send + 'static) -> napi::Result<Raw>
+    fn background<F>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(Arc<Store>) -> F + Send + 'static,
+    ) -> napi::Result<Raw>
     where
         F: Future<Output = Result<Answer>> + Send + 'static,
     {

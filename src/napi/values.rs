@@ -153,7 +153,9 @@ impl Values {
 
     fn copied_buffer(self, bytes: &[u8]) -> sys::napi_value {
         let (mut value, mut data) = (ptr::null_mut(), ptr::null_mut());
-        unsafe { sys::napi_create_buffer_copy(self.0, bytes.len(), bytes.as_ptr().cast(), &raw mut data, &raw mut value) };
+        unsafe {
+            sys::napi_create_buffer_copy(self.0, bytes.len(), bytes.as_ptr().cast(), &raw mut data, &raw mut value)
+        };
         value
     }
 
@@ -259,7 +261,10 @@ pub(super) fn settle_promise(env: sys::napi_env, deferred: sys::napi_deferred, a
         match settled {
             // A value that could not be made (out of memory) must not become a success.
             Ok(value) if value.is_null() => {
-                let failure = Failure::new(Error::new(Kind::Backend, "the answer does not fit into a JavaScript value"), str::to_owned);
+                let failure = Failure::new(
+                    Error::new(Kind::Backend, "the answer does not fit into a JavaScript value"),
+                    str::to_owned,
+                );
                 sys::napi_reject_deferred(env, deferred, values.failure(&failure))
             }
             Ok(value) => sys::napi_resolve_deferred(env, deferred, value),

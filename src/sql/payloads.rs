@@ -196,9 +196,11 @@ impl PayloadSql {
             Dialect::Sqlite => vec![self.time(now), self.time(now)],
         };
         let answer = on.run(&self.usage, &values).await?;
-        let mut counts = answer.rows.into_iter().flatten().map(|cell| {
-            cell.into_int("count").map(|count| u64::try_from(count).unwrap_or_default())
-        });
+        let mut counts = answer
+            .rows
+            .into_iter()
+            .flatten()
+            .map(|cell| cell.into_int("count").map(|count| u64::try_from(count).unwrap_or_default()));
         let mut next = || counts.next().unwrap_or(Ok(0));
         Ok(Usage { payloads: next()?, bytes: next()?, expired: next()? })
     }
@@ -277,7 +279,8 @@ impl PayloadSql {
         let mut left: Vec<usize> = (0..group.len()).collect();
         while !left.is_empty() {
             let mut ids = HashSet::with_capacity(left.len());
-            let (mut wave, later): (Vec<usize>, Vec<usize>) = left.into_iter().partition(|&at| ids.insert(write_id(&group[at])));
+            let (mut wave, later): (Vec<usize>, Vec<usize>) =
+                left.into_iter().partition(|&at| ids.insert(write_id(&group[at])));
             left = later;
             // The same order in every process: two groups that lock the same rows cannot deadlock.
             wave.sort_unstable_by_key(|&at| write_id(&group[at]));
@@ -346,7 +349,8 @@ impl PayloadSql {
                         times.push(Some(expires_at.0));
                     }
                 }
-                let answer = on.run(&self.touch, &[Value::Texts(ids.clone()), Value::Ints(times), self.time(now)]).await?;
+                let answer =
+                    on.run(&self.touch, &[Value::Texts(ids.clone()), Value::Ints(times), self.time(now)]).await?;
                 let touched = ids_of(answer.rows)?;
                 Ok(ids.iter().map(|id| Reply::Flag(touched.contains(*id))).collect())
             }
@@ -356,11 +360,15 @@ impl PayloadSql {
     async fn read_set<E: Executor>(&self, on: &mut E, group: &[Read], now: Millis) -> Result<Vec<Reply>> {
         let wanted = |finds: bool| {
             let mut seen = HashSet::new();
-            group.iter().filter_map(move |operation| match operation {
-                Read::Find { id } if finds => Some(&**id),
-                Read::Has { id } if !finds => Some(&**id),
-                _ => None,
-            }).filter(|id| seen.insert(*id)).collect::<Vec<&str>>()
+            group
+                .iter()
+                .filter_map(move |operation| match operation {
+                    Read::Find { id } if finds => Some(&**id),
+                    Read::Has { id } if !finds => Some(&**id),
+                    _ => None,
+                })
+                .filter(|id| seen.insert(*id))
+                .collect::<Vec<&str>>()
         };
         let (finds, asks) = (wanted(true), wanted(false));
         let mut found: HashMap<String, (Bytes, bool)> = HashMap::with_capacity(finds.len());
@@ -438,7 +446,10 @@ mod tests {
                 let more = [&sql.put_one, &sql.find_one];
                 #[cfg(not(feature = "postgres"))]
                 let more: [&String; 0] = [];
-                for statement in [&sql.put, &sql.delete, &sql.touch, &sql.find, &sql.has, &sql.purge, &sql.usage].into_iter().chain(more) {
+                for statement in [&sql.put, &sql.delete, &sql.touch, &sql.find, &sql.has, &sql.purge, &sql.usage]
+                    .into_iter()
+                    .chain(more)
+                {
                     let numbers: Vec<usize> =
                         statement.split('$').skip(1).map(|rest| rest[..1].parse().unwrap()).collect();
                     assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>(), "{statement}");

@@ -37,7 +37,8 @@ pub(crate) async fn inspect<E: Executor>(on: &mut E, dialect: Dialect, table: &T
     if columns.is_empty() {
         return Ok(None);
     }
-    let type_of = |name: &str| columns.iter().find(|column| column.name == name).map(|column| column.type_name.as_str());
+    let type_of =
+        |name: &str| columns.iter().find(|column| column.name == name).map(|column| column.type_name.as_str());
     let mut wrong: Vec<String> = Vec::new();
     let mut expect = |name: &str, wanted: &str, fits: &dyn Fn(&str) -> bool| match type_of(name) {
         None => wrong.push(format!("{name} is missing")),
@@ -53,7 +54,8 @@ pub(crate) async fn inspect<E: Executor>(on: &mut E, dialect: Dialect, table: &T
         }
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => {
-            let any_of = |found: &str, words: &[&str]| found.is_empty() || words.iter().any(|word| found.contains(word));
+            let any_of =
+                |found: &str, words: &[&str]| found.is_empty() || words.iter().any(|word| found.contains(word));
             expect("id", "text", &|found| any_of(found, &["text", "char"]));
             expect("data", "blob", &|found| any_of(found, &["blob"]));
             expect("expires_at", "text", &|found| any_of(found, &["text", "char", "date", "time"]));
@@ -95,14 +97,18 @@ fn statements(dialect: Dialect, table: &Table) -> Vec<String> {
     match dialect {
         #[cfg(feature = "postgres")]
         Dialect::Postgres => vec![
-            format!("create table if not exists {t} (id text primary key, data bytea not null, expires_at timestamptz)"),
+            format!(
+                "create table if not exists {t} (id text primary key, data bytea not null, expires_at timestamptz)"
+            ),
             // Payloads are opaque, often compressed already: trying to compress them again costs more than it saves.
             format!("alter table {t} alter column data set storage external"),
             format!("create index if not exists \"{index}\" on {t} (expires_at)"),
         ],
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => vec![
-            format!("create table if not exists {t} (id text primary key not null, data blob not null, expires_at text)"),
+            format!(
+                "create table if not exists {t} (id text primary key not null, data blob not null, expires_at text)"
+            ),
             format!("create index if not exists \"{index}\" on {t} (expires_at)"),
         ],
     }
@@ -211,7 +217,8 @@ pub(crate) mod postgres {
                    where i.indrelid = to_regclass($1::text) and a.attname = 'id' and i.indisunique and i.indisvalid \
                    and i.indimmediate and i.indnkeyatts = 1 and i.indpred is null";
         if on.run(sql, &[Value::Text(table.quoted().into())]).await?.rows.is_empty() {
-            let message = format!("table {} exists, but has no primary key or unique index on (id) alone", table.quoted());
+            let message =
+                format!("table {} exists, but has no primary key or unique index on (id) alone", table.quoted());
             return Err(Error::new(Kind::Backend, message));
         }
         Ok(())
@@ -235,7 +242,9 @@ pub(crate) mod postgres {
     /// One lock for each table name; advisory locks are per database.
     fn lock_key(table: &Table) -> i64 {
         let text = format!("sagastore:{}", table.quoted());
-        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = text
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         i64::from_ne_bytes(hash.to_ne_bytes())
     }
 

@@ -24,7 +24,12 @@ impl Gather {
     /// Waits for `count` answers; `combine` makes one of them, the first error wins.
     pub(super) fn new(count: usize, settle: Settle, combine: fn(Vec<Reply>) -> Reply) -> Arc<Self> {
         let gather = Self {
-            replies: Mutex::new(Gathered { replies: vec![Reply::Done; count], error: None, settle: Some(settle), combine }),
+            replies: Mutex::new(Gathered {
+                replies: vec![Reply::Done; count],
+                error: None,
+                settle: Some(settle),
+                combine,
+            }),
             left: AtomicUsize::new(count),
         };
         if count == 0 {

@@ -129,8 +129,9 @@ impl Bench {
     }
 
     fn answers(&self, count: usize) -> HashMap<usize, Result<Reply>> {
-        let answers: Vec<_> =
-            (0..count).map(|_| self.answers.recv_timeout(Duration::from_secs(10)).expect("every job is answered")).collect();
+        let answers: Vec<_> = (0..count)
+            .map(|_| self.answers.recv_timeout(Duration::from_secs(10)).expect("every job is answered"))
+            .collect();
         let answers: HashMap<_, _> = answers.into_iter().collect();
         assert_eq!(answers.len(), count, "each job is answered once");
         answers

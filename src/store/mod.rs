@@ -4,10 +4,10 @@
 pub mod capability;
 mod gather;
 pub mod lane;
-pub mod payloads;
-pub mod statistics;
 #[cfg(test)]
 mod lane_tests;
+pub mod payloads;
+pub mod statistics;
 
 use std::any::TypeId;
 use std::future::Future;
@@ -180,7 +180,8 @@ impl Store {
     /// URL's scheme must be one of that backend's.
     pub fn open(backend: Option<&str>, options: &str) -> Result<Self> {
         let mut options = OptionReader::parse(options)?;
-        let url = options.string("url")?.ok_or_else(|| Error::invalid("option 'url' is missing: a connection string"))?;
+        let url =
+            options.string("url")?.ok_or_else(|| Error::invalid("option 'url' is missing: a connection string"))?;
         let chosen = Backend::of_url(&url)?;
         if let Some(wanted) = backend.and_then(Backend::named).filter(|wanted| *wanted != chosen) {
             let schemes: Vec<String> = wanted.schemes().iter().map(|scheme| format!("{scheme}:")).collect();
@@ -282,7 +283,9 @@ impl Store {
             }
         }
         let gather = Gather::new(ids.len(), self.metered(Call::GetMany, settle), |replies| {
-            Reply::Many(replies.into_iter().map(|reply| if let Reply::Data(data) = reply { data } else { None }).collect())
+            Reply::Many(
+                replies.into_iter().map(|reply| if let Reply::Data(data) = reply { data } else { None }).collect(),
+            )
         });
         for (index, id) in ids.into_iter().enumerate() {
             self.read(Call::GetMany, &id, |id| Read::Find { id }, Gather::slot(&gather, index));
@@ -448,7 +451,11 @@ impl Store {
             usage,
             pool: self.driver.pool(),
             waiting: (self.writes.waiting() + self.reads.waiting()) as u64,
-            operations: Call::NAMES.into_iter().zip(&self.meters).filter_map(|(name, meter)| Some((name, meter.latency()?))).collect(),
+            operations: Call::NAMES
+                .into_iter()
+                .zip(&self.meters)
+                .filter_map(|(name, meter)| Some((name, meter.latency()?)))
+                .collect(),
         })
     }
 
@@ -467,7 +474,10 @@ impl Store {
         let limit = self.settings.operation_timeout;
         let result = match self.check_open() {
             Ok(()) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-                Err(Error::new(Kind::Timeout, format!("no answer within operationTimeoutMs ({} ms)", limit.as_millis())))
+                Err(Error::new(
+                    Kind::Timeout,
+                    format!("no answer within operationTimeoutMs ({} ms)", limit.as_millis()),
+                ))
             }),
             Err(error) => Err(error),
         };

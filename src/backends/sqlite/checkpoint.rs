@@ -11,8 +11,8 @@
 //! spawned on the writer's thread it came 4,000 frames too late: a lane under load rarely yields.)
 //! A writer that outruns the disk waits at [`HARD_LIMIT`] frames until the disk has caught up.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::hooks::Wal;

@@ -129,10 +129,13 @@ impl Database {
     /// The writer's connection and thread.
     pub(super) fn writer(&self) -> Result<(Arc<Slot>, Handle)> {
         let mut threads = self.threads();
-        let handle = threads.start(|threads| &mut threads.writer, || {
-            let slot = Arc::clone(&self.writer);
-            Worker::start("sagastore-sqlw", std::future::pending(), move || slot.close())
-        })?;
+        let handle = threads.start(
+            |threads| &mut threads.writer,
+            || {
+                let slot = Arc::clone(&self.writer);
+                Worker::start("sagastore-sqlw", std::future::pending(), move || slot.close())
+            },
+        )?;
         Ok((Arc::clone(&self.writer), handle))
     }
 
@@ -142,10 +145,13 @@ impl Database {
             return self.writer();
         }
         let mut threads = self.threads();
-        let handle = threads.start(|threads| &mut threads.reader, || {
-            let slot = Arc::clone(&self.reader);
-            Worker::start("sagastore-sqlr", std::future::pending(), move || slot.close())
-        })?;
+        let handle = threads.start(
+            |threads| &mut threads.reader,
+            || {
+                let slot = Arc::clone(&self.reader);
+                Worker::start("sagastore-sqlr", std::future::pending(), move || slot.close())
+            },
+        )?;
         Ok((Arc::clone(&self.reader), handle))
     }
 
@@ -155,11 +161,14 @@ impl Database {
             return self.writer();
         }
         let mut threads = self.threads();
-        let handle = threads.start(|threads| &mut threads.background, || {
-            let slot = Arc::clone(&self.background);
-            let work = checkpoint::run(Arc::clone(&self.checkpoints), Arc::clone(&slot));
-            Worker::start("sagastore-sqlb", work, move || slot.close())
-        })?;
+        let handle = threads.start(
+            |threads| &mut threads.background,
+            || {
+                let slot = Arc::clone(&self.background);
+                let work = checkpoint::run(Arc::clone(&self.checkpoints), Arc::clone(&slot));
+                Worker::start("sagastore-sqlb", work, move || slot.close())
+            },
+        )?;
         Ok((Arc::clone(&self.background), handle))
     }
 

@@ -92,7 +92,11 @@ fn spoils_connection(error: &DriverError) -> bool {
     code(error).is_some_and(|error| {
         matches!(
             error.code,
-            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ReadOnly
+            ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::ReadOnly
         )
     })
 }
@@ -109,9 +113,10 @@ pub(super) fn running(error: DriverError) -> Error {
         }
         ErrorCode::DatabaseCorrupt => Error::new(Kind::CorruptData, "the database file is corrupt"),
         ErrorCode::NotADatabase => Error::new(Kind::CorruptData, "the file is not an SQLite database"),
-        ErrorCode::ReadOnly if sqlite.extended_code == ffi::SQLITE_READONLY_DIRECTORY => {
-            Error::new(Kind::Backend, "the database's directory is read-only: SQLite cannot create its journal or WAL there")
-        }
+        ErrorCode::ReadOnly if sqlite.extended_code == ffi::SQLITE_READONLY_DIRECTORY => Error::new(
+            Kind::Backend,
+            "the database's directory is read-only: SQLite cannot create its journal or WAL there",
+        ),
         ErrorCode::ReadOnly if sqlite.extended_code == ffi::SQLITE_READONLY_DBMOVED => {
             Error::new(Kind::Backend, "the database file was moved or removed while it was open").retryable(true)
         }
@@ -133,7 +138,10 @@ pub(super) fn running(error: DriverError) -> Error {
         }
         ErrorCode::ConstraintViolation => Error::new(Kind::Backend, "a constraint of the table refuses the payload"),
         _ if text.contains("no such table") => missing_table(),
-        _ if text.contains("no such column") || text.contains("has no column") || text.contains("ON CONFLICT clause") => {
+        _ if text.contains("no such column")
+            || text.contains("has no column")
+            || text.contains("ON CONFLICT clause") =>
+        {
             Error::new(Kind::Backend, "the table is not a payload table; initialize() says what is wrong with it")
         }
         _ => Error::new(Kind::Backend, "SQLite refused the statement"),
@@ -150,19 +158,24 @@ pub(super) fn missing_table() -> Error {
 /// An open that fails is not repeated by itself: nothing changes without somebody's help.
 pub(super) fn opening(error: DriverError, location: &Location) -> Failure {
     let found = code(&error);
-    let cannot_open = found.is_some_and(|error| matches!(error.code, ErrorCode::CannotOpen | ErrorCode::PermissionDenied));
+    let cannot_open =
+        found.is_some_and(|error| matches!(error.code, ErrorCode::CannotOpen | ErrorCode::PermissionDenied));
     let Some(path) = location.path().filter(|_| cannot_open) else { return error.into() };
     let message = match obstacle(path) {
-        Obstacle::NoDatabase => return Failure::Failed(
-            Error::new(Kind::Backend, format!("the database file {} does not exist: call initialize() first", path.display()))
+        Obstacle::NoDatabase => {
+            return Failure::Failed(
+                Error::new(
+                    Kind::Backend,
+                    format!("the database file {} does not exist: call initialize() first", path.display()),
+                )
                 .with_source(error),
-        ),
+            );
+        }
         Obstacle::NoDirectory(directory) => format!("the directory {directory} of the database does not exist"),
         Obstacle::IsDirectory => format!("{} is a directory, not a database file", path.display()),
-        Obstacle::Other => format!(
-            "cannot open the database file {} or the WAL beside it: no permission, most likely",
-            path.display()
-        ),
+        Obstacle::Other => {
+            format!("cannot open the database file {} or the WAL beside it: no permission, most likely", path.display())
+        }
     };
     Failure::Failed(Error::new(Kind::Connection, message).retryable(false).with_source(error))
 }

@@ -26,7 +26,9 @@ impl Location {
             return Ok(Self::Memory);
         }
         if rest.contains('?') {
-            return Err(Error::invalid("an sqlite: URL takes no query parameters; a '?' in the file's name is written %3F"));
+            return Err(Error::invalid(
+                "an sqlite: URL takes no query parameters; a '?' in the file's name is written %3F",
+            ));
         }
         let path = match rest.strip_prefix("//") {
             Some(path) if path.starts_with('/') => path,

@@ -16,7 +16,12 @@ use crate::time::Millis;
 
 /// Runs a group of writes in one transaction, on the writer's thread. Answered when it is
 /// committed; a statement that fails by itself fails alone.
-pub(super) async fn write(database: &Database, sql: &PayloadSql, group: &[Write], limit: Duration) -> Vec<Result<Reply>> {
+pub(super) async fn write(
+    database: &Database,
+    sql: &PayloadSql,
+    group: &[Write],
+    limit: Duration,
+) -> Vec<Result<Reply>> {
     // A lane under load hardly ever yields; what else waits for the thread gets its turn here.
     tokio::task::yield_now().await;
     let results = patiently(limit, || {
@@ -45,7 +50,8 @@ fn write_group(connection: &mut Connection, sql: &PayloadSql, group: &[Write]) -
 
 /// Runs a group of reads on one state of the database, on the reader's thread.
 pub(super) async fn read(database: &Database, sql: &PayloadSql, group: &[Read], limit: Duration) -> Vec<Result<Reply>> {
-    let results = patiently(limit, || database.readers_slot().attempt(false, |connection| read_group(connection, sql, group)));
+    let results =
+        patiently(limit, || database.readers_slot().attempt(false, |connection| read_group(connection, sql, group)));
     for_each(group, results.await)
 }
 
@@ -66,7 +72,13 @@ fn for_each<O>(group: &[O], results: Result<Vec<Result<Reply>>>) -> Vec<Result<R
 }
 
 /// Removes one batch, on the writer's thread.
-pub(super) async fn purge_expired(slot: &Slot, sql: &PayloadSql, now: Millis, batch: u64, limit: Duration) -> Result<u64> {
+pub(super) async fn purge_expired(
+    slot: &Slot,
+    sql: &PayloadSql,
+    now: Millis,
+    batch: u64,
+    limit: Duration,
+) -> Result<u64> {
     patiently(limit, || {
         slot.attempt(false, |connection| {
             let mut transaction = Transaction::begin(connection, Purpose::Write)?;

@@ -84,7 +84,9 @@ async fn check_unique_id<E: Executor>(on: &mut E, table: &Table) -> Result<()> {
 pub(super) async fn probe(database: &Database, table: &Table, limit: Duration) -> Result<Probe> {
     let seen = match missing_file(&database.location) {
         Some(missing) => Seen { degraded: Some(missing), journal: None },
-        None => patiently(limit, || database.readers_slot().attempt(false, |connection| look(connection, table))).await?,
+        None => {
+            patiently(limit, || database.readers_slot().attempt(false, |connection| look(connection, table))).await?
+        }
     };
     let mut details = vec![
         ("path", Detail::Text(database.location.shown())),

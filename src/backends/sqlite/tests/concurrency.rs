@@ -49,8 +49,10 @@ fn a_foreign_lock_is_a_timeout_in_time_and_goes_by_itself() {
 fn two_pools_share_a_file() {
     let directory = temp();
     let path = directory.path().join("sagas.db");
-    let stores: Vec<Store> =
-        ["full", "normal"].iter().map(|durability| open_with(&path, &format!(r#", "durability": "{durability}""#))).collect();
+    let stores: Vec<Store> = ["full", "normal"]
+        .iter()
+        .map(|durability| open_with(&path, &format!(r#", "durability": "{durability}""#)))
+        .collect();
     std::thread::scope(|scope| {
         for store in &stores {
             scope.spawn(|| wait(store.initialize()).unwrap());
@@ -78,7 +80,8 @@ fn an_old_journal_mode_that_cannot_be_switched_is_waited_for() {
     let directory = temp();
     let other = foreign(&directory);
     other.execute_batch("create table x (y); insert into x values (1); begin; select * from x").unwrap();
-    let store = open_with(&directory.path().join("sagas.db"), r#", "operationTimeoutMs": 600, "retry": {"attempts": 1}"#);
+    let store =
+        open_with(&directory.path().join("sagas.db"), r#", "operationTimeoutMs": 600, "retry": {"attempts": 1}"#);
     let error = wait(store.initialize()).unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout, "{error:?}");
     other.execute_batch("commit").unwrap();
@@ -132,7 +135,12 @@ fn a_wal_held_by_a_reader_shrinks_afterwards() {
         round = round.wrapping_add(1);
         let answers = Answers::new();
         for n in 0..count {
-            store.put(&format!("id{}", n % 300), Bytes::from(vec![round ^ u8::try_from(n / 300).unwrap_or(0); 60_000]), None, answers.settle());
+            store.put(
+                &format!("id{}", n % 300),
+                Bytes::from(vec![round ^ u8::try_from(n / 300).unwrap_or(0); 60_000]),
+                None,
+                answers.settle(),
+            );
         }
         for _ in 0..count {
             answers.next().unwrap();

@@ -13,9 +13,9 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::error::{Detail, Error, Kind, Result};
-use crate::store::payloads::Reply;
 use crate::store::Store;
 use crate::store::lane::Settle;
+use crate::store::payloads::Reply;
 use crate::time::Millis;
 
 /// Waits for an async answer, on a runtime that stands for the binding's.
@@ -290,10 +290,14 @@ fn times_in_other_forms_are_read_and_not_purged_early() {
     let whole = |iso: &str| format!("{}Z", &iso[..19]);
     let other = foreign(&directory);
     let mut insert = other.prepare("insert into saga_store values (?1, x'61', ?2)").unwrap();
-    for (id, at) in [("spaced", spaced(&soon)), ("offset", offset(&soon)), ("whole", whole(&soon)), ("iso", soon.clone())] {
+    for (id, at) in
+        [("spaced", spaced(&soon)), ("offset", offset(&soon)), ("whole", whole(&soon)), ("iso", soon.clone())]
+    {
         insert.execute((id, at)).unwrap();
     }
-    for (id, at) in [("old spaced", spaced(&past)), ("old offset", offset(&past)), ("old whole", whole(&past)), ("old", past)] {
+    for (id, at) in
+        [("old spaced", spaced(&past)), ("old offset", offset(&past)), ("old whole", whole(&past)), ("old", past)]
+    {
         insert.execute((id, at)).unwrap();
     }
     insert.execute(("odd", "next week")).unwrap();
@@ -391,7 +395,11 @@ fn tables_of_others_are_checked() {
         put(&store, "a", b"alpha", later()).unwrap();
         assert!(find(&store, "a").unwrap().is_some());
         let indexes: u32 = other
-            .query_row("select count(*) from pragma_index_list('saga_store') where name = 'saga_store_expires_at_idx'", [], |row| row.get(0))
+            .query_row(
+                "select count(*) from pragma_index_list('saga_store') where name = 'saga_store_expires_at_idx'",
+                [],
+                |row| row.get(0),
+            )
             .unwrap();
         assert_eq!(indexes, 1);
     }

@@ -123,7 +123,8 @@ fn a_read_only_file_serves_gets() {
             let path = directory.path().join("sagas.db");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
             fs::set_permissions(directory.path(), fs::Permissions::from_mode(directory_mode)).unwrap();
-            let name = if journal == "wal" && directory_mode == 0o555 { "child_is_refused" } else { "child_reads_only" };
+            let name =
+                if journal == "wal" && directory_mode == 0o555 { "child_is_refused" } else { "child_reads_only" };
             let status = child(name, &path, as_nobody).status().unwrap();
             fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
             assert!(status.success(), "{journal}, directory {directory_mode:o}");
