@@ -16,11 +16,15 @@ pub enum Backend {
     Postgres,
     /// Redis: single, Sentinel or Cluster.
     Redis,
+    /// MongoDB, and servers that speak its protocol.
+    Mongodb,
+    /// DynamoDB.
+    Dynamodb,
 }
 
 impl Backend {
     /// Every backend.
-    pub const ALL: [Self; 4] = [Self::Memory, Self::Sqlite, Self::Postgres, Self::Redis];
+    pub const ALL: [Self; 6] = [Self::Memory, Self::Sqlite, Self::Postgres, Self::Redis, Self::Mongodb, Self::Dynamodb];
 
     /// The name in errors and logs.
     pub const fn name(self) -> &'static str {
@@ -29,6 +33,8 @@ impl Backend {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
             Self::Redis => "redis",
+            Self::Mongodb => "mongodb",
+            Self::Dynamodb => "dynamodb",
         }
     }
 
@@ -39,6 +45,8 @@ impl Backend {
             Self::Sqlite => &["sqlite"],
             Self::Postgres => &["postgres", "postgresql"],
             Self::Redis => &["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"],
+            Self::Mongodb => &["mongodb", "mongodb+srv"],
+            Self::Dynamodb => &["dynamodb"],
         }
     }
 

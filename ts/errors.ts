@@ -27,7 +27,7 @@ export interface Failure {
 export class SagaStoreError extends Error {
   /** What went wrong. */
   declare readonly code: SagaStoreErrorCode
-  /** `memory`, `sqlite`, `postgres` or `redis`, once known. */
+  /** Such as `postgres`, once known. */
   declare readonly backend?: string
   /** The operation that failed, such as `put`. */
   declare readonly operation?: string

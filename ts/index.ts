@@ -13,7 +13,9 @@ export {
 } from './errors'
 export type { Logger, OperationContext } from './observe'
 export {
+  DynamoDBSagaStore,
   MemorySagaStore,
+  MongoSagaStore,
   openStore,
   PostgresSagaStore,
   RedisSagaStore,
@@ -24,8 +26,10 @@ export type {
   AnyStoreOptions,
   BackendName,
   Capabilities,
+  DynamoDBStoreOptions,
   Health,
   MemoryStoreOptions,
+  MongoStoreOptions,
   OperationStatistics,
   PayloadEntry,
   PostgresStoreOptions,

@@ -39,6 +39,8 @@ const SYSTEM_NAMES: Record<BackendName, string> = {
   sqlite: 'sqlite',
   postgres: 'postgresql',
   redis: 'redis',
+  mongodb: 'mongodb',
+  dynamodb: 'aws.dynamodb',
 }
 
 /** What an operation is about, for logs and traces. */

@@ -7,8 +7,10 @@ import type {
   AnyStoreOptions,
   BackendName,
   Capabilities,
+  DynamoDBStoreOptions,
   Health,
   MemoryStoreOptions,
+  MongoStoreOptions,
   PayloadEntry,
   PostgresStoreOptions,
   PutOptions,
@@ -215,11 +217,27 @@ export class RedisSagaStore extends SagaStore {
   }
 }
 
+/** Payloads in MongoDB, or a server that speaks its protocol. */
+export class MongoSagaStore extends SagaStore {
+  constructor(options: string | MongoStoreOptions) {
+    super('mongodb', options)
+  }
+}
+
+/** Payloads in DynamoDB. */
+export class DynamoDBSagaStore extends SagaStore {
+  constructor(options: string | DynamoDBStoreOptions) {
+    super('dynamodb', options)
+  }
+}
+
 const classes: Record<BackendName, new (options: never) => SagaStore> = {
   memory: MemorySagaStore,
   sqlite: SqliteSagaStore,
   postgres: PostgresSagaStore,
   redis: RedisSagaStore,
+  mongodb: MongoSagaStore,
+  dynamodb: DynamoDBSagaStore,
 }
 
 /** Opens the store that the URL's scheme names. */

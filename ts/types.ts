@@ -13,7 +13,7 @@ export interface SagaStoreAdapter {
 }
 
 /** A backend's name. */
-export type BackendName = 'memory' | 'sqlite' | 'postgres' | 'redis'
+export type BackendName = 'memory' | 'sqlite' | 'postgres' | 'redis' | 'mongodb' | 'dynamodb'
 
 /** Options that every store has. Unknown ones are refused. */
 export interface StoreOptions {
@@ -79,8 +79,36 @@ export interface RedisStoreOptions extends StoreOptions {
   tlsCaFile?: string
 }
 
+/** Options of a MongoDB store. */
+export interface MongoStoreOptions extends StoreOptions {
+  /** The driver's URL, `mongodb:` or `mongodb+srv:`; the database is its path, `sagas` where there is none. */
+  url: string
+  /** Default `saga_store`. */
+  collectionName?: string
+}
+
+/** Options of a DynamoDB store. */
+export interface DynamoDBStoreOptions extends StoreOptions {
+  /** `dynamodb://eu-west-1/saga_store?endpoint=http://127.0.0.1:8000`; table and endpoint may be left out. */
+  url: string
+  /** Default: the URL's path, or `saga_store`. */
+  tableName?: string
+  /** Default: the URL's host, or what the AWS default chain says. */
+  region?: string
+  /** Another endpoint than AWS's own, such as DynamoDB Local. */
+  endpoint?: string
+  /** Default: the AWS default chain (environment, profile, SSO, container, instance metadata). */
+  credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string }
+}
+
 /** Options of any store; those of the backend that the URL names are accepted. */
-export type AnyStoreOptions = MemoryStoreOptions | SqliteStoreOptions | PostgresStoreOptions | RedisStoreOptions
+export type AnyStoreOptions =
+  | MemoryStoreOptions
+  | SqliteStoreOptions
+  | PostgresStoreOptions
+  | RedisStoreOptions
+  | MongoStoreOptions
+  | DynamoDBStoreOptions
 
 /** One payload of a `putMany`. */
 export interface PayloadEntry {
@@ -102,8 +130,8 @@ export interface PutOptions {
 
 /** What a backend can do. */
 export interface Capabilities {
-  /** `interactive`: reads and writes, then commit or roll back. `buffered`: writes, sent at the end. */
-  readonly transactions: 'interactive' | 'buffered'
+  /** Of the backend. `interactive`: reads and writes, then commit or roll back. `buffered`: writes, sent at the end. */
+  readonly transactions: 'interactive' | 'buffered' | 'none'
   /** Who removes an expired payload: the `server`, or `cleanup()`. It is never returned, either way. */
   readonly expiry: 'server' | 'cleanup'
   /** The largest payload, in bytes. */
@@ -112,6 +140,8 @@ export interface Capabilities {
   readonly durable: boolean
   /** Whether several processes can share the data. */
   readonly shared: boolean
+  /** Whether a read that follows a write sees it, whichever server answers. */
+  readonly consistentReads: boolean
 }
 
 /** What `health()` answers. */

@@ -1,7 +1,11 @@
 //! One folder for each backend, with the same file names in each: `mod.rs` (options and the
 //! [`Driver`]), the executor or worker that carries requests, `payloads.rs`, `error.rs`.
 
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 pub mod memory;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]
@@ -26,7 +30,17 @@ pub fn open(backend: Backend, url: &str, settings: &Settings, options: OptionRea
         Backend::Postgres => postgres::open(url, settings, options),
         #[cfg(feature = "redis")]
         Backend::Redis => redis::open(url, settings, options),
-        #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "redis")))]
+        #[cfg(feature = "mongodb")]
+        Backend::Mongodb => mongodb::open(url, settings, options),
+        #[cfg(feature = "dynamodb")]
+        Backend::Dynamodb => dynamodb::open(url, settings, options),
+        #[cfg(not(all(
+            feature = "sqlite",
+            feature = "postgres",
+            feature = "redis",
+            feature = "mongodb",
+            feature = "dynamodb"
+        )))]
         _ => {
             let _ = settings;
             Err(crate::error::Error::new(

@@ -27,7 +27,7 @@ pub struct NativeStore {
 /// What a backend can do.
 #[napi(object)]
 pub struct NativeCapabilities {
-    /// `'interactive'` or `'buffered'`.
+    /// `'interactive'`, `'buffered'` or `'none'`.
     pub transactions: String,
     /// `'server'` or `'cleanup'`.
     pub expiry: String,
@@ -37,6 +37,8 @@ pub struct NativeCapabilities {
     pub durable: bool,
     /// Whether several processes can share the data.
     pub shared: bool,
+    /// Whether a read that follows a write sees it.
+    pub consistent_reads: bool,
 }
 
 /// The name of the backend that a URL's scheme names; otherwise the fields of the error.
@@ -106,6 +108,7 @@ impl NativeStore {
         let transactions = match capabilities.transactions {
             Transactions::Interactive => "interactive",
             Transactions::Buffered => "buffered",
+            Transactions::None => "none",
         };
         let expiry = match capabilities.expiry {
             Expiry::Server => "server",
@@ -118,6 +121,7 @@ impl NativeStore {
             max_payload_bytes: capabilities.max_payload_bytes as f64,
             durable: capabilities.durable,
             shared: capabilities.shared,
+            consistent_reads: capabilities.consistent_reads,
         }
     }
 

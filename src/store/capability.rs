@@ -7,6 +7,8 @@ pub enum Transactions {
     Interactive,
     /// Writes collected and sent at the end, all or nothing.
     Buffered,
+    /// None: each operation stands for itself.
+    None,
 }
 
 /// Who removes a payload whose time is over.
@@ -31,4 +33,6 @@ pub struct Capabilities {
     pub durable: bool,
     /// Whether several processes can share the data.
     pub shared: bool,
+    /// Whether a read that follows a write sees it, whichever server answers.
+    pub consistent_reads: bool,
 }

@@ -23,6 +23,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     max_payload_bytes: 1 << 30,
     durable: false,
     shared: false,
+    consistent_reads: true,
 };
 
 /// What the driver does with the next write of an id.

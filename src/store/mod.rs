@@ -56,6 +56,11 @@ pub trait Driver: Send + Sync + 'static {
     /// What the backend can do.
     fn capabilities(&self) -> &'static Capabilities;
 
+    /// The largest payload that fits under `id`, in bytes: some backends limit the record as a whole.
+    fn max_payload_bytes(&self, _id: &str) -> u64 {
+        self.capabilities().max_payload_bytes
+    }
+
     /// How writes and reads may be grouped.
     fn shape_of(&self, writes: bool) -> Shape;
 
@@ -317,7 +322,7 @@ impl Store {
 
     fn checked_put(&self, id: &str, data: Bytes, expires_at: Option<Millis>) -> Result<Write> {
         let id = self.checked_id(id)?;
-        let backend_limit = self.capabilities().max_payload_bytes;
+        let backend_limit = self.driver.max_payload_bytes(&id);
         let limit = self.settings.max_payload_bytes.map_or(backend_limit, |limit| limit.min(backend_limit));
         let size = data.len() as u64;
         if size > limit {

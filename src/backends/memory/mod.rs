@@ -22,6 +22,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     max_payload_bytes: 4_294_967_295,
     durable: false,
     shared: false,
+    consistent_reads: true,
 };
 
 /// Opens `memory://` (private) or `memory://name` (shared by all stores of that name).

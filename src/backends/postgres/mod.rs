@@ -38,6 +38,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     max_payload_bytes: 1_000_000_000,
     durable: true,
     shared: true,
+    consistent_reads: true,
 };
 
 /// A connection that was idle for less is used without asking it first.

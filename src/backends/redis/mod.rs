@@ -42,6 +42,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     max_payload_bytes: 536_870_912,
     durable: true,
     shared: true,
+    consistent_reads: true,
 };
 
 /// Opens a Redis URL without connecting. Takes `keyPrefix` and `tlsCaFile`.

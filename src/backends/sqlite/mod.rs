@@ -47,6 +47,7 @@ static FILE: Capabilities = Capabilities {
     max_payload_bytes: MAX_PAYLOAD_BYTES,
     durable: true,
     shared: true,
+    consistent_reads: true,
 };
 
 static MEMORY: Capabilities = Capabilities { durable: false, shared: false, ..FILE };
