@@ -1,0 +1,94 @@
+//! The server's clock beside ours.
+//!
+//! Expiries are points in time by the caller's clock; a TTL index judges them by the server's,
+//! and so do stores on other machines. With a clock an hour behind the server's, a payload that
+//! has half an hour to live would be removed at once. So where the clocks differ noticeably,
+//! expiries are stored, and compared, in the server's time; otherwise as they are.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::time::Millis;
+
+/// The server's clock is asked again after this.
+const LASTS: Duration = Duration::from_secs(30);
+/// Clocks that differ by no more than this are the same, beside the error of measurement: less
+/// than the minute by which a TTL index is late anyway.
+const SAME_MS: i64 = 1_000;
+
+/// What is known of the server's clock.
+pub(super) struct Clock(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// By how much it is ahead of ours, and how wrong that may be.
+    reading: Option<(i64, i64)>,
+    read_at: Option<Instant>,
+}
+
+impl Clock {
+    /// Nothing is known yet.
+    pub(super) fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server said that it is `server`, between `before` and `after`.
+    pub(super) fn read(&self, server: Millis, before: Millis, after: Millis) {
+        let trip = (after.0 - before.0).max(0);
+        let mut state = self.state();
+        state.reading = Some((server.0 - (before.0 + trip / 2), trip / 2 + 1));
+        state.read_at = Some(Instant::now());
+    }
+
+    /// By how many milliseconds the server is ahead of us, if it told the time.
+    pub(super) fn ahead(&self) -> Option<i64> {
+        self.state().reading.map(|(ahead, _)| ahead)
+    }
+
+    /// A time of ours by the server's clock.
+    pub(super) fn there(&self, at: Millis) -> Millis {
+        match self.state().reading {
+            Some((ahead, error)) if ahead.abs() > error + SAME_MS => Millis(at.0.saturating_add(ahead)),
+            _ => at,
+        }
+    }
+
+    /// Whether it is time to ask again; true for one caller only.
+    pub(super) fn is_due(&self) -> bool {
+        let mut state = self.state();
+        let due = state.read_at.is_none_or(|read_at| read_at.elapsed() >= LASTS);
+        if due {
+            state.read_at = Some(Instant::now());
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_differences_are_none() {
+        let (clock, at) = (Clock::new(), Millis(5_000_000));
+        assert_eq!(clock.there(at), at);
+        for (server, expected) in
+            [(1_000_100, 0), (1_000_900, 0), (999_200, 0), (4_600_050, 3_600_000), (-2_599_950, -3_600_000)]
+        {
+            clock.read(Millis(server), Millis(1_000_000), Millis(1_000_100));
+            assert_eq!(clock.there(at), Millis(at.0 + expected), "{server}");
+        }
+        assert_eq!(clock.ahead(), Some(-3_600_000));
+    }
+
+    #[test]
+    fn one_caller_asks_again() {
+        let clock = Clock::new();
+        assert!(clock.is_due());
+        assert!(!clock.is_due());
+    }
+}

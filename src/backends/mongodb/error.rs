@@ -1,0 +1,291 @@
+//! What the driver and the servers report, in the store's terms. The driver's error stays the
+//! cause; codes are those of the servers' `error_codes.yml`.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use mongodb::bson::Document;
+use mongodb::error::{
+    Error as DriverError, ErrorKind, RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR, SYSTEM_OVERLOADED_ERROR,
+};
+
+use super::payloads::number;
+use crate::error::{Detail, Error, Kind};
+
+/// A transaction number where the server has none: not a member of a replica set, an old storage
+/// engine, or a service that does not offer retryable writes.
+const NO_TRANSACTION_NUMBERS: [i32; 2] = [20, 301];
+/// The namespace does not exist.
+const NAMESPACE_NOT_FOUND: i32 = 26;
+/// The user lacks a permission, or there is no user.
+const UNAUTHORIZED: i32 = 13;
+/// The detail with the server's code.
+const SERVER_CODE: &str = "serverCode";
+/// A newer transaction number of the same session has been there.
+const TRANSACTION_TOO_OLD: i32 = 225;
+/// `UpdateOne` found nothing and another process inserted the id meanwhile.
+const DUPLICATE_KEY: i32 = 11_000;
+/// Not a primary (any more): the command was refused.
+const NOT_PRIMARY: [i32; 3] = [10_107, 13_435, 10_058];
+/// The server is shutting down, starting, or changing its role.
+const CHANGING: [i32; 5] = [11_600, 11_602, 13_436, 189, 91];
+/// Trouble between servers, or one of their limits, that passes.
+const PASSING: [i32; 10] = [6, 7, 43, 89, 134, 202, 384, 462, 9_001, 14_031];
+
+/// The driver's error, without the server's whole answer in its text.
+#[derive(Debug)]
+struct Cause(DriverError);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.kind, f)
+    }
+}
+
+impl StdError for Cause {}
+
+/// What an answer with `ok: 1` may still complain about: a `writeErrors` or `writeConcernError` entry.
+#[derive(Clone, Debug)]
+struct Complaint {
+    code: i32,
+    message: String,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error code {}: {}", self.code, self.message)
+    }
+}
+
+impl StdError for Complaint {}
+
+/// The server's code, where a command failed there.
+pub(super) fn code_of(error: &DriverError) -> Option<i32> {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) => Some(command.code),
+        _ => None,
+    }
+}
+
+/// Whether the collection, or the database, does not exist.
+pub(super) fn is_missing_namespace(error: &DriverError) -> bool {
+    code_of(error) == Some(NAMESPACE_NOT_FOUND)
+}
+
+/// Whether the server knows no transaction numbers.
+pub(super) fn has_no_transaction_numbers(error: &DriverError) -> bool {
+    code_of(error).is_some_and(|code| NO_TRANSACTION_NUMBERS.contains(&code))
+}
+
+/// Whether the user lacks a permission.
+pub(super) fn is_denied(error: &Error) -> bool {
+    error.details().iter().any(|(name, value)| *name == SERVER_CODE && *value == Detail::Number(UNAUTHORIZED.into()))
+}
+
+/// Whether the session has moved on.
+pub(super) fn is_too_old(error: &DriverError) -> bool {
+    code_of(error) == Some(TRANSACTION_TOO_OLD)
+}
+
+/// Whether it is not known if the server has got the command, or still will.
+pub(super) fn is_unanswered(error: &DriverError) -> bool {
+    !was_never_sent(error) && !matches!(error.kind.as_ref(), ErrorKind::Command(_))
+}
+
+/// Whether a write with the same transaction number may be sent again at once.
+pub(super) fn may_resend(error: &DriverError) -> bool {
+    let broken = matches!(error.kind.as_ref(), ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. });
+    broken
+        || error.contains_label(RETRYABLE_WRITE_ERROR)
+        || code_of(error).is_some_and(|code| NOT_PRIMARY.contains(&code) || CHANGING.contains(&code))
+}
+
+fn was_never_sent(error: &DriverError) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::ServerSelection { .. }
+        | ErrorKind::DnsResolve { .. }
+        | ErrorKind::Authentication { .. }
+        | ErrorKind::InvalidTlsConfig { .. }
+        | ErrorKind::IncompatibleServer { .. }
+        | ErrorKind::SessionsNotSupported
+        | ErrorKind::InvalidArgument { .. }
+        | ErrorKind::Shutdown => true,
+        // The driver puts this label on what broke before a connection was ready.
+        ErrorKind::Io(cause) => {
+            cause.kind() == io::ErrorKind::ConnectionRefused || error.contains_label(SYSTEM_OVERLOADED_ERROR)
+        }
+        _ => false,
+    }
+}
+
+/// Why no connection could be made. Nothing has been sent.
+pub(super) fn connecting(error: DriverError) -> Error {
+    command(error).unsent()
+}
+
+/// The DNS records of a `mongodb+srv` URL did not arrive.
+pub(super) fn unresolved() -> Error {
+    Error::new(Kind::Connection, "the DNS records of the mongodb+srv host did not arrive within connectTimeoutMs")
+        .unsent()
+}
+
+/// A command failed.
+pub(super) fn command(error: DriverError) -> Error {
+    let unsent = was_never_sent(&error);
+    let text = error.kind.to_string();
+    let untrusted = text.contains("certificate") || text.contains("InvalidCertificate");
+    let broken = |message: &str| Error::new(Kind::Connection, message);
+    let classified = match error.kind.as_ref() {
+        ErrorKind::Command(failed) => {
+            let label = error.contains_label(RETRYABLE_WRITE_ERROR) || error.contains_label(RETRYABLE_ERROR);
+            of_code(failed.code, &failed.message, label)
+        }
+        ErrorKind::Authentication { .. } => refused_login(),
+        ErrorKind::ServerSelection { .. } | ErrorKind::Io(_) if untrusted => {
+            broken("the TLS connection to MongoDB cannot be made: its certificate is not trusted or not valid")
+                .retryable(false)
+        }
+        ErrorKind::ServerSelection { .. } => broken("no MongoDB server could be reached within connectTimeoutMs"),
+        ErrorKind::DnsResolve { .. } => broken("the DNS records of the mongodb+srv host cannot be read"),
+        ErrorKind::Io(_) if unsent => broken("cannot connect to MongoDB"),
+        ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. } => broken("the connection to MongoDB broke"),
+        ErrorKind::InvalidTlsConfig { .. } => {
+            Error::invalid("the TLS files that the connection string names cannot be used")
+        }
+        ErrorKind::IncompatibleServer { .. } => {
+            Error::new(Kind::Unsupported, "this MongoDB server is too old for the driver (4.2 or later is needed)")
+        }
+        ErrorKind::SessionsNotSupported => {
+            Error::new(Kind::Backend, "this MongoDB server has no sessions").retryable(true)
+        }
+        ErrorKind::Shutdown => Error::closed(),
+        ErrorKind::InvalidResponse { .. } | ErrorKind::Bson(_) => {
+            Error::new(Kind::Backend, "MongoDB's answer cannot be read")
+        }
+        _ => Error::new(Kind::Backend, "the MongoDB driver failed"),
+    };
+    let classified = if unsent { classified.unsent() } else { classified };
+    classified.with_source(Cause(error))
+}
+
+fn refused_login() -> Error {
+    Error::new(Kind::Connection, "authentication failed: MongoDB refused the user or password").retryable(false)
+}
+
+/// An entry of `writeErrors`, or a `writeConcernError`, of an answer.
+pub(super) fn complaint(entry: &Document, labelled: bool) -> Error {
+    let code = i32::try_from(number(entry, "code")).unwrap_or(0);
+    let message = entry.get_str("errmsg").unwrap_or_default().to_owned();
+    of_code(code, &message, labelled).with_source(Complaint { code, message })
+}
+
+/// A `writeConcernError`: the write is done, and may yet be undone by a failover.
+pub(super) fn unconfirmed(entry: &Document) -> Error {
+    let code = i32::try_from(number(entry, "code")).unwrap_or(0);
+    let message = entry.get_str("errmsg").unwrap_or_default().to_owned();
+    let error = match code {
+        64 | 79 | 100 => of_code(code, &message, false),
+        _ => Error::new(Kind::Backend, "the write is done, but not confirmed by enough servers").retryable(true),
+    };
+    error.with_source(Complaint { code, message })
+}
+
+/// Kind, whether to try again, and whether anything was done, by the server's code.
+fn of_code(code: i32, text: &str, labelled: bool) -> Error {
+    let backend = |message: String| Error::new(Kind::Backend, message);
+    let error = match code {
+        DUPLICATE_KEY => {
+            backend(String::from("another process inserted the same id at this moment")).retryable(true).unsent()
+        }
+        112 => backend(String::from("MongoDB could not order the write with another one")).retryable(true).unsent(),
+        UNAUTHORIZED if text.contains("requires authentication") => {
+            Error::new(Kind::Connection, "MongoDB requires a login, and the connection string has none")
+                .retryable(false)
+                .unsent()
+        }
+        UNAUTHORIZED => backend(format!("permission denied by MongoDB: {text}")),
+        18 => refused_login().unsent(),
+        50 | 262 => Error::new(Kind::Timeout, "MongoDB ended the command: its time was over"),
+        64 => Error::new(Kind::Timeout, "the write was not acknowledged by enough servers in time (wTimeoutMS)"),
+        79 | 100 => backend(format!("the servers cannot fulfil the write concern of the connection string: {text}")),
+        TRANSACTION_TOO_OLD => backend(String::from("a newer write has taken the place of this one")).retryable(true),
+        code if NO_TRANSACTION_NUMBERS.contains(&code) && text.contains("ransaction numbers") => {
+            backend(format!("MongoDB refused a retryable write: {text}"))
+        }
+        code if NOT_PRIMARY.contains(&code) => {
+            Error::new(Kind::Connection, "this MongoDB server is not the primary (a failover may be under way)")
+                .unsent()
+        }
+        code if CHANGING.contains(&code) => {
+            Error::new(Kind::Connection, "this MongoDB server is starting, shutting down or changing its role")
+        }
+        code if PASSING.contains(&code) => backend(format!("MongoDB cannot do this now: {text}")).retryable(true),
+        _ => {
+            backend(format!("MongoDB refused the command: {text}")).retryable(labelled || text.contains("SQLITE_BUSY"))
+        }
+    };
+    error.with_detail(SERVER_CODE, Detail::Number(code.into()))
+}
+
+/// An answer that is no BSON.
+pub(super) fn malformed(source: impl StdError + Send + Sync + 'static) -> Error {
+    Error::new(Kind::Backend, "MongoDB's answer cannot be read").with_source(source)
+}
+
+/// An answer without what belongs in it.
+pub(super) fn unexpected() -> Error {
+    Error::new(Kind::Backend, "MongoDB's answer is not the one that the command has")
+}
+
+/// A document that is none of ours.
+pub(super) fn corrupt(id: &str, wrong: &str) -> Error {
+    Error::new(Kind::CorruptData, format!("the document is not a payload: {wrong}")).with_id(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mongodb::bson::doc;
+
+    #[test]
+    fn codes_have_their_meaning() {
+        for (code, text, kind, retryable, unsent) in [
+            (11_000, "E11000 duplicate key", Kind::Backend, true, true),
+            (112, "WriteConflict", Kind::Backend, true, true),
+            (10_107, "not primary", Kind::Connection, true, true),
+            (11_602, "interrupted", Kind::Connection, true, false),
+            (91, "shutting down", Kind::Connection, true, false),
+            (50, "operation exceeded time limit", Kind::Timeout, true, false),
+            (64, "waiting for replication timed out", Kind::Timeout, true, false),
+            (79, "unknown write concern", Kind::Backend, false, false),
+            (13, "not authorized on sagas", Kind::Backend, false, false),
+            (13, "command find requires authentication", Kind::Connection, false, true),
+            (18, "Authentication failed.", Kind::Connection, false, true),
+            (14_031, "disk is full", Kind::Backend, true, false),
+            (121, "Document failed validation", Kind::Backend, false, false),
+            (1, "database is locked (SQLITE_BUSY)", Kind::Backend, true, false),
+        ] {
+            let entry = doc! { "index": 0, "code": code, "errmsg": text };
+            let error = complaint(&entry, false);
+            assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{code} {text}");
+            assert_eq!(error.is_unsent(), unsent, "{code} {text}");
+            assert!(error.causes()[0].contains(text), "{error:?}");
+        }
+        let labelled = doc! { "code": 4_711, "errmsg": "new" };
+        assert!(complaint(&labelled, true).is_retryable());
+    }
+
+    #[test]
+    fn what_broke_on_the_way() {
+        let refused = DriverError::from(io::Error::from(io::ErrorKind::ConnectionRefused));
+        assert!(!is_unanswered(&refused));
+        let error = command(refused);
+        assert!(error.kind() == Kind::Connection && error.is_unsent() && error.is_retryable());
+        let reset = DriverError::from(io::Error::from(io::ErrorKind::ConnectionReset));
+        assert!(is_unanswered(&reset) && may_resend(&reset));
+        let error = command(reset);
+        assert!(error.kind() == Kind::Connection && !error.is_unsent() && error.is_retryable());
+        assert!(!error.causes()[0].contains("labels"), "{error:?}");
+    }
+}
