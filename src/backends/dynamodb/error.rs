@@ -1,0 +1,339 @@
+//! The SDK's errors in the store's terms. The SDK's own error stays the source.
+
+use std::error::Error as StdError;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_dynamodb::error::{ConnectorError, ProvideErrorMetadata, SdkError};
+use hyper_util::client::legacy::Error as HyperError;
+
+use crate::error::{Error, Kind};
+
+/// Codes of "not now": nothing has been done, and the same request may be sent again after a pause.
+const THROTTLED: [&str; 6] = [
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "ThrottledException",
+    "Throttling",
+    "RequestLimitExceeded",
+    "RequestThrottledException",
+];
+
+/// Codes of credentials that DynamoDB does not accept.
+const REFUSED: [&str; 10] = [
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidAccessKeyId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "AuthFailure",
+];
+
+/// What a request failed of, as far as callers must tell failures apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The table does not exist.
+    NoTable,
+    /// The table is being created or changed.
+    InUse,
+    /// The credentials may not do this.
+    Denied,
+    /// A condition of the request does not hold.
+    Condition,
+    /// Our clock is off, and the signature with it; the next one is right.
+    Clock,
+    /// The request breaks a rule of DynamoDB.
+    Invalid,
+    /// Anything else.
+    Other,
+}
+
+/// A failed request.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) cause: Cause,
+    /// What DynamoDB said.
+    pub(super) message: String,
+    pub(super) error: Error,
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+/// Classifies what came of a request about `table`.
+pub(super) fn classify<E>(error: SdkError<E>, table: &str) -> Failure
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    let message = error.message().unwrap_or_default().to_owned();
+    let (cause, classified) = match &error {
+        SdkError::ServiceError(service) => {
+            let status = service.raw().status().as_u16();
+            answered(error.code().unwrap_or_default(), &message, status, table)
+        }
+        SdkError::DispatchFailure(failure) => {
+            (Cause::Other, failure.as_connector_error().map_or_else(broken, dispatching))
+        }
+        SdkError::ResponseError(response) if response.raw().status().is_server_error() => (Cause::Other, unavailable()),
+        SdkError::ResponseError(_) if caused_by::<HyperError>(&error) || caused_by::<std::io::Error>(&error) => {
+            (Cause::Other, broken())
+        }
+        SdkError::ResponseError(_) => (
+            Cause::Other,
+            Error::new(Kind::Backend, "what answers at this endpoint does not speak DynamoDB's protocol"),
+        ),
+        SdkError::TimeoutError(_) => (Cause::Other, Error::new(Kind::Timeout, "DynamoDB did not answer in time")),
+        _ => (Cause::Other, Error::new(Kind::Backend, "the request to DynamoDB could not be made")),
+    };
+    Failure { cause, message, error: classified.with_source(error) }
+}
+
+/// DynamoDB has answered with an error.
+fn answered(code: &str, message: &str, status: u16, table: &str) -> (Cause, Error) {
+    if THROTTLED.contains(&code) {
+        return (Cause::Other, throttled());
+    }
+    if is_clock_error(code, message) {
+        // The SDK learns the difference from the answer and signs the next request with it.
+        let text = "DynamoDB refuses the signature because this machine's clock is off";
+        return (Cause::Clock, Error::new(Kind::Connection, text).retryable(true).unsent());
+    }
+    if REFUSED.contains(&code) {
+        let text = format!("DynamoDB refuses the credentials ({code}): wrong access key, secret key or session token");
+        return (Cause::Other, Error::new(Kind::Connection, text).retryable(false));
+    }
+    let backend = |text: String| Error::new(Kind::Backend, text);
+    match code {
+        "ExpiredToken" | "ExpiredTokenException" => (
+            Cause::Other,
+            Error::new(Kind::Connection, "DynamoDB refuses the credentials: they were temporary and have expired")
+                .retryable(false),
+        ),
+        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
+            let text = match denied_action(message) {
+                Some(action) => format!("these credentials lack the permission {action} on table {table}"),
+                None => format!("these credentials lack a permission on table {table}"),
+            };
+            (Cause::Denied, backend(text))
+        }
+        "ResourceNotFoundException" | "TableNotFoundException" => {
+            (Cause::NoTable, backend(format!("table {table} does not exist in this region: call initialize()")))
+        }
+        "ResourceInUseException" | "TableInUseException" => {
+            (Cause::InUse, backend(format!("table {table} is being created or changed")).retryable(true).unsent())
+        }
+        "ConditionalCheckFailedException" => (Cause::Condition, backend(String::from("a condition does not hold"))),
+        "TransactionConflictException" | "ReplicatedWriteConflictException" => (
+            Cause::Other,
+            backend(String::from("the item is part of a transaction at this moment")).retryable(true).unsent(),
+        ),
+        "LimitExceededException" => {
+            (Cause::Other, backend(String::from("DynamoDB is at a limit of this account")).retryable(true).unsent())
+        }
+        "ValidationException" if message.contains("does not match the schema") => {
+            (Cause::Invalid, backend(format!("table {table} has another key than id (S)")))
+        }
+        "ValidationException" => (Cause::Invalid, backend(String::from("DynamoDB refused the request as invalid"))),
+        _ if status >= 500 => (Cause::Other, unavailable()),
+        "" => (Cause::Other, backend(format!("DynamoDB answered with HTTP status {status}"))),
+        _ => (Cause::Other, backend(format!("DynamoDB refused the request ({code})"))),
+    }
+}
+
+/// "User: … is not authorized to perform: dynamodb:PutItem on resource: …"
+fn denied_action(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("to perform: ")?;
+    rest.split_whitespace().next().filter(|action| action.starts_with("dynamodb:"))
+}
+
+fn is_clock_error(code: &str, message: &str) -> bool {
+    let stale = ["Signature expired", "Signature not yet current"].iter().any(|text| message.contains(text));
+    code == "RequestTimeTooSkewed" || code == "RequestExpired" || (REFUSED.contains(&code) && stale)
+}
+
+/// The request did not get as far as an answer.
+fn dispatching(connector: &ConnectorError) -> Error {
+    let source: &(dyn StdError + 'static) = connector;
+    if let Some(credentials) = find::<CredentialsError>(source) {
+        return no_credentials(credentials);
+    }
+    let is_identity = |error: &(dyn StdError + 'static)| error.to_string().contains("identity resolver timed out");
+    if chain(source).any(is_identity) {
+        return chain_failed("the AWS default chain found no credentials within connectTimeoutMs")
+            .retryable(true)
+            .unsent();
+    }
+    if chain(source).any(|error| error.to_string().contains("invalid peer certificate")) {
+        return Error::new(
+            Kind::Connection,
+            "the TLS certificate of the DynamoDB endpoint is not trusted or not valid",
+        )
+        .retryable(false)
+        .unsent();
+    }
+    if find::<HyperError>(source).is_some_and(HyperError::is_connect) {
+        return if connector.is_timeout() { unreachable_in_time() } else { unreachable() };
+    }
+    if connector.is_timeout() {
+        // The only timeout that the client has is the one of connecting.
+        return unreachable_in_time();
+    }
+    if connector.is_user() { Error::new(Kind::Backend, "the request to DynamoDB could not be sent") } else { broken() }
+}
+
+fn unreachable() -> Error {
+    Error::new(Kind::Connection, "cannot connect to DynamoDB").unsent()
+}
+
+/// Nothing has come back; or the connection was not even made.
+pub(super) fn unreachable_in_time() -> Error {
+    Error::new(Kind::Connection, "DynamoDB did not answer within connectTimeoutMs").unsent()
+}
+
+fn no_credentials(error: &CredentialsError) -> Error {
+    match error {
+        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
+            // The SDK has tried several times. A refusal stays one; a way that is interrupted may open again.
+            let interrupted = error.source().is_none_or(caused_by::<ConnectorError>);
+            chain_failed("the AWS default chain could not load credentials").retryable(interrupted).unsent()
+        }
+        CredentialsError::InvalidConfiguration(_) => {
+            chain_failed("the AWS configuration that names the credentials is not valid")
+        }
+        _ => chain_failed("no AWS credentials were found"),
+    }
+}
+
+fn chain_failed(what: &str) -> Error {
+    let text = format!(
+        "{what}: give them as option 'credentials', or where the AWS default chain looks (environment, profile and SSO, \
+        web identity, container, instance metadata); for a local endpoint any will do"
+    );
+    Error::new(Kind::Connection, text).retryable(false)
+}
+
+/// No AWS region is known.
+pub(super) fn no_region() -> Error {
+    Error::invalid(
+        "no AWS region is known: name it in the URL (dynamodb://eu-west-1/table), as option 'region', in AWS_REGION or in \
+        the AWS profile",
+    )
+}
+
+/// Not now; nothing has been done.
+pub(super) fn throttled() -> Error {
+    Error::new(Kind::Backend, "DynamoDB throttles the requests to this table").throttled()
+}
+
+fn unavailable() -> Error {
+    Error::new(Kind::Backend, "DynamoDB is not available at this moment").retryable(true)
+}
+
+/// The connection broke while a request was on its way.
+fn broken() -> Error {
+    Error::new(Kind::Connection, "the connection to DynamoDB broke")
+}
+
+/// An answer that leaves out what it must have.
+pub(super) fn unexpected() -> Error {
+    Error::new(Kind::Backend, "DynamoDB answered in an unexpected way")
+}
+
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let this = next?;
+        next = this.source();
+        Some(this)
+    })
+}
+
+fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|error| error.downcast_ref::<E>())
+}
+
+fn caused_by<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    find::<E>(error).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: &str, message: &str, status: u16) -> (Cause, Error) {
+        answered(code, message, status, "orders")
+    }
+
+    #[test]
+    fn answers_are_classified() {
+        for (code, message, status, cause, kind, retryable) in [
+            ("ProvisionedThroughputExceededException", "", 400, Cause::Other, Kind::Backend, true),
+            ("ThrottlingException", "", 400, Cause::Other, Kind::Backend, true),
+            ("RequestLimitExceeded", "", 400, Cause::Other, Kind::Backend, true),
+            ("InternalServerError", "", 500, Cause::Other, Kind::Backend, true),
+            ("", "", 503, Cause::Other, Kind::Backend, true),
+            ("", "", 404, Cause::Other, Kind::Backend, false),
+            (
+                "UnrecognizedClientException",
+                "The security token is invalid.",
+                400,
+                Cause::Other,
+                Kind::Connection,
+                false,
+            ),
+            ("InvalidSignatureException", "does not match", 400, Cause::Other, Kind::Connection, false),
+            ("MissingAuthenticationTokenException", "", 400, Cause::Other, Kind::Connection, false),
+            ("ExpiredTokenException", "", 400, Cause::Other, Kind::Connection, false),
+            ("AccessDeniedException", "", 400, Cause::Denied, Kind::Backend, false),
+            ("ResourceNotFoundException", "", 400, Cause::NoTable, Kind::Backend, false),
+            ("ResourceInUseException", "", 400, Cause::InUse, Kind::Backend, true),
+            ("ValidationException", "", 400, Cause::Invalid, Kind::Backend, false),
+        ] {
+            let (found, error) = of(code, message, status);
+            assert_eq!((found, error.kind(), error.is_retryable()), (cause, kind, retryable), "{code} {status}");
+        }
+        assert!(of("ThrottlingException", "", 400).1.is_throttled());
+        assert!(of("ThrottlingException", "", 400).1.is_unsent());
+        assert!(!of("InternalServerError", "", 500).1.is_unsent());
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_said() {
+        let text = "Signature expired: 20260101T000000Z is now earlier than 20260101T005500Z";
+        for (code, message) in [("InvalidSignatureException", text), ("RequestTimeTooSkewed", "")] {
+            let (_, error) = of(code, message, 400);
+            assert!(error.message().contains("clock") && error.is_retryable() && error.is_unsent(), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_action_and_the_table() {
+        let text = "User: arn:aws:iam::1:user/x is not authorized to perform: dynamodb:PutItem on resource: arn";
+        let (_, error) = of("AccessDeniedException", text, 400);
+        assert!(error.message().contains("dynamodb:PutItem on table orders"), "{error}");
+        assert!(of("ResourceNotFoundException", "", 400).1.message().contains("orders does not exist"));
+        let (cause, error) = of("ValidationException", "The provided key element does not match the schema", 400);
+        assert!(cause == Cause::Invalid && error.message().contains("another key"), "{error}");
+    }
+
+    #[test]
+    fn a_chain_without_credentials_is_named() {
+        let error = dispatching(&ConnectorError::other(CredentialsError::not_loaded("none").into(), None));
+        assert!(error.message().contains("default chain") && !error.is_retryable(), "{error:?}");
+        assert_eq!(error.kind(), Kind::Connection);
+        let refused = CredentialsError::provider_error("forbidden");
+        assert!(!dispatching(&ConnectorError::other(refused.into(), None)).is_retryable());
+        let interrupted = CredentialsError::provider_error(ConnectorError::io("reset".into()));
+        assert!(dispatching(&ConnectorError::other(interrupted.into(), None)).is_retryable());
+        let error = dispatching(&ConnectorError::timeout("connect".into()));
+        assert!(error.is_unsent() && error.is_retryable());
+        let error = dispatching(&ConnectorError::io("reset".into()));
+        assert!(!error.is_unsent() && error.is_retryable());
+    }
+}

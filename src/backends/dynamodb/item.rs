@@ -1,0 +1,251 @@
+//! A payload as an item: `{ id: S, data: B, expiresAt: N, expiresAtMs: N }`.
+//!
+//! `expiresAt` is what DynamoDB's TTL reads: Unix seconds, rounded up. `expiresAtMs` is the exact
+//! time beside it, and counts as long as `expiresAt` is it rounded up; an item that other software
+//! has written or moved without it is judged by `expiresAt`. Without expiry there is neither.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use bytes::Bytes;
+
+use crate::error::{Error, Kind, Result};
+use crate::time::Millis;
+
+pub(super) const ID: &str = "id";
+pub(super) const DATA: &str = "data";
+pub(super) const EXPIRES_AT: &str = "expiresAt";
+pub(super) const EXPIRES_AT_MS: &str = "expiresAtMs";
+
+/// The limit of an item: 400 KB, names and all attributes counted.
+const MAX_ITEM_BYTES: u64 = 409_600;
+
+/// The largest that the two expiry attributes can be: names, and numbers of 13 and of 16 digits.
+const EXPIRY_BYTES: u64 = EXPIRES_AT.len() as u64 + 8 + EXPIRES_AT_MS.len() as u64 + 9;
+
+/// The largest payload of an id of this many bytes. Room for an expiry is always kept, so that
+/// `touch` can give one to a payload that was stored without.
+pub(super) const fn max_payload_bytes(id_bytes: u64) -> u64 {
+    MAX_ITEM_BYTES - (ID.len() as u64 + id_bytes) - DATA.len() as u64 - EXPIRY_BYTES
+}
+
+/// An item as the SDK has it.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// Names that expressions use: some of the plain ones are reserved words.
+pub(super) const NAMES: [(&str, &str); 4] = [("#id", ID), ("#data", DATA), ("#at", EXPIRES_AT), ("#ms", EXPIRES_AT_MS)];
+
+/// What reads ask for; and without the payload.
+pub(super) const WHOLE: &str = "#id, #data, #at, #ms";
+/// What tells whether a payload exists.
+pub(super) const HEAD: &str = "#id, #at, #ms";
+
+/// True of an item whose time is not over; the values are those of [`clock`]. One whose expiry is
+/// no number cannot expire.
+pub(super) const IS_LIVE: &str = "attribute_exists(#id) AND (NOT attribute_type(#at, :N) OR #at > :s OR \
+    (#at = :s AND (NOT attribute_type(#ms, :N) OR #ms > :now OR #ms <= :floor)))";
+
+/// True of an item whose time is over.
+pub(super) const IS_EXPIRED: &str = "attribute_type(#at, :N) AND (#at < :s OR \
+    (#at = :s AND #ms <= :now AND #ms > :floor))";
+
+/// The names of an expression.
+pub(super) fn names(expressions: &str) -> HashMap<String, String> {
+    let used = NAMES.into_iter().filter(|(short, _)| expressions.contains(short));
+    used.map(|(short, name)| (short.to_owned(), name.to_owned())).collect()
+}
+
+/// The values of [`IS_LIVE`] and [`IS_EXPIRED`]. `:s` is the only second of which `expiresAt` alone
+/// does not say whether it is over: the one that the present rounds up to.
+pub(super) fn clock(now: Millis) -> HashMap<String, AttributeValue> {
+    let floor = now.0.div_euclid(1_000);
+    HashMap::from([
+        (String::from(":N"), AttributeValue::S(String::from("N"))),
+        (String::from(":s"), number(floor + 1)),
+        (String::from(":now"), number(now.0)),
+        (String::from(":floor"), number(floor * 1_000)),
+    ])
+}
+
+pub(super) fn number(value: i64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// Unix seconds, rounded up.
+pub(super) fn seconds(at: Millis) -> i64 {
+    at.0.div_euclid(1_000) + i64::from(at.0.rem_euclid(1_000) > 0)
+}
+
+/// The key of an id.
+pub(super) fn key(id: &str) -> Item {
+    HashMap::from([(ID.to_owned(), AttributeValue::S(id.to_owned()))])
+}
+
+/// A payload's item.
+pub(super) fn encode(id: &str, data: &Bytes, expires_at: Option<Millis>) -> Item {
+    let mut item = HashMap::with_capacity(4);
+    item.insert(ID.to_owned(), AttributeValue::S(id.to_owned()));
+    item.insert(DATA.to_owned(), AttributeValue::B(Blob::new(data.to_vec())));
+    if let Some(at) = expires_at {
+        item.insert(EXPIRES_AT.to_owned(), number(seconds(at)));
+        item.insert(EXPIRES_AT_MS.to_owned(), number(at.0));
+    }
+    item
+}
+
+/// The id of an item.
+pub(super) fn id_of(item: &Item) -> Option<&str> {
+    item.get(ID)?.as_s().ok().map(String::as_str)
+}
+
+/// Whether an item's time is over.
+pub(super) fn is_expired(item: &Item, now: Millis) -> Result<bool> {
+    Ok(expiry(item)?.is_some_and(|at| at <= now))
+}
+
+fn expiry(item: &Item) -> Result<Option<Millis>> {
+    let Some(at) = item.get(EXPIRES_AT) else { return Ok(None) };
+    let seconds = at.as_n().ok().and_then(|text| whole(text)).ok_or_else(|| corrupt("expiresAt is not a number"))?;
+    let exact = item.get(EXPIRES_AT_MS).and_then(|ms| ms.as_n().ok()).and_then(|text| text.parse().ok()).map(Millis);
+    let rounds_up = |at: &Millis| self::seconds(*at) == seconds && at_is_whole(item);
+    Ok(Some(exact.filter(rounds_up).unwrap_or(Millis(seconds.saturating_mul(1_000)))))
+}
+
+fn at_is_whole(item: &Item) -> bool {
+    item.get(EXPIRES_AT).and_then(|at| at.as_n().ok()).is_some_and(|text| text.parse::<i64>().is_ok())
+}
+
+/// The whole part of a number as DynamoDB writes it, as far as an `i64` goes.
+fn whole(text: &str) -> Option<i64> {
+    if let Ok(whole) = text.parse() {
+        return Some(whole);
+    }
+    #[allow(clippy::cast_possible_truncation)]
+    text.parse::<f64>().ok().map(|number| number.floor() as i64)
+}
+
+/// The payload of an item that has not expired.
+pub(super) fn decode(mut item: Item, now: Millis) -> Result<Option<Bytes>> {
+    if is_expired(&item, now)? {
+        return Ok(None);
+    }
+    match item.remove(DATA) {
+        Some(AttributeValue::B(blob)) => Ok(Some(Bytes::from(blob.into_inner()))),
+        Some(_) => Err(corrupt("data is not binary")),
+        None => Err(corrupt("it has no data")),
+    }
+}
+
+fn corrupt(what: &str) -> Error {
+    Error::new(Kind::CorruptData, format!("the DynamoDB item of this id is not a payload: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// AWS's rule: the name's bytes, and about a byte for two digits and one more.
+    fn size(item: &Item) -> u64 {
+        item.iter()
+            .map(|(name, value)| {
+                name.len()
+                    + match value {
+                        AttributeValue::S(text) => text.len(),
+                        AttributeValue::B(blob) => blob.as_ref().len(),
+                        AttributeValue::N(digits) => {
+                            let significant = digits.trim_start_matches('-').trim_end_matches('0').len();
+                            significant.div_ceil(2) + 1 + usize::from(digits.starts_with('-'))
+                        }
+                        other => panic!("{other:?}"),
+                    }
+            })
+            .sum::<usize>() as u64
+    }
+
+    fn numbers(at: &str, ms: Option<&str>) -> Item {
+        let mut item = key("a");
+        item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(at.to_owned()));
+        if let Some(ms) = ms {
+            item.insert(EXPIRES_AT_MS.to_owned(), AttributeValue::N(ms.to_owned()));
+        }
+        item
+    }
+
+    #[test]
+    fn the_largest_payload_fits_with_every_expiry() {
+        for id in ["a", "slip-1", &"x".repeat(1_024), &"\u{fc}".repeat(512)] {
+            let limit = max_payload_bytes(id.len() as u64);
+            let data = Bytes::from(vec![0; usize::try_from(limit).unwrap()]);
+            // The end of time is 8.64e15 ms, the number with the most digits 8639999999999999.
+            for at in [None, Some(Millis(1)), Some(Millis(1_763_637_316_123)), Some(Millis(8_639_999_999_999_999))] {
+                assert!(size(&encode(id, &data, at)) <= MAX_ITEM_BYTES, "{id} {at:?}");
+            }
+            assert_eq!(size(&encode(id, &data, Some(Millis(8_639_999_999_998_999)))), MAX_ITEM_BYTES);
+        }
+        assert_eq!(max_payload_bytes(1), 409_556);
+    }
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        for (ms, s) in [(0, 0), (1, 1), (999, 1), (1_000, 1), (1_001, 2), (-1, 0), (-1_000, -1)] {
+            assert_eq!(seconds(Millis(ms)), s, "{ms}");
+        }
+    }
+
+    #[test]
+    fn an_item_is_judged_by_its_exact_expiry_if_it_has_one() {
+        let at = |item: &Item| expiry(item).unwrap().map(|at| at.0);
+        assert_eq!(at(&encode("a", &Bytes::new(), Some(Millis(5_001)))), Some(5_001));
+        assert_eq!(at(&encode("a", &Bytes::new(), None)), None);
+        assert_eq!(at(&numbers("6", None)), Some(6_000));
+        // Moved by software that does not know the other attribute.
+        assert_eq!(at(&numbers("60", Some("5001"))), Some(60_000));
+        assert_eq!(at(&numbers("6.5", Some("6001"))), Some(6_000));
+        assert_eq!(at(&numbers("1000000000000000000000000000000", None)), Some(i64::MAX));
+        assert_eq!(at(&numbers("-1E+30", None)), Some(i64::MIN));
+        let mut text = numbers("1", None);
+        text.insert(EXPIRES_AT.to_owned(), AttributeValue::S(String::from("2026-01-01")));
+        assert_eq!(expiry(&text).unwrap_err().kind(), Kind::CorruptData);
+    }
+
+    #[test]
+    fn what_is_no_payload_is_corrupt() {
+        let now = Millis(1_000);
+        let error = decode(key("a"), now).unwrap_err();
+        assert!(error.kind() == Kind::CorruptData && error.message().contains("no data"), "{error}");
+        let mut text = key("a");
+        text.insert(DATA.to_owned(), AttributeValue::S(String::from("text")));
+        assert_eq!(decode(text, now).unwrap_err().kind(), Kind::CorruptData);
+        assert_eq!(decode(numbers("1", None), now).unwrap(), None);
+    }
+
+    /// The conditions, as DynamoDB evaluates them.
+    fn conditions(item: &Item, now: Millis) -> (bool, bool) {
+        let get = |name: &str| item.get(name).map(|n| n.as_n().unwrap().parse::<f64>().unwrap());
+        let floor = now.0.div_euclid(1_000);
+        let (s, now, floor) = ((floor + 1) as f64, now.0 as f64, (floor * 1_000) as f64);
+        let (at, ms) = (get(EXPIRES_AT), get(EXPIRES_AT_MS));
+        let live = at.is_none_or(|at| at > s || (at == s && ms.is_none_or(|ms| ms > now || ms <= floor)));
+        let expired = at.is_some_and(|at| at < s || (at == s && ms.is_some_and(|ms| ms <= now && ms > floor)));
+        (live, expired)
+    }
+
+    proptest! {
+        #[test]
+        fn the_server_judges_as_reads_do(now in 0_i64..10_000, at in 0_i64..12, ms in -2_000_i64..14_000, has_ms: bool, half: bool) {
+            let at = if half { format!("{at}.5") } else { at.to_string() };
+            let item = numbers(&at, has_ms.then(|| ms.to_string()).as_deref());
+            let expired = is_expired(&item, Millis(now)).unwrap();
+            prop_assert_eq!(conditions(&item, Millis(now)), (!expired, expired));
+        }
+
+        #[test]
+        fn our_own_items_expire_to_the_millisecond(now in 0_i64..5_000, at in 0_i64..5_000) {
+            let item = encode("a", &Bytes::new(), Some(Millis(at)));
+            prop_assert_eq!(is_expired(&item, Millis(now)).unwrap(), at <= now);
+            prop_assert_eq!(conditions(&item, Millis(now)), (at > now, at <= now));
+        }
+    }
+}
