@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
@@ -36,10 +37,17 @@ export function describeCommit() {
 
 /** The addon's file. A release build is stripped; figures of a debug build must never be taken for real ones. */
 export function describeAddon() {
-  const file = readdirSync(ROOT).find((name) => /^sagastore\..+\.node$/.test(name))
-  if (file === undefined) throw new Error(`there is no sagastore.*.node in ${ROOT}: run 'npm run build' first`)
-  const bytes = readFileSync(ROOT + file)
-  return { file, bytes: bytes.length, build: bytes.includes('.debug_line') ? 'debug' : 'release' }
+  // The variable is how napi-rs is told to load another one.
+  const path = process.env.NAPI_RS_NATIVE_LIBRARY_PATH || addonIn(ROOT)
+  if (path === undefined) throw new Error(`there is no sagastore.*.node in ${ROOT}: run 'npm run build' first`)
+  const bytes = readFileSync(path)
+  return { file: basename(path), bytes: bytes.length, build: bytes.includes('.debug_line') ? 'debug' : 'release' }
+}
+
+/** @param {string} directory */
+function addonIn(directory) {
+  const file = readdirSync(directory).find((name) => /^sagastore\..+\.node$/.test(name))
+  return file && join(directory, file)
 }
 
 /** @param {string} file */

@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util'
-import { BACKENDS } from './backends/index.mjs'
+import { BACKENDS, usualSizes } from './backends/index.mjs'
 
-export const USAGE = `Usage: npm run bench -- redis|postgres|sqlite|memory [OPTION...]
+export const USAGE = `Usage: npm run bench -- redis|postgres|sqlite|mongodb|dynamodb|memory [OPTION...]
 
-  --size BYTES,...      payload sizes                               (1024,32768,262144)
+  --size BYTES,...      payload sizes     (1024,32768,262144; dynamodb: 1024,32768,358400)
   --concurrency N,...   operations in flight                        (1,32,256)
   --rounds N            trials of each figure, the median counts    (3)
   --seconds S           measured time of a trial                    (1)
@@ -11,7 +11,7 @@ export const USAGE = `Usage: npm run bench -- redis|postgres|sqlite|memory [OPTI
   --json FILE           where everything goes    (bench/results/BACKEND-TIME.json)
   --quick               one short round of everything: shows that it works, measures nothing
 
-REDIS_URL or POSTGRES_URL is used if it is set; otherwise a server is started for the run.`
+REDIS_URL, POSTGRES_URL, MONGODB_URL or DYNAMODB_URL is used if it is set; otherwise a server is started for the run.`
 
 /**
  * @typedef {object} Options
@@ -35,7 +35,7 @@ export function parseOptions(args) {
     args,
     allowPositionals: true,
     options: {
-      size: { type: 'string', default: '1024,32768,262144' },
+      size: { type: 'string' },
       concurrency: { type: 'string', default: '1,32,256' },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
@@ -51,7 +51,7 @@ export function parseOptions(args) {
   const { quick } = values
   return {
     backend,
-    sizes: numbers('size', values.size, 0),
+    sizes: values.size === undefined ? usualSizes(backend) : numbers('size', values.size, 0),
     concurrencies: numbers('concurrency', values.concurrency, 1),
     rounds: number('rounds', values.rounds ?? (quick ? '1' : '3'), 1),
     seconds: positive('seconds', values.seconds ?? (quick ? '0.05' : '1')),

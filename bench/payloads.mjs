@@ -14,9 +14,10 @@ const STAMP_EVERY = 4000
  *
  * @param {number} size
  * @param {number} concurrency the highest
- * @param {boolean} quick
+ * @param {{ quick: boolean, scans: boolean }} how
  */
-export function ringSize(size, concurrency, quick) {
+export function ringSize(size, concurrency, { quick, scans }) {
+  if (scans) return concurrency
   const wanted = Math.min(RING_MAX, Math.floor((quick ? QUICK_RING_BYTES : RING_BYTES) / Math.max(size, 1)))
   return Math.max(wanted, concurrency * (quick ? 1 : 4))
 }

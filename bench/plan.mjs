@@ -31,14 +31,32 @@ export function chooseCandidates(all, peers) {
 }
 
 /**
- * @param {import('./options.mjs').Options} options
- * @param {number} size
- * @returns {Cell[]}
+ * @typedef {object} SizePlan All that is compared with payloads of one size.
+ * @property {number} size
+ * @property {number} ids how many payloads each candidate holds
+ * @property {Cell[]} cells
+ * @property {Cell[]} leftOut would take too long on this server
  */
-export function cellsOf({ concurrencies }, size) {
-  return /** @type {const} */ (['put', 'get']).flatMap((operation) =>
-    concurrencies.map((concurrency) => ({ operation, size, concurrency })),
-  )
+
+/**
+ * @param {import('./options.mjs').Options} options
+ * @param {import('./backends/index.mjs').Arena} arena
+ * @returns {SizePlan[]}
+ */
+export function planOf({ sizes, concurrencies, quick }, { scans = false, isFeasible = () => true }) {
+  return sizes.map((size) => {
+    const cells = /** @type {const} */ (['put', 'get']).flatMap((operation) =>
+      concurrencies.map((concurrency) => ({ operation, size, concurrency })),
+    )
+    const feasible = cells.filter((cell) => isFeasible(cell, quick))
+    const most = Math.max(...feasible.map(({ concurrency }) => concurrency))
+    return {
+      size,
+      ids: feasible.length === 0 ? 0 : ringSize(size, most, { quick, scans }),
+      cells: feasible,
+      leftOut: cells.filter((cell) => !feasible.includes(cell)),
+    }
+  })
 }
 
 /**
@@ -50,12 +68,4 @@ export function cellsOf({ concurrencies }, size) {
  */
 export function orderOf(candidates, round) {
   return round % 2 === 0 ? candidates : [...candidates].reverse()
-}
-
-/**
- * @param {import('./options.mjs').Options} options
- * @param {number} size
- */
-export function ringOf({ concurrencies, quick }, size) {
-  return ringSize(size, Math.max(...concurrencies), quick)
 }

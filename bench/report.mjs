@@ -50,7 +50,8 @@ export function rowsOf(cell, results) {
  *
  * @param {any} results as in the JSON file
  */
-export function documentOf({ backend, complete, command, commit, changed, machine, addon, versions, server, options, harness, rows }) {
+export function documentOf(results) {
+  const { backend, complete, command, commit, changed, machine, addon, versions, server, options, leftOut, harness, rows } = results
   const list = (/** @type {Record<string, string>} */ named) => Object.entries(named).map(([name, value]) => `${name} ${value}`)
   return [
     `## ${backend}${complete ? '' : ' (incomplete)'}`,
@@ -59,6 +60,7 @@ export function documentOf({ backend, complete, command, commit, changed, machin
     `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system}, Node.js ${machine.node}.`,
     `${[...list(versions), ...list(server)].join(', ')}.`,
     options.quick ? 'A quick run: it shows that everything works, and its figures mean nothing.' : methodOf(options, harness),
+    ...(leftOut.length > 0 ? [`Left out, because this server would take too long: ${leftOut.join('; ')}.`] : []),
     '',
     tablesOf(rows),
   ].join('\n')

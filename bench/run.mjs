@@ -8,7 +8,7 @@ import { loadBackend } from './backends/index.mjs'
 import { describeAddon, describeCommit, describeMachine, describeVersions } from './machine.mjs'
 import { parseOptions, USAGE } from './options.mjs'
 import { claimIds } from './payloads.mjs'
-import { cellsOf, chooseCandidates, orderOf, ringOf } from './plan.mjs'
+import { chooseCandidates, orderOf, planOf } from './plan.mjs'
 import { runTrial } from './process.mjs'
 import { documentOf, rowsOf, sizeText } from './report.mjs'
 
@@ -27,6 +27,8 @@ class Run {
   rows = []
   /** @type {Array<Cell & { loop: number }>} */
   harness = []
+  /** @type {string[]} */
+  leftOut = []
   #options
   #backend
   #arena
@@ -46,30 +48,34 @@ class Run {
   }
 
   async all() {
-    for (const size of this.#options.sizes) {
-      const count = ringOf(this.#options, size)
+    for (const { size, ids, cells, leftOut } of planOf(this.#options, this.#arena)) {
+      this.leftOut.push(...leftOut.map(labelOf))
+      if (cells.length === 0) continue
       for (const candidate of this.#candidates) {
-        await this.#arena.clear(candidate, claimIds(count))
-        if (this.#backend.keepsData) await this.#trial(candidate, 'seed', { operation: 'put', size, concurrency: 1 })
+        await this.#arena.clear(candidate, claimIds(ids))
+        if (this.#backend.keepsData) await this.#trial(candidate, 'seed', { operation: 'put', size, concurrency: 1 }, ids)
       }
-      for (const cell of cellsOf(this.#options, size)) await this.#cell(cell)
-      for (const candidate of this.#candidates) await this.#arena.clear(candidate, claimIds(count))
+      for (const cell of cells) await this.#cell(cell, ids)
+      for (const candidate of this.#candidates) await this.#arena.clear(candidate, claimIds(ids))
     }
   }
 
-  /** @param {Cell} cell */
-  async #cell(cell) {
+  /**
+   * @param {Cell} cell
+   * @param {number} ids
+   */
+  async #cell(cell, ids) {
     const results = this.#candidates
       .filter(({ operations }) => operations.includes(cell.operation))
       .map((candidate) => ({ candidate, trials: /** @type {import('./report.mjs').Trial[]} */ ([]) }))
     if (!this.#options.quick) {
-      const { loop } = await this.#trial(NOTHING, cell.operation, cell)
+      const { loop } = await this.#trial(NOTHING, cell.operation, cell, ids)
       this.harness.push({ ...cell, loop })
     }
     for (let round = 0; round < this.#options.rounds; round++) {
       for (const { candidate, trials } of orderOf(results, round)) {
         if (!this.#options.quick) await this.#arena.settle(candidate)
-        trials.push(await this.#trial(candidate, cell.operation, cell))
+        trials.push(await this.#trial(candidate, cell.operation, cell, ids))
       }
     }
     this.rows.push(...rowsOf(cell, results))
@@ -80,8 +86,9 @@ class Run {
    * @param {Candidate} candidate
    * @param {'seed' | 'put' | 'get'} kind
    * @param {Cell} cell
+   * @param {number} ids
    */
-  #trial(candidate, kind, cell) {
+  #trial(candidate, kind, cell, ids) {
     const { quick } = this.#options
     const { seconds, warmup } = candidate === NOTHING ? { seconds: 0.2, warmup: 0.2 } : this.#options
     const { size, concurrency } = cell
@@ -93,7 +100,7 @@ class Run {
         place: candidate === NOTHING ? {} : this.#arena.place(candidate, { seeding: kind === 'seed' }),
         seedFirst: candidate !== NOTHING && !this.#backend.keepsData,
         size,
-        ids: ringOf(this.#options, size),
+        ids,
         pace: { concurrency, warmup, seconds, minimum: quick ? concurrency : Math.max(100, 4 * concurrency) },
       },
       `${candidate.name}, ${kind === 'seed' ? `seeding ${sizeText(size)}` : labelOf(cell)}`,
@@ -134,10 +141,10 @@ async function main(options) {
       complete = true
     } finally {
       const finishedAt = new Date().toISOString()
-      const { harness, rows } = run
+      const { harness, leftOut, rows } = run
       const file = fileFor(options, startedAt)
       mkdirSync(dirname(file), { recursive: true })
-      const results = { ...circumstances, server, finishedAt, complete, harness, rows }
+      const results = { ...circumstances, server, finishedAt, complete, leftOut, harness, rows }
       writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`)
       if (rows.length > 0) process.stdout.write(`${documentOf(results)}\n`)
       process.stderr.write(`${complete ? 'Everything' : 'What there is'}: ${file}\n`)

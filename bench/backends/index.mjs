@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+
 /**
  * @typedef {object} Candidate One row of the tables.
  * @property {string} name unique within the backend
@@ -13,6 +16,8 @@
  * @property {(candidate: Candidate, ids: string[]) => Promise<void>} clear removes the candidate's data
  * @property {() => Promise<Record<string, string>>} describe version and settings of the server
  * @property {() => Promise<void>} close removes everything
+ * @property {boolean} [scans] each operation reads through everything that is there: no more of that than is needed
+ * @property {(cell: import('../plan.mjs').Cell, quick: boolean) => boolean} [isFeasible] whether there is time for it
  *
  * @typedef {object} Backend Each file beside this one exports one as `backend`.
  * @property {Candidate[]} candidates the named peer of each group comes right before those compared with it
@@ -20,7 +25,16 @@
  * @property {() => Promise<Arena>} enter
  */
 
-export const BACKENDS = ['redis', 'postgres', 'sqlite', 'memory']
+export const BACKENDS = ['redis', 'postgres', 'sqlite', 'mongodb', 'dynamodb', 'memory']
+
+/**
+ * Payload sizes where none are asked for. An item of DynamoDB ends at 400 KiB, with its id and the names in it.
+ *
+ * @param {string} name
+ */
+export function usualSizes(name) {
+  return [1024, 32 * 1024, name === 'dynamodb' ? 350 * 1024 : 256 * 1024]
+}
 
 /**
  * @param {string} name
@@ -35,4 +49,9 @@ export function requiredVariable(name) {
   const value = process.env[name]
   if (!value) throw new Error(`${name} is not set: start it through 'npm run bench', or set it yourself`)
   return value
+}
+
+/** The system writes its buffers to disk. Otherwise whoever comes next pays for the write-back of the one before. */
+export async function writeBack() {
+  await promisify(execFile)('sync').catch(() => {})
 }

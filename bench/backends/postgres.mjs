@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import pg from 'pg'
-import { requiredVariable } from './index.mjs'
+import { requiredVariable, writeBack } from './index.mjs'
 
 const SCHEMA = 'sagastore_bench'
 
@@ -22,11 +20,11 @@ export const backend = {
     await client.query(`create schema ${SCHEMA}`)
     return {
       place: (candidate) => ({ url, schema: SCHEMA, table: tableOf(candidate) }),
-      // Otherwise whoever comes next pays for the dead rows, the checkpoint and the write-back of the one before.
+      // Otherwise whoever comes next pays for the dead rows and the checkpoint of the one before.
       async settle(candidate) {
         await client.query(`vacuum ${SCHEMA}.${tableOf(candidate)}`)
         await client.query('checkpoint')
-        await promisify(execFile)('sync').catch(() => {})
+        await writeBack()
       },
       async clear(candidate) {
         await client.query(`drop table if exists ${SCHEMA}.${tableOf(candidate)}`)

@@ -1,9 +1,8 @@
-import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
+import { writeBack } from './index.mjs'
 
 // Not in the system's temporary directory, which is memory on many machines: `full` would cost nothing there.
 const RESULTS = fileURLToPath(new URL('../results/', import.meta.url))
@@ -24,10 +23,7 @@ export const backend = {
         file: fileOf(candidate),
         durability: seeding ? 'normal' : candidate.name.split(' ')[1],
       }),
-      // Otherwise whoever comes next pays for the write-back of the one before.
-      async settle() {
-        await promisify(execFile)('sync').catch(() => {})
-      },
+      settle: writeBack,
       async clear(candidate) {
         for (const ending of ['', '-wal', '-shm']) rmSync(`${fileOf(candidate)}${ending}`, { force: true })
       },
