@@ -18,7 +18,7 @@ export interface Failure {
 export declare class SagaStoreError extends Error {
 	/** What went wrong. */
 	readonly code: SagaStoreErrorCode;
-	/** `memory`, `sqlite`, `postgres` or `redis`, once known. */
+	/** Such as `postgres`, once known. */
 	readonly backend?: string;
 	/** The operation that failed, such as `put`. */
 	readonly operation?: string;
@@ -71,7 +71,7 @@ export interface SagaStoreAdapter {
 	initialize?(): Promise<void>;
 }
 /** A backend's name. */
-export type BackendName = "memory" | "sqlite" | "postgres" | "redis";
+export type BackendName = "memory" | "sqlite" | "postgres" | "redis" | "mongodb" | "dynamodb";
 /** Options that every store has. Unknown ones are refused. */
 export interface StoreOptions {
 	/** Where the operations are told to: `console`, a pino logger, or anything with the four methods. */
@@ -130,8 +130,32 @@ export interface RedisStoreOptions extends StoreOptions {
 	/** A PEM file with the certificate authorities to trust. Default: the system's. */
 	tlsCaFile?: string;
 }
+/** Options of a MongoDB store. */
+export interface MongoStoreOptions extends StoreOptions {
+	/** The driver's URL, `mongodb:` or `mongodb+srv:`; the database is its path, `sagas` where there is none. */
+	url: string;
+	/** Default `saga_store`. */
+	collectionName?: string;
+}
+/** Options of a DynamoDB store. */
+export interface DynamoDBStoreOptions extends StoreOptions {
+	/** `dynamodb://eu-west-1/saga_store?endpoint=http://127.0.0.1:8000`; table and endpoint may be left out. */
+	url: string;
+	/** Default: the URL's path, or `saga_store`. */
+	tableName?: string;
+	/** Default: the URL's host, or what the AWS default chain says. */
+	region?: string;
+	/** Another endpoint than AWS's own, such as DynamoDB Local. */
+	endpoint?: string;
+	/** Default: the AWS default chain (environment, profile, SSO, container, instance metadata). */
+	credentials?: {
+		accessKeyId: string;
+		secretAccessKey: string;
+		sessionToken?: string;
+	};
+}
 /** Options of any store; those of the backend that the URL names are accepted. */
-export type AnyStoreOptions = MemoryStoreOptions | SqliteStoreOptions | PostgresStoreOptions | RedisStoreOptions;
+export type AnyStoreOptions = MemoryStoreOptions | SqliteStoreOptions | PostgresStoreOptions | RedisStoreOptions | MongoStoreOptions | DynamoDBStoreOptions;
 /** One payload of a `putMany`. */
 export interface PayloadEntry {
 	/** The claim id: 1 to 1,024 bytes of UTF-8. */
@@ -150,16 +174,18 @@ export interface PutOptions {
 }
 /** What a backend can do. */
 export interface Capabilities {
-	/** `interactive`: reads and writes, then commit or roll back. `buffered`: writes, sent at the end. */
-	readonly transactions: "interactive" | "buffered";
+	/** Of the backend. `interactive`: reads and writes, then commit or roll back. `buffered`: writes, sent at the end. */
+	readonly transactions: "interactive" | "buffered" | "none";
 	/** Who removes an expired payload: the `server`, or `cleanup()`. It is never returned, either way. */
 	readonly expiry: "server" | "cleanup";
-	/** The largest payload, in bytes. */
+	/** The largest payload, in bytes. On DynamoDB, whose limit is that of the whole item, under an id of one byte. */
 	readonly maxPayloadBytes: number;
 	/** Whether data survives the end of the process. */
 	readonly durable: boolean;
 	/** Whether several processes can share the data. */
 	readonly shared: boolean;
+	/** Whether a read that follows a write sees it, whichever server answers. */
+	readonly consistentReads: boolean;
 }
 /** What `health()` answers. */
 export interface Health {
@@ -266,7 +292,9 @@ export declare class SagaStore implements SagaStoreAdapter {
 	getMany(ids: Iterable<string>): Promise<Map<string, Buffer>>;
 	/**
 	 * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
-	 * many. Where the server removes them by itself (Redis) there is nothing to do.
+	 * many. Where the server removes them by itself (Redis) there is nothing to do. DynamoDB removes
+	 * them too, within days; this call reads the whole table to find the others, and is charged for it:
+	 * one read unit for every 4 KB stored, and a write unit for every KB removed.
 	 */
 	purgeExpired(options?: {
 		limit?: number;
@@ -279,7 +307,8 @@ export declare class SagaStore implements SagaStoreAdapter {
 	health(): Promise<Health>;
 	/**
 	 * What is stored, the state of the connections, and latencies since the store was opened.
-	 * Counting reads the whole table, or on Redis all keys of the database.
+	 * Counting reads the whole table (DynamoDB charges for that, as for `purgeExpired`), or on Redis all
+	 * keys of the database.
 	 */
 	statistics(): Promise<Statistics>;
 	/** Answers what is under way, then lets go of the connections. Safe to call again. */
@@ -304,6 +333,14 @@ export declare class PostgresSagaStore extends SagaStore {
 /** Payloads in Redis: a single server, Sentinel or Cluster. */
 export declare class RedisSagaStore extends SagaStore {
 	constructor(options: string | RedisStoreOptions);
+}
+/** Payloads in MongoDB, or a server that speaks its protocol. */
+export declare class MongoSagaStore extends SagaStore {
+	constructor(options: string | MongoStoreOptions);
+}
+/** Payloads in a DynamoDB table: `initialize` creates it and switches its TTL on. */
+export declare class DynamoDBSagaStore extends SagaStore {
+	constructor(options: string | DynamoDBStoreOptions);
 }
 /** Opens the store that the URL's scheme names. */
 export declare function openStore(options: string | AnyStoreOptions): SagaStore;

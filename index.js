@@ -25,8 +25,10 @@ __export(index_exports, {
   ClosedError: () => ClosedError,
   ConnectionError: () => ConnectionError,
   CorruptDataError: () => CorruptDataError,
+  DynamoDBSagaStore: () => DynamoDBSagaStore,
   InvalidArgumentError: () => InvalidArgumentError,
   MemorySagaStore: () => MemorySagaStore,
+  MongoSagaStore: () => MongoSagaStore,
   NotFoundError: () => NotFoundError,
   PayloadTooLargeError: () => PayloadTooLargeError,
   PostgresSagaStore: () => PostgresSagaStore,
@@ -189,7 +191,9 @@ var SYSTEM_NAMES = {
   memory: "sagastore.memory",
   sqlite: "sqlite",
   postgres: "postgresql",
-  redis: "redis"
+  redis: "redis",
+  mongodb: "mongodb",
+  dynamodb: "aws.dynamodb"
 };
 var Observer = class {
   #backend;
@@ -288,8 +292,12 @@ function bytesOf(result) {
 }
 function addressOf(url) {
   if (!URL.canParse(url)) return {};
-  const { hostname, port } = new URL(url);
+  const { protocol, hostname, port, searchParams } = new URL(url);
   const address = {};
+  if (protocol === "dynamodb:") {
+    if (hostname !== "") address["cloud.region"] = hostname;
+    return { ...address, ...addressOf(searchParams.get("endpoint") ?? "") };
+  }
   if (hostname !== "") address["server.address"] = hostname;
   if (port !== "") address["server.port"] = Number(port);
   return address;
@@ -423,7 +431,9 @@ var SagaStore = class {
   }
   /**
    * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
-   * many. Where the server removes them by itself (Redis) there is nothing to do.
+   * many. Where the server removes them by itself (Redis) there is nothing to do. DynamoDB removes
+   * them too, within days; this call reads the whole table to find the others, and is charged for it:
+   * one read unit for every 4 KB stored, and a write unit for every KB removed.
    */
   purgeExpired(options = {}) {
     const limit = options.limit ?? Number.POSITIVE_INFINITY;
@@ -448,7 +458,8 @@ var SagaStore = class {
   }
   /**
    * What is stored, the state of the connections, and latencies since the store was opened.
-   * Counting reads the whole table, or on Redis all keys of the database.
+   * Counting reads the whole table (DynamoDB charges for that, as for `purgeExpired`), or on Redis all
+   * keys of the database.
    */
   async statistics() {
     const statistics = await this.#run({ operation: "statistics" }, () => this.#native.statistics());
@@ -493,11 +504,23 @@ var RedisSagaStore = class extends SagaStore {
     super("redis", options);
   }
 };
+var MongoSagaStore = class extends SagaStore {
+  constructor(options) {
+    super("mongodb", options);
+  }
+};
+var DynamoDBSagaStore = class extends SagaStore {
+  constructor(options) {
+    super("dynamodb", options);
+  }
+};
 var classes2 = {
   memory: MemorySagaStore,
   sqlite: SqliteSagaStore,
   postgres: PostgresSagaStore,
-  redis: RedisSagaStore
+  redis: RedisSagaStore,
+  mongodb: MongoSagaStore,
+  dynamodb: DynamoDBSagaStore
 };
 function openStore(options) {
   const url = typeof options === "string" ? options : asObject(options).url;
@@ -529,8 +552,10 @@ function unshared(data) {
   ClosedError,
   ConnectionError,
   CorruptDataError,
+  DynamoDBSagaStore,
   InvalidArgumentError,
   MemorySagaStore,
+  MongoSagaStore,
   NotFoundError,
   PayloadTooLargeError,
   PostgresSagaStore,

@@ -4,8 +4,10 @@ import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   ConnectionError,
+  DynamoDBSagaStore,
   InvalidArgumentError,
   MemorySagaStore,
+  MongoSagaStore,
   openStore,
   PostgresSagaStore,
   RedisSagaStore,
@@ -48,6 +50,9 @@ describe('the scheme chooses the class', () => {
     ['rediss://user:pass@127.0.0.1:1', RedisSagaStore, 'redis'],
     ['redis-cluster://127.0.0.1:1?node=127.0.0.1:2', RedisSagaStore, 'redis'],
     ['redis-sentinel://127.0.0.1:1?sentinelServiceName=mymaster', RedisSagaStore, 'redis'],
+    ['mongodb://user:pass@127.0.0.1:1,127.0.0.1:2/orders', MongoSagaStore, 'mongodb'],
+    ['mongodb+srv://cluster.invalid/orders', MongoSagaStore, 'mongodb'],
+    ['dynamodb://eu-west-1/orders?endpoint=http://127.0.0.1:1', DynamoDBSagaStore, 'dynamodb'],
   ])('%s', (url, storeClass, backend) => {
     const store = openStore(url)
     expect(store).toBeInstanceOf(storeClass)
@@ -112,11 +117,15 @@ describe('refused by the constructor, with what is accepted', () => {
     'postgres://app:hunter2@h/d?password=hunter2&foo=hunter2',
     'redis-sentinel://h:1?sentinelPassword=hunter2&foo=1',
     'rediss-cluster://:hunter2@h:x',
-    'mongodb://app:hunter2@h/d',
+    'mysql://app:hunter2@h/d',
   ])('a password is in no error: %s', (url) => {
     expect(inspect(refusal(() => openStore(url)))).not.toContain('hunter2')
   })
 })
+
+/** DynamoDB has no password in the URL. */
+const at = (url: string) => (url.startsWith('dynamodb:') ? { url, credentials: { accessKeyId: 'A', secretAccessKey: 'hunter2' } } : { url })
+const dynamodb = (port: number) => `dynamodb://local?endpoint=http://127.0.0.1:${port}`
 
 describe('a server that is not there', () => {
   it.each([
@@ -124,9 +133,11 @@ describe('a server that is not there', () => {
     ['redis cluster', (port: number) => `redis-cluster://:hunter2@127.0.0.1:${port}`],
     ['redis sentinel', (port: number) => `redis-sentinel://app:hunter2@127.0.0.1:${port}?sentinelServiceName=mymaster`],
     ['postgres', (port: number) => `postgres://app:hunter2@127.0.0.1:${port}/orders`],
+    ['mongodb', (port: number) => `mongodb://app:hunter2@127.0.0.1:${port}/orders`],
+    ['dynamodb', dynamodb],
   ])('%s: CONNECTION within connectTimeoutMs, without the password', async (_, url) => {
     const began = performance.now()
-    await using store = openStore({ url: url(await freePort()), connectTimeoutMs: 2000 })
+    await using store = openStore({ ...at(url(await freePort())), connectTimeoutMs: 2000 })
     for (const call of [() => store.put('id', Buffer.from('x')), () => store.get('id'), () => store.initialize()]) {
       const started = performance.now()
       const error = await call().then(
@@ -147,8 +158,10 @@ describe('a server that is not there', () => {
   it.each([
     ['redis', (port: number) => `redis://127.0.0.1:${port}`],
     ['postgres', (port: number) => `postgres://app:x@127.0.0.1:${port}/orders`],
+    ['mongodb', (port: number) => `mongodb://app:x@127.0.0.1:${port}/orders`],
+    ['dynamodb', dynamodb],
   ])('%s: a server that never answers is a CONNECTION error within connectTimeoutMs', async (_, url) => {
-    await using store = openStore({ url: url(silentPort), connectTimeoutMs: 700 })
+    await using store = openStore({ ...at(url(silentPort)), connectTimeoutMs: 700 })
     const began = performance.now()
     await expect(store.put('id', Buffer.from('x'))).rejects.toMatchObject({ code: 'CONNECTION' })
     expect(performance.now() - began).toBeLessThan(1500)

@@ -38,7 +38,14 @@ describe('the README', () => {
   })
 
   it('has a backend table that says what the stores say', () => {
-    const urls = { memory: 'memory://', sqlite: 'sqlite:x.db', postgres: 'postgres://h/d', redis: 'redis://h' }
+    const urls = {
+      memory: 'memory://',
+      sqlite: 'sqlite:x.db',
+      postgres: 'postgres://h/d',
+      redis: 'redis://h',
+      mongodb: 'mongodb://h',
+      dynamodb: 'dynamodb://r',
+    }
     for (const [name, url] of Object.entries(urls)) {
       const { capabilities, backend } = openStore(url)
       expect(backend).toBe(name)

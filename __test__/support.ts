@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 
@@ -58,4 +59,11 @@ export async function eventually(what: string, check: () => Promise<boolean> | b
     if (performance.now() > deadline) throw new Error(`within ${withinMs} ms it never came true: ${what}`)
     await new Promise((resume) => setTimeout(resume, 50))
   }
+}
+
+/** Established connections of all processes to a port of 127.0.0.1. Linux tells. */
+export function connectionsTo(port: number): number {
+  const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n')
+  return lines.map((line) => line.trim().split(/\s+/)).filter(([, , to, state]) => to === remote && state === '01').length
 }

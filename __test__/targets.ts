@@ -2,9 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DeleteTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { type Db, MongoClient } from 'mongodb'
 import pg from 'pg'
 import { afterAll } from 'vitest'
 import { type AnyStoreOptions, openStore, type SagaStore } from '../index.js'
+import { LOCAL_CREDENTIALS } from '../scripts/services/servers.mjs'
 
 /** A backend that the behaviour suite runs on. */
 export interface Target {
@@ -38,6 +41,47 @@ export function temporarySchema(): string {
   return schema
 }
 
+const tables: string[] = []
+
+/** A DynamoDB table that is deleted when the test file is done. */
+export function temporaryTable(): string {
+  const table = randomName('sagastore_test')
+  tables.push(table)
+  return table
+}
+
+/** DynamoDB Local wants to have some; for AWS itself they come from where the SDK looks. */
+export function dynamoDBCredentials(url: string) {
+  return new URL(url).searchParams.has('endpoint') ? { credentials: LOCAL_CREDENTIALS } : {}
+}
+
+/** Asks DynamoDB directly, as another program would. */
+export function dynamoDB(url = process.env.DYNAMODB_URL ?? ''): DynamoDBClient {
+  const { hostname, searchParams } = new URL(url)
+  const endpoint = searchParams.get('endpoint')
+  return new DynamoDBClient({ region: hostname, ...(endpoint === null ? {} : { endpoint }), ...dynamoDBCredentials(url) })
+}
+
+const collections: string[] = []
+
+/** A MongoDB collection that is dropped when the test file is done. */
+export function temporaryCollection(): string {
+  const collection = randomName('sagastore_test')
+  collections.push(collection)
+  return collection
+}
+
+/** Asks MongoDB directly, as another program would. */
+export async function withMongo<T>(url: string, ask: (database: Db) => Promise<T>): Promise<T> {
+  const client = new MongoClient(url)
+  try {
+    // Not by `URL`, which knows no lists of hosts.
+    return await ask(client.db(/^[^:]+:\/\/[^/?]*\/([^?]+)/.exec(url)?.[1] ?? 'sagas'))
+  } finally {
+    await client.close()
+  }
+}
+
 function server(name: string, variable: string, options: (url: string) => AnyStoreOptions & { url: string }): Target {
   const url = process.env[variable] ?? ''
   return { name, variable, available: url !== '', options: () => options(url) }
@@ -58,6 +102,8 @@ export const targets: Target[] = [
   server('postgres', 'POSTGRES_URL', (url) => ({ url, schema: temporarySchema() })),
   server('redis', 'REDIS_URL', redis),
   server('redis cluster', 'REDIS_CLUSTER_URL', redis),
+  server('mongodb', 'MONGODB_URL', (url) => ({ url, collectionName: temporaryCollection() })),
+  server('dynamodb', 'DYNAMODB_URL', (url) => ({ url, tableName: temporaryTable(), ...dynamoDBCredentials(url) })),
 ]
 
 /** A target's server is missing: a loud skip on a laptop, a failure in CI. */
@@ -90,5 +136,19 @@ afterAll(async () => {
   for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true })
   if (process.env.POSTGRES_URL !== undefined) {
     for (const schema of schemas.splice(0)) await sql(`drop schema if exists "${schema}" cascade`)
+  }
+  if (process.env.MONGODB_URL !== undefined) {
+    await withMongo(process.env.MONGODB_URL, async (database) => {
+      for (const collection of collections.splice(0))
+        await database
+          .collection(collection)
+          .drop()
+          .catch(() => undefined)
+    })
+  }
+  if (process.env.DYNAMODB_URL !== undefined) {
+    const client = dynamoDB()
+    for (const table of tables.splice(0)) await client.send(new DeleteTableCommand({ TableName: table })).catch(() => undefined)
+    client.destroy()
   }
 })

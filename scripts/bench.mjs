@@ -1,4 +1,4 @@
-// `npm run bench -- redis|postgres|sqlite`: installs the drivers to compare with, starts the server, compares, stops it.
+// `npm run bench -- redis|postgres|sqlite|mongodb|dynamodb`: installs the drivers to compare with, starts the server, compares, stops it.
 
 import { execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -7,7 +7,7 @@ import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseOptions, USAGE } from '../bench/options.mjs'
-import { startPostgres, startRedis } from './services/servers.mjs'
+import { startDynamoDB, startMongo, startPostgres, startRedis } from './services/servers.mjs'
 
 const BENCH = fileURLToPath(new URL('../bench/', import.meta.url))
 const INSTALLED = join(BENCH, 'node_modules', '.installed')
@@ -21,6 +21,8 @@ const INSTALLED = join(BENCH, 'node_modules', '.installed')
 const SERVERS = {
   redis: { variable: 'REDIS_URL', start: () => startRedis() },
   postgres: { variable: 'POSTGRES_URL', start: () => startPostgres() },
+  mongodb: { variable: 'MONGODB_URL', start: () => startMongo() },
+  dynamodb: { variable: 'DYNAMODB_URL', start: () => startDynamoDB() },
 }
 
 /** @param {string[]} args */

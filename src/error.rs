@@ -67,6 +67,7 @@ struct Inner {
     message: String,
     retryable: bool,
     unsent: bool,
+    throttled: bool,
     backend: Option<&'static str>,
     operation: Option<&'static str>,
     id: Option<String>,
@@ -92,6 +93,7 @@ impl Error {
             message: message.into(),
             retryable: matches!(kind, Kind::Connection | Kind::Timeout),
             unsent: false,
+            throttled: false,
             backend: None,
             operation: None,
             id: None,
@@ -129,6 +131,14 @@ impl Error {
     pub fn unsent(mut self) -> Self {
         self.0.unsent = true;
         self
+    }
+
+    /// Marks that the server has not even tried, and asks to be given time: repeated in growing
+    /// pauses until the operation's own time is over, however few attempts it has.
+    #[must_use]
+    pub fn throttled(mut self) -> Self {
+        self.0.throttled = true;
+        self.retryable(true).unsent()
     }
 
     /// Names the record.
@@ -171,6 +181,11 @@ impl Error {
     /// Whether the request never left this process.
     pub fn is_unsent(&self) -> bool {
         self.0.unsent
+    }
+
+    /// Whether the server asks to be given time.
+    pub fn is_throttled(&self) -> bool {
+        self.0.throttled
     }
 
     /// The backend's name, once known.

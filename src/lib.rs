@@ -9,7 +9,7 @@
 //!    │
 //! backends/<name>/   the operations on one backend; sql/ holds the SQL that two of them share
 //!    │
-//! drivers            rusqlite, sqlx, fred
+//! drivers            rusqlite, sqlx, fred, mongodb, aws-sdk-dynamodb
 //! ```
 //!
 //! An operation enters through [`store::Store`], waits in a lane, is run in a group by the

@@ -78,12 +78,31 @@ impl Backend {
 /// Names of query parameters whose values are secrets.
 fn is_secret(parameter: &str) -> bool {
     let name = parameter.to_ascii_lowercase();
-    ["password", "secret", "token", "accesskey"].iter().any(|word| name.contains(word))
+    // MongoDB's mechanism properties may hold a session token.
+    ["password", "secret", "token", "accesskey", "mechanismproperties"].iter().any(|word| name.contains(word))
+}
+
+/// Stands for a list of hosts (`a:1,b:2`), which is no host to a URL parser.
+const HOSTS: &str = "several-hosts.invalid";
+
+/// The URL, and its hosts where there are several of them: [`HOSTS`] is in their place.
+fn parse(url: &str) -> Option<(Url, Option<&str>)> {
+    if let Ok(parsed) = Url::parse(url) {
+        return Some((parsed, None));
+    }
+    let (scheme, rest) = url.split_once("://")?;
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    if !hosts.contains(',') {
+        return None;
+    }
+    let parsed = Url::parse(&format!("{scheme}://{user}{HOSTS}{tail}")).ok()?;
+    Some((parsed, Some(hosts)))
 }
 
 /// The URL without its secrets, for `inspect` and messages.
 pub fn sanitized(url: &str) -> String {
-    let Ok(mut parsed) = Url::parse(url) else {
+    let Some((mut parsed, hosts)) = parse(url) else {
         return url.split_once(':').map_or_else(String::new, |(scheme, _)| format!("{scheme}:***"));
     };
     if parsed.password().is_some() && parsed.set_password(Some("***")).is_err() {
@@ -97,12 +116,12 @@ pub fn sanitized(url: &str) -> String {
             .collect();
         parsed.set_query(Some(&pairs.join("&")));
     }
-    parsed.to_string()
+    hosts.map_or_else(|| parsed.to_string(), |hosts| parsed.as_str().replacen(HOSTS, hosts, 1))
 }
 
 /// The secrets in a URL, as written and as decoded: what errors must not contain.
 pub fn secrets(url: &str) -> Vec<String> {
-    let Ok(parsed) = Url::parse(url) else { return Vec::new() };
+    let Some((parsed, _)) = parse(url) else { return Vec::new() };
     let mut found: Vec<String> = Vec::new();
     if let Some(password) = parsed.password() {
         found.push(password.to_owned());
@@ -130,6 +149,7 @@ mod tests {
             ("sqlite:orders.db", Backend::Sqlite),
             ("postgresql://localhost/orders", Backend::Postgres),
             ("rediss-cluster://localhost:7000", Backend::Redis),
+            ("mongodb+srv://cluster.example.com/orders", Backend::Mongodb),
         ] {
             assert_eq!(Backend::of_url(url).unwrap(), backend, "{url}");
         }
@@ -157,6 +177,9 @@ mod tests {
             assert!(hidden.iter().any(|hidden| hidden == secret), "{secret}");
         }
         assert_eq!(sanitized("postgres://app@h/db"), "postgres://app@h/db");
+        let url = "mongodb://app:p%40ss@a:1,b:2,[::1]:3/db?authMechanismProperties=AWS_SESSION_TOKEN:abc&w=1";
+        assert_eq!(sanitized(url), "mongodb://app:***@a:1,b:2,[::1]:3/db?authMechanismProperties=***&w=1");
+        assert_eq!(secrets(url), ["AWS_SESSION_TOKEN:abc", "p%40ss", "p@ss"]);
     }
 
     proptest! {

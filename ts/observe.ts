@@ -162,8 +162,13 @@ function bytesOf(result: unknown): number | undefined {
 
 function addressOf(url: string): Record<string, string | number> {
   if (!URL.canParse(url)) return {}
-  const { hostname, port } = new URL(url)
+  const { protocol, hostname, port, searchParams } = new URL(url)
   const address: Record<string, string | number> = {}
+  if (protocol === 'dynamodb:') {
+    // The host is a region; where it is reached is the endpoint, if one is named.
+    if (hostname !== '') address['cloud.region'] = hostname
+    return { ...address, ...addressOf(searchParams.get('endpoint') ?? '') }
+  }
   if (hostname !== '') address['server.address'] = hostname
   if (port !== '') address['server.port'] = Number(port)
   return address

@@ -129,7 +129,9 @@ export class SagaStore implements SagaStoreAdapter {
 
   /**
    * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
-   * many. Where the server removes them by itself (Redis) there is nothing to do.
+   * many. Where the server removes them by itself (Redis) there is nothing to do. DynamoDB removes
+   * them too, within days; this call reads the whole table to find the others, and is charged for it:
+   * one read unit for every 4 KB stored, and a write unit for every KB removed.
    */
   purgeExpired(options: { limit?: number } = {}): Promise<number> {
     const limit = options.limit ?? Number.POSITIVE_INFINITY
@@ -158,7 +160,8 @@ export class SagaStore implements SagaStoreAdapter {
 
   /**
    * What is stored, the state of the connections, and latencies since the store was opened.
-   * Counting reads the whole table, or on Redis all keys of the database.
+   * Counting reads the whole table (DynamoDB charges for that, as for `purgeExpired`), or on Redis all
+   * keys of the database.
    */
   async statistics(): Promise<Statistics> {
     const statistics = (await this.#run({ operation: 'statistics' }, () => this.#native.statistics())) as Omit<Statistics, 'backend'>
@@ -224,7 +227,7 @@ export class MongoSagaStore extends SagaStore {
   }
 }
 
-/** Payloads in DynamoDB. */
+/** Payloads in a DynamoDB table: `initialize` creates it and switches its TTL on. */
 export class DynamoDBSagaStore extends SagaStore {
   constructor(options: string | DynamoDBStoreOptions) {
     super('dynamodb', options)

@@ -134,7 +134,7 @@ export interface Capabilities {
   readonly transactions: 'interactive' | 'buffered' | 'none'
   /** Who removes an expired payload: the `server`, or `cleanup()`. It is never returned, either way. */
   readonly expiry: 'server' | 'cleanup'
-  /** The largest payload, in bytes. */
+  /** The largest payload, in bytes. On DynamoDB, whose limit is that of the whole item, under an id of one byte. */
   readonly maxPayloadBytes: number
   /** Whether data survives the end of the process. */
   readonly durable: boolean

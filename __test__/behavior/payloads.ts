@@ -46,6 +46,10 @@ export function payloadBehavior(target: Target): void {
 
     it.each([0, 1, 255, 4095, 4096, 4097, 8191, 8192, 8193, 65_536, 1_000_000])('keeps a payload of %i bytes', async (size) => {
       const data = randomBytes(size)
+      if (size > store.capabilities.maxPayloadBytes) {
+        expect(await rejection(store.put('sized', data))).toMatchObject({ code: 'PAYLOAD_TOO_LARGE', size })
+        return
+      }
       await store.put('sized', data)
       const found = await store.get('sized')
       expect(found).toBeInstanceOf(Buffer)
@@ -53,12 +57,27 @@ export function payloadBehavior(target: Target): void {
       expect(Buffer.compare(found, data)).toBe(0)
     })
 
-    it('keeps a payload of 64 MB', async () => {
-      const data = randomBytes(64 * 1024 * 1024)
-      await store.put('large', data, inAMinute())
-      const found = await store.get('large')
+    it('keeps a payload of 64 MB, or the largest that the backend can hold', async () => {
+      const data = randomBytes(Math.min(64 * 1024 * 1024, store.capabilities.maxPayloadBytes))
+      // Where the record as a whole is limited, the largest payload is the one with the shortest id.
+      await store.put('l', data, inAMinute())
+      const found = await store.get('l')
       expect(found.length).toBe(data.length)
       expect(found.equals(data)).toBe(true)
+    })
+
+    it('refuses a payload that the backend cannot hold before it is sent', async () => {
+      const { maxPayloadBytes } = store.capabilities
+      if (maxPayloadBytes > 64 * 1024 * 1024) return
+      const error = await rejection(store.put('l', Buffer.alloc(maxPayloadBytes + 1)))
+      expect(error).toMatchObject({
+        code: 'PAYLOAD_TOO_LARGE',
+        size: maxPayloadBytes + 1,
+        limit: maxPayloadBytes,
+        id: 'l',
+        retryable: false,
+      })
+      expect(await store.has('l')).toBe(false)
     })
 
     it('takes a Uint8Array, a view with an offset, shared and resizable memory', async () => {
@@ -234,7 +253,8 @@ export function payloadBehavior(target: Target): void {
       await store.put('eternal', Buffer.from('x'))
       await sleep(120)
       if (store.capabilities.expiry === 'server') {
-        expect(await store.purgeExpired()).toBe(0)
+        // Redis leaves nothing to do; others may leave it for a while, and do it at this very moment.
+        expect(await store.purgeExpired()).toBeLessThanOrEqual(25)
       } else {
         expect((await store.statistics()).payloads).toMatchObject({ count: 27, expired: 25 })
         expect(await store.purgeExpired({ limit: 10 })).toBe(10)

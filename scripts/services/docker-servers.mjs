@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { compose, composeUp, randomProject } from './docker.mjs'
+import { dynamoDBUrl, LOCAL_CREDENTIALS } from './dynamodb.mjs'
 import { ServiceUnavailable } from './install.mjs'
 import { ledgerOfThisProcess } from './ledger.mjs'
 import { freePort } from './ports.mjs'
@@ -48,6 +49,26 @@ export async function startDockerPostgres({ password = randomBytes(12).toString(
       await server.start()
     },
   }
+}
+
+/** @param {import('./servers.mjs').DynamoDBOptions} options */
+export async function startDockerDynamoDB({ port, ...others }) {
+  refuse(others, 'openjdk-17-jre-headless')
+  const server = await start('dynamodb', port, 'DYNAMODB_PORT', {})
+  return {
+    ...server,
+    url: dynamoDBUrl(server.port),
+    endpoint: `http://${server.host}:${server.port}`,
+    credentials: LOCAL_CREDENTIALS,
+    stop: () => server.stop('SIGTERM'),
+  }
+}
+
+/** @param {import('./servers.mjs').MongoOptions} options */
+export async function startDockerMongo({ port, ...others }) {
+  refuse(others, 'golang-go')
+  const server = await start('mongo', port, 'MONGO_PORT', {})
+  return { ...server, url: `mongodb://${server.host}:${server.port}/?replicaSet=rs0`, stop: () => server.stop('SIGTERM') }
 }
 
 /**

@@ -107,10 +107,49 @@ export interface PostgresServer extends TestServer {
   restart(mode?: PostgresStopMode): Promise<void>
 }
 
+export interface DynamoDBOptions {
+  port?: number | undefined
+  /** Data survives `kill` and `stop`. */
+  durable?: boolean | undefined
+}
+
+/** AWS's DynamoDB Local. It listens on all interfaces: it has no option to choose one. */
+export interface DynamoDBServer extends TestServer {
+  /** `dynamodb://local?endpoint=http://127.0.0.1:port`. */
+  readonly url: string
+  readonly endpoint: string
+  /** Any will do; each access key and region has tables of its own. */
+  readonly credentials: { accessKeyId: string; secretAccessKey: string }
+  /** SIGKILL by default. After a signal that ends processes, resolves when this one is gone. */
+  kill(signal?: NodeJS.Signals): Promise<void>
+  /** Orderly (SIGTERM). The data is gone unless `durable`. */
+  stop(): Promise<void>
+}
+
+export interface MongoOptions {
+  port?: number | undefined
+}
+
+/** FerretDB on SQLite, which has no TTL indexes and no transactions; with Docker only, a MongoDB replica set of one. */
+export interface MongoServer extends TestServer {
+  /** SIGKILL by default. After a signal that ends processes, resolves when this one is gone. */
+  kill(signal?: NodeJS.Signals): Promise<void>
+  /** Orderly (SIGTERM). The data stays for `start`. */
+  stop(): Promise<void>
+}
+
+/** A CA and a server certificate for localhost and 127.0.0.1, valid for a week. */
+export function makeCertificates(directory: string): Promise<{ caFile: string; certFile: string; keyFile: string }>
+
+/** What the SDKs want to have although DynamoDB Local accepts everybody. */
+export const LOCAL_CREDENTIALS: { accessKeyId: string; secretAccessKey: string }
+
 export function startRedis(options?: RedisOptions): Promise<RedisServer>
 export function startSentinel(options?: RedisSentinelOptions): Promise<RedisSentinel>
 export function startRedisCluster(options?: RedisClusterOptions): Promise<RedisCluster>
 export function startPostgres(options?: PostgresOptions): Promise<PostgresServer>
+export function startDynamoDB(options?: DynamoDBOptions): Promise<DynamoDBServer>
+export function startMongo(options?: MongoOptions): Promise<MongoServer>
 
 /** Environment variables that give a program a clock of its own (Linux): '+1h' is an hour ahead. */
 export function clockOffset(offset: string): Promise<Record<string, string>>

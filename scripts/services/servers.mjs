@@ -2,12 +2,17 @@
 // servers.d.mts. Each runs on a free port of 127.0.0.1, and all end with the process that started them.
 
 import { hasDocker } from './docker.mjs'
-import { startDockerPostgres, startDockerRedis, unsupported } from './docker-servers.mjs'
+import { startDockerDynamoDB, startDockerMongo, startDockerPostgres, startDockerRedis, unsupported } from './docker-servers.mjs'
+import { findJava, startLocalDynamoDB } from './dynamodb.mjs'
 import { canInstall, findFaketime, findOrInstall, findPostgres } from './install.mjs'
+import { findGo, startLocalMongo } from './mongodb.mjs'
 import { startLocalPostgres } from './postgres.mjs'
 import { findRedis, startLocalRedis } from './redis.mjs'
 import { startLocalRedisCluster } from './redis-cluster.mjs'
 import { startLocalSentinel } from './redis-sentinel.mjs'
+
+export { makeCertificates } from './certificates.mjs'
+export { LOCAL_CREDENTIALS } from './dynamodb.mjs'
 
 /** @param {() => unknown} find */
 function onlyInDocker(find) {
@@ -34,6 +39,16 @@ export async function startRedisCluster(options = {}) {
 /** @param {import('./servers.mjs').PostgresOptions} [options] */
 export async function startPostgres(options = {}) {
   return onlyInDocker(findPostgres) ? await startDockerPostgres(options) : await startLocalPostgres(options)
+}
+
+/** @param {import('./servers.mjs').DynamoDBOptions} [options] */
+export async function startDynamoDB(options = {}) {
+  return onlyInDocker(findJava) ? await startDockerDynamoDB(options) : await startLocalDynamoDB(options)
+}
+
+/** @param {import('./servers.mjs').MongoOptions} [options] */
+export async function startMongo(options = {}) {
+  return onlyInDocker(findGo) ? await startDockerMongo(options) : await startLocalMongo(options)
 }
 
 /** @param {string} offset as libfaketime reads it */

@@ -36,6 +36,9 @@ pub struct Shape {
     pub max_bytes: usize,
 }
 
+/// A server that asks for time gets at least this much, whatever the retry options say.
+const LEAST_THROTTLED_PAUSE: Duration = Duration::from_millis(20);
+
 /// Receives the answer; called exactly once, on any thread.
 pub type Settle = Box<dyn FnOnce(Result<Reply>) + Send>;
 
@@ -293,7 +296,7 @@ impl<O: Operation> Worker<O> {
         }
         while self.pending.front().is_some_and(|job| job.state.deadline <= now) {
             if let Some(job) = self.pending.pop_front() {
-                let error = timeout(self.settings.operation_timeout).unsent();
+                let error = timeout(self.settings.operation_timeout).unsent().with_id(job.operation.id());
                 job.state.answer(Err(error));
             }
         }
@@ -475,10 +478,12 @@ fn next_attempt<O: Operation>(
     operation: &O,
     now: Instant,
 ) -> Option<Instant> {
-    if !may_try(error, operation) || state.failed_attempts + 1 >= settings.retry.attempts {
+    let attempts_left = state.failed_attempts + 1 < settings.retry.attempts;
+    if !may_try(error, operation) || !(attempts_left || error.is_throttled()) {
         return None;
     }
-    let due = now + settings.retry.pause(state.failed_attempts + 1);
+    let pause = settings.retry.pause(state.failed_attempts + 1);
+    let due = now + if error.is_throttled() { pause.max(LEAST_THROTTLED_PAUSE) } else { pause };
     if due >= state.deadline {
         return None;
     }

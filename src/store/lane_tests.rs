@@ -173,6 +173,32 @@ fn retryable_failures_are_repeated_and_others_are_not() {
 }
 
 #[test]
+fn a_server_that_asks_for_time_gets_it_until_the_operation_has_none_left() {
+    let throttled = || Fate::Fails(Error::new(Kind::Backend, "scripted: not now").throttled());
+    let options = r#"{"operationTimeoutMs": 400, "retry": {"attempts": 1, "baseMs": 0}}"#;
+    let bench = Bench::new(
+        options,
+        &[
+            ("a while", (0..5).map(|_| throttled()).collect()),
+            ("for ever", (0..1_000).map(|_| throttled()).collect()),
+            ("lost", vec![Fate::Fails(lost())]),
+        ],
+    );
+    let began = Instant::now();
+    bench.put(0, "a while", "a");
+    bench.put(1, "for ever", "b");
+    bench.put(2, "lost", "c");
+    let answers = bench.answers(3);
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    assert!(answers[&0].is_ok());
+    let error = answers[&1].as_ref().unwrap_err();
+    assert!(matches!(error.kind(), Kind::Backend | Kind::Timeout) && error.is_retryable(), "{error:?}");
+    assert_eq!(answers[&2].as_ref().unwrap_err().kind(), Kind::Connection);
+    // In pauses, not in a loop.
+    assert!(bench.driver.groups.load(Ordering::Relaxed) < 60);
+}
+
+#[test]
 fn a_repeated_write_never_overtakes_a_later_one_of_its_id() {
     for _ in 0..20 {
         let bench = Bench::new(FAST, &[("id", vec![Fate::Fails(lost())])]);

@@ -90,7 +90,13 @@ pub trait Driver: Send + Sync + 'static {
     fn initialize(&self) -> Task<'_, Result<Vec<String>>>;
 
     /// Removes one batch of at most `limit` payloads whose time was over at `now`; answers how many.
+    /// The batches of one call have the same `now`.
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>>;
+
+    /// Whether the last batch ended before its limit only because it took long.
+    fn purge_is_unfinished(&self) -> bool {
+        false
+    }
 
     /// Asks the server something cheap.
     fn probe(&self) -> Task<'_, Result<Probe>>;
@@ -196,7 +202,8 @@ impl Store {
                 chosen.name()
             )));
         }
-        let secrets = url::secrets(&url);
+        let mut secrets = url::secrets(&url);
+        secrets.extend(options.secrets());
         let settings = Settings::read(&mut options)?;
         let driver = backends::open(chosen, &url, &settings, options)?;
         Ok(Self {
@@ -227,7 +234,7 @@ impl Store {
         self.driver.capabilities()
     }
 
-    /// Replaces the URL's secrets in a text that goes to the caller.
+    /// Replaces the secrets of URL and options in a text that goes to the caller.
     pub fn redact(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
@@ -405,13 +412,13 @@ impl Store {
 
     /// Removes expired payloads, at most `limit` of them, batch by batch.
     pub async fn purge_expired(&self, limit: u64) -> Result<u64> {
+        let now = Millis::now();
         let mut removed = 0;
         while removed < limit {
             let batch = PURGE_BATCH.min(limit - removed);
-            let now = Millis::now();
             let count = self.supervised("purgeExpired", self.driver.purge_expired(now, batch)).await?;
             removed += count;
-            if count < batch {
+            if count < batch && !self.driver.purge_is_unfinished() {
                 break;
             }
         }
