@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { SagaStoreError } from '../index.js'
 
 /** The package's entry, for programs that run as a process of their own. */
 export const entry = fileURLToPath(new URL('../index.js', import.meta.url))
@@ -58,4 +59,17 @@ export async function eventually(what: string, check: () => Promise<boolean> | b
     if (performance.now() > deadline) throw new Error(`within ${withinMs} ms it never came true: ${what}`)
     await new Promise((resume) => setTimeout(resume, 50))
   }
+}
+
+/** The error that `call` is rejected with. */
+export function rejectionOf(call: Promise<unknown>): Promise<SagaStoreError> {
+  return call.then(
+    () => {
+      throw new Error('it succeeded')
+    },
+    (error) => {
+      if (!(error instanceof SagaStoreError)) throw error
+      return error
+    },
+  )
 }

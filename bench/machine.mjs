@@ -34,12 +34,12 @@ export function describeCommit() {
   return { commit: commit ?? 'none', changed: git('status', '--porcelain') !== '' }
 }
 
-/** The addon's file. A release build is stripped; figures of a debug build must never be taken for real ones. */
+/** The addon's file. A release build is stripped of its debug sections; figures of a debug build must never be taken for real ones. */
 export function describeAddon() {
   const file = readdirSync(ROOT).find((name) => /^sagastore\..+\.node$/.test(name))
   if (file === undefined) throw new Error(`there is no sagastore.*.node in ${ROOT}: run 'npm run build' first`)
   const bytes = readFileSync(ROOT + file)
-  return { file, bytes: bytes.length, build: bytes.includes('.debug_line') ? 'debug' : 'release' }
+  return { file, bytes: bytes.length, build: bytes.includes('\0.debug_line\0') ? 'debug' : 'release' }
 }
 
 /** @param {string} file */
