@@ -60,3 +60,18 @@ export async function recovers(store: SagaStore, withinMs = 8000): Promise<void>
   await Promise.all(Array.from({ length: 200 }, (_, n) => store.put(`burst-${n}`, Buffer.alloc(100))))
   expect((await store.health()).status).toBe('healthy')
 }
+
+/** A server that does not answer is an error in time, and once it answers the same store works. */
+export async function survivesFreeze(store: SagaStore, server: { pause(): Promise<void>; resume(): Promise<void> }): Promise<void> {
+  await store.put('before', Buffer.from('before'))
+  await server.pause()
+  const began = performance.now()
+  const results = await Promise.allSettled([store.put('a', Buffer.from('a')), store.get('before'), store.has('before')])
+  expect(results.map((result) => result.status)).toEqual(['rejected', 'rejected', 'rejected'])
+  for (const result of results) expect((result as PromiseRejectedResult).reason.code).toMatch(/TIMEOUT|CONNECTION/)
+  expect(performance.now() - began).toBeLessThan(1500)
+  expect(await store.health()).toMatchObject({ status: 'unhealthy' })
+  await server.resume()
+  await recovers(store)
+  expect((await store.get('before')).toString()).toBe('before')
+}

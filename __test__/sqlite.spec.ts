@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import initSqlJs from 'sql.js'
 import { describe, expect, it } from 'vitest'
 import { openStore, type SagaStore } from '../index.js'
-import { eventually, runProgram, startProgram } from './support'
+import { eventually, rejectionOf, runProgram, startProgram } from './support'
 import { temporaryDirectory } from './targets'
 
 const SQL = await initSqlJs()
@@ -27,15 +27,6 @@ function rows(path: string, query: string): unknown[][] {
   const [result] = database.exec(query)
   database.close()
   return result?.values ?? []
-}
-
-async function failure(call: Promise<unknown>): Promise<Error & { code?: string }> {
-  return call.then(
-    () => {
-      throw new Error('it succeeded')
-    },
-    (error) => error,
-  )
 }
 
 describe('the file format', () => {
@@ -83,7 +74,7 @@ describe('the file format', () => {
       'offset',
       'sqlite',
     ])
-    expect(await failure(store.get('nonsense'))).toMatchObject({ code: 'CORRUPT_DATA', id: 'nonsense' })
+    expect(await rejectionOf(store.get('nonsense'))).toMatchObject({ code: 'CORRUPT_DATA', id: 'nonsense' })
     expect(await store.purgeExpired()).toBe(2)
     expect(await store.has('sqlite')).toBe(true)
     await store.put('iso', Buffer.from('new'), new Date(Date.now() + 60_000))
@@ -104,10 +95,10 @@ describe('bad files', () => {
     make(path)
     await using store = openStore(`sqlite://${path}`)
     for (const call of [() => store.initialize(), () => store.put('id', Buffer.from('x')), () => store.get('id')]) {
-      const error = await failure(call())
+      const error = await rejectionOf(call())
       expect(error.code).toMatch(/CONNECTION|CORRUPT_DATA/)
       expect(error.message).toMatch(message)
-      expect((error as { retryable?: boolean }).retryable).toBe(false)
+      expect(error.retryable).toBe(false)
     }
     expect(await store.health()).toMatchObject({ status: 'unhealthy' })
   })
@@ -115,7 +106,7 @@ describe('bad files', () => {
   it('a directory that does not exist; once it does, the same store works', async () => {
     const directory = join(temporaryDirectory(), 'later')
     await using store = openStore(`sqlite://${directory}/sagas.db`)
-    expect(await failure(store.initialize())).toMatchObject({ code: 'CONNECTION' })
+    expect(await rejectionOf(store.initialize())).toMatchObject({ code: 'CONNECTION' })
     mkdirSync(directory)
     await store.initialize()
     await store.put('id', Buffer.from('x'))
@@ -125,13 +116,13 @@ describe('bad files', () => {
     const path = file()
     foreign(path, 'create table saga_store (id integer primary key, payload text)')
     await using store = openStore(`sqlite://${path}`)
-    const error = await failure(store.initialize())
+    const error = await rejectionOf(store.initialize())
     expect(error.message).toMatch(/saga_store.*id is integer.*data is missing.*expires_at is missing/)
   })
 
   it('a missing table says to call initialize()', async () => {
     await using store = openStore(`sqlite://${file()}`)
-    expect((await failure(store.put('id', Buffer.from('x')))).message).toContain('initialize()')
+    expect((await rejectionOf(store.put('id', Buffer.from('x')))).message).toContain('initialize()')
     expect(await store.health()).toMatchObject({ status: 'degraded', message: expect.stringContaining('initialize()') })
     await store.initialize()
     await store.put('id', Buffer.from('x'))

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { SagaStoreError } from '../index.js'
 
 /** The package's entry, for programs that run as a process of their own. */
 export const entry = fileURLToPath(new URL('../index.js', import.meta.url))
@@ -66,4 +67,17 @@ export function connectionsTo(port: number): number {
   const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
   const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n')
   return lines.map((line) => line.trim().split(/\s+/)).filter(([, , to, state]) => to === remote && state === '01').length
+}
+
+/** The error that `call` is rejected with. */
+export function rejectionOf(call: Promise<unknown>): Promise<SagaStoreError> {
+  return call.then(
+    () => {
+      throw new Error('it succeeded')
+    },
+    (error) => {
+      if (!(error instanceof SagaStoreError)) throw error
+      return error
+    },
+  )
 }

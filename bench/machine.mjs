@@ -35,13 +35,13 @@ export function describeCommit() {
   return { commit: commit ?? 'none', changed: git('status', '--porcelain') !== '' }
 }
 
-/** The addon's file. A release build is stripped; figures of a debug build must never be taken for real ones. */
+/** The addon's file. A release build is stripped of its debug sections; figures of a debug build must never be taken for real ones. */
 export function describeAddon() {
   // The variable is how napi-rs is told to load another one.
   const path = process.env.NAPI_RS_NATIVE_LIBRARY_PATH || addonIn(ROOT)
   if (path === undefined) throw new Error(`there is no sagastore.*.node in ${ROOT}: run 'npm run build' first`)
   const bytes = readFileSync(path)
-  return { file: basename(path), bytes: bytes.length, build: bytes.includes('.debug_line') ? 'debug' : 'release' }
+  return { file: basename(path), bytes: bytes.length, build: bytes.includes('\0.debug_line\0') ? 'debug' : 'release' }
 }
 
 /** @param {string} directory */

@@ -15,8 +15,6 @@
 //! An operation enters through [`store::Store`], waits in a lane, is run in a group by the
 //! backend's [`store::Driver`], and settles one callback. Nothing blocks the calling thread.
 
-#![warn(missing_docs, unreachable_pub)]
-
 pub mod backends;
 pub mod error;
 pub mod options;
@@ -28,5 +26,7 @@ pub mod url;
 
 #[cfg(feature = "node")]
 mod napi;
+// With one dialect only, what the other needs is unused.
+#[cfg_attr(not(all(feature = "sqlite", feature = "postgres")), allow(dead_code, unused_imports))]
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;

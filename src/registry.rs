@@ -31,11 +31,11 @@ impl<T: Send + Sync + 'static> Lease<T> {
     /// begin with the backend's name, so that each key has one type.
     pub fn take(key: String, make: impl FnOnce() -> T) -> Self {
         let mut entries = entries();
-        if let Some(entry) = entries.get_mut(&key) {
-            if let Ok(shared) = Arc::clone(&entry.shared).downcast::<T>() {
-                entry.holders += 1;
-                return Self { key: Some(key), released: AtomicBool::new(false), shared };
-            }
+        if let Some(entry) = entries.get_mut(&key)
+            && let Ok(shared) = Arc::clone(&entry.shared).downcast::<T>()
+        {
+            entry.holders += 1;
+            return Self { key: Some(key), released: AtomicBool::new(false), shared };
         }
         let shared = Arc::new(make());
         entries.insert(key.clone(), Entry { holders: 1, shared: Arc::clone(&shared) as _ });

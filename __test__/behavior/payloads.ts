@@ -2,20 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import vm from 'node:vm'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { openStore, type SagaStore, SagaStoreError } from '../../index.js'
+import { openStore, type SagaStore } from '../../index.js'
+import { rejectionOf } from '../support'
 import { openTarget, type Target } from '../targets'
 
 const inAMinute = () => new Date(Date.now() + 60_000)
-
-/** What `error` carries, for `toMatchObject`. */
-async function rejection(promise: Promise<unknown>): Promise<SagaStoreError> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  )
-  expect(error).toBeInstanceOf(SagaStoreError)
-  return error as SagaStoreError
-}
 
 /** The rules of the claim check, the same on every backend. */
 export function payloadBehavior(target: Target): void {
@@ -47,7 +38,7 @@ export function payloadBehavior(target: Target): void {
     it.each([0, 1, 255, 4095, 4096, 4097, 8191, 8192, 8193, 65_536, 1_000_000])('keeps a payload of %i bytes', async (size) => {
       const data = randomBytes(size)
       if (size > store.capabilities.maxPayloadBytes) {
-        expect(await rejection(store.put('sized', data))).toMatchObject({ code: 'PAYLOAD_TOO_LARGE', size })
+        expect(await rejectionOf(store.put('sized', data))).toMatchObject({ code: 'PAYLOAD_TOO_LARGE', size })
         return
       }
       await store.put('sized', data)
@@ -69,7 +60,7 @@ export function payloadBehavior(target: Target): void {
     it('refuses a payload that the backend cannot hold before it is sent', async () => {
       const { maxPayloadBytes } = store.capabilities
       if (maxPayloadBytes > 64 * 1024 * 1024) return
-      const error = await rejection(store.put('l', Buffer.alloc(maxPayloadBytes + 1)))
+      const error = await rejectionOf(store.put('l', Buffer.alloc(maxPayloadBytes + 1)))
       expect(error).toMatchObject({
         code: 'PAYLOAD_TOO_LARGE',
         size: maxPayloadBytes + 1,
@@ -155,7 +146,7 @@ export function payloadBehavior(target: Target): void {
     })
 
     it('rejects a get of a missing id with NOT_FOUND, which carries the id', async () => {
-      const error = await rejection(store.get('missing'))
+      const error = await rejectionOf(store.get('missing'))
       expect(error).toMatchObject({ code: 'NOT_FOUND', id: 'missing', operation: 'get', backend: store.backend, retryable: false })
       expect(error.name).toBe('NotFoundError')
       expect(error.message).toContain('missing')
@@ -185,7 +176,7 @@ export function payloadBehavior(target: Target): void {
         { id: 'valid', data: Buffer.from('x') },
         { id: '', data: Buffer.from('x') },
       ]
-      expect(await rejection(store.putMany(entries))).toMatchObject({ code: 'INVALID_ARGUMENT', operation: 'putMany' })
+      expect(await rejectionOf(store.putMany(entries))).toMatchObject({ code: 'INVALID_ARGUMENT', operation: 'putMany' })
       expect(await store.has('valid')).toBe(false)
     })
   })
@@ -196,7 +187,7 @@ export function payloadBehavior(target: Target): void {
       await store.put('long', Buffer.from('data'), inAMinute())
       expect(await store.has('short')).toBe(true)
       await sleep(200)
-      expect(await rejection(store.get('short'))).toMatchObject({ code: 'NOT_FOUND' })
+      expect(await rejectionOf(store.get('short'))).toMatchObject({ code: 'NOT_FOUND' })
       expect(await store.find('short')).toBeNull()
       expect(await store.has('short')).toBe(false)
       expect(await store.touch('short', inAMinute())).toBe(false)
@@ -218,10 +209,10 @@ export function payloadBehavior(target: Target): void {
     it('refuses a late put with lateRetentionMs 0', async () => {
       const strict = await another({ lateRetentionMs: 0 })
       await strict.put('id', Buffer.from('before'))
-      const error = await rejection(strict.put('id', Buffer.from('data'), new Date(Date.now() - 1)))
+      const error = await rejectionOf(strict.put('id', Buffer.from('data'), new Date(Date.now() - 1)))
       expect(error).toMatchObject({ code: 'ALREADY_EXPIRED', id: 'id', operation: 'put' })
       expect((await strict.get('id')).toString()).toBe('before')
-      expect(await rejection(strict.touch('id', new Date(0)))).toMatchObject({ code: 'ALREADY_EXPIRED' })
+      expect(await rejectionOf(strict.touch('id', new Date(0)))).toMatchObject({ code: 'ALREADY_EXPIRED' })
     })
 
     it('moves an expiry with touch', async () => {
@@ -263,7 +254,7 @@ export function payloadBehavior(target: Target): void {
       }
       await store.cleanup()
       expect([...(await store.getMany(['old-1', 'kept', 'eternal'])).keys()]).toEqual(['kept', 'eternal'])
-      expect(await rejection(store.purgeExpired({ limit: 0 }))).toMatchObject({ code: 'INVALID_ARGUMENT' })
+      expect(await rejectionOf(store.purgeExpired({ limit: 0 }))).toMatchObject({ code: 'INVALID_ARGUMENT' })
     })
   })
 
@@ -328,7 +319,7 @@ export function payloadBehavior(target: Target): void {
       ['no entries', (s) => s.putMany(undefined as never)],
       ['a number in getMany', (s) => s.getMany([1 as never])],
     ])('refuses %s', async (_, call) => {
-      const error = await rejection(call(store))
+      const error = await rejectionOf(call(store))
       expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', backend: store.backend, retryable: false })
       expect(await store.has('id')).toBe(false)
     })
@@ -336,7 +327,7 @@ export function payloadBehavior(target: Target): void {
     it('refuses a payload above maxPayloadBytes before it is sent', async () => {
       const small = await another({ maxPayloadBytes: 1000 })
       await small.put('fits', Buffer.alloc(1000))
-      const error = await rejection(small.put('too large', Buffer.alloc(1001)))
+      const error = await rejectionOf(small.put('too large', Buffer.alloc(1001)))
       expect(error).toMatchObject({ code: 'PAYLOAD_TOO_LARGE', size: 1001, limit: 1000, backend: small.backend, id: 'too large' })
       expect(await small.has('too large')).toBe(false)
     })
@@ -381,7 +372,7 @@ export function payloadBehavior(target: Target): void {
         store.purgeExpired(),
         store.statistics(),
       ]) {
-        expect(await rejection(call)).toMatchObject({ code: 'CLOSED' })
+        expect(await rejectionOf(call)).toMatchObject({ code: 'CLOSED' })
       }
       expect(await store.health()).toMatchObject({ status: 'unhealthy' })
     })

@@ -43,7 +43,7 @@ pub struct NativeCapabilities {
 
 /// The name of the backend that a URL's scheme names; otherwise the fields of the error.
 #[napi(ts_return_type = "string | object")]
-#[allow(unreachable_pub)]
+#[allow(unreachable_pub, clippy::needless_pass_by_value)]
 pub fn backend_of(env: Env, url: String) -> Raw {
     match Backend::of_url(&url) {
         Ok(backend) => text(env.raw(), backend.name()),
@@ -67,6 +67,7 @@ impl NativeStore {
         ts_args_type = "backend: string | null, options: string, setImmediate: (callback: () => void) => unknown, isMainThread: boolean",
         ts_return_type = "NativeStore | object"
     )]
+    #[allow(clippy::needless_pass_by_value)]
     pub fn open(
         env: Env,
         backend: Option<String>,
@@ -323,7 +324,7 @@ impl NativeStore {
         Box::new(move |result| {
             deferred.settle(match result {
                 Ok(reply) => Answer::Reply(reply),
-                Err(error) => Answer::Error(Failure::new(error, |text| store.redact(text))),
+                Err(error) => Answer::error(error, |text| store.redact(text)),
             });
         })
     }
@@ -348,7 +349,7 @@ impl NativeStore {
                     let answer = work(Arc::clone(&store)).await;
                     deferred.settle(answer.unwrap_or_else(|error| {
                         let error = error.at(store.backend().name(), operation);
-                        Answer::Error(Failure::new(error, |text| store.redact(text)))
+                        Answer::error(error, |text| store.redact(text))
                     }));
                 });
             }

@@ -37,18 +37,23 @@ pub(super) struct Failure {
 
 impl Failure {
     /// Takes the secrets out of an error's texts with `redact`.
-    pub(super) fn new(error: Error, redact: impl Fn(&str) -> String) -> Box<Self> {
+    pub(super) fn new(error: Error, redact: impl Fn(&str) -> String) -> Self {
         let message = redact(error.message());
         let causes = error.causes().iter().map(|cause| redact(cause)).collect();
-        Box::new(Self { error, message, causes })
+        Self { error, message, causes }
     }
 }
 
 impl Answer {
+    /// A rejection.
+    pub(super) fn error(error: Error, redact: impl Fn(&str) -> String) -> Self {
+        Self::Error(Box::new(Failure::new(error, redact)))
+    }
+
     /// The answer to a promise that lost its operation.
     pub(super) fn abandoned() -> Self {
         let error = Error::new(Kind::Backend, "the operation was abandoned by an internal failure");
-        Self::Error(Failure::new(error, str::to_owned))
+        Self::error(error, str::to_owned)
     }
 }
 

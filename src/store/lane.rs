@@ -401,19 +401,16 @@ impl<O: Operation> Worker<O> {
                     // Behind an earlier operation of its id that goes round again.
                     let behind = O::ORDERED && self.busy.contains(&id) && may_try(&error, &operation);
                     let due = if behind { Some(now) } else { next_attempt(&settings, &state, &error, &operation, now) };
-                    match due.filter(|_| !overtaken.contains(&id)) {
-                        Some(due) => {
-                            state.failed_attempts += u32::from(!behind);
-                            if O::ORDERED {
-                                self.busy.insert(id);
-                            }
-                            self.delayed.push(Delayed { due, job: Job { operation, state } });
+                    if let Some(due) = due.filter(|_| !overtaken.contains(&id)) {
+                        state.failed_attempts += u32::from(!behind);
+                        if O::ORDERED {
+                            self.busy.insert(id);
                         }
-                        None => {
-                            let error = error.with_id(operation.id());
-                            drop(operation);
-                            state.answer(Err(error));
-                        }
+                        self.delayed.push(Delayed { due, job: Job { operation, state } });
+                    } else {
+                        let error = error.with_id(operation.id());
+                        drop(operation);
+                        state.answer(Err(error));
                     }
                 }
                 Ok(reply) => {

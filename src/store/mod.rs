@@ -236,7 +236,7 @@ impl Store {
 
     /// Replaces the secrets of URL and options in a text that goes to the caller.
     pub fn redact(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        url::redact(text, &self.secrets)
     }
 
     /// Stores a payload.

@@ -147,25 +147,23 @@ impl Executor {
             // A little less, so that it is said who was late.
             .identity_cache(IdentityCache::lazy().load_timeout(self.connect_timeout.mul_f64(0.9)).build())
             .timeout_config(TimeoutConfig::builder().connect_timeout(self.connect_timeout).build());
-        loader = match &self.place.keys {
-            Some(keys) => loader.credentials_provider(Credentials::new(
+        loader = if let Some(keys) = &self.place.keys {
+            loader.credentials_provider(Credentials::new(
                 &keys.access_key_id,
                 &keys.secret_access_key,
                 keys.session_token.clone(),
                 None,
                 "the options of sagastore",
-            )),
-            None => {
-                let metadata = imds::Client::builder()
-                    .configure(&providers)
-                    .max_attempts(2)
-                    .connect_timeout(METADATA_TIMEOUT)
-                    .read_timeout(METADATA_TIMEOUT)
-                    .build();
-                let chain =
-                    DefaultCredentialsChain::builder().configure(providers).region(region).imds_client(metadata);
-                loader.credentials_provider(chain.build().await)
-            }
+            ))
+        } else {
+            let metadata = imds::Client::builder()
+                .configure(&providers)
+                .max_attempts(2)
+                .connect_timeout(METADATA_TIMEOUT)
+                .read_timeout(METADATA_TIMEOUT)
+                .build();
+            let chain = DefaultCredentialsChain::builder().configure(providers).region(region).imds_client(metadata);
+            loader.credentials_provider(chain.build().await)
         };
         if let Some(endpoint) = &self.place.endpoint {
             loader = loader.endpoint_url(endpoint);

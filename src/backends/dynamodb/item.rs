@@ -222,6 +222,7 @@ mod tests {
     }
 
     /// The conditions, as DynamoDB evaluates them.
+    #[allow(clippy::cast_precision_loss, clippy::float_cmp)]
     fn conditions(item: &Item, now: Millis) -> (bool, bool) {
         let get = |name: &str| item.get(name).map(|n| n.as_n().unwrap().parse::<f64>().unwrap());
         let floor = now.0.div_euclid(1_000);

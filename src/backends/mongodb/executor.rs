@@ -277,13 +277,11 @@ impl Executor {
     /// A session that nobody else is using.
     pub(super) async fn write_session(&self, server: &Server) -> Result<WriteSession> {
         let idle = self.state().idle_sessions.pop();
-        match idle {
-            Some(session) => Ok(session),
-            None => {
-                let session = server.client.start_session().causal_consistency(false).await;
-                Ok(WriteSession { session: session.map_err(error::connecting)?, number: 0 })
-            }
+        if let Some(session) = idle {
+            return Ok(session);
         }
+        let session = server.client.start_session().causal_consistency(false).await;
+        Ok(WriteSession { session: session.map_err(error::connecting)?, number: 0 })
     }
 
     /// Takes a session back whose last write has come to its end.

@@ -77,9 +77,8 @@ pub(super) fn parse(text: &str) -> Result<Address> {
                 continue;
             }
             // The driver can do one thing only: what asks for another is refused.
-            "channel_binding" if ["disable", "prefer"].contains(&&*value) => continue,
+            "channel_binding" | "gssencmode" if ["disable", "prefer"].contains(&&*value) => continue,
             "channel_binding" => return Err(wrong(&name, "disable or prefer (it cannot be required)")),
-            "gssencmode" if ["disable", "prefer"].contains(&&*value) => continue,
             "gssencmode" => return Err(wrong(&name, "disable or prefer (GSSAPI is not supported)")),
             "target_session_attrs" if value == "any" => continue,
             "target_session_attrs" => return Err(wrong(&name, "any")),
@@ -118,7 +117,7 @@ pub(super) fn parse(text: &str) -> Result<Address> {
     let options = PgConnectOptions::from_url(&url).map_err(|_| invalid())?;
     // Poolers refuse startup parameters that they do not know, and no float is ever read here.
     let mut options = options.disable_statement_logging().extra_float_digits(None);
-    if let Some(mode) = effective_mode(ssl_mode, root)? {
+    if let Some(mode) = effective_mode(ssl_mode.as_deref(), root)? {
         options = options.ssl_mode(mode);
     }
     if let Some(capacity) = capacity {
@@ -138,8 +137,8 @@ enum Root {
 }
 
 /// As libpq has it: with a CA file `require` means `verify-ca`, with `system` only `verify-full` will do.
-fn effective_mode(given: Option<String>, root: Root) -> Result<Option<PgSslMode>> {
-    let mode = match (given.as_deref(), root) {
+fn effective_mode(given: Option<&str>, root: Root) -> Result<Option<PgSslMode>> {
+    let mode = match (given, root) {
         (None, Root::System) => PgSslMode::VerifyFull,
         (None, _) => return Ok(None),
         (Some(mode), Root::System) if mode != "verify-full" => {

@@ -74,6 +74,8 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     let database = match location.path() {
         None => Lease::private(Database::new(location, durability)),
         Some(path) => {
+            // Escaped, so that two paths that are no UTF-8 stay two.
+            #[allow(clippy::unnecessary_debug_formatting)]
             let key = format!("sqlite:{}:{path:?}", durability.name());
             Lease::take(key, || Database::new(location, durability))
         }

@@ -90,15 +90,15 @@ fn temp() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn later() -> Option<Millis> {
-    Some(Millis::now().plus(60_000))
+fn later() -> Millis {
+    Millis::now().plus(60_000)
 }
 
 #[test]
 fn puts_and_reads_and_closes() {
     let directory = temp();
     let store = ready(&directory);
-    assert_eq!(put(&store, "a", b"alpha", later()).unwrap(), Reply::Done);
+    assert_eq!(put(&store, "a", b"alpha", Some(later())).unwrap(), Reply::Done);
     assert_eq!(put(&store, "empty", b"", None).unwrap(), Reply::Done);
     let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     put(&store, "large", &large, None).unwrap();
@@ -392,7 +392,7 @@ fn tables_of_others_are_checked() {
         other.execute_batch(&format!("drop table saga_store; create table saga_store ({table}{close}")).unwrap();
         let warnings = wait(store.initialize()).unwrap();
         assert_eq!(warnings.len(), usize::from(table.contains("text not null")), "{warnings:?}");
-        put(&store, "a", b"alpha", later()).unwrap();
+        put(&store, "a", b"alpha", Some(later())).unwrap();
         assert!(find(&store, "a").unwrap().is_some());
         let indexes: u32 = other
             .query_row(

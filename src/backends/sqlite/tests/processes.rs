@@ -81,7 +81,9 @@ fn child_writes() {
         for _ in &ids {
             answers.next().unwrap();
         }
-        println!("{}", ids.iter().map(|id| format!("answered {id}\n")).collect::<String>());
+        for id in &ids {
+            println!("answered {id}");
+        }
     }
 }
 
