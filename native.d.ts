@@ -55,7 +55,7 @@ export declare function backendOf(url: string): string | object
 
 /** What a backend can do. */
 export interface NativeCapabilities {
-  /** `'interactive'` or `'buffered'`. */
+  /** `'interactive'`, `'buffered'` or `'none'`. */
   transactions: string
   /** `'server'` or `'cleanup'`. */
   expiry: string
@@ -65,4 +65,6 @@ export interface NativeCapabilities {
   durable: boolean
   /** Whether several processes can share the data. */
   shared: boolean
+  /** Whether a read that follows a write sees it. */
+  consistentReads: boolean
 }
