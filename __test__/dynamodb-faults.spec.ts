@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { clockOffset, makeCertificates, startDynamoDB } from '../scripts/services/servers.mjs'
 import { startProxy } from './dynamodb-proxy'
-import { dynamo, failure, open, withDynamoDB } from './dynamodb-support'
+import { dynamo, open, withDynamoDB } from './dynamodb-support'
 import { putsInFlight, recovers } from './faults'
-import { freePort, runProgram, startProgram } from './support'
+import { freePort, rejectionOf, runProgram, startProgram } from './support'
 import { randomName, temporaryDirectory } from './targets'
 
 withDynamoDB()
@@ -40,7 +40,7 @@ describe('throttling', () => {
     await store.initialize()
     isThrottling = true
     const began = performance.now()
-    for (const error of await Promise.all([failure(store.put('a', Buffer.from('a'))), failure(store.get('a'))])) {
+    for (const error of await Promise.all([rejectionOf(store.put('a', Buffer.from('a'))), rejectionOf(store.get('a'))])) {
       expect(error.code).toMatch(/BACKEND|TIMEOUT/)
       expect(error.retryable).toBe(true)
     }
@@ -142,8 +142,8 @@ describe('a bad day', () => {
   it('nobody there: reported within connectTimeoutMs', async () => {
     const { store } = open({ url: `dynamodb://local?endpoint=http://127.0.0.1:${await freePort()}`, connectTimeoutMs: 1000 })
     const began = performance.now()
-    expect(await failure(store.put('id', Buffer.from('x')))).toMatchObject({ code: 'CONNECTION', retryable: true })
-    expect(await failure(store.delete('id'))).toMatchObject({ code: 'CONNECTION', retryable: true })
+    expect(await rejectionOf(store.put('id', Buffer.from('x')))).toMatchObject({ code: 'CONNECTION', retryable: true })
+    expect(await rejectionOf(store.delete('id'))).toMatchObject({ code: 'CONNECTION', retryable: true })
     expect(performance.now() - began).toBeLessThan(3000)
     await store.close()
   })
@@ -153,7 +153,7 @@ describe('a bad day', () => {
     const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile) }
     await using proxy = await startProxy(dynamo.server.endpoint, {}, tls)
     const { store } = open({ url: proxy.url, connectTimeoutMs: 2000 })
-    const error = await failure(store.put('id', Buffer.from('x')))
+    const error = await rejectionOf(store.put('id', Buffer.from('x')))
     expect(error).toMatchObject({ code: 'CONNECTION', retryable: false, message: expect.stringContaining('certificate') })
     await store.close()
     const program = `
@@ -170,7 +170,7 @@ describe('a bad day', () => {
   it('something else there', async () => {
     await using proxy = await startProxy(dynamo.server.endpoint, { request: () => ({ code: '', status: 404 }) })
     const { store } = open({ url: proxy.url })
-    expect(await failure(store.get('id'))).toMatchObject({ code: 'BACKEND', retryable: false })
+    expect(await rejectionOf(store.get('id'))).toMatchObject({ code: 'BACKEND', retryable: false })
     await store.close()
   })
 
@@ -188,7 +188,7 @@ describe('a bad day', () => {
     await store.close()
     await using wrong = await startProxy(dynamo.server.endpoint, { request: () => ({ code: 'RequestTimeTooSkewed' }) })
     const { store: hopeless } = open({ url: wrong.url })
-    expect(await failure(hopeless.put('id', Buffer.from('x')))).toMatchObject({
+    expect(await rejectionOf(hopeless.put('id', Buffer.from('x')))).toMatchObject({
       code: 'CONNECTION',
       message: expect.stringContaining('clock'),
     })

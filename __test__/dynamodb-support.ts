@@ -1,6 +1,6 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { afterAll, beforeAll } from 'vitest'
-import { type DynamoDBStoreOptions, openStore, type SagaStoreError } from '../index.js'
+import { type DynamoDBStoreOptions, openStore } from '../index.js'
 import { type DynamoDBServer, startDynamoDB } from '../scripts/services/servers.mjs'
 import { randomName } from './targets'
 
@@ -19,14 +19,6 @@ export function withDynamoDB(): void {
     await dynamo.server?.remove()
   })
 }
-
-export const failure = (call: Promise<unknown>): Promise<SagaStoreError> =>
-  call.then(
-    () => {
-      throw new Error('it succeeded')
-    },
-    (error) => error,
-  )
 
 /** A store on a table of its own, and what it warns of. */
 export function open(more: Partial<DynamoDBStoreOptions> = {}) {

@@ -10,8 +10,8 @@ import {
 import { describe, expect, it } from 'vitest'
 import { DynamoDBSagaStore, type DynamoDBStoreOptions, openStore } from '../index.js'
 import { type Refusal, startProxy } from './dynamodb-proxy'
-import { dynamo, failure, open, withDynamoDB } from './dynamodb-support'
-import { runProgram, startProgram } from './support'
+import { dynamo, open, withDynamoDB } from './dynamodb-support'
+import { rejectionOf, runProgram, startProgram } from './support'
 import { randomName } from './targets'
 
 withDynamoDB()
@@ -88,7 +88,7 @@ describe('the format', () => {
     await store.initialize()
     await putItem(table, { id: { S: 'theirs' }, ...attributes })
     await store.put('ours', Buffer.from('x'))
-    expect(await failure(store.get('theirs'))).toMatchObject({ code: 'CORRUPT_DATA', id: 'theirs', retryable: false })
+    expect(await rejectionOf(store.get('theirs'))).toMatchObject({ code: 'CORRUPT_DATA', id: 'theirs', retryable: false })
     const [theirs, ours] = await Promise.allSettled([store.get('theirs'), store.get('ours')])
     expect([theirs?.status, ours?.status]).toEqual(['rejected', 'fulfilled'])
     expect((await store.statistics()).payloads.count).toBe(2)
@@ -111,8 +111,8 @@ describe('the size limit', () => {
       await store.put(id, Buffer.alloc(limit), new Date(8_639_999_999_998_999))
       const stored = (await item(table, id)) as Record<string, object>
       const longer = { ...stored, data: { B: Buffer.alloc(limit + 1) } }
-      expect((await failure(putItem(table, longer) as Promise<unknown>)).message).toMatch(/Item size has exceeded/)
-      const error = await failure(store.put(id, Buffer.alloc(limit + 1)))
+      await expect(putItem(table, longer)).rejects.toThrow(/Item size has exceeded/)
+      const error = await rejectionOf(store.put(id, Buffer.alloc(limit + 1)))
       expect(error).toMatchObject({ code: 'PAYLOAD_TOO_LARGE', id, size: limit + 1, limit, backend: 'dynamodb' })
     }
     // As many as fit: more than one answer of DynamoDB can hold.
@@ -161,10 +161,10 @@ describe('initialize', () => {
     ] as const) {
       const { store, table } = open()
       await createTable(table, key, type)
-      const error = await failure(store.initialize())
+      const error = await rejectionOf(store.initialize())
       expect(error).toMatchObject({ code: 'BACKEND', retryable: false })
       expect(error.message).toContain(`${key} (${type}, HASH)`)
-      expect(await failure(store.put('id', Buffer.from('x')))).toMatchObject({ code: 'BACKEND', retryable: false })
+      expect(await rejectionOf(store.put('id', Buffer.from('x')))).toMatchObject({ code: 'BACKEND', retryable: false })
       await store.close()
     }
   })
@@ -188,7 +188,7 @@ describe('initialize', () => {
 
   it('without a table: operations say what to do', async () => {
     const { store, table } = open()
-    const error = await failure(store.put('id', Buffer.from('x')))
+    const error = await rejectionOf(store.put('id', Buffer.from('x')))
     expect(error).toMatchObject({ code: 'BACKEND', retryable: false })
     expect(error.message).toMatch(new RegExp(`${table} does not exist.*initialize`))
     expect(await store.health()).toMatchObject({ status: 'degraded', message: expect.stringContaining('initialize') })
@@ -225,7 +225,7 @@ describe('permissions', () => {
         request: (operation) => (operations.includes(operation) ? denied(operation) : undefined),
       })
       const { store, table } = open({ url: proxy.url })
-      const error = await failure(store.initialize())
+      const error = await rejectionOf(store.initialize())
       expect(error).toMatchObject({ code: 'BACKEND', retryable: false })
       expect(error.message).toMatch(new RegExp(`${table} does not exist.*dynamodb:CreateTable`))
       await store.close()
@@ -251,7 +251,7 @@ describe('permissions', () => {
     })
     const { store } = open({ url: proxy.url })
     await store.initialize()
-    const error = await failure(store.delete('id'))
+    const error = await rejectionOf(store.delete('id'))
     expect(error).toMatchObject({ code: 'BACKEND', retryable: false })
     expect(error.message).toContain('dynamodb:DeleteItem')
     await store.close()
@@ -266,11 +266,11 @@ describe('credentials', () => {
       await using proxy = await startProxy(dynamo.server.endpoint, { request: () => ({ code, message }) })
       const credentials = { accessKeyId: 'AKIAWRONG', secretAccessKey: 'hunter2-hunter2', sessionToken }
       const { store } = open({ url: proxy.url, credentials })
-      const error = await failure(store.put('id', Buffer.from('x')))
+      const error = await rejectionOf(store.put('id', Buffer.from('x')))
       expect(error).toMatchObject({ code: 'CONNECTION', retryable: false, message: expect.stringContaining('credentials') })
       expect(inspect([error, store], { depth: 10, showHidden: true })).not.toMatch(/hunter2|nobody-may-see/)
       expect(await store.health()).toMatchObject({ status: 'unhealthy' })
-      expect(await failure(store.initialize())).toMatchObject({ code: 'CONNECTION', retryable: false })
+      expect(await rejectionOf(store.initialize())).toMatchObject({ code: 'CONNECTION', retryable: false })
       await store.close()
     }
   })

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'vitest'
 import { type SagaStore, SagaStoreError } from '../index.js'
-import { eventually } from './support'
+import { eventually, runProgram } from './support'
 
 /** Errors that a put may end with when its server breaks. */
 const EXPECTED = ['CONNECTION', 'TIMEOUT']
@@ -74,4 +74,34 @@ export async function survivesFreeze(store: SagaStore, server: { pause(): Promis
   await server.resume()
   await recovers(store)
   expect((await store.get('before')).toString()).toBe('before')
+}
+
+/** Killed (-9) and started again with 64 puts in flight: the same store goes on, and has what had resolved. */
+export async function survivesKill(store: SagaStore, server: { kill(): Promise<void>; start(): Promise<void> }): Promise<void> {
+  const stored = await putsInFlight(
+    store,
+    async () => {
+      await server.kill()
+      await new Promise((resume) => setTimeout(resume, 1000))
+      await server.start()
+      await new Promise((resume) => setTimeout(resume, 300))
+    },
+    7000,
+  )
+  await recovers(store)
+  expect(stored.size).toBeGreaterThan(0)
+  const found = await store.getMany([...stored.keys()])
+  for (const [id, data] of stored) expect(found.get(id)?.equals(data), id).toBe(true)
+}
+
+/** Eight processes initialize the same new store at once, and each stores a payload in it. */
+export async function initializesFromEightProcesses(options: object): Promise<void> {
+  const program = `
+    const store = sagastore.openStore(args)
+    await store.initialize()
+    await store.put('p' + process.pid, Buffer.from('x'))
+    console.log((await store.get('p' + process.pid)).toString())
+    await store.close()`
+  const outputs = await Promise.all(Array.from({ length: 8 }, () => runProgram(program, options)))
+  expect(outputs).toEqual(Array(8).fill('x\n'))
 }

@@ -3,8 +3,8 @@ import { Binary, type Collection } from 'mongodb'
 import { describe, expect, it } from 'vitest'
 import { MongoSagaStore, openStore } from '../index.js'
 import { clockOffset, startMongo } from '../scripts/services/servers.mjs'
-import { putsInFlight, recovers } from './faults'
-import { connectionsTo, eventually, freePort, runProgram } from './support'
+import { initializesFromEightProcesses, survivesFreeze, survivesKill } from './faults'
+import { connectionsTo, eventually, freePort, rejectionOf, runProgram } from './support'
 import { missing, targets, temporaryCollection, withMongo } from './targets'
 
 interface Payload {
@@ -27,14 +27,6 @@ const isReplicaSet = hello?.setName !== undefined
 if (!isMissing && !isReplicaSet) {
   console.warn('SKIPPED: removal by the TTL index, its repair, majority (MONGODB_URL is no replica set; docker compose has one)')
 }
-
-const failure = (call: Promise<unknown>): Promise<Error & { code?: string; retryable?: boolean }> =>
-  call.then(
-    () => {
-      throw new Error('it succeeded')
-    },
-    (error) => error,
-  )
 
 /** A logger that keeps what it is told. */
 function recorder() {
@@ -63,7 +55,7 @@ describe('the connection string', () => {
     await using several = new MongoSagaStore('mongodb://app:hunter2@a.invalid:1,b.invalid:2/orders?replicaSet=rs0')
     expect(inspect(several)).toContain('mongodb://app:***@a.invalid:1,b.invalid:2/orders')
     await using service = new MongoSagaStore({ url: 'mongodb+srv://app:hunter2@cluster.invalid/orders', connectTimeoutMs: 1500 })
-    const error = await failure(service.get('id'))
+    const error = await rejectionOf(service.get('id'))
     expect(error).toMatchObject({ code: 'CONNECTION' })
     expect(inspect(error, { depth: 10 })).not.toContain('hunter2')
   })
@@ -125,7 +117,7 @@ describe.skipIf(isMissing)('the format', () => {
     )
     const wrong = { 'no data': /no 'data'/, text: /'data' is a string/, iso: /'expiresAt' is a string/, seconds: /'expiresAt' is/ }
     for (const [id, message] of Object.entries(wrong)) {
-      const [good, error] = await Promise.all([store.get('good'), failure(store.get(id))])
+      const [good, error] = await Promise.all([store.get('good'), rejectionOf(store.get(id))])
       expect(good.toString()).toBe('good')
       expect(error).toMatchObject({ code: 'CORRUPT_DATA', id, retryable: false, name: 'CorruptDataError' })
       expect(error.message).toMatch(message)
@@ -165,14 +157,7 @@ describe.skipIf(isMissing)('initialize', () => {
   it('from eight processes at once', async () => {
     for (let round = 0; round < 2; round++) {
       const collectionName = temporaryCollection()
-      const program = `
-        const store = sagastore.openStore(args)
-        await store.initialize()
-        await store.put('p' + process.pid, Buffer.from('x'))
-        await store.close()
-        console.log('done')`
-      const outputs = await Promise.all(Array.from({ length: 8 }, () => runProgram(program, { url, collectionName })))
-      expect(outputs).toEqual(Array(8).fill('done\n'))
+      await initializesFromEightProcesses({ url, collectionName })
       await withPayloads(collectionName, async (payloads) => {
         expect(await payloads.countDocuments()).toBe(8)
         expect(await payloads.indexes()).toHaveLength(2)
@@ -282,7 +267,7 @@ describe.skipIf(!isReplicaSet)('a replica set', () => {
   it('refuses a write concern that it cannot fulfil', async () => {
     const more = `${url}${url.includes('?') ? '&' : '?'}w=9&wTimeoutMS=500`
     await using store = openStore({ url: more, collectionName: temporaryCollection(), retry: { attempts: 1 } })
-    expect((await failure(store.put('id', Buffer.from('x')))).code).toMatch(/BACKEND|TIMEOUT/)
+    expect((await rejectionOf(store.put('id', Buffer.from('x')))).code).toMatch(/BACKEND|TIMEOUT/)
   })
 })
 
@@ -291,7 +276,7 @@ describe('ways in that fail', () => {
     await using server = await startMongo()
     await using store = openStore(`mongodb://app:hunter2@127.0.0.1:${server.port}/?authSource=admin`)
     const began = performance.now()
-    const error = await failure(store.put('id', Buffer.from('x')))
+    const error = await rejectionOf(store.put('id', Buffer.from('x')))
     expect(error).toMatchObject({ code: 'CONNECTION', retryable: false })
     expect(error.message).toContain('authentication failed')
     expect(inspect(error, { depth: 10 })).not.toContain('hunter2')
@@ -301,7 +286,7 @@ describe('ways in that fail', () => {
   it('a server that is not there is reported within connectTimeoutMs', async () => {
     await using store = openStore({ url: `mongodb://127.0.0.1:${await freePort()}`, connectTimeoutMs: 1000 })
     const began = performance.now()
-    expect(await failure(store.put('id', Buffer.from('x')))).toMatchObject({ code: 'CONNECTION', retryable: true })
+    expect(await rejectionOf(store.put('id', Buffer.from('x')))).toMatchObject({ code: 'CONNECTION', retryable: true })
     expect(performance.now() - began).toBeLessThan(1600)
     expect(await store.health()).toMatchObject({ status: 'unhealthy' })
   })
@@ -312,37 +297,14 @@ describe('a bad day', () => {
     await using server = await startMongo()
     await using store = openStore({ url: server.url, operationTimeoutMs: 5000, connectTimeoutMs: 3000 })
     await store.initialize()
-    const stored = await putsInFlight(
-      store,
-      async () => {
-        await server.kill()
-        await new Promise((resume) => setTimeout(resume, 1000))
-        await server.start()
-        await new Promise((resume) => setTimeout(resume, 300))
-      },
-      7000,
-    )
-    await recovers(store)
-    expect(stored.size).toBeGreaterThan(0)
-    const found = await store.getMany([...stored.keys()])
-    for (const [id, data] of stored) expect(found.get(id)?.equals(data), id).toBe(true)
+    await survivesKill(store, server)
   })
 
   it('frozen, then awake again', async () => {
     await using server = await startMongo()
     await using store = openStore({ url: server.url, operationTimeoutMs: 700, connectTimeoutMs: 700 })
     await store.initialize()
-    await store.put('before', Buffer.from('before'))
-    await server.pause()
-    const began = performance.now()
-    const results = await Promise.allSettled([store.put('a', Buffer.from('a')), store.get('before'), store.has('before')])
-    expect(results.map((result) => result.status)).toEqual(['rejected', 'rejected', 'rejected'])
-    for (const result of results) expect((result as PromiseRejectedResult).reason.code).toMatch(/TIMEOUT|CONNECTION/)
-    expect(performance.now() - began).toBeLessThan(1500)
-    expect(await store.health()).toMatchObject({ status: 'unhealthy' })
-    await server.resume()
-    await recovers(store)
-    expect((await store.get('before')).toString()).toBe('before')
+    await survivesFreeze(store, server)
   })
 
   it('close() ends the connections, also while the server is frozen', async () => {

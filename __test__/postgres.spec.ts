@@ -2,8 +2,8 @@ import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { openStore } from '../index.js'
 import { startPostgres } from '../scripts/services/servers.mjs'
-import { putsInFlight, recovers, survivesFreeze } from './faults'
-import { rejectionOf, runProgram } from './support'
+import { initializesFromEightProcesses, putsInFlight, recovers, survivesFreeze } from './faults'
+import { rejectionOf } from './support'
 import { missing, sql, targets, temporarySchema } from './targets'
 
 const target = targets.find(({ name }) => name === 'postgres') as (typeof targets)[number]
@@ -83,14 +83,7 @@ describe.skipIf(missing(target))('the format', () => {
   it('is initialized from eight processes at once', async () => {
     for (let round = 0; round < 3; round++) {
       const schema = temporarySchema()
-      const program = `
-        const store = sagastore.openStore(args)
-        await store.initialize()
-        await store.put('p' + process.pid, Buffer.from('x'))
-        await store.close()
-        console.log('done')`
-      const outputs = await Promise.all(Array.from({ length: 8 }, () => runProgram(program, { url, schema })))
-      expect(outputs).toEqual(Array(8).fill('done\n'))
+      await initializesFromEightProcesses({ url, schema })
       expect(await sql(`select count(*)::int as n from ${schema}.saga_store`)).toEqual([{ n: 8 }])
     }
   })

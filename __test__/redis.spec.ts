@@ -3,7 +3,7 @@ import { Redis } from 'ioredis'
 import { describe, expect, it } from 'vitest'
 import { openStore } from '../index.js'
 import { clockOffset, startRedis, startRedisCluster, startSentinel } from '../scripts/services/servers.mjs'
-import { putsInFlight, recovers, survivesFreeze } from './faults'
+import { putsInFlight, recovers, survivesFreeze, survivesKill } from './faults'
 import { eventually, rejectionOf, runProgram } from './support'
 
 describe('the format', () => {
@@ -111,20 +111,8 @@ describe('a bad day', () => {
     await using server = await startRedis({ appendonly: true })
     await using store = openStore({ url: server.url, operationTimeoutMs: 5000, connectTimeoutMs: 2000 })
     await store.initialize()
-    const stored = await putsInFlight(
-      store,
-      async () => {
-        await server.kill()
-        await new Promise((resume) => setTimeout(resume, 1000))
-        await server.start()
-        await new Promise((resume) => setTimeout(resume, 300))
-      },
-      7000,
-    )
-    await recovers(store)
     // appendfsync everysec: what the kernel had survives kill -9 of the server.
-    const found = await store.getMany([...stored.keys()])
-    for (const [id, data] of stored) expect(found.get(id)?.equals(data), id).toBe(true)
+    await survivesKill(store, server)
   })
 
   it('frozen, then awake again', async () => {

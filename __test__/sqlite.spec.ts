@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import initSqlJs from 'sql.js'
 import { describe, expect, it } from 'vitest'
 import { openStore, type SagaStore } from '../index.js'
+import { initializesFromEightProcesses } from './faults'
 import { eventually, rejectionOf, runProgram, startProgram } from './support'
 import { temporaryDirectory } from './targets'
 
@@ -165,14 +166,7 @@ describe('processes', () => {
   it('initialize from eight at once', async () => {
     for (let round = 0; round < 3; round++) {
       const url = `sqlite://${file()}`
-      const program = `
-        const store = sagastore.openStore(args.url)
-        await store.initialize()
-        await store.put('p' + process.pid, Buffer.from('x'))
-        console.log((await store.get('p' + process.pid)).toString())
-        await store.close()`
-      const outputs = await Promise.all(Array.from({ length: 8 }, () => runProgram(program, { url })))
-      expect(outputs).toEqual(Array(8).fill('x\n'))
+      await initializesFromEightProcesses({ url })
     }
   })
 
