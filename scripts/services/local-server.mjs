@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { chownSync, closeSync, fchownSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { canBindToParent, descendants, send } from './os-process.mjs'
+import { canBindToParent, descendants, isStopped, send } from './os-process.mjs'
 import { freePort } from './ports.mjs'
 
 const START_TIMEOUT_MS = 30_000
@@ -102,7 +102,9 @@ export class LocalServer {
     if (this.pid === undefined) throw new Error(`${this.#name} on port ${this.port} does not run`)
     // The parent first, so that it starts no further child in between.
     send(this.pid, 'SIGSTOP')
-    for (const child of descendants(this.pid)) send(child, 'SIGSTOP')
+    const all = [this.pid, ...descendants(this.pid)]
+    for (const child of all.slice(1)) send(child, 'SIGSTOP')
+    while (!all.every(isStopped)) await sleep(1)
   }
 
   async resume() {

@@ -108,3 +108,22 @@ export function canBindToParent() {
 export function sleepSync(ms) {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
+
+/**
+ * Whether every thread of a process has stopped. A signal reaches them one by one: right after SIGSTOP
+ * some may still run. Where the system does not tell (no /proc), true.
+ *
+ * @param {number} pid
+ */
+export function isStopped(pid) {
+  if (!LINUX) return true
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) => {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1')
+      return /^[TtZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+    })
+  } catch {
+    // It has ended meanwhile.
+    return true
+  }
+}
