@@ -1,0 +1,77 @@
+import type { BackendName } from '../types'
+
+/** A value, or a promise of one: clients that answer at once (better-sqlite3) keep an operation synchronous. */
+export type Awaitable<T> = T | PromiseLike<T>
+
+/** What a transaction of a client is begun with. */
+export interface BeginOptions {
+  /** As SQL writes it, such as `repeatable read`. */
+  isolation?: string
+  /** The client may give the transaction up after this long. */
+  timeoutMs: number
+}
+
+/**
+ * How requests reach a client, or a transaction, of the application. All that differs between
+ * libraries is here; what is asked, and what an answer means, is decided in Rust.
+ */
+export interface Carrier {
+  readonly backend: BackendName
+  /** The library, for messages. */
+  readonly library: string
+  /** Whether the application can still undo what is done here. */
+  readonly isTransaction: boolean
+  /** Whether commands are only collected: there are no answers before the end. */
+  readonly isBuffered: boolean
+  /** Carries one request; throws, or rejects with, the client's own error. */
+  send(method: string, args: unknown[]): Awaitable<unknown>
+  /** Opens a transaction of the client and runs `work` in it; commits, or rolls back if `work` rejects. */
+  begin?<T>(work: (transaction: unknown) => Promise<T>, options: BeginOptions): Promise<T>
+  /** Called before each operation; throws what speaks against it. */
+  check?(): void
+}
+
+/** What can be bound to a statement. */
+export type SqlValue = null | string | number | bigint | Uint8Array
+
+/** Two ways to run a statement, for each SQL library. */
+export interface SqlClient {
+  library: string
+  isTransaction: boolean
+  /** Rows, each its cells in the order of the statement's columns. */
+  query(sql: string, values: SqlValue[]): Awaitable<unknown[][]>
+  /** How many rows a statement without a result has changed. */
+  execute(sql: string, values: SqlValue[]): Awaitable<number | bigint>
+  /** For `tx.query`: rows as the library gives them. */
+  rows(sql: string, values: unknown[]): Awaitable<Record<string, unknown>[]>
+  begin?: Carrier['begin']
+  check?: Carrier['check']
+}
+
+/** A carrier of SQL. PostgreSQL's statements have `$1..$n`, SQLite's `?`, each once and in order. */
+export function sqlCarrier(backend: 'postgres' | 'sqlite', client: SqlClient): Carrier {
+  return {
+    backend,
+    library: client.library,
+    isTransaction: client.isTransaction,
+    isBuffered: false,
+    send(method, args) {
+      const [sql, values] = args as [string, SqlValue[]]
+      switch (method) {
+        case 'query':
+          return client.query(sql, values)
+        case 'execute':
+          return client.execute(sql, values)
+        case 'rows':
+          return client.rows(sql, values)
+        default:
+          throw new TypeError(`no method ${method}`)
+      }
+    },
+    ...(client.begin === undefined ? {} : { begin: client.begin }),
+    ...(client.check === undefined ? {} : { check: client.check }),
+  }
+}
+
+/** Recognises a client by its shape; `undefined` if it is another one. */
+export type Recognizer = (client: unknown) => Carrier | undefined
