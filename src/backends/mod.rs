@@ -1,5 +1,5 @@
 //! One folder for each backend, with the same file names in each: `mod.rs` (options and the
-//! [`Driver`]), the executor or worker that carries requests, `payloads.rs`, `error.rs`.
+//! `Driver`), the executor or worker that carries requests, `payloads.rs`, `error.rs`.
 
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
@@ -15,13 +15,14 @@ pub mod sqlite;
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::options::{OptionReader, Settings};
-use crate::store::Driver;
+use crate::store::Opened;
+use crate::store::borrowed::Guest;
 use crate::url::Backend;
 
 /// Opens a backend without connecting: takes its own options and refuses unknown ones.
-pub fn open(backend: Backend, url: &str, settings: &Settings, options: OptionReader) -> Result<Arc<dyn Driver>> {
+pub fn open(backend: Backend, url: &str, settings: &Settings, options: OptionReader) -> Result<Opened> {
     match backend {
         Backend::Memory => memory::open(url, options),
         #[cfg(feature = "sqlite")]
@@ -43,10 +44,32 @@ pub fn open(backend: Backend, url: &str, settings: &Settings, options: OptionRea
         )))]
         _ => {
             let _ = settings;
-            Err(crate::error::Error::new(
-                crate::error::Kind::Unsupported,
-                format!("this build has no {} backend", backend.name()),
-            ))
+            Err(missing(backend))
         }
     }
+}
+
+/// What works on clients of the application: takes the backend's names from the options and
+/// refuses unknown ones.
+pub fn guest(backend: Backend, options: OptionReader) -> Result<Arc<dyn Guest>> {
+    match backend {
+        #[cfg(feature = "sqlite")]
+        Backend::Sqlite => sqlite::guest(options),
+        #[cfg(feature = "postgres")]
+        Backend::Postgres => postgres::guest(options),
+        #[cfg(feature = "redis")]
+        Backend::Redis => redis::guest(options),
+        #[cfg(feature = "mongodb")]
+        Backend::Mongodb => mongodb::guest(options),
+        #[cfg(feature = "dynamodb")]
+        Backend::Dynamodb => dynamodb::guest(options),
+        _ => {
+            drop(options);
+            Err(missing(backend))
+        }
+    }
+}
+
+fn missing(backend: Backend) -> Error {
+    Error::new(Kind::Unsupported, format!("this build has no clients of {}", backend.name()))
 }

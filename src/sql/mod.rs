@@ -4,6 +4,7 @@
 //! Placeholders `$1..$n` appear once each and in order (a test checks every statement), so
 //! that an executor whose database wants `?` can rewrite them without parsing SQL.
 
+pub(crate) mod guest;
 pub(crate) mod payloads;
 pub(crate) mod schema;
 
@@ -33,7 +34,7 @@ pub(crate) enum Value<'a> {
     /// Text.
     Text(Cow<'a, str>),
     /// Bytes.
-    Bytes(&'a [u8]),
+    Bytes(&'a Bytes),
     /// A whole number (`bigint`).
     Int(i64),
     /// `text[]` (PostgreSQL only).

@@ -8,6 +8,7 @@ use super::schema::TimeColumn;
 use super::{Cell, Dialect, Executor, Table, Value};
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::{Read, Reply, Write};
+use crate::store::plan::Step;
 use crate::store::statistics::Usage;
 use crate::time::Millis;
 
@@ -21,6 +22,12 @@ pub(crate) struct PayloadSql {
     put_one: String,
     #[cfg(feature = "postgres")]
     find_one: String,
+    #[cfg(feature = "postgres")]
+    has_one: String,
+    #[cfg(feature = "postgres")]
+    delete_one: String,
+    #[cfg(feature = "postgres")]
+    touch_one: String,
     delete: String,
     touch: String,
     find: String,
@@ -59,12 +66,26 @@ impl PayloadSql {
                         "select id::text, data from {t} where id = $1::text and (expires_at is null or expires_at > {})",
                         at(2)
                     ),
+                    has_one: format!(
+                        "select id::text from {t} where id = $1::text and (expires_at is null or expires_at > {})",
+                        at(2)
+                    ),
+                    delete_one: format!(
+                        "delete from {t} where id = $1::text returning (expires_at is null or expires_at > {})::int as lived",
+                        at(2)
+                    ),
+                    touch_one: format!(
+                        "update {t} set expires_at = {} where id = $2::text \
+                         and (expires_at is null or expires_at > {})",
+                        at(1),
+                        at(3)
+                    ),
                     // Rows are locked in the order of their ids' bytes, as puts lock them: without it groups of
                     // several stores deadlock.
                     delete: format!(
                         "delete from {t} where id = any(array(select id from {t} where id = any($1::text[]) \
                          order by id collate \"C\" for update)) \
-                         returning id::text, (expires_at is null or expires_at > {})::int",
+                         returning id::text, (expires_at is null or expires_at > {})::int as lived",
                         at(2)
                     ),
                     touch: format!(
@@ -88,8 +109,8 @@ impl PayloadSql {
                         at(1)
                     ),
                     usage: format!(
-                        "select count(*), coalesce(sum(octet_length(data)), 0)::bigint, \
-                         count(*) filter (where expires_at <= {}) from {t}",
+                        "select count(*) as payloads, coalesce(sum(octet_length(data)), 0)::bigint as bytes, \
+                         count(*) filter (where expires_at <= {}) as expired from {t}",
                         at(1)
                     ),
                 }
@@ -107,6 +128,12 @@ impl PayloadSql {
                     put_one: String::new(),
                     #[cfg(feature = "postgres")]
                     find_one: String::new(),
+                    #[cfg(feature = "postgres")]
+                    has_one: String::new(),
+                    #[cfg(feature = "postgres")]
+                    delete_one: String::new(),
+                    #[cfg(feature = "postgres")]
+                    touch_one: String::new(),
                     delete: format!("delete from {t} where id = $1 returning expires_at"),
                     // Other programs may have written the time in another form of ISO 8601: julianday reads them all.
                     touch: format!(
@@ -123,8 +150,8 @@ impl PayloadSql {
                     // length() reads a row's header only, and the expired are counted in the index:
                     // expires_at stands behind the payload, so reading it here would read every payload.
                     usage: format!(
-                        "select count(*), coalesce(sum(length(data)), 0), (select count(*) from {t} \
-                         where expires_at <= $1 and julianday(expires_at) <= julianday($2)) from {t}"
+                        "select count(*) as payloads, coalesce(sum(length(data)), 0) as bytes, (select count(*) from {t} \
+                         where expires_at <= $1 and julianday(expires_at) <= julianday($2)) as expired from {t}"
                     ),
                 }
             }
@@ -172,6 +199,20 @@ impl PayloadSql {
                 }
                 results
             }
+        }
+    }
+
+    /// Runs one step, in statements without arrays.
+    pub(crate) async fn run<E: Executor>(&self, on: &mut E, step: &Step, now: Millis) -> Result<Reply> {
+        match (self.dialect, step) {
+            #[cfg(feature = "postgres")]
+            (Dialect::Postgres, Step::Write(write)) => self.write_one(on, write, now).await,
+            #[cfg(feature = "postgres")]
+            (Dialect::Postgres, Step::Read(read)) => self.read_one(on, read, now).await,
+            #[cfg(feature = "sqlite")]
+            (Dialect::Sqlite, Step::Write(write)) => self.write_row(on, write, now).await,
+            #[cfg(feature = "sqlite")]
+            (Dialect::Sqlite, Step::Read(read)) => self.read_row(on, read, now).await,
         }
     }
 
@@ -261,6 +302,8 @@ impl PayloadSql {
 fn lives(expires_at: Cell, now: Millis) -> Result<bool> {
     match expires_at {
         Cell::Null => Ok(true),
+        // Some libraries store a Date as Unix milliseconds.
+        Cell::Int(at) => Ok(Millis(at) > now),
         other => {
             let text = other.into_text("expires_at")?;
             let at = Millis::from_iso(&text)
@@ -315,11 +358,7 @@ impl PayloadSql {
         let ids: Vec<&str> = group.iter().map(|operation| write_id(operation)).collect();
         match group.first() {
             None => Ok(Vec::new()),
-            Some(Write::Put { id, data, expires_at }) if group.len() == 1 => {
-                let expires_at = expires_at.map_or(Value::Null, |at| self.time(at));
-                on.run(&self.put_one, &[Value::text(id), Value::Bytes(data), expires_at]).await?;
-                Ok(vec![Reply::Done])
-            }
+            Some(only) if group.len() == 1 => Ok(vec![self.write_one(on, only, now).await?]),
             Some(Write::Put { .. }) => {
                 let (mut blobs, mut times) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
                 for operation in group {
@@ -357,7 +396,44 @@ impl PayloadSql {
         }
     }
 
+    async fn write_one<E: Executor>(&self, on: &mut E, operation: &Write, now: Millis) -> Result<Reply> {
+        match operation {
+            Write::Put { id, data, expires_at } => {
+                let expires_at = expires_at.map_or(Value::Null, |at| self.time(at));
+                on.run(&self.put_one, &[Value::text(id), Value::Bytes(data), expires_at]).await?;
+                Ok(Reply::Done)
+            }
+            Write::Delete { id } => {
+                let answer = on.run(&self.delete_one, &[Value::text(id), self.time(now)]).await?;
+                let lived = answer.rows.into_iter().flatten().next().map(|cell| cell.into_int("lived")).transpose()?;
+                Ok(Reply::Flag(lived.is_some_and(|lived| lived != 0)))
+            }
+            Write::Touch { id, expires_at } => {
+                let values = [self.time(*expires_at), Value::text(id), self.time(now)];
+                Ok(Reply::Flag(on.run(&self.touch_one, &values).await?.affected > 0))
+            }
+        }
+    }
+
+    async fn read_one<E: Executor>(&self, on: &mut E, operation: &Read, now: Millis) -> Result<Reply> {
+        match operation {
+            Read::Find { id } => {
+                let answer = on.run(&self.find_one, &[Value::text(id), self.time(now)]).await?;
+                let Some(row) = answer.rows.into_iter().next() else { return Ok(Reply::Data(None)) };
+                let [_, data] = columns(row)?;
+                Ok(Reply::Data(Some(data.into_bytes("data")?)))
+            }
+            Read::Has { id } => {
+                let answer = on.run(&self.has_one, &[Value::text(id), self.time(now)]).await?;
+                Ok(Reply::Flag(!answer.rows.is_empty()))
+            }
+        }
+    }
+
     async fn read_set<E: Executor>(&self, on: &mut E, group: &[Read], now: Millis) -> Result<Vec<Reply>> {
+        if let [only] = group {
+            return Ok(vec![self.read_one(on, only, now).await?]);
+        }
         let wanted = |finds: bool| {
             let mut seen = HashSet::new();
             group
@@ -373,10 +449,7 @@ impl PayloadSql {
         let (finds, asks) = (wanted(true), wanted(false));
         let mut found: HashMap<String, (Bytes, bool)> = HashMap::with_capacity(finds.len());
         if !finds.is_empty() {
-            let answer = match finds[..] {
-                [id] => on.run(&self.find_one, &[Value::text(id), self.time(now)]).await?,
-                _ => on.run(&self.find, &[Value::Texts(finds), self.time(now)]).await?,
-            };
+            let answer = on.run(&self.find, &[Value::Texts(finds), self.time(now)]).await?;
             for row in answer.rows {
                 let [id, data] = columns(row)?;
                 found.insert(id.into_text("id")?, (data.into_bytes("data")?, false));
@@ -443,7 +516,7 @@ mod tests {
             for time in [TimeColumn::WithTimeZone, TimeColumn::WithoutTimeZone, TimeColumn::Text] {
                 let sql = PayloadSql::new(*dialect, &Table::new(None, String::from("saga_store")), time);
                 #[cfg(feature = "postgres")]
-                let more = [&sql.put_one, &sql.find_one];
+                let more = [&sql.put_one, &sql.find_one, &sql.has_one, &sql.delete_one, &sql.touch_one];
                 #[cfg(not(feature = "postgres"))]
                 let more: [&String; 0] = [];
                 for statement in [&sql.put, &sql.delete, &sql.touch, &sql.find, &sql.has, &sql.purge, &sql.usage]

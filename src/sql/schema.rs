@@ -140,13 +140,13 @@ pub(crate) async fn has_index<E: Executor>(on: &mut E, dialect: Dialect, table: 
     let (sql, name) = match dialect {
         #[cfg(feature = "postgres")]
         Dialect::Postgres => (
-            "select 1 from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] \
+            "select 1 as found from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] \
              where i.indrelid = to_regclass($1::text) and a.attname = 'expires_at' and i.indisvalid",
             table.quoted(),
         ),
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => (
-            "select 1 from pragma_index_list($1) l join pragma_index_info(l.name) i \
+            "select 1 as found from pragma_index_list($1) l join pragma_index_info(l.name) i \
              on i.seqno = 0 and i.name = 'expires_at'",
             table.name().to_owned(),
         ),
@@ -157,8 +157,9 @@ pub(crate) async fn has_index<E: Executor>(on: &mut E, dialect: Dialect, table: 
 /// PostgreSQL's statements around a table that may be in use by others.
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres {
-    use super::{Cell, Executor, Table, Value, index_name};
-    use crate::error::{Error, Kind, Result};
+    use super::{Cell, Dialect, Executor, Table, Value, index_name};
+    use crate::error::{Detail, Error, Kind, Result};
+    use crate::store::Probe;
 
     /// What a server tells of itself and of the table.
     pub(crate) struct Server {
@@ -170,11 +171,26 @@ pub(crate) mod postgres {
         pub(crate) has_table: bool,
     }
 
+    impl Server {
+        /// What a health probe tells of it, for the table of this quoted name.
+        pub(crate) fn probe(self, table: &str) -> Probe {
+            let degraded = if !self.has_table {
+                Some(format!("table {table} does not exist: call initialize()"))
+            } else if self.read_only {
+                Some(String::from("the server is read-only (in recovery, or set so): puts fail"))
+            } else {
+                None
+            };
+            let details = vec![("table", Detail::Text(table.to_owned()))];
+            Probe { server_version: Some(self.version), degraded, details }
+        }
+    }
+
     /// Asks the server about itself.
     pub(crate) async fn server<E: Executor>(on: &mut E, table: &Table) -> Result<Server> {
-        let sql = "select current_setting('server_version'), \
-                   (pg_is_in_recovery() or current_setting('transaction_read_only') = 'on')::int, \
-                   (to_regclass($1::text) is not null)::int";
+        let sql = "select current_setting('server_version') as version, \
+                   (pg_is_in_recovery() or current_setting('transaction_read_only') = 'on')::int as read_only, \
+                   (to_regclass($1::text) is not null)::int as has_table";
         let answer = on.run(sql, &[Value::Text(table.quoted().into())]).await?;
         let mut cells = answer.rows.into_iter().flatten();
         let mut next = || cells.next().unwrap_or(Cell::Null);
@@ -204,7 +220,8 @@ pub(crate) mod postgres {
 
     /// Creates the schema if it is missing; asks for no privilege if it is there.
     pub(crate) async fn create_schema<E: Executor>(on: &mut E, schema: &str) -> Result<()> {
-        let found = on.run("select 1 from pg_namespace where nspname = $1::text", &[Value::text(schema)]).await?;
+        let found =
+            on.run("select 1 as found from pg_namespace where nspname = $1::text", &[Value::text(schema)]).await?;
         if found.rows.is_empty() {
             on.run(&format!("create schema if not exists \"{schema}\""), &[]).await?;
         }
@@ -213,7 +230,7 @@ pub(crate) mod postgres {
 
     /// An error unless `id` alone is unique: without it a put cannot replace.
     pub(crate) async fn check_key<E: Executor>(on: &mut E, table: &Table) -> Result<()> {
-        let sql = "select 1 from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] \
+        let sql = "select 1 as found from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] \
                    where i.indrelid = to_regclass($1::text) and a.attname = 'id' and i.indisunique and i.indisvalid \
                    and i.indimmediate and i.indnkeyatts = 1 and i.indpred is null";
         if on.run(sql, &[Value::Text(table.quoted().into())]).await?.rows.is_empty() {
@@ -239,6 +256,30 @@ pub(crate) mod postgres {
         on.run(&format!("create index concurrently if not exists \"{name}\" on {t} (expires_at)"), &[]).await.map(drop)
     }
 
+    /// Everything that `initialize` makes, as one statement: on a client of the application the next
+    /// statement may run on another connection. Who comes second waits, and finds it there.
+    pub(crate) fn create_at_once(table: &Table) -> String {
+        let mut body = format!("perform pg_advisory_xact_lock({});", lock_key(table));
+        if let Some(schema) = table.schema() {
+            // Asks for no privilege if the schema is there.
+            body.push_str(&format!(
+                " if not exists (select 1 from pg_namespace where nspname = '{schema}') then create schema \"{schema}\"; end if;"
+            ));
+        }
+        for statement in super::statements(Dialect::Postgres, table) {
+            body.push(' ');
+            body.push_str(&statement);
+            body.push(';');
+        }
+        format!("do $sagastore$ begin {body} end $sagastore$")
+    }
+
+    /// The index alone, in the same way; it keeps writers waiting while it is made.
+    pub(crate) fn create_index_at_once(table: &Table) -> String {
+        let index = super::statements(Dialect::Postgres, table).pop().unwrap_or_default();
+        format!("do $sagastore$ begin perform pg_advisory_xact_lock({}); {index}; end $sagastore$", lock_key(table))
+    }
+
     /// One lock for each table name; advisory locks are per database.
     fn lock_key(table: &Table) -> i64 {
         let text = format!("sagastore:{}", table.quoted());
@@ -257,13 +298,14 @@ async fn columns<E: Executor>(on: &mut E, dialect: Dialect, table: &Table) -> Re
     let (sql, name) = match dialect {
         #[cfg(feature = "postgres")]
         Dialect::Postgres => (
-            "select a.attname::text, format_type(a.atttypid, null), a.attnotnull::int, (a.atthasdef or a.attidentity <> '')::int \
+            "select a.attname::text as name, format_type(a.atttypid, null) as type, a.attnotnull::int as required, \
+             (a.atthasdef or a.attidentity <> '')::int as has_default \
              from pg_attribute a where a.attrelid = to_regclass($1::text) and a.attnum > 0 and not a.attisdropped",
             table.quoted(),
         ),
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => (
-            "select name, lower(type), \"notnull\", dflt_value is not null from pragma_table_info($1)",
+            "select name, lower(type) as type, \"notnull\" as required, dflt_value is not null as has_default from pragma_table_info($1)",
             table.name().to_owned(),
         ),
     };

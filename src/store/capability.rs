@@ -1,5 +1,7 @@
 //! What a backend can do, as data: read by the code, by the tests and by the README's table.
 
+use super::transaction::Isolation;
+
 /// How a backend runs several operations as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transactions {
@@ -25,6 +27,8 @@ pub enum Expiry {
 pub struct Capabilities {
     /// Transactions that the backend offers.
     pub transactions: Transactions,
+    /// Isolation levels that its transactions can be asked for.
+    pub isolation: &'static [Isolation],
     /// Who removes expired payloads.
     pub expiry: Expiry,
     /// The largest payload, in bytes, that the backend can hold.

@@ -19,6 +19,7 @@ use crate::url::Backend;
 
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: Transactions::Buffered,
+    isolation: &[],
     expiry: Expiry::Server,
     max_payload_bytes: 1 << 30,
     durable: false,

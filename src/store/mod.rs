@@ -1,13 +1,18 @@
 //! The contract: what a store is, what a backend must offer, and the rules that are the
 //! same on all of them.
 
+pub mod borrowed;
 pub mod capability;
+pub mod dynamic;
 mod gather;
 pub mod lane;
 #[cfg(test)]
 mod lane_tests;
+mod on_client;
 pub mod payloads;
+pub mod plan;
 pub mod statistics;
+pub mod transaction;
 
 use std::any::TypeId;
 use std::future::Future;
@@ -24,11 +29,14 @@ use crate::options::{OptionReader, Settings};
 use crate::runtime;
 use crate::time::Millis;
 use crate::url::{self, Backend};
-use capability::Capabilities;
+use borrowed::Guest;
+use capability::{Capabilities, Transactions};
 use gather::Gather;
 use lane::{Lane, Settle, Shape};
 use payloads::{Operation, Read, Reply, Write, check_id};
+use plan::{Call, Given, Plan, Step};
 use statistics::{Latency, Meter, Pool, Usage};
+use transaction::{Isolation, Open, Transaction};
 
 /// A boxed future, as the methods of a trait object return it.
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -85,6 +93,11 @@ pub trait Driver: Send + Sync + 'static {
     /// Runs a group of reads.
     fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>>;
 
+    /// Opens a transaction; without `isolation`, on SQL, with `read committed`.
+    fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
+        Box::pin(async { Err(Error::new(Kind::Unsupported, "this backend has no transactions")) })
+    }
+
     /// Creates what is missing and checks what is there; safe from many processes at once.
     /// Answers warnings: what works in a lesser way than it could.
     fn initialize(&self) -> Task<'_, Result<Vec<String>>>;
@@ -123,26 +136,30 @@ impl dyn Driver {
     }
 }
 
-/// The operations that lanes carry.
-#[derive(Clone, Copy, Debug)]
-enum Call {
-    Put,
-    Get,
-    Find,
-    Has,
-    Delete,
-    Touch,
-    PutMany,
-    GetMany,
+/// What an opened backend consists of.
+pub struct Opened {
+    /// Works on connections of its own.
+    pub driver: Arc<dyn Driver>,
+    /// Works on clients of the application, where the backend has any.
+    pub guest: Option<Arc<dyn Guest>>,
 }
 
-impl Call {
-    /// Their names in errors, logs and statistics, in the order of the variants.
-    const NAMES: [&'static str; 8] = ["put", "get", "find", "has", "delete", "touch", "putMany", "getMany"];
+/// Of a store that can do nothing.
+static NOTHING: Capabilities = Capabilities {
+    transactions: Transactions::None,
+    isolation: &[],
+    expiry: capability::Expiry::Cleanup,
+    max_payload_bytes: 0,
+    durable: false,
+    shared: false,
+    consistent_reads: false,
+};
 
-    const fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
+/// A driver, and the lanes to it.
+struct Own {
+    driver: Arc<dyn Driver>,
+    writes: Lane<Write>,
+    reads: Lane<Read>,
 }
 
 /// A store: one backend, its settings, its lanes.
@@ -151,9 +168,9 @@ pub struct Store {
     settings: Settings,
     shown_url: String,
     secrets: Vec<String>,
-    driver: Arc<dyn Driver>,
-    writes: Lane<Write>,
-    reads: Lane<Read>,
+    /// None: the store has clients of the application only.
+    own: Option<Own>,
+    guest: Option<Arc<dyn Guest>>,
     meters: [Arc<Meter>; Call::NAMES.len()],
     closed: Mutex<bool>,
 }
@@ -171,6 +188,28 @@ pub struct Health {
     pub message: Option<String>,
     /// Facts beside it.
     pub details: Vec<(&'static str, Detail)>,
+}
+
+impl Health {
+    fn of(probed: Result<Probe>, latency: Duration) -> Self {
+        match probed {
+            Ok(probe) => Self {
+                status: if probe.degraded.is_some() { "degraded" } else { "healthy" },
+                latency,
+                server_version: probe.server_version,
+                message: probe.degraded,
+                details: probe.details,
+            },
+            Err(error) => {
+                let mut message = error.message().to_owned();
+                for cause in error.causes() {
+                    message = format!("{message}: {cause}");
+                }
+                let details = vec![("code", Detail::Text(error.kind().code().to_owned()))];
+                Self { status: "unhealthy", latency, server_version: None, message: Some(message), details }
+            }
+        }
+    }
 }
 
 /// What `statistics()` answers.
@@ -205,18 +244,44 @@ impl Store {
         let mut secrets = url::secrets(&url);
         secrets.extend(options.secrets());
         let settings = Settings::read(&mut options)?;
-        let driver = backends::open(chosen, &url, &settings, options)?;
+        let Opened { driver, guest } = backends::open(chosen, &url, &settings, options)?;
         Ok(Self {
             backend: chosen,
             shown_url: url::sanitized(&url),
             secrets,
             settings,
-            writes: Lane::new(chosen, Arc::clone(&driver), settings),
-            reads: Lane::new(chosen, Arc::clone(&driver), settings),
-            driver,
+            own: Some(Own {
+                writes: Lane::new(chosen, Arc::clone(&driver), settings),
+                reads: Lane::new(chosen, Arc::clone(&driver), settings),
+                driver,
+            }),
+            guest,
             meters: Default::default(),
             closed: Mutex::new(false),
         })
+    }
+
+    /// Opens a store without connections: it works on clients of the application. `options` as
+    /// JSON, without `url`.
+    pub fn open_on_clients(backend: &str, options: &str) -> Result<Self> {
+        let mut options = OptionReader::parse(options)?;
+        let backend = Backend::named(backend).ok_or_else(|| Error::invalid("there is no such backend"))?;
+        let settings = Settings::read(&mut options)?;
+        Ok(Self {
+            backend,
+            shown_url: String::new(),
+            secrets: Vec::new(),
+            settings,
+            own: None,
+            guest: Some(backends::guest(backend, options)?),
+            meters: Default::default(),
+            closed: Mutex::new(false),
+        })
+    }
+
+    /// The options that every store has.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The backend.
@@ -231,7 +296,11 @@ impl Store {
 
     /// What the backend can do.
     pub fn capabilities(&self) -> &'static Capabilities {
-        self.driver.capabilities()
+        match (&self.own, &self.guest) {
+            (Some(own), _) => own.driver.capabilities(),
+            (None, Some(guest)) => guest.capabilities(),
+            (None, None) => &NOTHING,
+        }
     }
 
     /// Replaces the secrets of URL and options in a text that goes to the caller.
@@ -329,7 +398,11 @@ impl Store {
 
     fn checked_put(&self, id: &str, data: Bytes, expires_at: Option<Millis>) -> Result<Write> {
         let id = self.checked_id(id)?;
-        let backend_limit = self.driver.max_payload_bytes(&id);
+        let backend_limit = match (&self.own, &self.guest) {
+            (Some(own), _) => own.driver.max_payload_bytes(&id),
+            (None, Some(guest)) => guest.max_payload_bytes(&id),
+            (None, None) => NOTHING.max_payload_bytes,
+        };
         let limit = self.settings.max_payload_bytes.map_or(backend_limit, |limit| limit.min(backend_limit));
         let size = data.len() as u64;
         if size > limit {
@@ -355,6 +428,87 @@ impl Store {
         Ok(now.plus(u64::try_from(self.settings.late_retention.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// Checks a call and makes steps of it, for a transaction or a client of the application.
+    pub fn plan(&self, call: Call, given: Given) -> Result<Plan> {
+        let steps = match (call, given) {
+            (Call::Put, Given::Payload(id, data, expires_at)) => {
+                let put = self.checked_put(&id, data, expires_at).map_err(|error| error.with_id(&id))?;
+                vec![Step::Write(put)]
+            }
+            (Call::PutMany, Given::Payloads(entries)) => {
+                let put = |(id, data, expires_at): (String, Bytes, Option<Millis>)| {
+                    let put = self.checked_put(&id, data, expires_at).map_err(|error| error.with_id(&id))?;
+                    Ok(Step::Write(put))
+                };
+                entries.into_iter().map(put).collect::<Result<_>>()?
+            }
+            (Call::Touch, Given::Expiry(id, at)) => {
+                let checked = self.checked_id(&id).and_then(|id| Ok((id, self.kept_until(at)?)));
+                let (id, expires_at) = checked.map_err(|error| error.with_id(&id))?;
+                vec![Step::Write(Write::Touch { id, expires_at })]
+            }
+            (Call::GetMany, Given::Ids(ids)) => {
+                let find =
+                    |id: String| Ok(Step::Read(Read::Find { id: self.checked_id(&id).map_err(|e| e.with_id(&id))? }));
+                ids.into_iter().map(find).collect::<Result<_>>()?
+            }
+            (call, Given::Id(id)) => {
+                let checked = self.checked_id(&id).map_err(|error| error.with_id(&id))?;
+                match call {
+                    Call::Delete => vec![Step::Write(Write::Delete { id: checked })],
+                    Call::Has => vec![Step::Read(Read::Has { id: checked })],
+                    Call::Get | Call::Find => vec![Step::Read(Read::Find { id: checked })],
+                    _ => return Err(Error::invalid("the call does not take an id alone")),
+                }
+            }
+            _ => return Err(Error::invalid("the call takes other arguments")),
+        };
+        Ok(Plan { call, steps })
+    }
+
+    /// Opens a transaction on a connection of the store's own.
+    pub async fn begin(&self, isolation: Option<Isolation>) -> Result<Open> {
+        let begun = async {
+            let own = self.own()?;
+            let capabilities = own.driver.capabilities();
+            if isolation.is_some() && capabilities.isolation.is_empty() {
+                let message = format!("option 'isolation' is not for {}", self.backend.name());
+                return Err(Error::invalid(message));
+            }
+            if let Some(wanted) = isolation.filter(|wanted| !capabilities.isolation.contains(wanted)) {
+                let names: Vec<&str> = capabilities.isolation.iter().map(|level| level.name()).collect();
+                let message = format!(
+                    "{} has no isolation level '{}'; accepted: {}",
+                    self.backend.name(),
+                    wanted.name(),
+                    names.join(", ")
+                );
+                return Err(Error::invalid(message));
+            }
+            let transaction = self.supervised("transaction", own.driver.begin(isolation)).await?;
+            let runtime = own.driver.runtime_of(true)?;
+            Ok(Open::serve(self.backend, transaction, &runtime, self.settings.operation_timeout))
+        };
+        begun.await.map_err(|error: Error| error.at(self.backend.name(), "transaction"))
+    }
+
+    /// Runs a call in an open transaction.
+    pub fn run_in(&self, transaction: &Open, call: Call, given: Given, settle: Settle) {
+        match self.plan(call, given) {
+            Ok(plan) => transaction.run(plan, Some(Arc::clone(&self.meters[call as usize])), settle),
+            Err(error) => self.refuse(call, error, settle),
+        }
+    }
+
+    fn own(&self) -> Result<&Own> {
+        self.own.as_ref().ok_or_else(|| {
+            Error::new(
+                Kind::Unsupported,
+                "this store has no connection of its own: it works on the client it was given",
+            )
+        })
+    }
+
     fn check_open(&self) -> Result<()> {
         if *self.closed.lock().unwrap_or_else(PoisonError::into_inner) { Err(Error::closed()) } else { Ok(()) }
     }
@@ -364,20 +518,24 @@ impl Store {
     }
 
     fn write(&self, call: Call, operation: Write, settle: Settle) {
+        let own = match self.own() {
+            Ok(own) => own,
+            Err(error) => return self.refuse(call, error, settle),
+        };
         let started = Instant::now();
-        match self.driver.write_now(&operation) {
+        match own.driver.write_now(&operation) {
             Some(result) => self.answer(call, started, result, settle),
-            None => self.writes.submit(call.name(), operation, self.meter(call), settle),
+            None => own.writes.submit(call.name(), operation, self.meter(call), settle),
         }
     }
 
     fn read(&self, call: Call, id: &str, operation: impl FnOnce(Box<str>) -> Read, settle: Settle) {
         let started = Instant::now();
-        match self.checked_id(id).map(operation) {
+        match self.own().and_then(|own| Ok((own, operation(self.checked_id(id)?)))) {
             Err(error) => self.refuse(call, error.with_id(id), settle),
-            Ok(operation) => match self.driver.read_now(&operation) {
+            Ok((own, operation)) => match own.driver.read_now(&operation) {
                 Some(result) => self.answer(call, started, result, settle),
-                None => self.reads.submit(call.name(), operation, self.meter(call), settle),
+                None => own.reads.submit(call.name(), operation, self.meter(call), settle),
             },
         }
     }
@@ -407,18 +565,22 @@ impl Store {
 
     /// Creates tables, indexes and TTL settings; answers warnings.
     pub async fn initialize(&self) -> Result<Vec<String>> {
-        self.supervised("initialize", self.driver.initialize()).await
+        match self.own() {
+            Ok(own) => self.supervised("initialize", own.driver.initialize()).await,
+            Err(error) => Err(error.at(self.backend.name(), "initialize")),
+        }
     }
 
     /// Removes expired payloads, at most `limit` of them, batch by batch.
     pub async fn purge_expired(&self, limit: u64) -> Result<u64> {
+        let driver = &self.own().map_err(|error| error.at(self.backend.name(), "purgeExpired"))?.driver;
         let now = Millis::now();
         let mut removed = 0;
         while removed < limit {
             let batch = PURGE_BATCH.min(limit - removed);
-            let count = self.supervised("purgeExpired", self.driver.purge_expired(now, batch)).await?;
+            let count = self.supervised("purgeExpired", driver.purge_expired(now, batch)).await?;
             removed += count;
-            if count < batch && !self.driver.purge_is_unfinished() {
+            if count < batch && !driver.purge_is_unfinished() {
                 break;
             }
         }
@@ -429,56 +591,41 @@ impl Store {
     pub async fn health(&self) -> Health {
         let started = Instant::now();
         let limit = HEALTH_TIMEOUT.min(self.settings.operation_timeout);
-        let probed = match self.check_open() {
-            Ok(()) => match tokio::time::timeout(limit, self.driver.probe()).await {
+        let probed = match self.check_open().and_then(|()| self.own()) {
+            Ok(own) => match tokio::time::timeout(limit, own.driver.probe()).await {
                 Ok(probed) => probed,
                 Err(_) => Err(Error::new(Kind::Timeout, format!("no answer within {} ms", limit.as_millis()))),
             },
             Err(error) => Err(error),
         };
-        let latency = started.elapsed();
-        match probed {
-            Ok(probe) => Health {
-                status: if probe.degraded.is_some() { "degraded" } else { "healthy" },
-                latency,
-                server_version: probe.server_version,
-                message: probe.degraded,
-                details: probe.details,
-            },
-            Err(error) => {
-                let mut message = error.message().to_owned();
-                for cause in error.causes() {
-                    message = format!("{message}: {cause}");
-                }
-                let details = vec![("code", Detail::Text(error.kind().code().to_owned()))];
-                Health { status: "unhealthy", latency, server_version: None, message: Some(message), details }
-            }
-        }
+        Health::of(probed, started.elapsed())
     }
 
     /// Counts of what is stored and of what has been done.
     pub async fn statistics(&self) -> Result<Statistics> {
-        let usage = self.supervised("statistics", self.driver.usage(Millis::now())).await?;
+        let own = self.own().map_err(|error| error.at(self.backend.name(), "statistics"))?;
+        let usage = self.supervised("statistics", own.driver.usage(Millis::now())).await?;
         Ok(Statistics {
             usage,
-            pool: self.driver.pool(),
-            waiting: (self.writes.waiting() + self.reads.waiting()) as u64,
-            operations: Call::NAMES
-                .into_iter()
-                .zip(&self.meters)
-                .filter_map(|(name, meter)| Some((name, meter.latency()?)))
-                .collect(),
+            pool: own.driver.pool(),
+            waiting: (own.writes.waiting() + own.reads.waiting()) as u64,
+            operations: self.latencies(),
         })
+    }
+
+    fn latencies(&self) -> Vec<(&'static str, Latency)> {
+        Call::NAMES.into_iter().zip(&self.meters).filter_map(|(name, meter)| Some((name, meter.latency()?))).collect()
     }
 
     /// Answers what is on its way, then gives the connections back. Safe to call again.
     pub async fn close(&self) {
         let first = !std::mem::replace(&mut *self.closed.lock().unwrap_or_else(PoisonError::into_inner), true);
-        let lanes = (self.writes.close(), self.reads.close());
+        let Some(own) = &self.own else { return };
+        let lanes = (own.writes.close(), own.reads.close());
         lanes.0.await;
         lanes.1.await;
         if first {
-            self.driver.close().await;
+            own.driver.close().await;
         }
     }
 

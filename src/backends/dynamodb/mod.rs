@@ -36,7 +36,7 @@ use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::statistics::{Pool, Usage};
-use crate::store::{Driver, Probe, Task};
+use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
 use config::Config;
 use executor::Executor;
@@ -46,6 +46,7 @@ use sweep::Sweep;
 
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: Transactions::Buffered,
+    isolation: &[],
     // Within days; reads do not wait for it.
     expiry: Expiry::Server,
     // Of the shortest id; one of n bytes has n - 1 less.
@@ -56,20 +57,21 @@ static CAPABILITIES: Capabilities = Capabilities {
 };
 
 /// Opens a DynamoDB URL without connecting. Takes `tableName`, `region`, `endpoint` and `credentials`.
-pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Arc<dyn Driver>> {
+pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
     let Config { table, place } = Config::read(url, &mut options)?;
     options.finish()?;
     let connect_timeout = settings.connect_timeout;
     let key = format!("dynamodb:{} {connect_timeout:?}", place.key());
     let executor = Lease::take(key, || Executor::new(place, connect_timeout));
-    Ok(Arc::new(DynamoDb {
+    let driver = Arc::new(DynamoDb {
         table,
         executor,
         operation_timeout: settings.operation_timeout,
         sizes: Sizes::default(),
         sweep: Mutex::new(None),
         unswept: AtomicBool::new(false),
-    }))
+    });
+    Ok(Opened { driver, guest: None })
 }
 
 struct DynamoDb {
@@ -167,4 +169,10 @@ impl Driver for DynamoDb {
             }
         })
     }
+}
+
+/// What works on clients of the application.
+pub fn guest(options: OptionReader) -> Result<Arc<dyn crate::store::borrowed::Guest>> {
+    drop(options);
+    Err(crate::error::Error::new(crate::error::Kind::Unsupported, "to be written"))
 }

@@ -1,6 +1,7 @@
 //! The process's own memory: for tests, and for sagas that may die with the process.
 
 mod payloads;
+mod transaction;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,12 +12,14 @@ use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::statistics::{Pool, Usage};
-use crate::store::{Driver, Probe, Task};
+use crate::store::transaction::{Isolation, Transaction};
+use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
 use payloads::Payloads;
 
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: Transactions::Interactive,
+    isolation: &[],
     expiry: Expiry::Cleanup,
     // V8's own limit on a Buffer is far above it; this is what one put may keep.
     max_payload_bytes: 4_294_967_295,
@@ -26,7 +29,7 @@ static CAPABILITIES: Capabilities = Capabilities {
 };
 
 /// Opens `memory://` (private) or `memory://name` (shared by all stores of that name).
-pub fn open(url: &str, options: OptionReader) -> Result<Arc<dyn Driver>> {
+pub fn open(url: &str, options: OptionReader) -> Result<Opened> {
     options.finish()?;
     let name = url.split_once(':').map_or("", |(_, rest)| rest.trim_start_matches("//"));
     if name.len() > 200 || name.chars().any(|c| !(c.is_ascii_alphanumeric() || "-_.".contains(c))) {
@@ -37,7 +40,7 @@ pub fn open(url: &str, options: OptionReader) -> Result<Arc<dyn Driver>> {
     } else {
         Lease::take(format!("memory:{name}"), Mutex::default)
     };
-    Ok(Arc::new(Memory { payloads }))
+    Ok(Opened { driver: Arc::new(Memory { payloads }), guest: None })
 }
 
 struct Memory {
@@ -73,6 +76,11 @@ impl Driver for Memory {
 
     fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
         Box::pin(async move { group.iter().map(|operation| Ok(self.lock().read(operation, Millis::now()))).collect() })
+    }
+
+    fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
+        let payloads = Arc::clone(self.payloads.shared());
+        Box::pin(async { Ok(Box::new(transaction::Buffered::new(payloads)) as Box<dyn Transaction>) })
     }
 
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {

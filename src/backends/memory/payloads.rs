@@ -63,6 +63,11 @@ impl Payloads {
         }
     }
 
+    /// What stands under `id`, expired or not.
+    pub(super) fn record(&self, id: &str) -> Option<(Bytes, Option<Millis>)> {
+        self.by_id.get(id).map(|record| (record.data.clone(), record.expires_at))
+    }
+
     pub(super) fn purge_expired(&mut self, now: Millis, limit: u64) -> u64 {
         let mut removed = 0;
         while removed < limit {

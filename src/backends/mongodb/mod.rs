@@ -56,7 +56,7 @@ use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::statistics::{Pool, Usage};
-use crate::store::{Driver, Probe, Task};
+use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
 use address::Address;
 use executor::Executor;
@@ -66,6 +66,7 @@ use sessions::Suspects;
 const fn capabilities(transactions: Transactions, expiry: Expiry) -> Capabilities {
     Capabilities {
         transactions,
+        isolation: &[],
         expiry,
         // Under the shortest id.
         max_payload_bytes: document::max_payload_bytes(1),
@@ -85,14 +86,14 @@ static CAPABILITIES: [Capabilities; 4] = [
 ];
 
 /// Opens a MongoDB URL without connecting. Takes `collectionName`.
-pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Arc<dyn Driver>> {
+pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
     let collection = options.string("collectionName")?.unwrap_or_else(|| String::from("saga_store"));
     options.finish()?;
     address::check_collection(&collection)?;
     let address = Address::parse(url, settings.connect_timeout)?;
     let key = format!("mongodb:{} {url}", settings.connect_timeout.as_millis());
     let read_concern = address.read_concern.as_ref().map(document::raw).transpose()?;
-    Ok(Arc::new(Mongo {
+    let driver = Arc::new(Mongo {
         collection,
         write_concern: document::raw(&address.write_concern)?,
         read_concern,
@@ -102,7 +103,8 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
         sizes: Sizes::default(),
         permits: Semaphore::new(reads::AT_ONCE),
         lacks: AtomicUsize::new(0),
-    }))
+    });
+    Ok(Opened { driver, guest: None })
 }
 
 /// A store's own part: its collection. The client is shared.
@@ -182,4 +184,10 @@ impl Driver for Mongo {
             }
         })
     }
+}
+
+/// What works on clients of the application.
+pub fn guest(options: OptionReader) -> Result<Arc<dyn crate::store::borrowed::Guest>> {
+    drop(options);
+    Err(crate::error::Error::new(crate::error::Kind::Unsupported, "to be written"))
 }

@@ -20,7 +20,7 @@ use crate::time::Millis;
 fn open(url: &str) -> Arc<dyn Driver> {
     let mut options = OptionReader::parse(r#"{"connectTimeoutMs": 2000, "operationTimeoutMs": 4000}"#).unwrap();
     let settings = Settings::read(&mut options).unwrap();
-    super::open(url, &settings, options).unwrap()
+    super::open(url, &settings, options).unwrap().driver
 }
 
 fn put(id: &str, expires_at: Option<Millis>) -> Write {

@@ -5,6 +5,7 @@ use std::io;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::error::{Detail, Error, Kind};
+use crate::store::borrowed::{ClientError, is_socket_code};
 
 /// What a failed statement means for the connection and for what follows it.
 pub(super) struct Failure {
@@ -99,6 +100,22 @@ pub(super) fn of_connecting(error: sqlx::Error) -> Error {
 /// The table is not there.
 pub(super) fn missing_table(table: &str) -> Error {
     Error::new(Kind::Backend, format!("table {table} does not exist: call initialize() first")).unsent()
+}
+
+/// A client of the application threw. `table` is the quoted name.
+pub(super) fn of_client(error: ClientError, table: &str) -> Error {
+    let code = error.code.clone().unwrap_or_default();
+    if code.len() == 5 && code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()) && !code.starts_with('E') {
+        let (kind, retryable, message) = meaning(&code, &error.message, table);
+        let failure =
+            Error::new(kind, message).retryable(retryable).with_detail("sqlState", Detail::Text(code.clone()));
+        let failure = failure.with_source(error);
+        return if !code.starts_with("08") && code != "40003" { failure.unsent() } else { failure };
+    }
+    if is_socket_code(&code) {
+        return Error::new(Kind::Connection, "the client's connection to PostgreSQL broke").with_source(error);
+    }
+    Error::new(Kind::Backend, format!("the client failed: {}", error.message)).with_source(error)
 }
 
 fn of_server(error: &sqlx::Error) -> Option<&PgDatabaseError> {

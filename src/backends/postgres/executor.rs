@@ -1,5 +1,7 @@
 //! Carries statements to one connection of the pool.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::stream::StreamExt;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, PgValue, PgValueRef};
@@ -9,6 +11,7 @@ use super::error::{Failure, of_statement};
 use super::pool::Checkout;
 use crate::error::{Error, Result};
 use crate::sql::{Answer, Cell, Executor, Value};
+use crate::store::transaction::Isolation;
 
 /// From here on bytes are handed on in the buffer that they were received in. Below, a payload
 /// that the application keeps would keep the buffer of its whole group alive.
@@ -18,13 +21,15 @@ const SHARED_FROM: usize = 32 * 1024;
 const LARGE: usize = 16 * 1024 * 1024;
 
 /// A connection for one group of operations.
-pub(super) struct Session<'a> {
+pub(super) struct Session {
     checkout: Checkout,
     /// The quoted name, for messages.
-    table: &'a str,
+    table: Arc<str>,
     /// Whether statements are prepared and kept (see `Address::prepared`).
     prepared: bool,
     in_transaction: bool,
+    /// What has failed in the transaction: the server will only roll it back.
+    failed: Option<Error>,
     /// The connection is broken: what follows is not sent.
     broken: Option<Error>,
     /// A statement that fails with any values: it is not sent again.
@@ -32,9 +37,18 @@ pub(super) struct Session<'a> {
     table_changed: bool,
 }
 
-impl<'a> Session<'a> {
-    pub(super) fn new(checkout: Checkout, table: &'a str, prepared: bool) -> Self {
-        Self { checkout, table, prepared, in_transaction: false, broken: None, hopeless: None, table_changed: false }
+impl Session {
+    pub(super) fn new(checkout: Checkout, table: &Arc<str>, prepared: bool) -> Self {
+        Self {
+            checkout,
+            table: Arc::clone(table),
+            prepared,
+            in_transaction: false,
+            failed: None,
+            broken: None,
+            hopeless: None,
+            table_changed: false,
+        }
     }
 
     /// Whether a statement has failed because the table is gone or is another one.
@@ -42,15 +56,25 @@ impl<'a> Session<'a> {
         self.table_changed
     }
 
-    /// Opens a transaction that sees what others have committed, whatever the session's default
-    /// is; dropped before its commit, the connection is closed and with it undone.
-    pub(super) async fn begin(&mut self) -> Result<()> {
+    /// Opens a transaction; dropped before its commit, the connection is closed and with it undone.
+    /// The level is named, because the session's default may be another one.
+    pub(super) async fn begin(&mut self, isolation: Isolation) -> Result<()> {
         self.in_transaction = true;
-        self.plain("begin isolation level read committed").await
+        self.failed = None;
+        self.plain(match isolation {
+            Isolation::ReadCommitted => "begin isolation level read committed",
+            Isolation::RepeatableRead => "begin isolation level repeatable read",
+            Isolation::Serializable => "begin isolation level serializable",
+        })
+        .await
     }
 
-    /// Makes it last.
+    /// Makes it last. The server answers the commit of a transaction in which something has failed
+    /// with a rollback, and calls that a success; here it is the error that it was.
     pub(super) async fn commit(&mut self) -> Result<()> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
         self.plain("commit").await?;
         self.in_transaction = false;
         self.checkout.done();
@@ -79,7 +103,7 @@ impl<'a> Session<'a> {
                 self.settle();
                 return Ok(value);
             }
-            Err(error) => of_statement(error, self.table),
+            Err(error) => of_statement(error, &self.table),
         };
         let Failure { error, broken, hopeless, table_changed } = failure;
         self.table_changed |= table_changed;
@@ -87,6 +111,9 @@ impl<'a> Session<'a> {
             self.broken = Some(error.clone().unsent());
         } else {
             self.settle();
+        }
+        if self.in_transaction {
+            self.failed.get_or_insert_with(|| error.clone());
         }
         if hopeless {
             self.hopeless = Some((sql.to_owned(), error.clone()));
@@ -101,7 +128,7 @@ impl<'a> Session<'a> {
     }
 
     async fn attempt(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Answer> {
-        let (arguments, sent) = arguments(values).map_err(|error| of_statement(error, self.table).error)?;
+        let (arguments, sent) = arguments(values).map_err(|error| of_statement(error, &self.table).error)?;
         let prepared = self.prepared;
         let connection = self.checkout.start()?;
         let outcome = query(connection, sql, arguments, prepared).await;
@@ -114,7 +141,7 @@ impl<'a> Session<'a> {
     }
 }
 
-impl Executor for Session<'_> {
+impl Executor for Session {
     async fn run(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Answer> {
         if let Some(error) = &self.broken {
             return Err(error.clone());
@@ -127,7 +154,7 @@ impl Executor for Session<'_> {
         if self.prepared || self.in_transaction {
             return self.attempt(sql, values).await;
         }
-        self.begin().await.map_err(Error::unsent)?;
+        self.begin(Isolation::ReadCommitted).await.map_err(Error::unsent)?;
         match self.attempt(sql, values).await {
             Ok(answer) => {
                 self.commit().await?;
@@ -171,7 +198,7 @@ fn arguments(values: &[Value<'_>]) -> Result<(PgArguments, usize), sqlx::Error> 
             // The only parameters that may be NULL are times.
             Value::Null => arguments.add(None::<i64>),
             Value::Text(text) => arguments.add(&**text),
-            Value::Bytes(bytes) => arguments.add(*bytes),
+            Value::Bytes(bytes) => arguments.add(&bytes[..]),
             Value::Int(number) => arguments.add(*number),
             Value::Texts(texts) => arguments.add(texts.as_slice()),
             Value::Blobs(blobs) => arguments.add(blobs.as_slice()),

@@ -9,15 +9,12 @@ use crate::sql::schema::postgres::{
 };
 use crate::sql::schema::{PayloadTable, create, create_index, has_index, inspect};
 use crate::sql::{Dialect, Table};
+use crate::store::transaction::Isolation;
 
 const DIALECT: Dialect = Dialect::Postgres;
 
 /// Makes the payload table usable. Answers what it looks like, and warnings.
-pub(super) async fn initialize(
-    on: &mut Session<'_>,
-    table: &Table,
-    prepared: bool,
-) -> Result<(PayloadTable, Vec<String>)> {
+pub(super) async fn initialize(on: &mut Session, table: &Table, prepared: bool) -> Result<(PayloadTable, Vec<String>)> {
     let found = match inspect(on, DIALECT, table).await? {
         Some(found) => found,
         None => create_table(on, table).await?,
@@ -45,8 +42,8 @@ pub(super) async fn initialize(
 }
 
 /// One transaction; who comes second finds the table there.
-async fn create_table(on: &mut Session<'_>, table: &Table) -> Result<PayloadTable> {
-    on.begin().await?;
+async fn create_table(on: &mut Session, table: &Table) -> Result<PayloadTable> {
+    on.begin(Isolation::ReadCommitted).await?;
     let created = async {
         lock(on, table).await?;
         if let Some(found) = inspect(on, DIALECT, table).await? {
@@ -72,10 +69,10 @@ async fn create_table(on: &mut Session<'_>, table: &Table) -> Result<PayloadTabl
 }
 
 /// Adds the index to a table that others may be using: their writes go on.
-async fn add_index(on: &mut Session<'_>, table: &Table, prepared: bool) -> Result<()> {
+async fn add_index(on: &mut Session, table: &Table, prepared: bool) -> Result<()> {
     if !prepared {
         // Behind a transaction pooler there is no session to hold a lock for.
-        on.begin().await?;
+        on.begin(Isolation::ReadCommitted).await?;
         let made = async {
             lock(on, table).await?;
             create_index(on, DIALECT, table).await

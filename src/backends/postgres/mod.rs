@@ -7,32 +7,38 @@
 mod address;
 mod error;
 mod executor;
+mod guest;
 mod initialize;
 mod payloads;
 mod pool;
+mod query;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::error::{Detail, Error, Result};
+use crate::error::{Error, Result};
 use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::{TimeColumn, inspect, postgres::server};
 use crate::sql::{Dialect, Table};
+use crate::store::borrowed::Guest;
 use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::statistics;
-use crate::store::{Driver, Probe, Task};
+use crate::store::transaction::{Isolation, Transaction};
+use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
 use executor::Session;
 use pool::{Patience, Pool};
 
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: Transactions::Interactive,
+    isolation: &[Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable],
     expiry: Expiry::Cleanup,
     // A value, and the message that carries it, ends at 1 GiB.
     max_payload_bytes: 1_000_000_000,
@@ -47,13 +53,8 @@ const TRUSTED: Duration = Duration::from_secs(30);
 const TRUSTED_BY_THE_CAREFUL: Duration = Duration::from_millis(500);
 
 /// Opens a store on a libpq URL.
-pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Arc<dyn Driver>> {
-    let schema = match options.string("schema")? {
-        None => None,
-        // Read again as an identifier, under the same rules as the table's name.
-        Some(schema) => Some(identifier("schema", &schema)?),
-    };
-    let table = Table::new(schema, options.identifier("tableName", "saga_store")?);
+pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
+    let table = table(&mut options)?;
     let pool_size = options.number("poolSize", 4, 1..=100)?;
     options.finish()?;
     let address = address::parse(url)?;
@@ -61,17 +62,35 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
         address.connect_timeout.map_or(settings.connect_timeout, |limit| limit.min(settings.connect_timeout));
     let key = format!("postgres:{pool_size}:{}:{url}", connect_timeout.as_millis());
     let size = u32::try_from(pool_size).unwrap_or(1);
-    Ok(Arc::new(Postgres {
+    let guest = guest::Hosted::new(table.clone());
+    let driver = Arc::new(Postgres {
         pool: Lease::take(key, || Pool::new(address.options, size, connect_timeout)),
         prepared: address.prepared,
         pool_size: size as usize,
         // Sooner than the operation's own end, so that the error can say what it waited for.
         wait: settings.operation_timeout.mul_f64(0.9),
-        quoted: table.quoted(),
+        quoted: table.quoted().into(),
         table,
         sql: Mutex::default(),
         sizes: payloads::Sizes::default(),
-    }))
+    });
+    Ok(Opened { driver, guest: Some(Arc::new(guest)) })
+}
+
+/// What works on clients of the application. Takes `schema` and `tableName`.
+pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
+    let table = table(&mut options)?;
+    options.finish()?;
+    Ok(Arc::new(guest::Hosted::new(table)))
+}
+
+fn table(options: &mut OptionReader) -> Result<Table> {
+    let schema = match options.string("schema")? {
+        None => None,
+        // Read again as an identifier, under the same rules as the table's name.
+        Some(schema) => Some(identifier("schema", &schema)?),
+    };
+    Ok(Table::new(schema, options.identifier("tableName", "saga_store")?))
 }
 
 /// A store's own part: its table. The pool is shared.
@@ -81,7 +100,7 @@ struct Postgres {
     pool_size: usize,
     wait: Duration,
     table: Table,
-    quoted: String,
+    quoted: Arc<str>,
     /// The statements, once the table has been looked at.
     sql: Mutex<Option<Arc<PayloadSql>>>,
     sizes: payloads::Sizes,
@@ -93,14 +112,14 @@ impl Postgres {
     }
 
     /// A connection of the pool. Its errors are those of an operation that was not sent.
-    async fn session(&self, careful: bool) -> Result<Session<'_>> {
+    async fn session(&self, careful: bool) -> Result<Session> {
         let trust = if careful { TRUSTED_BY_THE_CAREFUL } else { TRUSTED };
         let checkout = self.pool.shared().checkout(Patience { wait: self.wait, trust }).await?;
         Ok(Session::new(checkout, &self.quoted, self.prepared))
     }
 
     /// The statements for the table as it is. That it is missing is not remembered.
-    async fn statements(&self, session: &mut Session<'_>) -> Result<Arc<PayloadSql>> {
+    async fn statements(&self, session: &mut Session) -> Result<Arc<PayloadSql>> {
         if let Some(sql) = self.known().clone() {
             return Ok(sql);
         }
@@ -115,7 +134,7 @@ impl Postgres {
         sql
     }
 
-    fn look_again_if_changed(&self, session: &Session<'_>) {
+    fn look_again_if_changed(&self, session: &Session) {
         if session.table_changed() {
             *self.known() = None;
         }
@@ -141,6 +160,10 @@ impl Driver for Postgres {
         Box::pin(self.read_group(group))
     }
 
+    fn begin(&self, isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
+        Box::pin(self.begin_transaction(isolation))
+    }
+
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
         Box::pin(async move {
             let mut session = self.session(true).await?;
@@ -164,15 +187,7 @@ impl Driver for Postgres {
         Box::pin(async move {
             let mut session = self.session(true).await?;
             let server = server(&mut session, &self.table).await?;
-            let degraded = if !server.has_table {
-                Some(format!("table {} does not exist: call initialize()", self.quoted))
-            } else if server.read_only {
-                Some(String::from("the server is read-only (in recovery, or set so): puts fail"))
-            } else {
-                None
-            };
-            let details = vec![("table", Detail::Text(self.quoted.clone()))];
-            Ok(Probe { server_version: Some(server.version), degraded, details })
+            Ok(server.probe(&self.quoted))
         })
     }
 

@@ -230,7 +230,7 @@ fn a_column_without_time_zone_is_utc() {
     let sql = PayloadSql::new(Dialect::Postgres, &Table::new(None, table.clone()), TimeColumn::WithoutTimeZone);
     block_on(async {
         let checkout = pool.checkout(Patience { wait: Duration::from_secs(5), trust: Duration::ZERO }).await.unwrap();
-        let mut session = Session::new(checkout, &table, true);
+        let mut session = Session::new(checkout, &table.as_str().into(), true);
         session.run("set time zone 'Asia/Tokyo'", &[]).await.unwrap();
         let soon = Millis::now().plus(60_000);
         let puts: Vec<Write> = ["tokyo 1", "tokyo 2"]

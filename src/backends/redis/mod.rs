@@ -30,13 +30,14 @@ use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::statistics::{Pool, Usage};
-use crate::store::{Driver, Probe, Task};
+use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
 use config::Endpoint;
 use executor::Executor;
 
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: Transactions::Buffered,
+    isolation: &[],
     expiry: Expiry::Server,
     // proto-max-bulk-len, as it is set everywhere unless somebody changed it.
     max_payload_bytes: 536_870_912,
@@ -46,7 +47,7 @@ static CAPABILITIES: Capabilities = Capabilities {
 };
 
 /// Opens a Redis URL without connecting. Takes `keyPrefix` and `tlsCaFile`.
-pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Arc<dyn Driver>> {
+pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
     let prefix = options.string("keyPrefix")?.unwrap_or_else(|| String::from("saga:storage"));
     let ca_file = options.string("tlsCaFile")?;
     options.finish()?;
@@ -54,7 +55,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     let key = format!("redis:{url} {ca_file:?} {:?}", settings.connect_timeout);
     let endpoint = Endpoint::parse(url, ca_file, settings.connect_timeout)?;
     let executor = Lease::take(key, || Executor::new(endpoint));
-    Ok(Arc::new(Redis { prefix, executor }))
+    Ok(Opened { driver: Arc::new(Redis { prefix, executor }), guest: None })
 }
 
 struct Redis {
@@ -109,4 +110,10 @@ impl Driver for Redis {
             }
         })
     }
+}
+
+/// What works on clients of the application.
+pub fn guest(options: OptionReader) -> Result<Arc<dyn crate::store::borrowed::Guest>> {
+    drop(options);
+    Err(crate::error::Error::new(crate::error::Kind::Unsupported, "to be written"))
 }

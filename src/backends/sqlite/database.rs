@@ -9,17 +9,23 @@
 //! A database in memory has the writer alone, for everything.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::runtime::Handle;
+use tokio::sync::OwnedMutexGuard;
 
 use super::checkpoint::{self, Checkpoints};
 use super::connection::{self, Durability};
 use super::error::Failure;
 use super::location::Location;
 use super::worker::Worker;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::store::statistics::Pool;
+
+/// The pause between attempts that found the database locked; each of them has waited for
+/// [`connection::BUSY_SLICE`] already.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// A place for one connection, opened when it is wanted. A failed open leaves it empty, to
 /// be tried again by the next attempt.
@@ -30,11 +36,66 @@ pub(super) struct Slot {
     checkpoints: Option<Arc<Checkpoints>>,
     /// Taken by the slot's own thread, for the length of one poll; so it is never waited for.
     connection: Mutex<Option<Connection>>,
+    /// Held through an open transaction: nobody else's statements may get into it.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Slot {
     fn new(location: &Location, durability: Durability, checkpoints: Option<Arc<Checkpoints>>) -> Arc<Self> {
-        Arc::new(Self { location: location.clone(), durability, checkpoints, connection: Mutex::new(None) })
+        Arc::new(Self {
+            location: location.clone(),
+            durability,
+            checkpoints,
+            connection: Mutex::new(None),
+            turn: Arc::default(),
+        })
+    }
+
+    /// Waits until no transaction is open on the connection, at most for `limit`.
+    pub(super) async fn turn(&self, limit: Duration) -> Result<OwnedMutexGuard<()>> {
+        if let Ok(turn) = Arc::clone(&self.turn).try_lock_owned() {
+            return Ok(turn);
+        }
+        let turn = Arc::clone(&self.turn).lock_owned();
+        tokio::time::timeout(limit, turn).await.map_err(|_| {
+            Error::new(Kind::Timeout, "a transaction of this process is open on the database all the time").unsent()
+        })
+    }
+
+    /// Runs `work` on the connection when it is free, again for as long as others hold the lock on
+    /// the file, at most for `limit`.
+    pub(super) async fn patiently<T>(
+        &self,
+        create: bool,
+        limit: Duration,
+        work: impl FnMut(&mut Connection) -> Result<T, Failure>,
+    ) -> Result<T> {
+        let until = Instant::now() + limit;
+        let _turn = self.turn(limit).await?;
+        self.until(until, create, work).await
+    }
+
+    /// The same, for whoever has the turn.
+    pub(super) async fn until<T>(
+        &self,
+        until: Instant,
+        create: bool,
+        mut work: impl FnMut(&mut Connection) -> Result<T, Failure>,
+    ) -> Result<T> {
+        loop {
+            match self.attempt(create, &mut work) {
+                Ok(value) => return Ok(value),
+                Err(Failure::Busy(_)) if Instant::now() < until => tokio::time::sleep(BUSY_PAUSE).await,
+                Err(failure) => return Err(failure.into_error()),
+            }
+        }
+    }
+
+    /// Runs `work` on the connection if it is open, whoever's turn it is.
+    pub(super) fn if_open(&self, work: impl FnOnce(&mut Connection)) {
+        if let Some(connection) = &mut *self.lock() {
+            work(connection);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Connection>> {

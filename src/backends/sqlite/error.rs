@@ -9,6 +9,7 @@ use rusqlite::ffi::{self, ErrorCode};
 
 use super::location::Location;
 use crate::error::{Error, Kind};
+use crate::store::borrowed::ClientError;
 
 /// Why an attempt failed.
 #[derive(Debug)]
@@ -145,6 +146,33 @@ pub(super) fn running(error: DriverError) -> Error {
             Error::new(Kind::Backend, "the table is not a payload table; initialize() says what is wrong with it")
         }
         _ => Error::new(Kind::Backend, "SQLite refused the statement"),
+    };
+    classified.with_source(error)
+}
+
+/// A client of the application threw.
+pub(super) fn of_client(error: ClientError, _table: &str) -> Error {
+    let code = error.code.clone().unwrap_or_default();
+    let text = &error.message;
+    let of = |primary: &str| code.starts_with(primary);
+    let classified = if of("SQLITE_BUSY") || of("SQLITE_LOCKED") {
+        Error::new(Kind::Timeout, "another process or connection holds the lock on the database").unsent()
+    } else if of("SQLITE_CORRUPT") || of("SQLITE_NOTADB") {
+        Error::new(Kind::CorruptData, "the database file is corrupt, or no SQLite database")
+    } else if of("SQLITE_FULL") {
+        Error::new(Kind::Backend, "the disk is full").retryable(true)
+    } else if of("SQLITE_IOERR") {
+        Error::new(Kind::Backend, "the disk failed (SQLite I/O error)").retryable(true)
+    } else if of("SQLITE_READONLY") {
+        Error::new(Kind::Backend, "the database file is read-only")
+    } else if of("SQLITE_TOOBIG") {
+        Error::new(Kind::PayloadTooLarge, "the payload is larger than SQLite can hold")
+    } else if of("SQLITE_CONSTRAINT") {
+        Error::new(Kind::Backend, "a constraint of the table refuses the payload")
+    } else if text.contains("no such table") {
+        missing_table()
+    } else {
+        Error::new(Kind::Backend, format!("the client failed: {text}"))
     };
     classified.with_source(error)
 }

@@ -14,24 +14,8 @@ use super::error::{Failure, ends_transaction, is_busy, running};
 use crate::error::{Error, Kind, Result};
 use crate::sql::{Answer, Cell, Executor, Value};
 
-/// The pause between attempts that found the database locked; each of them has waited for
-/// [`super::connection::BUSY_SLICE`] already.
-const BUSY_PAUSE: Duration = Duration::from_millis(5);
-
 /// How long `commit` may go on trying where readers hold it up (only without WAL).
 const COMMIT_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Repeats `attempt` for as long as others hold the lock, at most for `limit`.
-pub(super) async fn patiently<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T> {
-    let until = Instant::now() + limit;
-    loop {
-        match attempt() {
-            Ok(value) => return Ok(value),
-            Err(Failure::Busy(_)) if Instant::now() < until => tokio::time::sleep(BUSY_PAUSE).await,
-            Err(failure) => return Err(failure.into_error()),
-        }
-    }
-}
 
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,14 +53,7 @@ impl<'c> Transaction<'c> {
         if let Some(failure) = self.ended.take() {
             return Err(failure);
         }
-        let until = Instant::now() + COMMIT_PATIENCE;
-        loop {
-            match self.connection.prepare_cached("commit").and_then(|mut commit| commit.raw_execute()) {
-                Ok(_) => return Ok(()),
-                Err(error) if is_busy(&error) && Instant::now() < until => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        commit(self.connection)
     }
 
     /// Commits what has succeeded and rolls back what has not.
@@ -153,7 +130,20 @@ impl Executor for Alone<'_> {
     }
 }
 
-fn execute(connection: &Connection, sql: &str, values: &[Value<'_>]) -> Result<Answer, DriverError> {
+/// Commits, also where readers hold it up for a while.
+pub(super) fn commit(connection: &Connection) -> Result<(), Failure> {
+    let until = Instant::now() + COMMIT_PATIENCE;
+    loop {
+        match connection.prepare_cached("commit").and_then(|mut commit| commit.raw_execute()) {
+            Ok(_) => return Ok(()),
+            Err(error) if is_busy(&error) && Instant::now() < until => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Runs one statement.
+pub(super) fn execute(connection: &Connection, sql: &str, values: &[Value<'_>]) -> Result<Answer, DriverError> {
     let mut statement = connection.prepare_cached(sql)?;
     for (index, value) in values.iter().enumerate() {
         bind(&mut statement, index + 1, value)?;

@@ -8,11 +8,13 @@ mod connection;
 mod database;
 mod error;
 mod executor;
+mod guest;
 mod location;
 mod payloads;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod worker;
 
 use std::sync::Arc;
@@ -26,11 +28,13 @@ use crate::registry::Lease;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::TimeColumn;
 use crate::sql::{Dialect, Table};
+use crate::store::borrowed::Guest;
 use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::statistics::{Pool, Usage};
-use crate::store::{Driver, Probe, Task};
+use crate::store::transaction::{Isolation, Transaction};
+use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
 use connection::Durability;
 use database::Database;
@@ -43,6 +47,7 @@ const MAX_PAYLOAD_BYTES: u64 = 1_000_000_000 - 4_096;
 
 static FILE: Capabilities = Capabilities {
     transactions: Transactions::Interactive,
+    isolation: &[Isolation::Serializable],
     expiry: Expiry::Cleanup,
     max_payload_bytes: MAX_PAYLOAD_BYTES,
     durable: true,
@@ -63,7 +68,7 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Opens `sqlite:///absolute.db`, `sqlite:relative.db` or `sqlite::memory:`. Does not touch
 /// the file and starts no thread.
-pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Arc<dyn Driver>> {
+pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
     let table = Table::new(None, options.identifier("tableName", "saga_store")?);
     let durability = match options.choice("durability", &["full", "normal"])? {
         "normal" => Durability::Normal,
@@ -82,7 +87,8 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     };
     let statements = Arc::new(PayloadSql::new(Dialect::Sqlite, &table, TimeColumn::Text));
     let patience = settings.operation_timeout.mul_f64(0.9);
-    Ok(Arc::new(Sqlite {
+    let guest = guest::Hosted::new(table.clone());
+    let driver = Arc::new(Sqlite {
         database,
         table,
         statements,
@@ -90,7 +96,15 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
         // says what is wrong, comes before the lane's own timeout, which does not.
         group_patience: patience.mul_f64(0.7) / settings.retry.attempts,
         patience,
-    }))
+    });
+    Ok(Opened { driver, guest: Some(Arc::new(guest)) })
+}
+
+/// What works on clients of the application. Takes `tableName`.
+pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
+    let table = Table::new(None, options.identifier("tableName", "saga_store")?);
+    options.finish()?;
+    Ok(Arc::new(guest::Hosted::new(table)))
 }
 
 struct Sqlite {
@@ -121,6 +135,15 @@ impl Driver for Sqlite {
 
     fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
         Box::pin(payloads::read(&self.database, &self.statements, group, self.group_patience))
+    }
+
+    fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
+        Box::pin(async {
+            let (slot, thread) = self.database.writer()?;
+            let (database, sql) = (Arc::clone(self.database.shared()), Arc::clone(&self.statements));
+            let patience = self.patience;
+            hop(&thread, async move { transaction::begin(slot, database, sql, patience).await }).await
+        })
     }
 
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {

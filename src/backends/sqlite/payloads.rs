@@ -7,7 +7,7 @@ use rusqlite::{Connection, MAIN_DB};
 use super::checkpoint::restart_if_due;
 use super::database::{Database, Slot};
 use super::error::Failure;
-use super::executor::{Alone, Purpose, Transaction, patiently};
+use super::executor::{Alone, Purpose, Transaction};
 use crate::error::Result;
 use crate::sql::payloads::PayloadSql;
 use crate::store::payloads::{Read, Reply, Write};
@@ -24,11 +24,9 @@ pub(super) async fn write(
 ) -> Vec<Result<Reply>> {
     // A lane under load hardly ever yields; what else waits for the thread gets its turn here.
     tokio::task::yield_now().await;
-    let results = patiently(limit, || {
-        database.writers_slot().attempt(false, |connection| {
-            restart_if_due(&database.checkpoints, connection)?;
-            write_group(connection, sql, group)
-        })
+    let results = database.writers_slot().patiently(false, limit, |connection| {
+        restart_if_due(&database.checkpoints, connection)?;
+        write_group(connection, sql, group)
     });
     let results = for_each(group, results.await);
     if database.checkpoints.is_due() {
@@ -50,8 +48,7 @@ fn write_group(connection: &mut Connection, sql: &PayloadSql, group: &[Write]) -
 
 /// Runs a group of reads on one state of the database, on the reader's thread.
 pub(super) async fn read(database: &Database, sql: &PayloadSql, group: &[Read], limit: Duration) -> Vec<Result<Reply>> {
-    let results =
-        patiently(limit, || database.readers_slot().attempt(false, |connection| read_group(connection, sql, group)));
+    let results = database.readers_slot().patiently(false, limit, |connection| read_group(connection, sql, group));
     for_each(group, results.await)
 }
 
@@ -79,22 +76,17 @@ pub(super) async fn purge_expired(
     batch: u64,
     limit: Duration,
 ) -> Result<u64> {
-    patiently(limit, || {
-        slot.attempt(false, |connection| {
-            let mut transaction = Transaction::begin(connection, Purpose::Write)?;
-            let removed = transaction.run(async |on| sql.purge_expired(on, now, batch).await)?;
-            transaction.end(removed)
-        })
+    slot.patiently(false, limit, |connection| {
+        let mut transaction = Transaction::begin(connection, Purpose::Write)?;
+        let removed = transaction.run(async |on| sql.purge_expired(on, now, batch).await)?;
+        transaction.end(removed)
     })
     .await
 }
 
 /// Counts, on whichever thread.
 pub(super) async fn usage(slot: &Slot, sql: &PayloadSql, now: Millis, limit: Duration) -> Result<Usage> {
-    patiently(limit, || {
-        slot.attempt(false, |connection| Ok(Alone::run(connection, async |on| sql.usage(on, now).await)??))
-    })
-    .await
+    slot.patiently(false, limit, |connection| Ok(Alone::run(connection, async |on| sql.usage(on, now).await)??)).await
 }
 
 /// Whether the file could be opened for reading only.

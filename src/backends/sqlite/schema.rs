@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::connection::journal_mode;
 use super::database::{Database, Slot};
 use super::error::{Failure, missing_table};
-use super::executor::{Alone, Purpose, Transaction, patiently};
+use super::executor::{Alone, Purpose, Transaction};
 use super::location::Location;
 use super::payloads::is_read_only;
 use crate::error::{Detail, Error, Kind, Result};
@@ -18,20 +18,18 @@ use crate::store::Probe;
 /// Creates file, table and index where they are missing, and checks a table that is there.
 /// Runs on the writer's thread; other processes that do the same wait for the lock.
 pub(super) async fn initialize(slot: &Slot, table: &Table, limit: Duration) -> Result<Vec<String>> {
-    patiently(limit, || {
-        slot.attempt(true, |connection| {
-            if is_read_only(connection)? {
-                return check_read_only(connection, table);
-            }
-            let mut transaction = Transaction::begin(connection, Purpose::Write)?;
-            let warnings = transaction.run(async |on| make(on, table).await)?;
-            transaction.end(warnings)
-        })
+    slot.patiently(true, limit, |connection| {
+        if is_read_only(connection)? {
+            return check_read_only(connection, table);
+        }
+        let mut transaction = Transaction::begin(connection, Purpose::Write)?;
+        let warnings = transaction.run(async |on| make(on, table).await)?;
+        transaction.end(warnings)
     })
     .await
 }
 
-async fn make<E: Executor>(on: &mut E, table: &Table) -> Result<Vec<String>> {
+pub(super) async fn make<E: Executor>(on: &mut E, table: &Table) -> Result<Vec<String>> {
     match inspect(on, Dialect::Sqlite, table).await? {
         None => {
             create(on, Dialect::Sqlite, table).await?;
@@ -84,9 +82,7 @@ async fn check_unique_id<E: Executor>(on: &mut E, table: &Table) -> Result<()> {
 pub(super) async fn probe(database: &Database, table: &Table, limit: Duration) -> Result<Probe> {
     let seen = match missing_file(&database.location) {
         Some(missing) => Seen { degraded: Some(missing), journal: None },
-        None => {
-            patiently(limit, || database.readers_slot().attempt(false, |connection| look(connection, table))).await?
-        }
+        None => database.readers_slot().patiently(false, limit, |connection| look(connection, table)).await?,
     };
     let mut details = vec![
         ("path", Detail::Text(database.location.shown())),

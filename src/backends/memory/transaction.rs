@@ -1,0 +1,102 @@
+//! A transaction: its writes are kept beside the payloads, and applied together at the end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::payloads::Payloads;
+use crate::error::Result;
+use crate::store::Task;
+use crate::store::payloads::{Operation, Read, Reply, Write};
+use crate::store::plan::Step;
+use crate::store::transaction::Transaction;
+use crate::time::Millis;
+
+/// Writes that nobody else sees yet.
+pub(super) struct Buffered {
+    payloads: Arc<Mutex<Payloads>>,
+    writes: Vec<Write>,
+    /// The last write of each id, as its place in `writes`.
+    last: HashMap<Box<str>, usize>,
+}
+
+impl Buffered {
+    pub(super) fn new(payloads: Arc<Mutex<Payloads>>) -> Self {
+        Self { payloads, writes: Vec::new(), last: HashMap::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Payloads> {
+        self.payloads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&mut self, write: Write) {
+        self.last.insert(write.id().into(), self.writes.len());
+        self.writes.push(write);
+    }
+
+    /// What stands under `id` in the eyes of this transaction: the bytes and their expiry.
+    fn seen(&self, id: &str, now: Millis) -> Option<(Bytes, Option<Millis>)> {
+        let (data, expires_at) = match self.last.get(id).map(|at| &self.writes[*at]) {
+            Some(Write::Put { data, expires_at, .. }) => (data.clone(), *expires_at),
+            Some(Write::Delete { .. }) => return None,
+            Some(Write::Touch { expires_at, .. }) => (self.lock().record(id)?.0, Some(*expires_at)),
+            None => self.lock().record(id)?,
+        };
+        expires_at.is_none_or(|at| at > now).then_some((data, expires_at))
+    }
+
+    fn run_now(&mut self, step: &Step) -> Reply {
+        let now = Millis::now();
+        match step {
+            Step::Read(Read::Find { id }) => {
+                Reply::Data(self.seen(id, now).map(|(data, _)| Bytes::copy_from_slice(&data)))
+            }
+            Step::Read(Read::Has { id }) => Reply::Flag(self.seen(id, now).is_some()),
+            Step::Write(Write::Put { id, data, expires_at }) => {
+                // A copy: the caller's buffer is its own again once the put is answered.
+                let data = Bytes::copy_from_slice(data);
+                self.keep(Write::Put { id: id.clone(), data, expires_at: *expires_at });
+                Reply::Done
+            }
+            Step::Write(Write::Delete { id }) => {
+                let existed = self.seen(id, now).is_some();
+                self.keep(Write::Delete { id: id.clone() });
+                Reply::Flag(existed)
+            }
+            Step::Write(Write::Touch { id, expires_at }) => {
+                let Some((data, _)) = self.seen(id, now) else { return Reply::Flag(false) };
+                let (id, expires_at) = (id.clone(), *expires_at);
+                let ours = self.last.get(&id).is_some_and(|at| matches!(self.writes[*at], Write::Put { .. }));
+                // Bytes that stand in the store stay what they are then, whoever has put them.
+                self.keep(if ours {
+                    Write::Put { id, data, expires_at: Some(expires_at) }
+                } else {
+                    Write::Touch { id, expires_at }
+                });
+                Reply::Flag(true)
+            }
+        }
+    }
+}
+
+impl Transaction for Buffered {
+    fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
+        Box::pin(async move { Ok(self.run_now(step)) })
+    }
+
+    fn commit(self: Box<Self>) -> Task<'static, Result<()>> {
+        Box::pin(async move {
+            let mut payloads = self.lock();
+            let now = Millis::now();
+            for write in &self.writes {
+                payloads.write(write, now);
+            }
+            Ok(())
+        })
+    }
+
+    fn roll_back(self: Box<Self>) -> Task<'static, ()> {
+        Box::pin(async {})
+    }
+}

@@ -1,0 +1,124 @@
+//! On a client of the application: pg, postgres.js, Prisma, Drizzle, Kysely, Knex.
+
+use std::sync::Arc;
+
+use super::error::of_client;
+use super::{CAPABILITIES, Task};
+use crate::error::{Detail, Error, Kind, Result};
+use crate::sql::guest::{KnownTable, OnClient};
+use crate::sql::payloads::PayloadSql;
+use crate::sql::schema::postgres::{
+    check_key, create_at_once, create_index_at_once, create_index_concurrently, server,
+};
+use crate::sql::schema::{has_index, inspect};
+use crate::sql::{Dialect, Executor, Table};
+use crate::store::Probe;
+use crate::store::borrowed::{Client, Guest};
+use crate::store::capability::Capabilities;
+use crate::store::payloads::Reply;
+use crate::store::plan::Step;
+use crate::store::statistics::Usage;
+use crate::time::Millis;
+
+const DIALECT: Dialect = Dialect::Postgres;
+
+/// A table, on whichever client.
+pub(super) struct Hosted(KnownTable);
+
+impl Hosted {
+    pub(super) fn new(table: Table) -> Self {
+        Self(KnownTable::new(DIALECT, table))
+    }
+
+    fn on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
+        OnClient::new(client, DIALECT, self.0.quoted(), of_client)
+    }
+
+    async fn ready<'a>(&'a self, client: &'a Client) -> Result<(Arc<PayloadSql>, OnClient<'a>)> {
+        let mut on = self.on(client);
+        let sql = self.0.statements(&mut on).await?;
+        Ok((sql, on))
+    }
+
+    /// After an error that is about the table, it is looked at again.
+    fn noted<T>(&self, done: Result<T>) -> Result<T> {
+        if done.as_ref().is_err_and(is_about_table) {
+            self.0.forget();
+        }
+        done
+    }
+
+    async fn make(&self, client: &Client) -> Result<Vec<String>> {
+        let (table, quoted) = (self.0.table(), self.0.quoted());
+        let on = &mut self.on(client);
+        let found = match inspect(on, DIALECT, table).await? {
+            Some(found) => found,
+            None => {
+                on.run(&create_at_once(table), &[]).await?;
+                inspect(on, DIALECT, table).await?.ok_or_else(|| {
+                    Error::new(Kind::Backend, format!("table {quoted} was created and cannot be found"))
+                })?
+            }
+        };
+        check_key(on, table).await?;
+        if !has_index(on, DIALECT, table).await? {
+            // A transaction cannot make an index while others write.
+            if client.facts().in_transaction {
+                on.run(&create_index_at_once(table), &[]).await?;
+            } else {
+                create_index_concurrently(on, table).await?;
+            }
+        }
+        self.0.learn(found.time);
+        if found.expiry_optional {
+            return Ok(Vec::new());
+        }
+        Ok(vec![format!("expires_at of table {quoted} is NOT NULL: payloads without an expiry are refused")])
+    }
+}
+
+fn is_about_table(error: &Error) -> bool {
+    let stale = |(name, value): &(&str, Detail)| {
+        *name == "sqlState"
+            && matches!(value, Detail::Text(code) if ["42P01", "42703", "42804", "3F000"].contains(&&**code))
+    };
+    error.details().iter().any(stale)
+}
+
+impl Guest for Hosted {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
+        Box::pin(async move {
+            let (sql, mut on) = self.ready(on).await?;
+            self.noted(sql.run(&mut on, step, Millis::now()).await)
+        })
+    }
+
+    fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
+        Box::pin(self.make(on))
+    }
+
+    fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {
+        Box::pin(async move {
+            let (sql, mut on) = self.ready(on).await?;
+            self.noted(sql.purge_expired(&mut on, now, limit).await)
+        })
+    }
+
+    fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {
+        Box::pin(async move {
+            let server = server(&mut self.on(on), self.0.table()).await?;
+            Ok(server.probe(self.0.quoted()))
+        })
+    }
+
+    fn usage<'a>(&'a self, on: &'a Client, now: Millis) -> Task<'a, Result<Usage>> {
+        Box::pin(async move {
+            let (sql, mut on) = self.ready(on).await?;
+            self.noted(sql.usage(&mut on, now).await)
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! On a client of the application: better-sqlite3, node:sqlite, and what stands on them.
+
+use super::error::{missing_table, of_client};
+use super::{FILE, Task, schema};
+use crate::error::Result;
+use crate::sql::guest::OnClient;
+use crate::sql::payloads::PayloadSql;
+use crate::sql::schema::{TimeColumn, inspect};
+use crate::sql::{Cell, Dialect, Executor, Table};
+use crate::store::Probe;
+use crate::store::borrowed::{Client, Guest};
+use crate::store::capability::Capabilities;
+use crate::store::payloads::Reply;
+use crate::store::plan::Step;
+use crate::store::statistics::Usage;
+use crate::time::Millis;
+
+/// A table, on whichever client.
+pub(super) struct Hosted {
+    table: Table,
+    quoted: String,
+    sql: PayloadSql,
+}
+
+impl Hosted {
+    pub(super) fn new(table: Table) -> Self {
+        let sql = PayloadSql::new(Dialect::Sqlite, &table, TimeColumn::Text);
+        Self { quoted: table.quoted(), table, sql }
+    }
+
+    fn on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
+        OnClient::new(client, Dialect::Sqlite, &self.quoted, of_client)
+    }
+}
+
+impl Guest for Hosted {
+    fn capabilities(&self) -> &'static Capabilities {
+        &FILE
+    }
+
+    fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
+        Box::pin(async move { self.sql.run(&mut self.on(on), step, Millis::now()).await })
+    }
+
+    /// Statement by statement: each can be run again, whoever else does the same.
+    fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
+        Box::pin(async move { schema::make(&mut self.on(on), &self.table).await })
+    }
+
+    fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {
+        Box::pin(async move { self.sql.purge_expired(&mut self.on(on), now, limit).await })
+    }
+
+    fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {
+        Box::pin(async move {
+            let mut on = self.on(on);
+            let degraded = match inspect(&mut on, Dialect::Sqlite, &self.table).await? {
+                Some(_) => None,
+                None => Some(missing_table().message().to_owned()),
+            };
+            let answer = on.run("select sqlite_version() as version", &[]).await?;
+            let version = answer.rows.into_iter().flatten().next().unwrap_or(Cell::Null).into_text("version")?;
+            Ok(Probe { server_version: Some(version), degraded, details: Vec::new() })
+        })
+    }
+
+    fn usage<'a>(&'a self, on: &'a Client, now: Millis) -> Task<'a, Result<Usage>> {
+        Box::pin(async move { self.sql.usage(&mut self.on(on), now).await })
+    }
+}

@@ -1,0 +1,183 @@
+//! A transaction that stays open between polls, on the writer's connection.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::FutureExt;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Error as DriverError};
+use tokio::sync::OwnedMutexGuard;
+
+use super::database::{Database, Slot};
+use super::error::{Failure, ends_transaction, running};
+use super::executor::{commit, execute};
+use crate::error::{Error, Kind, Result};
+use crate::sql::payloads::PayloadSql;
+use crate::sql::{Answer, Executor, Value};
+use crate::store::Task;
+use crate::store::dynamic::Dynamic;
+use crate::store::payloads::Reply;
+use crate::store::plan::Step;
+use crate::store::transaction::Transaction;
+use crate::time::Millis;
+
+/// Begins when the connection is free and the file's lock is ours. On the writer's thread.
+pub(super) async fn begin(
+    slot: Arc<Slot>,
+    database: Arc<Database>,
+    sql: Arc<PayloadSql>,
+    patience: Duration,
+) -> Result<Box<dyn Transaction>> {
+    let until = Instant::now() + patience;
+    let turn = slot.turn(patience).await?;
+    slot.until(until, false, |connection| {
+        connection.prepare_cached("begin immediate")?.raw_execute()?;
+        Ok(())
+    })
+    .await?;
+    Ok(Box::new(Ongoing { slot, database, sql, ended: None, over: false, _turn: turn }))
+}
+
+struct Ongoing {
+    slot: Arc<Slot>,
+    database: Arc<Database>,
+    sql: Arc<PayloadSql>,
+    /// What has ended the transaction, if a statement has.
+    ended: Option<Error>,
+    /// Committed or rolled back.
+    over: bool,
+    /// The last field: given back when everything else is done.
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Ongoing {
+    fn attempt<T>(&mut self, work: impl FnOnce(&mut Connection) -> Result<T, DriverError>) -> Result<T> {
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
+        let mut ended = false;
+        let done = self.slot.attempt(false, |connection| {
+            let done = work(connection);
+            ended = done.as_ref().is_err_and(ends_transaction) || connection.is_autocommit();
+            // Not as a failure of the slot: an open transaction keeps its connection.
+            Ok(done.map_err(running))
+        });
+        let done = done.map_err(Failure::into_error).and_then(std::convert::identity);
+        if ended {
+            let error = done.as_ref().err().cloned();
+            let error = error.unwrap_or_else(|| Error::new(Kind::Backend, "a statement has ended the transaction"));
+            self.ended = Some(error.clone());
+            return Err(error);
+        }
+        done
+    }
+}
+
+fn roll_back(connection: &mut Connection) {
+    if connection.is_autocommit() {
+        return;
+    }
+    if let Err(error) = connection.execute_batch("rollback") {
+        tracing::warn!(%error, "sqlite: rollback failed");
+    }
+}
+
+impl Executor for Ongoing {
+    fn run(&mut self, sql: &str, values: &[Value<'_>]) -> impl Future<Output = Result<Answer>> + Send {
+        std::future::ready(self.attempt(|connection| execute(connection, sql, values)))
+    }
+}
+
+impl Transaction for Ongoing {
+    fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
+        Box::pin(async move {
+            let sql = Arc::clone(&self.sql);
+            // It waits for nothing: the executor answers at once.
+            let done = sql.run(self, step, Millis::now()).now_or_never();
+            done.unwrap_or_else(|| Err(Error::new(Kind::Backend, "an SQLite operation waited for something else")))
+        })
+    }
+
+    fn query<'a>(&'a mut self, sql: &'a str, values: &'a [Dynamic]) -> Task<'a, Result<Dynamic>> {
+        Box::pin(async move { self.attempt(|connection| rows(connection, sql, values)) })
+    }
+
+    fn commit(mut self: Box<Self>) -> Task<'static, Result<()>> {
+        Box::pin(async move {
+            if let Some(error) = self.ended.take() {
+                return Err(error);
+            }
+            self.slot.attempt(false, |connection| commit(connection)).map_err(Failure::into_error)?;
+            self.over = true;
+            if self.database.checkpoints.is_due() && self.database.background().is_ok() {
+                self.database.checkpoints.wake();
+            }
+            Ok(())
+        })
+    }
+
+    fn roll_back(self: Box<Self>) -> Task<'static, ()> {
+        // `Drop` does it.
+        Box::pin(async move { drop(self) })
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        if !self.over {
+            self.slot.if_open(roll_back);
+        }
+    }
+}
+
+/// Runs a statement of the application's.
+fn rows(connection: &mut Connection, sql: &str, values: &[Dynamic]) -> Result<Dynamic, DriverError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let wanted = statement.parameter_count();
+    if wanted != values.len() {
+        return Err(DriverError::InvalidParameterCount(values.len(), wanted));
+    }
+    for (index, value) in values.iter().enumerate() {
+        let text;
+        let bound = match value {
+            Dynamic::Null => ValueRef::Null,
+            Dynamic::Bool(flag) => ValueRef::Integer(i64::from(*flag)),
+            Dynamic::Int(number) => ValueRef::Integer(*number),
+            Dynamic::Number(number) => ValueRef::Real(*number),
+            Dynamic::Text(text) => ValueRef::Text(text.as_bytes()),
+            Dynamic::Bytes(bytes) => ValueRef::Blob(bytes),
+            Dynamic::Time(at) => {
+                text = at.to_iso();
+                ValueRef::Text(text.as_bytes())
+            }
+            Dynamic::List(_) | Dynamic::Map(_) => {
+                let message = "SQLite takes null, booleans, numbers, text, Dates and bytes; give JSON as text";
+                return Err(DriverError::ToSqlConversionFailure(message.into()));
+            }
+        };
+        statement.raw_bind_parameter(index + 1, ToSqlOutput::Borrowed(bound))?;
+    }
+    if statement.column_count() == 0 {
+        statement.raw_execute()?;
+        return Ok(Dynamic::List(Vec::new()));
+    }
+    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let mut found = Vec::new();
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next()? {
+        let mut properties = Vec::with_capacity(names.len());
+        for (index, name) in names.iter().enumerate() {
+            let value = match row.get_ref(index)? {
+                ValueRef::Null => Dynamic::Null,
+                ValueRef::Integer(number) => Dynamic::Int(number),
+                ValueRef::Real(number) => Dynamic::Number(number),
+                ValueRef::Text(text) => Dynamic::Text(String::from_utf8_lossy(text).into_owned()),
+                ValueRef::Blob(bytes) => Dynamic::Bytes(Bytes::copy_from_slice(bytes)),
+            };
+            properties.push((name.clone(), value));
+        }
+        found.push(Dynamic::Map(properties));
+    }
+    Ok(Dynamic::List(found))
+}

@@ -1,0 +1,178 @@
+//! Clients of the application. The I/O happens in JavaScript; the operation stays an ordinary
+//! future here. Polled on the JavaScript thread, it leaves a request in its [`Client`], which
+//! TypeScript carries to the application's client, and goes on when the answer is there. Nothing
+//! in it may wait for anything else.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use super::capability::Capabilities;
+use super::dynamic::Dynamic;
+use super::payloads::Reply;
+use super::plan::Step;
+use super::statistics::Usage;
+use super::{Probe, Task};
+use crate::error::Result;
+use crate::time::Millis;
+
+/// A request to the application's client: a method of its adapter in `ts/clients`, with arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    /// The method.
+    pub method: &'static str,
+    /// Its arguments.
+    pub arguments: Vec<Dynamic>,
+}
+
+/// What a client threw, as far as it can be told apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientError {
+    /// The error's class.
+    pub name: String,
+    /// Its message.
+    pub message: String,
+    /// The database's own code, where one could be found.
+    pub code: Option<String>,
+    /// MongoDB's labels.
+    pub labels: Vec<String>,
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// Whether a code is one of Node.js's for connections that cannot be made or have broken.
+pub fn is_socket_code(code: &str) -> bool {
+    const CODES: [&str; 10] = [
+        "ECONNREFUSED",
+        "ECONNRESET",
+        "ECONNABORTED",
+        "EPIPE",
+        "ENOTFOUND",
+        "EAI_AGAIN",
+        "EHOSTUNREACH",
+        "ENETUNREACH",
+        "ETIMEDOUT",
+        "CONNECTION_CLOSED",
+    ];
+    CODES.contains(&code)
+}
+
+/// What is known of a client before it is asked anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    /// Whether the application can still undo what is done: nothing is repeated then.
+    pub in_transaction: bool,
+    /// Whether commands are only collected, to be sent at the end: there are no answers.
+    pub buffered: bool,
+}
+
+enum Exchange {
+    Idle,
+    Asked(Ask),
+    Waiting,
+    Answered(Result<Dynamic, ClientError>),
+}
+
+/// A client of the application, for the length of one operation.
+pub struct Client {
+    facts: Facts,
+    exchange: Mutex<Exchange>,
+}
+
+impl Client {
+    /// Nothing has been asked yet.
+    pub fn new(facts: Facts) -> Self {
+        Self { facts, exchange: Mutex::new(Exchange::Idle) }
+    }
+
+    /// What is known of it.
+    pub fn facts(&self) -> Facts {
+        self.facts
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Exchange> {
+        self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the client; one request at a time.
+    pub async fn ask(&self, method: &'static str, arguments: Vec<Dynamic>) -> Result<Dynamic, ClientError> {
+        *self.lock() = Exchange::Asked(Ask { method, arguments });
+        poll_fn(|_| {
+            let mut exchange = self.lock();
+            match std::mem::replace(&mut *exchange, Exchange::Idle) {
+                Exchange::Answered(answer) => Poll::Ready(answer),
+                other => {
+                    *exchange = other;
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits, by a timer of JavaScript's.
+    pub async fn pause(&self, pause: Duration) {
+        let millis = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+        // It cannot fail; if it did, the pause would only be shorter.
+        drop(self.ask("pause", vec![Dynamic::Int(millis)]).await);
+    }
+
+    /// The request that waits to be carried, once.
+    pub fn take_ask(&self) -> Option<Ask> {
+        let mut exchange = self.lock();
+        match std::mem::replace(&mut *exchange, Exchange::Waiting) {
+            Exchange::Asked(ask) => Some(ask),
+            other => {
+                *exchange = other;
+                None
+            }
+        }
+    }
+
+    /// Brings the answer; the operation has to be polled then.
+    pub fn answer(&self, answer: Result<Dynamic, ClientError>) {
+        *self.lock() = Exchange::Answered(answer);
+    }
+}
+
+/// A backend's operations as a guest on clients of the application. Steps are valid; each runs
+/// for itself, in the order in which it is called. It knows names (tables, prefixes) and nothing
+/// of connections.
+pub trait Guest: Send + Sync + 'static {
+    /// What the backend can do.
+    fn capabilities(&self) -> &'static Capabilities;
+
+    /// The largest payload that fits under `id`, in bytes.
+    fn max_payload_bytes(&self, _id: &str) -> u64 {
+        self.capabilities().max_payload_bytes
+    }
+
+    /// Runs one step. A buffered client that cannot carry it: `UNSUPPORTED`, and nothing is queued.
+    fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>>;
+
+    /// What speaks against the steps of one call before the first of them runs (`putMany` on a
+    /// buffered client: all are queued, or none).
+    fn check(&self, _on: &Client, _steps: &[Step]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Creates what is missing; answers warnings.
+    fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>>;
+
+    /// Removes one batch of at most `limit` payloads whose time was over at `now`.
+    fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>>;
+
+    /// Asks the server something cheap.
+    fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>>;
+
+    /// Counts what is stored.
+    fn usage<'a>(&'a self, on: &'a Client, now: Millis) -> Task<'a, Result<Usage>>;
+}

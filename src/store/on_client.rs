@@ -1,0 +1,111 @@
+//! A store's operations on a client of the application. They run on the JavaScript thread and
+//! wait for the client alone; their time is limited in TypeScript, which has the timers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::borrowed::{Client, Guest};
+use super::payloads::Reply;
+use super::plan::{Plan, Step};
+use super::{Health, PURGE_BATCH, Statistics, Store};
+use crate::error::{Error, Kind, Result};
+use crate::time::Millis;
+
+impl Store {
+    fn guest(&self) -> Result<&Arc<dyn Guest>> {
+        self.check_open()?;
+        self.guest.as_ref().ok_or_else(|| {
+            Error::new(Kind::Unsupported, format!("{} has no client that could be used", self.backend.name()))
+        })
+    }
+
+    /// Runs a call.
+    pub async fn run_on(&self, on: &Client, plan: Plan) -> Result<Reply> {
+        let started = Instant::now();
+        let name = plan.call.name();
+        let meter = &self.meters[plan.call as usize];
+        let result = self.run_steps(on, plan).await;
+        meter.record(started.elapsed(), result.is_ok());
+        result.map_err(|error| error.at(self.backend.name(), name))
+    }
+
+    async fn run_steps(&self, on: &Client, plan: Plan) -> Result<Reply> {
+        let guest = self.guest()?;
+        guest.check(on, &plan.steps)?;
+        let mut replies = Vec::with_capacity(plan.steps.len());
+        for step in &plan.steps {
+            replies.push(self.run_step(&**guest, on, step).await.map_err(|error| error.with_id(step.id()))?);
+        }
+        plan.answer(replies)
+    }
+
+    /// Repeats what may be repeated, but never within a transaction: after an error it is the
+    /// application's to end.
+    async fn run_step(&self, guest: &dyn Guest, on: &Client, step: &Step) -> Result<Reply> {
+        let started = Instant::now();
+        let mut failed = 0;
+        loop {
+            let error = match guest.run(on, step).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            failed += 1;
+            let repeats = error.is_retryable() && (error.is_unsent() || step.may_repeat());
+            let attempts_left = failed < self.settings.retry.attempts || error.is_throttled();
+            let pause = self.settings.retry.pause(failed);
+            let in_time = started.elapsed() + pause < self.settings.operation_timeout;
+            if on.facts().in_transaction || !repeats || !attempts_left || !in_time {
+                return Err(error);
+            }
+            on.pause(pause).await;
+        }
+    }
+
+    /// Creates tables, indexes and TTL settings; answers warnings.
+    pub async fn initialize_on(&self, on: &Client) -> Result<Vec<String>> {
+        let made = match self.guest() {
+            Ok(guest) => guest.initialize(on).await,
+            Err(error) => Err(error),
+        };
+        made.map_err(|error| error.at(self.backend.name(), "initialize"))
+    }
+
+    /// Removes expired payloads, at most `limit` of them, batch by batch.
+    pub async fn purge_expired_on(&self, on: &Client, limit: u64) -> Result<u64> {
+        let purge = async {
+            let guest = self.guest()?;
+            let now = Millis::now();
+            let mut removed = 0;
+            while removed < limit {
+                let batch = PURGE_BATCH.min(limit - removed);
+                let count = guest.purge_expired(on, now, batch).await?;
+                removed += count;
+                if count < batch {
+                    break;
+                }
+            }
+            Ok(removed)
+        };
+        purge.await.map_err(|error: Error| error.at(self.backend.name(), "purgeExpired"))
+    }
+
+    /// Whether the store can be used; never an error.
+    pub async fn health_on(&self, on: &Client) -> Health {
+        let started = Instant::now();
+        let probed = match self.guest() {
+            Ok(guest) => guest.probe(on).await,
+            Err(error) => Err(error),
+        };
+        Health::of(probed, started.elapsed())
+    }
+
+    /// Counts of what is stored and of what has been done.
+    pub async fn statistics_on(&self, on: &Client) -> Result<Statistics> {
+        let counted = match self.guest() {
+            Ok(guest) => guest.usage(on, Millis::now()).await,
+            Err(error) => Err(error),
+        };
+        let usage = counted.map_err(|error| error.at(self.backend.name(), "statistics"))?;
+        Ok(Statistics { usage, pool: None, waiting: 0, operations: self.latencies() })
+    }
+}

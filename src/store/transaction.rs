@@ -1,0 +1,223 @@
+//! The store's own transactions: operations one after the other, all or nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use super::Task;
+use super::dynamic::Dynamic;
+use super::lane::Settle;
+use super::payloads::Reply;
+use super::plan::{Call, Plan, Step};
+use super::statistics::Meter;
+use crate::error::{Error, Kind, Result};
+use crate::url::Backend;
+
+/// How far a transaction is kept apart from others (SQL).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each statement sees what has been committed before it.
+    ReadCommitted,
+    /// All statements see one state.
+    RepeatableRead,
+    /// As if transactions ran one after the other.
+    Serializable,
+}
+
+impl Isolation {
+    /// Their names, as SQL has them.
+    pub const NAMES: [&'static str; 3] = ["read committed", "repeatable read", "serializable"];
+
+    /// The level of this name.
+    pub fn named(name: &str) -> Result<Self> {
+        match name {
+            "read committed" => Ok(Self::ReadCommitted),
+            "repeatable read" => Ok(Self::RepeatableRead),
+            "serializable" => Ok(Self::Serializable),
+            _ => Err(Error::invalid(format!("option 'isolation' must be one of '{}'", Self::NAMES.join("', '")))),
+        }
+    }
+
+    /// As SQL has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReadCommitted => "read committed",
+            Self::RepeatableRead => "repeatable read",
+            Self::Serializable => "serializable",
+        }
+    }
+}
+
+/// An open transaction of a backend. Dropped, it is rolled back.
+pub trait Transaction: Send {
+    /// Runs one step. What it changes is seen by its own reads, and by nobody else before the commit.
+    fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>>;
+
+    /// Runs a statement of the application's; answers rows as objects.
+    fn query<'a>(&'a mut self, _sql: &'a str, _values: &'a [Dynamic]) -> Task<'a, Result<Dynamic>> {
+        Box::pin(async { Err(Error::new(Kind::Unsupported, "query is for SQL: PostgreSQL and SQLite")) })
+    }
+
+    /// Makes everything last, or nothing: an error means that nothing has happened, but for
+    /// `CONNECTION` and `TIMEOUT`, where it is not known.
+    fn commit(self: Box<Self>) -> Task<'static, Result<()>>;
+
+    /// Undoes everything.
+    fn roll_back(self: Box<Self>) -> Task<'static, ()>;
+}
+
+/// Receives what a statement of the application's answers.
+pub type Answered = Box<dyn FnOnce(Result<Dynamic>) + Send>;
+
+enum Message {
+    Run(Plan, Option<Arc<Meter>>, Settle),
+    Query(String, Vec<Dynamic>, Answered),
+    Commit(oneshot::Sender<Result<()>>),
+    RollBack(oneshot::Sender<Result<()>>),
+}
+
+/// The caller's end of an open transaction. Dropped, it is rolled back.
+#[derive(Clone)]
+pub struct Open {
+    backend: Backend,
+    messages: UnboundedSender<Message>,
+}
+
+impl Open {
+    /// Serves `transaction` on `runtime`, at most for `limit`: then it is rolled back.
+    pub fn serve(backend: Backend, transaction: Box<dyn Transaction>, runtime: &Handle, limit: Duration) -> Self {
+        let (messages, inbox) = unbounded_channel();
+        runtime.spawn(serve(transaction, inbox, limit, backend));
+        Self { backend, messages }
+    }
+
+    /// Runs a call behind those before it.
+    pub fn run(&self, plan: Plan, meter: Option<Arc<Meter>>, settle: Settle) {
+        let call = plan.call;
+        if let Err(unsent) = self.messages.send(Message::Run(plan, meter, settle))
+            && let Message::Run(_, _, settle) = unsent.0
+        {
+            settle(Err(ended().at(self.backend.name(), call.name())));
+        }
+    }
+
+    /// Runs a statement of the application's behind the calls before it.
+    pub fn query(&self, sql: String, values: Vec<Dynamic>, answered: Answered) {
+        if let Err(unsent) = self.messages.send(Message::Query(sql, values, answered))
+            && let Message::Query(_, _, answered) = unsent.0
+        {
+            answered(Err(ended().at(self.backend.name(), "query")));
+        }
+    }
+
+    /// Commits, behind the calls before it.
+    pub async fn commit(&self) -> Result<()> {
+        self.end(Message::Commit).await
+    }
+
+    /// Rolls back, behind the calls before it. Done already by an end that came first.
+    pub async fn roll_back(&self) {
+        drop(self.end(Message::RollBack).await);
+    }
+
+    async fn end(&self, message: impl FnOnce(oneshot::Sender<Result<()>>) -> Message) -> Result<()> {
+        let (tell, told) = oneshot::channel();
+        let sent = self.messages.send(message(tell)).is_ok();
+        let result = if sent { told.await.unwrap_or_else(|_| Err(ended())) } else { Err(ended()) };
+        result.map_err(|error| error.at(self.backend.name(), "transaction"))
+    }
+}
+
+fn ended() -> Error {
+    Error::new(Kind::Closed, "the transaction has ended")
+}
+
+fn overdue(limit: Duration) -> Error {
+    Error::new(
+        Kind::Timeout,
+        format!("the transaction was rolled back after operationTimeoutMs ({} ms)", limit.as_millis()),
+    )
+    .retryable(false)
+}
+
+async fn serve(
+    mut transaction: Box<dyn Transaction>,
+    mut inbox: UnboundedReceiver<Message>,
+    limit: Duration,
+    backend: Backend,
+) {
+    let deadline = Instant::now() + limit;
+    let commit = loop {
+        let message = match tokio::time::timeout_at(deadline.into(), inbox.recv()).await {
+            Ok(Some(message)) => message,
+            // Nobody holds the other end any more.
+            Ok(None) => return transaction.roll_back().await,
+            Err(_) => {
+                transaction.roll_back().await;
+                return refuse(inbox, &overdue(limit), backend).await;
+            }
+        };
+        match message {
+            Message::Run(plan, meter, settle) => {
+                let started = Instant::now();
+                let call = plan.call;
+                let worked = tokio::time::timeout_at(deadline.into(), run(&mut *transaction, plan)).await;
+                let late = worked.is_err();
+                let result = worked.unwrap_or_else(|_| Err(overdue(limit)));
+                if let Some(meter) = meter {
+                    meter.record(started.elapsed(), result.is_ok());
+                }
+                settle(result.map_err(|error| error.at(backend.name(), call.name())));
+                if late {
+                    // In the middle of something: dropped, which rolls it back.
+                    drop(transaction);
+                    return refuse(inbox, &overdue(limit), backend).await;
+                }
+            }
+            Message::Query(sql, values, answered) => {
+                let worked = tokio::time::timeout_at(deadline.into(), transaction.query(&sql, &values)).await;
+                let late = worked.is_err();
+                let result = worked.unwrap_or_else(|_| Err(overdue(limit)));
+                answered(result.map_err(|error| error.at(backend.name(), "query")));
+                if late {
+                    drop(transaction);
+                    return refuse(inbox, &overdue(limit), backend).await;
+                }
+            }
+            Message::Commit(tell) => break tell,
+            Message::RollBack(tell) => {
+                transaction.roll_back().await;
+                let _ = tell.send(Ok(()));
+                return;
+            }
+        }
+    };
+    let committed = tokio::time::timeout(limit, transaction.commit()).await.unwrap_or_else(|_| {
+        let message = format!("no answer to the commit within operationTimeoutMs ({} ms)", limit.as_millis());
+        Err(Error::new(Kind::Timeout, message).retryable(false))
+    });
+    let _ = commit.send(committed);
+}
+
+async fn run(transaction: &mut dyn Transaction, plan: Plan) -> Result<Reply> {
+    let mut replies = Vec::with_capacity(plan.steps.len());
+    for step in &plan.steps {
+        replies.push(transaction.run(step).await.map_err(|error| error.with_id(step.id()))?);
+    }
+    debug_assert!(plan.call != Call::Put || replies.len() == 1);
+    plan.answer(replies)
+}
+
+/// Tells everybody who still comes that the transaction is gone.
+async fn refuse(mut inbox: UnboundedReceiver<Message>, error: &Error, backend: Backend) {
+    while let Some(message) = inbox.recv().await {
+        match message {
+            Message::Run(plan, _, settle) => settle(Err(error.clone().at(backend.name(), plan.call.name()))),
+            Message::Query(_, _, answered) => answered(Err(error.clone().at(backend.name(), "query"))),
+            Message::Commit(tell) | Message::RollBack(tell) => drop(tell.send(Err(error.clone()))),
+        }
+    }
+}
