@@ -130,6 +130,14 @@ impl NativeStore {
         drop(abandoned);
     }
 
+    /// The fields of the error that what a client threw stands for.
+    #[napi(ts_args_type = "described: object", ts_return_type = "object")]
+    pub fn classify(&self, env: Env, described: Raw) -> Raw {
+        let described = Reader::new(env.raw(), &self.side).read(described).unwrap_or(Dynamic::Null);
+        let error = self.store.classify(client_error(&described));
+        Raw(failure_object(env.raw(), &Failure::new(error, |text| self.store.redact(text))))
+    }
+
     fn work(
         &self,
         env: sys::napi_env,
