@@ -308,12 +308,18 @@ describe.skipIf(noPostgres)('the application’s own transaction on PostgreSQL',
     await sql(`insert into "${app.schema}".counter values (0)`)
     for (const store of [app.onUrl, app.onClient]) {
       let runs = 0
+      // Both have read before either writes, so that one of them has to run again.
+      let meet = () => {}
+      const bothHaveRead = new Promise<void>((resolve) => {
+        meet = resolve
+      })
       const increment = () =>
         store.transaction(
           async (tx) => {
-            runs += 1
             const [row] = await tx.query<{ n: number }>(`select n from "${app.schema}".counter`)
-            await sleep(20)
+            runs += 1
+            if (runs === 2) meet()
+            await bothHaveRead
             await tx.query(`update "${app.schema}".counter set n = $1::int`, [(row?.n ?? 0) + 1])
             await tx.put(randomName(), slip)
           },
