@@ -15,7 +15,7 @@ use super::payloads::Reply;
 use super::plan::Step;
 use super::statistics::Usage;
 use super::{Probe, Task};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
 /// A request to the application's client: a method of its adapter in `ts/clients`, with arguments.
@@ -158,10 +158,20 @@ pub trait Guest: Send + Sync + 'static {
     /// Runs one step. A buffered client that cannot carry it: `UNSUPPORTED`, and nothing is queued.
     fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>>;
 
+    /// What a client's error stands for.
+    fn classify(&self, error: ClientError) -> Error {
+        Error::new(Kind::Backend, format!("the client failed: {}", error.message)).with_source(error)
+    }
+
     /// What speaks against the steps of one call before the first of them runs (`putMany` on a
     /// buffered client: all are queued, or none).
     fn check(&self, _on: &Client, _steps: &[Step]) -> Result<()> {
         Ok(())
+    }
+
+    /// The same, where the client has to be asked for it.
+    fn prepare<'a>(&'a self, _on: &'a Client, _steps: &'a [Step]) -> Task<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
     }
 
     /// Creates what is missing; answers warnings.
