@@ -12,10 +12,25 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 /** A store, as JavaScript holds it. */
 export declare class NativeStore {
   /**
+   * Begins an operation on a client. `data` is the payload of a put, or the array of those of a
+   * putMany; `resume` is given the same.
+   */
+  start(operation: number, facts: number, id: unknown, data: unknown, expiresAt: unknown): [number, ...unknown[]]
+  /** Goes on with the client's answer, or with what it threw (`describeClientError`). */
+  resume(handle: number, succeeded: boolean, answer: unknown, data: unknown): [number, ...unknown[]]
+  /** Gives an operation up, whose time is over. */
+  abandon(handle: number): void
+  /** The fields of the error that what a client threw stands for. */
+  classify(described: object): object
+  /**
    * Opens a store from its options as JSON, without any I/O. A wrong option is not thrown but
    * returned as the fields of its error.
    */
   static open(backend: string | null, options: string, setImmediate: (callback: () => void) => unknown, isMainThread: boolean): NativeStore | object
+  /** Opens a store that works on clients of the application, as `open` does. */
+  static openOnClients(backend: string, options: string, setImmediate: (callback: () => void) => unknown, isMainThread: boolean): NativeStore | object
+  /** Times and repetitions, as they were given or by default. */
+  get settings(): NativeSettings
   /** The backend's name. */
   get backend(): string
   /** The URL without its secrets. */
@@ -48,6 +63,16 @@ export declare class NativeStore {
   statistics(): Promise<object>
   /** Answers what is under way, then lets go of the connections. */
   close(): Promise<void>
+  /** Opens a transaction; answers what the calls below take. */
+  begin(isolation: string | null): Promise<object>
+  /** Runs an operation in a transaction, with the arguments of `start`. */
+  runIn(transaction: object, operation: number, id: unknown, data: unknown, expiresAt: unknown): Promise<unknown>
+  /** Runs a statement of the application's in a transaction; answers rows. */
+  queryIn(transaction: object, sql: string, values: unknown[]): Promise<Record<string, unknown>[]>
+  /** Commits. */
+  commit(transaction: object): Promise<void>
+  /** Rolls back. */
+  rollBack(transaction: object): Promise<void>
 }
 
 /** The name of the backend that a URL's scheme names; otherwise the fields of the error. */
@@ -57,6 +82,8 @@ export declare function backendOf(url: string): string | object
 export interface NativeCapabilities {
   /** `'interactive'`, `'buffered'` or `'none'`. */
   transactions: string
+  /** Isolation levels that can be asked for. */
+  isolation: Array<string>
   /** `'server'` or `'cleanup'`. */
   expiry: string
   /** Bytes. */
@@ -67,4 +94,16 @@ export interface NativeCapabilities {
   shared: boolean
   /** Whether a read that follows a write sees it. */
   consistentReads: boolean
+}
+
+/** What TypeScript does by itself needs these. */
+export interface NativeSettings {
+  /** ms */
+  operationTimeoutMs: number
+  /** Attempts in all. */
+  retryAttempts: number
+  /** ms */
+  retryBaseMs: number
+  /** ms */
+  retryMaxMs: number
 }

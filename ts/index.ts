@@ -1,3 +1,16 @@
+export type {
+  BetterSqlite3Database,
+  DrizzleDatabase,
+  KnexClient,
+  KyselyDatabase,
+  NodeSqliteDatabase,
+  PgClient,
+  PostgresClient,
+  PostgresJsClient,
+  PrismaClientLike,
+  SqliteClient,
+} from './clients/shapes'
+export { withTransaction } from './context'
 export {
   AlreadyExpiredError,
   ClosedError,
@@ -22,6 +35,7 @@ export {
   SagaStore,
   SqliteSagaStore,
 } from './stores'
+export { SagaTransaction } from './transaction'
 export type {
   AnyStoreOptions,
   BackendName,
@@ -32,12 +46,17 @@ export type {
   MongoStoreOptions,
   OperationStatistics,
   PayloadEntry,
+  PostgresClientOptions,
   PostgresStoreOptions,
+  PostgresUrlOptions,
   PutOptions,
   RedisStoreOptions,
   RetryOptions,
   SagaStoreAdapter,
+  SqliteClientOptions,
   SqliteStoreOptions,
+  SqliteUrlOptions,
   Statistics,
   StoreOptions,
+  TransactionOptions,
 } from './types'

@@ -13,7 +13,7 @@ use crate::time::Millis;
 
 /// Buffers up to here are copied (the caller's may change at once); larger ones are read in
 /// place: at 32 KiB that is 1.6 us of event-loop time in place of 20 us.
-const COPY_UP_TO: usize = 4 * 1024;
+pub(super) const COPY_UP_TO: usize = 4 * 1024;
 
 /// A value passed through as it is.
 #[derive(Clone, Copy)]
@@ -77,8 +77,17 @@ fn is_well_formed(env: sys::napi_env, value: Raw) -> bool {
     status == sys::Status::napi_ok && char::decode_utf16(units[..length].iter().copied()).all(|unit| unit.is_ok())
 }
 
-/// The bytes of a `Uint8Array` (a `Buffer` is one).
+/// The bytes of a `Uint8Array` (a `Buffer` is one), for the I/O threads.
 pub(super) fn bytes(env: sys::napi_env, side: &JsSide, value: Raw) -> Result<Bytes> {
+    read_bytes(env, side, value, true)
+}
+
+/// The same, for work that stays on this thread: the environment's end does not wait for it.
+pub(super) fn bytes_for_this_thread(env: sys::napi_env, side: &JsSide, value: Raw) -> Result<Bytes> {
+    read_bytes(env, side, value, false)
+}
+
+fn read_bytes(env: sys::napi_env, side: &JsSide, value: Raw, is_for_io: bool) -> Result<Bytes> {
     const UINT8_ARRAY: sys::napi_typedarray_type = sys::TypedarrayType::uint8_array;
     let (mut kind, mut length, mut data) = (0, 0, ptr::null_mut());
     let (mut buffer, mut offset) = (ptr::null_mut(), 0);
@@ -104,7 +113,8 @@ pub(super) fn bytes(env: sys::napi_env, side: &JsSide, value: Raw) -> Result<Byt
         // SAFETY: the array's memory is valid during this call.
         return Ok(Bytes::copy_from_slice(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) }));
     }
-    let borrowed = side.borrow(value.0, data.cast(), length).map_err(|error| Error::invalid(error.reason.clone()))?;
+    let borrowed =
+        side.borrow(value.0, data.cast(), length, is_for_io).map_err(|error| Error::invalid(error.reason.clone()))?;
     Ok(Bytes::from_owner(borrowed))
 }
 
@@ -129,6 +139,18 @@ pub(super) fn date(env: sys::napi_env, value: Raw) -> Result<Option<Millis>> {
     // JavaScript's Dates are whole milliseconds within ±8.64e15.
     #[allow(clippy::cast_possible_truncation)]
     Ok(Some(Millis(millis as i64)))
+}
+
+/// A whole number, or `Infinity` for as many as there are.
+pub(super) fn count(env: sys::napi_env, value: Raw) -> Result<u64> {
+    let mut number = 0.0;
+    // SAFETY: the call fails if the value is no number.
+    if unsafe { sys::napi_get_value_double(env, value.0, &raw mut number) } != sys::Status::napi_ok {
+        return Err(Error::invalid("a number is expected"));
+    }
+    // Saturates; the caller has checked that it is a whole number or Infinity.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    Ok(number as u64)
 }
 
 /// The elements of an array.

@@ -110,6 +110,8 @@ pub(super) struct BorrowedBytes {
     length: usize,
     reference: sys::napi_ref,
     bridge: Arc<Bridge>,
+    /// Whether an I/O thread may be reading: the environment's end waits for those.
+    is_for_io: bool,
 }
 
 // SAFETY: the memory stays where it is while the reference lives, and the environment's end
@@ -128,7 +130,7 @@ impl AsRef<[u8]> for BorrowedBytes {
 impl Drop for BorrowedBytes {
     fn drop(&mut self) {
         let mut outbox = self.bridge.lock();
-        outbox.borrowed -= 1;
+        outbox.borrowed -= usize::from(self.is_for_io);
         if outbox.closed {
             self.bridge.returned.notify_all();
             return;
@@ -314,18 +316,20 @@ impl JsSide {
         Ok((promise, Deferred { raw, bridge: Arc::clone(&self.bridge) }))
     }
 
-    /// Reads a buffer in place; it is kept alive until the bytes are dropped.
+    /// Reads a buffer in place; it is kept alive until the bytes are dropped. What is not for the
+    /// I/O threads must stay on this one.
     pub(super) fn borrow(
         &self,
         buffer: sys::napi_value,
         data: *const u8,
         length: usize,
+        is_for_io: bool,
     ) -> napi::Result<BorrowedBytes> {
         let mut reference = ptr::null_mut();
         // SAFETY: on the environment's own thread, `buffer` is a live handle.
         check(unsafe { sys::napi_create_reference(self.env, buffer, 1, &raw mut reference) }, "napi_create_reference")?;
-        self.bridge.lock().borrowed += 1;
-        Ok(BorrowedBytes { data, length, reference, bridge: Arc::clone(&self.bridge) })
+        self.bridge.lock().borrowed += usize::from(is_for_io);
+        Ok(BorrowedBytes { data, length, reference, bridge: Arc::clone(&self.bridge), is_for_io })
     }
 
     fn resolve(&self, completion: Completion) {

@@ -1,5 +1,6 @@
 //! The class that `ts/` wraps: one method per operation, each one call and one promise.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use napi::{Env, sys};
 use napi_derive::napi;
 
 use super::arguments::{self, Raw};
+use super::borrowed::Conversations;
 use super::bridge::{Calling, Deferred, JsSide};
 use super::values::{Answer, Failure, failure_object};
 use crate::error::{Error, Result};
@@ -15,13 +17,28 @@ use crate::store::Store;
 use crate::store::capability::{Expiry, Transactions};
 use crate::store::lane::Settle;
 use crate::store::payloads::Reply;
+use crate::store::plan::{Call, Given};
 use crate::url::Backend;
 
 /// A store, as JavaScript holds it.
 #[napi]
 pub struct NativeStore {
-    store: Arc<Store>,
-    side: Rc<JsSide>,
+    pub(super) store: Arc<Store>,
+    pub(super) side: Rc<JsSide>,
+    pub(super) conversations: RefCell<Conversations>,
+}
+
+/// What TypeScript does by itself needs these.
+#[napi(object)]
+pub struct NativeSettings {
+    /// ms
+    pub operation_timeout_ms: f64,
+    /// Attempts in all.
+    pub retry_attempts: u32,
+    /// ms
+    pub retry_base_ms: f64,
+    /// ms
+    pub retry_max_ms: f64,
 }
 
 /// What a backend can do.
@@ -29,6 +46,8 @@ pub struct NativeStore {
 pub struct NativeCapabilities {
     /// `'interactive'`, `'buffered'` or `'none'`.
     pub transactions: String,
+    /// Isolation levels that can be asked for.
+    pub isolation: Vec<String>,
     /// `'server'` or `'cleanup'`.
     pub expiry: String,
     /// Bytes.
@@ -75,18 +94,60 @@ impl NativeStore {
         set_immediate: Raw,
         is_main_thread: bool,
     ) -> napi::Result<napi::Either<NativeStore, Raw>> {
-        match Store::open(backend.as_deref(), &options) {
+        let opened = Store::open(backend.as_deref(), &options);
+        Self::opened(env, opened, backend.as_deref(), set_immediate, is_main_thread)
+    }
+
+    /// Opens a store that works on clients of the application, as `open` does.
+    #[napi(
+        ts_args_type = "backend: string, options: string, setImmediate: (callback: () => void) => unknown, isMainThread: boolean",
+        ts_return_type = "NativeStore | object"
+    )]
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn open_on_clients(
+        env: Env,
+        backend: String,
+        options: String,
+        set_immediate: Raw,
+        is_main_thread: bool,
+    ) -> napi::Result<napi::Either<NativeStore, Raw>> {
+        let opened = Store::open_on_clients(&backend, &options);
+        Self::opened(env, opened, Some(&backend), set_immediate, is_main_thread)
+    }
+
+    fn opened(
+        env: Env,
+        opened: Result<Store>,
+        backend: Option<&str>,
+        set_immediate: Raw,
+        is_main_thread: bool,
+    ) -> napi::Result<napi::Either<Self, Raw>> {
+        match opened {
             Ok(store) => {
                 let side = JsSide::of(env.raw(), set_immediate.0, is_main_thread)?;
-                Ok(napi::Either::A(Self { store: Arc::new(store), side }))
+                Ok(napi::Either::A(Self { store: Arc::new(store), side, conversations: RefCell::default() }))
             }
             Err(error) => {
-                let error = match backend.as_deref().and_then(Backend::named) {
+                let error = match backend.and_then(Backend::named) {
                     Some(backend) => error.at(backend.name(), "open"),
                     None => error,
                 };
                 Ok(napi::Either::B(Raw(failure_object(env.raw(), &Failure::new(error, str::to_owned)))))
             }
+        }
+    }
+
+    /// Times and repetitions, as they were given or by default.
+    #[napi(getter)]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn settings(&self) -> NativeSettings {
+        let settings = self.store.settings();
+        let millis = |duration: std::time::Duration| duration.as_millis() as f64;
+        NativeSettings {
+            operation_timeout_ms: millis(settings.operation_timeout),
+            retry_attempts: settings.retry.attempts,
+            retry_base_ms: millis(settings.retry.base),
+            retry_max_ms: millis(settings.retry.max),
         }
     }
 
@@ -118,6 +179,7 @@ impl NativeStore {
         #[allow(clippy::cast_precision_loss)]
         NativeCapabilities {
             transactions: transactions.to_owned(),
+            isolation: capabilities.isolation.iter().map(|level| level.name().to_owned()).collect(),
             expiry: expiry.to_owned(),
             max_payload_bytes: capabilities.max_payload_bytes as f64,
             durable: capabilities.durable,
@@ -190,7 +252,7 @@ impl NativeStore {
         ts_return_type = "Promise<void>"
     )]
     pub fn put_many(&self, env: Env, ids: Raw, data: Raw, expires_at: Raw) -> napi::Result<Raw> {
-        self.call("putMany", |deferred| match self.entries(env.raw(), ids, data, expires_at) {
+        self.call("putMany", |deferred| match self.entries(env.raw(), ids, data, expires_at, false) {
             Ok(entries) => self.store.put_many(entries, self.settle(deferred)),
             Err(error) => self.refuse(deferred, error, "putMany"),
         })
@@ -271,7 +333,7 @@ impl Start<'_> {
 
 impl NativeStore {
     /// Makes the promise and runs `start` with what settles it.
-    fn call(&self, operation: &'static str, start: impl FnOnce(Deferred)) -> napi::Result<Raw> {
+    pub(super) fn call(&self, operation: &'static str, start: impl FnOnce(Deferred)) -> napi::Result<Raw> {
         let (promise, deferred) = self.side.promise()?;
         let _calling = Calling::into(&self.side);
         // A panic drops the deferred, which rejects the promise.
@@ -300,26 +362,60 @@ impl NativeStore {
         })
     }
 
+    /// What a call was given, for where there are no lanes; `stays` if the work is done on this thread.
+    pub(super) fn given(&self, env: sys::napi_env, call: Call, [id, data, at]: [Raw; 3], stays: bool) -> Result<Given> {
+        if call == Call::PutMany {
+            return self.entries(env, id, data, at, stays).map(Given::Payloads);
+        }
+        if call == Call::GetMany {
+            let ids = arguments::elements(env, id)?;
+            let ids = ids.into_iter().map(|id| arguments::with_id(env, id, str::to_owned));
+            return ids.collect::<Result<_>>().map(Given::Ids);
+        }
+        let id = arguments::with_id(env, id, str::to_owned)?;
+        let rest = || match call {
+            Call::Put => Ok((Some(self.bytes(env, data, stays)?), arguments::date(env, at)?)),
+            Call::Touch => Ok((None, arguments::date(env, at)?)),
+            _ => Ok((None, None)),
+        };
+        let (data, at) = rest().map_err(|error: Error| error.with_id(&id))?;
+        match (call, data, at) {
+            (Call::Put, Some(data), at) => Ok(Given::Payload(id, data, at)),
+            (Call::Touch, _, Some(at)) => Ok(Given::Expiry(id, at)),
+            (Call::Touch, _, None) => Err(Error::invalid("expiresAt must be a Date").with_id(&id)),
+            _ => Ok(Given::Id(id)),
+        }
+    }
+
+    fn bytes(&self, env: sys::napi_env, data: Raw, stays: bool) -> Result<bytes::Bytes> {
+        if stays {
+            arguments::bytes_for_this_thread(env, &self.side, data)
+        } else {
+            arguments::bytes(env, &self.side, data)
+        }
+    }
+
     fn entries(
         &self,
         env: sys::napi_env,
         ids: Raw,
         data: Raw,
         expires_at: Raw,
+        stays: bool,
     ) -> Result<Vec<(String, bytes::Bytes, Option<crate::time::Millis>)>> {
         let (ids, data, times) =
             (arguments::elements(env, ids)?, arguments::elements(env, data)?, arguments::elements(env, expires_at)?);
         let mut entries = Vec::with_capacity(ids.len());
         for ((id, data), at) in ids.into_iter().zip(data).zip(times) {
             let id = arguments::with_id(env, id, str::to_owned)?;
-            let data = arguments::bytes(env, &self.side, data).map_err(|error| error.with_id(&id))?;
+            let data = self.bytes(env, data, stays).map_err(|error| error.with_id(&id))?;
             let at = arguments::date(env, at).map_err(|error| error.with_id(&id))?;
             entries.push((id, data, at));
         }
         Ok(entries)
     }
 
-    fn settle(&self, deferred: Deferred) -> Settle {
+    pub(super) fn settle(&self, deferred: Deferred) -> Settle {
         let store = Arc::clone(&self.store);
         Box::new(move |result| {
             deferred.settle(match result {
@@ -329,12 +425,12 @@ impl NativeStore {
         })
     }
 
-    fn refuse(&self, deferred: Deferred, error: Error, operation: &'static str) {
+    pub(super) fn refuse(&self, deferred: Deferred, error: Error, operation: &'static str) {
         self.settle(deferred)(Err(error.at(self.store.backend().name(), operation)));
     }
 
     /// Runs something longer on the common I/O thread.
-    fn background<F>(
+    pub(super) fn background<F>(
         &self,
         operation: &'static str,
         work: impl FnOnce(Arc<Store>) -> F + Send + 'static,

@@ -6,8 +6,12 @@ use std::ptr;
 use bytes::Bytes;
 use napi::sys;
 
+use super::dynamic::Writer;
+use super::transaction::opaque;
 use crate::error::{Detail, Error, Kind};
+use crate::store::dynamic::Dynamic;
 use crate::store::payloads::Reply;
+use crate::store::transaction::Open;
 use crate::store::{Health, Statistics};
 
 /// Payloads from here on are handed over in place (an external buffer): at 32 KiB that is
@@ -24,6 +28,10 @@ pub(super) enum Answer {
     Health(Box<Health>),
     /// What `statistics` counted.
     Statistics(Box<Statistics>),
+    /// Rows of the application's own statement.
+    Dynamic(Box<Dynamic>),
+    /// An open transaction.
+    Transaction(Box<Open>),
     /// A rejection.
     Error(Box<Failure>),
 }
@@ -251,15 +259,26 @@ pub(super) fn failure_object(env: sys::napi_env, failure: &Failure) -> sys::napi
     Values(env).failure(failure)
 }
 
+/// The value of an answer that is no rejection.
+pub(super) fn answer_value(env: sys::napi_env, answer: Answer) -> sys::napi_value {
+    let values = Values(env);
+    match answer {
+        Answer::Reply(reply) => values.reply(reply),
+        Answer::Warnings(warnings) => values.array(warnings.iter().map(|warning| values.text(warning))),
+        Answer::Health(health) => values.health(&health),
+        Answer::Statistics(statistics) => values.statistics(&statistics),
+        Answer::Dynamic(value) => Writer::new(env, &|_| None).write(&value),
+        Answer::Transaction(open) => opaque(env, open),
+        Answer::Error(failure) => values.failure(&failure),
+    }
+}
+
 /// Resolves or rejects.
 pub(super) fn settle_promise(env: sys::napi_env, deferred: sys::napi_deferred, answer: Answer) {
     let values = Values(env);
     let settled = match answer {
-        Answer::Reply(reply) => Ok(values.reply(reply)),
-        Answer::Warnings(warnings) => Ok(values.array(warnings.iter().map(|warning| values.text(warning)))),
-        Answer::Health(health) => Ok(values.health(&health)),
-        Answer::Statistics(statistics) => Ok(values.statistics(&statistics)),
         Answer::Error(failure) => Err(values.failure(&failure)),
+        other => Ok(answer_value(env, other)),
     };
     // SAFETY: on the environment's thread; the deferred is settled once.
     unsafe {

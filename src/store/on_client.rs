@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::borrowed::{Client, Guest};
+use super::borrowed::{Client, ClientError, Guest};
 use super::payloads::Reply;
 use super::plan::{Plan, Step};
 use super::{Health, PURGE_BATCH, Statistics, Store};
@@ -17,6 +17,15 @@ impl Store {
         self.guest.as_ref().ok_or_else(|| {
             Error::new(Kind::Unsupported, format!("{} has no client that could be used", self.backend.name()))
         })
+    }
+
+    /// What a client's error stands for, where the client's own transaction failed.
+    pub fn classify(&self, error: ClientError) -> Error {
+        let error = match self.guest() {
+            Ok(guest) => guest.classify(error),
+            Err(refused) => refused,
+        };
+        error.at(self.backend.name(), "transaction")
     }
 
     /// Runs a call.

@@ -13,7 +13,7 @@ use crate::sql::schema::postgres::{
 use crate::sql::schema::{has_index, inspect};
 use crate::sql::{Dialect, Executor, Table};
 use crate::store::Probe;
-use crate::store::borrowed::{Client, Guest};
+use crate::store::borrowed::{Client, ClientError, Guest};
 use crate::store::capability::Capabilities;
 use crate::store::payloads::Reply;
 use crate::store::plan::Step;
@@ -88,6 +88,10 @@ fn is_about_table(error: &Error) -> bool {
 impl Guest for Hosted {
     fn capabilities(&self) -> &'static Capabilities {
         &CAPABILITIES
+    }
+
+    fn classify(&self, error: ClientError) -> Error {
+        of_client(error, self.0.quoted())
     }
 
     fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {

@@ -2,13 +2,13 @@
 
 use super::error::{missing_table, of_client};
 use super::{FILE, Task, schema};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sql::guest::OnClient;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::{TimeColumn, inspect};
 use crate::sql::{Cell, Dialect, Executor, Table};
 use crate::store::Probe;
-use crate::store::borrowed::{Client, Guest};
+use crate::store::borrowed::{Client, ClientError, Guest};
 use crate::store::capability::Capabilities;
 use crate::store::payloads::Reply;
 use crate::store::plan::Step;
@@ -36,6 +36,10 @@ impl Hosted {
 impl Guest for Hosted {
     fn capabilities(&self) -> &'static Capabilities {
         &FILE
+    }
+
+    fn classify(&self, error: ClientError) -> Error {
+        of_client(error, &self.quoted)
     }
 
     fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {

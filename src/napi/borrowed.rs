@@ -1,0 +1,277 @@
+//! Operations on clients of the application: futures that are polled here, on the JavaScript
+//! thread. A call either ends at once or leaves a request, which TypeScript carries to the client
+//! before it comes back with the answer. A client that answers at once never leaves the call.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use napi::{Env, sys};
+use napi_derive::napi;
+
+use super::arguments::{self, Raw};
+use super::dynamic::{Reader, Writer};
+use super::store::NativeStore;
+use super::values::{Answer, Failure, answer_value, failure_object};
+use crate::error::{Error, Kind, Result};
+use crate::store::borrowed::{Client, ClientError, Facts};
+use crate::store::dynamic::Dynamic;
+use crate::store::payloads::Reply;
+use crate::store::plan::{Call, Given};
+
+/// What a step of a conversation has come to: the first element of what `start` and `resume` answer.
+#[derive(Clone, Copy)]
+enum Outcome {
+    /// `[0, value]`
+    Done,
+    /// `[1, fields of the error]`
+    Failed,
+    /// `[2, handle, method, ...arguments]`
+    Ask,
+}
+
+/// Bits of `facts`.
+const IN_TRANSACTION: u32 = 1;
+const BUFFERED: u32 = 2;
+
+/// Numbers of the operations behind those of [`Call`].
+const INITIALIZE: u32 = 100;
+const PURGE_EXPIRED: u32 = 101;
+const HEALTH: u32 = 102;
+const STATISTICS: u32 = 103;
+
+type Work = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// An operation that waits for its client.
+struct Conversation {
+    client: Arc<Client>,
+    work: Work,
+    /// The payloads of the call, as the caller's buffers hold them.
+    payloads: Vec<Bytes>,
+}
+
+/// The conversations of one store, by handle.
+#[derive(Default)]
+pub(super) struct Conversations {
+    open: Vec<Option<Conversation>>,
+    free: Vec<u32>,
+}
+
+impl Conversations {
+    fn keep(&mut self, conversation: Conversation) -> u32 {
+        if let Some(handle) = self.free.pop() {
+            self.open[handle as usize] = Some(conversation);
+            return handle;
+        }
+        self.open.push(Some(conversation));
+        u32::try_from(self.open.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn take(&mut self, handle: u32) -> Option<Conversation> {
+        let taken = self.open.get_mut(handle as usize)?.take();
+        if taken.is_some() {
+            self.free.push(handle);
+        }
+        taken
+    }
+}
+
+#[napi]
+impl NativeStore {
+    /// Begins an operation on a client. `data` is the payload of a put, or the array of those of a
+    /// putMany; `resume` is given the same.
+    #[napi(
+        ts_args_type = "operation: number, facts: number, id: unknown, data: unknown, expiresAt: unknown",
+        ts_return_type = "[number, ...unknown[]]"
+    )]
+    pub fn start(&self, env: Env, operation: u32, facts: u32, id: Raw, data: Raw, expires_at: Raw) -> Raw {
+        let facts = Facts { in_transaction: facts & IN_TRANSACTION != 0, buffered: facts & BUFFERED != 0 };
+        let client = Arc::new(Client::new(facts));
+        match self.work(env.raw(), operation, &client, [id, data, expires_at]) {
+            Ok((work, payloads)) => {
+                let conversation = Conversation { client, work, payloads };
+                self.go_on(env.raw(), conversation, data, &[])
+            }
+            Err(error) => self.failed(env.raw(), error, operation),
+        }
+    }
+
+    /// Goes on with the client's answer, or with what it threw (`describeClientError`).
+    #[napi(
+        ts_args_type = "handle: number, succeeded: boolean, answer: unknown, data: unknown",
+        ts_return_type = "[number, ...unknown[]]"
+    )]
+    pub fn resume(&self, env: Env, handle: u32, succeeded: bool, answer: Raw, data: Raw) -> Raw {
+        let Some(conversation) = self.conversations.borrow_mut().take(handle) else {
+            let error = Error::new(Kind::Backend, "an answer came to an operation that has ended");
+            return self.failed(env.raw(), error, u32::MAX);
+        };
+        let mut reader = Reader::new(env.raw(), &self.side);
+        let read = reader.read(answer);
+        conversation.client.answer(match (succeeded, read) {
+            (true, Ok(answer)) => Ok(answer),
+            (false, Ok(answer)) => Err(client_error(&answer)),
+            (_, Err(error)) => {
+                let message = format!("the client's answer cannot be read: {error}");
+                Err(ClientError { name: String::from("TypeError"), message, ..ClientError::default() })
+            }
+        });
+        let in_place = std::mem::take(&mut reader.in_place);
+        self.go_on(env.raw(), conversation, data, &in_place)
+    }
+
+    /// Gives an operation up, whose time is over.
+    #[napi]
+    pub fn abandon(&self, handle: u32) {
+        let abandoned = self.conversations.borrow_mut().take(handle);
+        drop(abandoned);
+    }
+
+    /// The fields of the error that what a client threw stands for.
+    #[napi(ts_args_type = "described: object", ts_return_type = "object")]
+    pub fn classify(&self, env: Env, described: Raw) -> Raw {
+        let described = Reader::new(env.raw(), &self.side).read(described).unwrap_or(Dynamic::Null);
+        let error = self.store.classify(client_error(&described));
+        Raw(failure_object(env.raw(), &Failure::new(error, |text| self.store.redact(text))))
+    }
+
+    fn work(
+        &self,
+        env: sys::napi_env,
+        operation: u32,
+        client: &Arc<Client>,
+        [id, data, at]: [Raw; 3],
+    ) -> Result<(Work, Vec<Bytes>)> {
+        let (store, on) = (Arc::clone(&self.store), Arc::clone(client));
+        let failure = |store: &crate::store::Store, error| Answer::error(error, |text| store.redact(text));
+        let mut payloads = Vec::new();
+        let work: Work = match operation {
+            INITIALIZE => Box::pin(async move {
+                store.initialize_on(&on).await.map_or_else(|error| failure(&store, error), Answer::Warnings)
+            }),
+            PURGE_EXPIRED => {
+                let limit = arguments::count(env, id)?;
+                Box::pin(async move {
+                    let removed = store.purge_expired_on(&on, limit).await;
+                    removed.map_or_else(|error| failure(&store, error), |count| Answer::Reply(Reply::Count(count)))
+                })
+            }
+            HEALTH => Box::pin(async move { Answer::Health(Box::new(store.health_on(&on).await)) }),
+            STATISTICS => Box::pin(async move {
+                let counted = store.statistics_on(&on).await;
+                counted.map_or_else(|error| failure(&store, error), |counted| Answer::Statistics(Box::new(counted)))
+            }),
+            number => {
+                let call = Call::numbered(number).ok_or_else(|| Error::invalid("no such operation"))?;
+                let given = self.given(env, call, [id, data, at], true)?;
+                match &given {
+                    Given::Payload(_, data, _) => payloads.push(data.clone()),
+                    Given::Payloads(entries) => payloads.extend(entries.iter().map(|(_, data, _)| data.clone())),
+                    _ => {}
+                }
+                let plan = store.plan(call, given)?;
+                Box::pin(async move {
+                    store.run_on(&on, plan).await.map_or_else(|error| failure(&store, error), Answer::Reply)
+                })
+            }
+        };
+        Ok((work, payloads))
+    }
+
+    /// Polls the operation once: it ends, or asks its client for something.
+    fn go_on(&self, env: sys::napi_env, mut conversation: Conversation, data: Raw, in_place: &[(Bytes, Raw)]) -> Raw {
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            conversation.work.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        }));
+        match polled {
+            Ok(Poll::Ready(answer)) => {
+                // Bytes that the client has just made are handed on as they are.
+                let known = |bytes: &Bytes| same(in_place.iter().map(|(known, raw)| (known, *raw)), bytes);
+                let handed_on = if let Answer::Reply(Reply::Data(Some(bytes))) = &answer { known(bytes) } else { None };
+                match (handed_on, answer) {
+                    (Some(raw), _) => outcome(env, Outcome::Done, raw.0),
+                    (None, Answer::Error(failure)) => outcome(env, Outcome::Failed, failure_object(env, &failure)),
+                    (None, answer) => outcome(env, Outcome::Done, answer_value(env, answer)),
+                }
+            }
+            Ok(Poll::Pending) => match conversation.client.take_ask() {
+                Some(ask) => {
+                    let given = self.payloads_given(env, &conversation.payloads, data);
+                    let known = |bytes: &Bytes| same(given.iter().map(|(known, raw)| (known, *raw)), bytes);
+                    let writer = Writer::new(env, &known);
+                    let arguments: Vec<_> = ask.arguments.iter().map(|argument| writer.write(argument)).collect();
+                    let method = writer.text(ask.method);
+                    let handle = self.conversations.borrow_mut().keep(conversation);
+                    let head = [number(env, Outcome::Ask as u32), number(env, handle), method];
+                    Raw(writer.array(head.into_iter().chain(arguments).collect::<Vec<_>>().into_iter()))
+                }
+                None => self.failed(
+                    env,
+                    Error::new(Kind::Backend, "an operation on a client waited for something else; please report this"),
+                    u32::MAX,
+                ),
+            },
+            Err(_) => {
+                let error = Error::new(Kind::Backend, "the backend panicked; please report this");
+                self.failed(env, error, u32::MAX)
+            }
+        }
+    }
+
+    /// The call's payloads beside the caller's own buffers.
+    fn payloads_given(&self, env: sys::napi_env, payloads: &[Bytes], data: Raw) -> Vec<(Bytes, Raw)> {
+        match payloads {
+            [] => Vec::new(),
+            [only] if arguments::elements(env, data).is_err() => vec![(only.clone(), data)],
+            several => {
+                let buffers = arguments::elements(env, data).unwrap_or_default();
+                several.iter().cloned().zip(buffers).collect()
+            }
+        }
+    }
+
+    fn failed(&self, env: sys::napi_env, error: Error, operation: u32) -> Raw {
+        let name = Call::numbered(operation).map_or("operation", Call::name);
+        let error = error.at(self.store.backend().name(), name);
+        let failure = Failure::new(error, |text| self.store.redact(text));
+        outcome(env, Outcome::Failed, failure_object(env, &failure))
+    }
+}
+
+/// The JavaScript value of the same bytes: the same memory, not only the same content.
+fn same<'a>(known: impl Iterator<Item = (&'a Bytes, Raw)>, bytes: &Bytes) -> Option<Raw> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let mut known = known;
+    known.find(|(known, _)| ptr::eq(known.as_ptr(), bytes.as_ptr()) && known.len() == bytes.len()).map(|(_, raw)| raw)
+}
+
+fn number(env: sys::napi_env, number: u32) -> sys::napi_value {
+    let mut made = ptr::null_mut();
+    // SAFETY: on the environment's thread, within a call from JavaScript.
+    unsafe { sys::napi_create_uint32(env, number, &raw mut made) };
+    made
+}
+
+fn outcome(env: sys::napi_env, outcome: Outcome, value: sys::napi_value) -> Raw {
+    let none = |_: &Bytes| None;
+    Raw(Writer::new(env, &none).array([number(env, outcome as u32), value].into_iter()))
+}
+
+fn client_error(described: &Dynamic) -> ClientError {
+    let text = |name: &str| described.get(name).and_then(Dynamic::as_text).map(str::to_owned);
+    let labels = match described.get("labels") {
+        Some(Dynamic::List(labels)) => labels.iter().filter_map(Dynamic::as_text).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    };
+    ClientError {
+        name: text("name").unwrap_or_default(),
+        message: text("message").unwrap_or_default(),
+        code: text("code"),
+        labels,
+    }
+}

@@ -1,0 +1,141 @@
+//! Transactions of the store's own. JavaScript holds one as an opaque value; when that is
+//! collected without a commit, the transaction is rolled back.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::Arc;
+
+use napi::{Env, sys};
+use napi_derive::napi;
+
+use super::arguments::Raw;
+use super::dynamic::Reader;
+use super::store::NativeStore;
+use super::values::Answer;
+use crate::error::{Error, Result};
+use crate::store::dynamic::Dynamic;
+use crate::store::payloads::Reply;
+use crate::store::plan::Call;
+use crate::store::transaction::{Isolation, Open};
+
+#[napi]
+impl NativeStore {
+    /// Opens a transaction; answers what the calls below take.
+    #[napi(ts_args_type = "isolation: string | null", ts_return_type = "Promise<object>")]
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn begin(&self, isolation: Option<String>) -> napi::Result<Raw> {
+        let isolation = isolation.as_deref().map(Isolation::named).transpose();
+        self.background("transaction", move |store| async move {
+            store.begin(isolation?).await.map(|open| Answer::Transaction(Box::new(open)))
+        })
+    }
+
+    /// Runs an operation in a transaction, with the arguments of `start`.
+    #[napi(
+        ts_args_type = "transaction: object, operation: number, id: unknown, data: unknown, expiresAt: unknown",
+        ts_return_type = "Promise<unknown>"
+    )]
+    #[allow(clippy::too_many_arguments)]
+    pub fn run_in(
+        &self,
+        env: Env,
+        transaction: Raw,
+        operation: u32,
+        id: Raw,
+        data: Raw,
+        expires_at: Raw,
+    ) -> napi::Result<Raw> {
+        let call = Call::numbered(operation).unwrap_or(Call::Get);
+        self.call(call.name(), |deferred| {
+            let given = open(env.raw(), transaction)
+                .and_then(|open| Ok((open, self.given(env.raw(), call, [id, data, expires_at], false)?)));
+            match given {
+                Ok((open, given)) => self.store.run_in(&open, call, given, self.settle(deferred)),
+                Err(error) => self.refuse(deferred, error, call.name()),
+            }
+        })
+    }
+
+    /// Runs a statement of the application's in a transaction; answers rows.
+    #[napi(
+        ts_args_type = "transaction: object, sql: string, values: unknown[]",
+        ts_return_type = "Promise<Record<string, unknown>[]>"
+    )]
+    pub fn query_in(&self, env: Env, transaction: Raw, sql: Raw, values: Raw) -> napi::Result<Raw> {
+        self.call("query", |deferred| {
+            let mut reader = Reader::new(env.raw(), &self.side);
+            let read = open(env.raw(), transaction).and_then(|open| {
+                let sql = reader.text(sql).map_err(|_| Error::invalid("query takes a statement as text"))?;
+                match reader.read_for_io(values)? {
+                    Dynamic::List(values) => Ok((open, sql, values)),
+                    _ => Err(Error::invalid("query takes its values as an array")),
+                }
+            });
+            match read {
+                Ok((open, sql, values)) => {
+                    let store = Arc::clone(&self.store);
+                    let answered = move |result: Result<Dynamic>| {
+                        let failed = |error| Answer::error(error, |text| store.redact(text));
+                        deferred.settle(result.map_or_else(failed, |rows| Answer::Dynamic(Box::new(rows))));
+                    };
+                    open.query(sql, values, Box::new(answered));
+                }
+                Err(error) => self.refuse(deferred, error, "query"),
+            }
+        })
+    }
+
+    /// Commits.
+    #[napi(ts_args_type = "transaction: object", ts_return_type = "Promise<void>")]
+    pub fn commit(&self, env: Env, transaction: Raw) -> napi::Result<Raw> {
+        let open = open(env.raw(), transaction);
+        self.background("transaction", |_| async move { open?.commit().await.map(|()| Answer::Reply(Reply::Done)) })
+    }
+
+    /// Rolls back.
+    #[napi(ts_args_type = "transaction: object", ts_return_type = "Promise<void>")]
+    pub fn roll_back(&self, env: Env, transaction: Raw) -> napi::Result<Raw> {
+        let open = open(env.raw(), transaction);
+        self.background("transaction", |_| async move {
+            open?.roll_back().await;
+            Ok(Answer::Reply(Reply::Done))
+        })
+    }
+}
+
+/// Marks our opaque values, so that no other's is taken for one.
+static TAG: sys::napi_type_tag = sys::napi_type_tag { lower: 0x7361_6761_7374_6f72, upper: 0x7472_616e_7361_6374 };
+
+/// The transaction as an opaque value.
+pub(super) fn opaque(env: sys::napi_env, open: Box<Open>) -> sys::napi_value {
+    let mut made = ptr::null_mut();
+    let owner = Box::into_raw(open);
+    // SAFETY: on the environment's thread; the finalizer takes the box back, once.
+    unsafe {
+        let status = sys::napi_create_external(env, owner.cast(), Some(drop_open), ptr::null_mut(), &raw mut made);
+        if status != sys::Status::napi_ok {
+            drop(Box::from_raw(owner));
+            return ptr::null_mut();
+        }
+        sys::napi_type_tag_object(env, made, &raw const TAG);
+    }
+    made
+}
+
+unsafe extern "C" fn drop_open(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
+    // SAFETY: `opaque` made it with `Box::into_raw` and hands it over once.
+    drop(unsafe { Box::from_raw(data.cast::<Open>()) });
+}
+
+fn open(env: sys::napi_env, value: Raw) -> Result<Open> {
+    let (mut ours, mut data) = (false, ptr::null_mut());
+    // SAFETY: the tag says that the value is one of `opaque`'s; it is alive during the call.
+    unsafe {
+        let checked = sys::napi_check_object_type_tag(env, value.0, &raw const TAG, &raw mut ours);
+        if checked != sys::Status::napi_ok || !ours {
+            return Err(Error::invalid("a transaction of this store is expected"));
+        }
+        sys::napi_get_value_external(env, value.0, &raw mut data);
+        data.cast::<Open>().as_ref().cloned().ok_or_else(|| Error::invalid("the transaction is gone"))
+    }
+}
