@@ -389,3 +389,35 @@ pub(super) fn nodes(client: &Client) -> Vec<Option<Server>> {
         _ => vec![None],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &'static str) -> Result<Value, FredError> {
+        Err(FredError::new(ErrorKind::Unknown, text))
+    }
+
+    #[test]
+    fn exec_answers_for_the_transaction() {
+        let exec = Value::Array(vec![Value::from("OK")]);
+        assert_eq!(executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), Ok(exec.clone())]).unwrap(), exec);
+        assert_eq!(executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), Ok(Value::Null)]).unwrap(), Value::Null);
+    }
+
+    #[test]
+    fn what_was_not_queued_says_why() {
+        let aborted = || refused("EXECABORT Transaction discarded because of previous errors.");
+        let oom = refused("OOM command not allowed when used memory > 'maxmemory'.");
+        let error = executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), oom, aborted()]).unwrap_err();
+        assert!(error.is_retryable() && error.is_unsent() && error.message().contains("memory"), "{error:?}");
+        let error = executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), aborted()]).unwrap_err();
+        assert!(error.message().contains("nothing of it has happened"), "{error:?}");
+        // Without MULTI, SET has been carried out.
+        let error = executed(vec![refused("NOPERM no"), Ok(Value::from("OK")), refused("ERR EXEC without MULTI")]).unwrap_err();
+        assert!(error.message().contains("may have happened"), "{error:?}");
+        let broken = || Err(FredError::new(ErrorKind::IO, "the connection has ended"));
+        let error = executed(vec![broken(), broken(), broken()]).unwrap_err();
+        assert!(error.kind() == crate::error::Kind::Connection && !error.is_unsent(), "{error:?}");
+    }
+}

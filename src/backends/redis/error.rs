@@ -168,17 +168,30 @@ fn of_code(error: &ClientError) -> Error {
         _ if not_sent || error.name == "ClientOfflineError" => {
             Error::new(Kind::Connection, "the Redis client is not connected").unsent()
         }
-        // ioredis
-        "MaxRetriesPerRequestError" | "ClusterAllFailedError" => broken(),
-        "AbortError" if error.message.contains("connection") || error.message.contains("ended") => broken(),
-        // node-redis
-        "RootNodesUnavailableError" | "ReconnectStrategyError" | "SocketTimeoutError" => broken(),
+        // ioredis: "Command aborted due to connection close"; node-redis: given up by a signal.
+        "AbortError" => {
+            if error.message.contains("connection") {
+                broken()
+            } else {
+                declined()
+            }
+        }
+        // Those of ioredis, then those of node-redis.
+        "MaxRetriesPerRequestError"
+        | "ClusterAllFailedError"
+        | "RootNodesUnavailableError"
+        | "ReconnectStrategyError"
+        | "SocketTimeoutError" => broken(),
         name if name.ends_with("TimeoutError") || error.message == "Command timed out" => {
             Error::new(Kind::Timeout, "Redis did not answer within the client's own time limit")
         }
         _ if code.is_some_and(is_socket_code) => broken(),
-        _ => Error::new(Kind::Backend, "Redis, or the client, refused the command"),
+        _ => declined(),
     }
+}
+
+fn declined() -> Error {
+    Error::new(Kind::Backend, "Redis, or the client, refused the command")
 }
 
 fn by_kind(error: &FredError) -> Error {

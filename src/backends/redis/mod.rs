@@ -22,6 +22,8 @@ mod connection;
 mod error;
 mod executor;
 mod guest;
+#[cfg(test)]
+mod guest_tests;
 mod inspect;
 mod payloads;
 mod servers;

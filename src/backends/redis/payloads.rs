@@ -312,12 +312,12 @@ mod tests {
 
     #[test]
     fn a_put_that_is_gone_at_once_has_failed() {
-        let soon = put(Some(Millis::now().plus(5_000)));
+        let soon = [put(Some(Millis::now().plus(5_000)))];
         let replies = |count| vec![Ok(Value::from("OK")), count];
-        let (answers, lost) = answer_writes(&[soon.clone()], &[true], replies(Ok(Value::Integer(0))));
+        let (answers, lost) = answer_writes(&soon, &[true], replies(Ok(Value::Integer(0))));
         assert!(lost && answers[0].as_ref().is_err_and(Error::is_retryable));
         for count in [Ok(Value::Integer(1)), Err(error::unexpected())] {
-            let (answers, lost) = answer_writes(&[soon.clone()], &[true], replies(count));
+            let (answers, lost) = answer_writes(&soon, &[true], replies(count));
             assert!(!lost && answers[0].is_ok());
         }
     }
