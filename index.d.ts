@@ -72,6 +72,23 @@ export interface NodeSqliteDatabase {
 export type PostgresClient = PgClient | PostgresJsClient | PrismaClientLike | DrizzlePostgresDatabase | KyselyDatabase | KnexClient;
 /** Every client of SQLite that a store can run on. */
 export type SqliteClient = BetterSqlite3Database | NodeSqliteDatabase | PrismaClientLike | DrizzleSqliteDatabase | KyselyDatabase | KnexClient;
+/** `ioredis`: a Redis or a Cluster. */
+export interface IoredisClient {
+	readonly status: string;
+	readonly isCluster: boolean;
+	callBuffer: unknown;
+	defineCommand: unknown;
+	multi: unknown;
+}
+/** `redis` (node-redis 5 and later): what createClient, createCluster, createSentinel or createClientPool gives. */
+export interface NodeRedisClient {
+	sendCommand: unknown;
+	withTypeMapping: unknown;
+	multi: unknown;
+	close: unknown;
+}
+/** Every client of Redis that a store can run on. */
+export type RedisClient = IoredisClient | NodeRedisClient;
 /** Anything with these four methods: `console`, pino, winston. */
 export interface Logger {
 	debug(...args: never[]): void;
@@ -177,8 +194,17 @@ export interface PostgresUrlOptions extends StoreOptions {
 	/** Connections at most. Default 4. */
 	poolSize?: number;
 }
-/** Options of a Redis store. */
-export interface RedisStoreOptions extends StoreOptions {
+/** Options of a Redis store: on a connection of its own, or on a client of the application. */
+export type RedisStoreOptions = RedisUrlOptions | RedisClientOptions;
+/** Options of a Redis store on a client of the application. */
+export interface RedisClientOptions extends StoreOptions {
+	/** ioredis (Redis, Cluster), or redis (node-redis 5 and later). */
+	client: RedisClient;
+	/** Keys are `{keyPrefix}:{id}`, whatever prefix the client has itself. Default `saga:storage`. */
+	keyPrefix?: string;
+}
+/** Options of a Redis store on a connection of its own. */
+export interface RedisUrlOptions extends StoreOptions {
 	/** `redis:`, `rediss:`, `redis-cluster:`, `rediss-cluster:`, `redis-sentinel:` or `rediss-sentinel:`. */
 	url: string;
 	/** Keys are `{keyPrefix}:{id}`. Default `saga:storage`. */

@@ -262,6 +262,339 @@ function withLiveTransaction(carrier, isTransaction) {
   return Object.defineProperty(carrier, "isTransaction", { get: isTransaction, enumerable: true });
 }
 
+// ts/clients/failure.ts
+var DEPTH = 8;
+var SQLITE_CODES = {
+  5: "SQLITE_BUSY",
+  6: "SQLITE_LOCKED",
+  8: "SQLITE_READONLY",
+  11: "SQLITE_CORRUPT",
+  13: "SQLITE_FULL",
+  18: "SQLITE_TOOBIG",
+  19: "SQLITE_CONSTRAINT",
+  26: "SQLITE_NOTADB"
+};
+var SOCKET_CODES = {
+  CONNECT_TIMEOUT: "ETIMEDOUT",
+  CONNECTION_ENDED: "CONNECTION_CLOSED",
+  CONNECTION_DESTROYED: "CONNECTION_CLOSED"
+};
+var PRISMA_SOCKET_CODES = {
+  DatabaseNotReachable: "ECONNREFUSED",
+  SocketTimeout: "ETIMEDOUT",
+  ConnectionClosed: "CONNECTION_CLOSED",
+  P1001: "ECONNREFUSED",
+  P1002: "ETIMEDOUT",
+  P1008: "ETIMEDOUT",
+  P1017: "CONNECTION_CLOSED",
+  P2024: "ETIMEDOUT"
+};
+var WORDS = [
+  // pg, ioredis, node-redis, knex
+  [/timeout exceeded when trying to connect|due to connection timeout|^ConnectionTimeoutError|^KnexTimeoutError/, "ETIMEDOUT"],
+  [/^\w+: Connection terminated|is not queryable|after calling end on the pool/, "CONNECTION_CLOSED"],
+  [/^\w+: Connection is closed|^(?:SocketClosedUnexpectedly|ClientClosed|ClientOffline|DisconnectsClient)Error/, "CONNECTION_CLOSED"]
+];
+function describeClientError(error) {
+  try {
+    return describe2(error);
+  } catch {
+    return { name: "Error", message: "the client threw something that cannot be read", labels: [] };
+  }
+}
+function describe2(error) {
+  const chain2 = errorsOf(error);
+  const coded = chain2.map((fields2) => ({ fields: fields2, found: codeOf(fields2) }));
+  const best = coded.find(({ found }) => found?.isOfDatabase) ?? coded.find(({ found }) => found !== void 0);
+  const fields = best?.fields ?? chain2[0];
+  const labels = chain2.flatMap(labelsOf);
+  if (fields === void 0) return { name: "Error", message: String(error), labels };
+  return {
+    name: chain2.slice(chain2.indexOf(fields)).concat(chain2).map(className).find(isTelling) ?? "Error",
+    message: best?.found?.message ?? text(fields.message) ?? chain2.map((one) => text(one.message)).find(Boolean) ?? "no message",
+    ...best?.found && { code: best.found.code },
+    labels: [...new Set(labels)]
+  };
+}
+function errorsOf(error, depth = 0, seen = /* @__PURE__ */ new Set()) {
+  if (typeof error !== "object" && typeof error !== "function" || error === null || seen.has(error) || depth > DEPTH) return [];
+  seen.add(error);
+  const fields = error;
+  const parts = Array.isArray(fields.errors) ? fields.errors : [];
+  const inner = [fields.cause, fields.lastNodeError, ...parts].flatMap((part) => errorsOf(part, depth + 1, seen));
+  return [fields, ...inner];
+}
+function codeOf(fields) {
+  for (const find of [prismaCode, redisCode, mongoCode, awsCode, nodeSqliteCode, plainCode, codeOfWords]) {
+    const found = find(fields);
+    if (found !== void 0) return found;
+  }
+  return void 0;
+}
+function prismaCode({ name, code, meta, message }) {
+  if (typeof code !== "string" || !/^P\d{4}$/.test(code) || !String(name).startsWith("Prisma")) return void 0;
+  const { code: original, message: said, driverAdapterError } = object(meta);
+  const cause = object(object(driverAdapterError).cause);
+  const found = text(cause.originalCode) ?? text(cause.code) ?? text(original);
+  if (found === void 0 || found === "N/A")
+    return {
+      code: PRISMA_SOCKET_CODES[String(cause.kind)] ?? PRISMA_SOCKET_CODES[code] ?? code,
+      message: text(message),
+      isOfDatabase: false
+    };
+  return {
+    code: sqliteName(found),
+    message: text(cause.originalMessage) ?? text(said) ?? text(message),
+    isOfDatabase: true
+  };
+}
+function redisCode(fields) {
+  if (!/^(?:ReplyError|ErrorReply|SimpleError|BlobError|MultiErrorReply)$/.test(className(fields))) return void 0;
+  const code = /^-?([A-Z][A-Z0-9]*)\b/.exec(text(fields.message) ?? "")?.[1];
+  return code === void 0 ? void 0 : { code, isOfDatabase: true };
+}
+function mongoCode({ name, code }) {
+  if (typeof name !== "string" || !name.startsWith("Mongo")) return void 0;
+  if (typeof code === "number" || typeof code === "string") return { code: String(code), isOfDatabase: true };
+  return void 0;
+}
+function awsCode({ name, $metadata, $fault }) {
+  if (typeof name !== "string" || name === "Error" || $metadata === void 0 && $fault === void 0) return void 0;
+  return { code: name, isOfDatabase: true };
+}
+function nodeSqliteCode({ code, errcode }) {
+  if (code !== "ERR_SQLITE_ERROR") return void 0;
+  return { code: typeof errcode === "number" ? sqliteName(errcode) : "SQLITE_ERROR", isOfDatabase: true };
+}
+function plainCode({ code }) {
+  if (typeof code === "number") return { code: String(code), isOfDatabase: false };
+  if (typeof code !== "string" || code === "") return void 0;
+  const isOfDatabase = /^(?:[0-9A-Z]{5}|SQLITE_\w+)$/.test(code) && !/^E[A-Z]{4}$/.test(code);
+  return { code: SOCKET_CODES[code] ?? code, isOfDatabase };
+}
+function codeOfWords(fields) {
+  const words2 = `${className(fields)}: ${text(fields.message) ?? ""}`;
+  const code = WORDS.find(([pattern]) => pattern.test(words2))?.[1];
+  return code === void 0 ? void 0 : { code, isOfDatabase: false };
+}
+function sqliteName(code) {
+  if (typeof code === "string") return code;
+  return SQLITE_CODES[code & 255] ?? "SQLITE_ERROR";
+}
+function className({ name, constructor: type }) {
+  if (typeof name === "string" && isTelling(name)) return name;
+  return typeof type === "function" ? type.name : "Error";
+}
+function isTelling(name) {
+  return !["", "Error", "error", "AggregateError", "Object"].includes(name);
+}
+function labelsOf({ errorLabels, errorLabelSet }) {
+  const labels = errorLabels ?? errorLabelSet;
+  const list = Array.isArray(labels) || labels instanceof Set ? [...labels] : [];
+  return list.filter((label) => typeof label === "string");
+}
+function object(value) {
+  return typeof value === "object" && value !== null ? value : {};
+}
+function text(value) {
+  if (typeof value === "number") return String(value);
+  return typeof value === "string" && value !== "" ? value : void 0;
+}
+
+// ts/clients/redis.ts
+function words(command) {
+  return command.map(
+    (word) => typeof word === "string" || Buffer.isBuffer(word) ? word : Buffer.from(word.buffer, word.byteOffset, word.byteLength)
+  );
+}
+function keptWords(command) {
+  return command.map((word) => typeof word === "string" ? word : Buffer.from(word));
+}
+function settled(replies) {
+  return Promise.all(replies.map((reply) => reply.then(void 0, (error) => ({ error: describeClientError(error) }))));
+}
+function checkReplies(errors, count) {
+  if (errors.length === 0) return;
+  const { code, message } = describeClientError(errors[0]);
+  if (errors.length === count) throw errors[0];
+  const text2 = `${errors.length} of the ${count} commands in the transaction failed, the first with: ${message}`;
+  throw Object.assign(new Error(text2), { name: "ExecError", ...code && { code } });
+}
+function alreadyExecuted(library) {
+  const message = `this multi() of ${library} has been executed already`;
+  return new ClosedError({ code: "CLOSED", message, backend: "redis", retryable: false, causes: [], details: {} });
+}
+
+// ts/clients/ioredis.ts
+var recognizeIoredis = (client) => {
+  const members = membersOf(client);
+  if (members === void 0 || !hasMethods(members, "callBuffer", "sendCommand", "multi", "defineCommand")) return void 0;
+  if (members.isPipeline === true) return Array.isArray(members._queue) ? multiCarrier(client) : void 0;
+  if (typeof members.status !== "string" || typeof members.isCluster !== "boolean") return void 0;
+  return clientCarrier(client);
+};
+function clientCarrier(client) {
+  return {
+    backend: "redis",
+    library: "ioredis",
+    isTransaction: false,
+    isBuffered: false,
+    send(method, args) {
+      if (method === "nodes") return primaries(client);
+      const [commands, node] = args;
+      const on = node === void 0 ? client : nodesOf(client).find((one) => nameOf(one) === node);
+      if (on === void 0) throw Object.assign(new Error(`${node} has left the cluster`), { code: "ECONNRESET" });
+      return settled(commands.map(async (command) => call(on, words(command))));
+    },
+    begin: (work) => transaction(client, work)
+  };
+}
+function call(on, command) {
+  if (true) return on.callBuffer(...command);
+  const bare = { options: {}, isPipeline: true, sendCommand: (made) => on.sendCommand(made) };
+  return on.callBuffer.apply(bare, command);
+}
+async function primaries(client) {
+  if (!client.isCluster) return [null];
+  if (nodesOf(client).length === 0) await client.callBuffer("PING");
+  return nodesOf(client).map(nameOf);
+}
+function nodesOf(client) {
+  return client.nodes?.("master") ?? [];
+}
+function nameOf({ options }) {
+  return `${options.host}:${options.port}`;
+}
+function multiCarrier(multi) {
+  const isOpen = () => multi._transactions > 0;
+  if (!isOpen() && !hasExec(multi)) {
+    throw invalidArgument("an ioredis pipeline() is no transaction: use multi()", "withTransaction", "redis");
+  }
+  return {
+    backend: "redis",
+    library: "ioredis",
+    isTransaction: true,
+    isBuffered: true,
+    send(method, args) {
+      if (method === "queued") return { cluster: multi.isCluster, key: firstKey(multi) };
+      for (const [name, ...rest] of args[0]) call(multi, keptWords([name.toLowerCase(), ...rest]));
+      return null;
+    },
+    check() {
+      if (!isOpen()) throw alreadyExecuted("ioredis");
+    }
+  };
+}
+function hasExec({ _queue }) {
+  return _queue.some(({ name }) => name === "exec");
+}
+function firstKey({ _queue }) {
+  for (const command of _queue) {
+    const [key] = command.getKeys();
+    if (key !== void 0) return key;
+  }
+  return null;
+}
+async function transaction(client, work) {
+  const multi = client.multi();
+  const result = await work(multi);
+  if (multi._queue.length === 1) return result;
+  const replies = await multi.exec().catch((error) => {
+    throw error?.previousErrors?.[0] ?? error;
+  });
+  if (replies === null) throw Object.assign(new Error("EXEC answered null"), { name: "WatchError" });
+  checkReplies(
+    replies.flatMap(([error]) => error ?? []),
+    replies.length
+  );
+  return result;
+}
+
+// ts/clients/node-redis.ts
+var AS_BUFFERS = { typeMapping: { 36: Buffer } };
+var recognizeNodeRedis = (client) => {
+  const members = membersOf(client);
+  if (members === void 0) return void 0;
+  if (hasMethods(members, "addCommand", "execTyped", "execAsPipeline", "exec")) return multiCarrier2(client);
+  if (!hasMethods(members, "multi", "sendCommand", "withTypeMapping")) return void 0;
+  return clientCarrier2(client, caller(client, members), members);
+};
+function caller(client, members) {
+  if (hasMethods(members, "nodeClient")) return (commands, node) => callCluster(client, commands, node);
+  if (hasMethods(members, "use", "getMasterNode")) {
+    const send2 = (one, commands) => settled(commands.map((args) => one.sendCommand(false, args, AS_BUFFERS)));
+    return (commands) => client.use((one) => send2(one, commands));
+  }
+  const send = (one, commands) => settled(commands.map((args) => one.sendCommand(args, AS_BUFFERS)));
+  if (hasMethods(members, "execute")) return (commands) => client.execute((one) => send(one, commands));
+  return (commands) => send(client, commands);
+}
+async function callCluster(cluster, commands, node) {
+  if (node === void 0) {
+    return settled(commands.map((args) => cluster.sendCommand(args[1], false, args, AS_BUFFERS)));
+  }
+  const found = cluster.masters.find(({ address }) => address === node);
+  if (found === void 0) throw Object.assign(new Error(`${node} has left the cluster`), { code: "ECONNRESET" });
+  const client = await cluster.nodeClient(found);
+  return settled(commands.map((args) => client.sendCommand(args, AS_BUFFERS)));
+}
+function clientCarrier2(client, call2, members) {
+  return {
+    backend: "redis",
+    library: "redis",
+    isTransaction: false,
+    isBuffered: false,
+    send(method, args) {
+      if (method === "nodes") return members.masters?.map(({ address }) => address) ?? [null];
+      return call2(args[0].map(words), args[1]);
+    },
+    begin: (work) => transaction2(client, work)
+  };
+}
+function multiCarrier2(multi) {
+  const cluster = multi.addCommand.length === 4;
+  let key = null;
+  let isExecuted = false;
+  const onReply = (reply) => {
+    isExecuted = true;
+    return reply;
+  };
+  return {
+    backend: "redis",
+    library: "redis",
+    isTransaction: true,
+    isBuffered: true,
+    send(method, args) {
+      if (method === "queued") return { cluster, key };
+      for (const command of args[0].map(keptWords)) {
+        key ??= command[1] ?? null;
+        if (cluster) multi.addCommand(command[1], false, command, onReply);
+        else if (multi.addCommand.length === 3) multi.addCommand(false, command, onReply);
+        else multi.addCommand(command, onReply);
+      }
+      return null;
+    },
+    check() {
+      if (isExecuted) throw alreadyExecuted("redis");
+    }
+  };
+}
+async function transaction2(client, work) {
+  const multi = client.multi();
+  const result = await work(multi);
+  await multi.exec().catch((error) => {
+    const { replies, errorIndexes } = error;
+    if (Array.isArray(replies) && Array.isArray(errorIndexes)) {
+      checkReplies(
+        errorIndexes.map((index) => replies[index]),
+        replies.length
+      );
+    }
+    throw error;
+  });
+  return result;
+}
+
 // ts/clients/carrier.ts
 function sqlCarrier(backend, client) {
   return {
@@ -360,7 +693,7 @@ function poolCarrier(pool) {
     library: "pg",
     isTransaction: false,
     ...statements2(pool),
-    begin: (work, { isolation }) => transaction(pool, work, isolation)
+    begin: (work, { isolation }) => transaction3(pool, work, isolation)
   });
 }
 function connectionCarrier(connection) {
@@ -390,7 +723,7 @@ function statements2(client) {
     rows: async (sql, values) => (await run3(sql, values)).rows
   };
 }
-async function transaction(pool, work, isolation) {
+async function transaction3(pool, work, isolation) {
   const connection = await pool.connect();
   let broken;
   const onError = (error) => {
@@ -718,8 +1051,8 @@ function recognizeSqlClient(client) {
 }
 
 // ts/clients/recognize.ts
-var recognizers2 = [];
-var CLIENTS = [...SQL_CLIENTS];
+var recognizers2 = [recognizeIoredis, recognizeNodeRedis];
+var CLIENTS = [...SQL_CLIENTS, "ioredis (Redis, Cluster)", "redis (node-redis 5 and later)"];
 var known2 = /* @__PURE__ */ new WeakMap();
 function recognize(client, what, operation) {
   const members = membersOf(client);
@@ -760,15 +1093,15 @@ function checkRoute(route, operation, backend) {
   const message = "the transaction that this operation belongs to has ended";
   throw new ClosedError({ code: "CLOSED", message, operation, backend, retryable: false, causes: [], details: {} });
 }
-function transactionCarrier(transaction2, what, operation) {
-  const carrier = recognize(transaction2, what, operation);
+function transactionCarrier(transaction4, what, operation) {
+  const carrier = recognize(transaction4, what, operation);
   if (!carrier.isTransaction && carrier.begin !== void 0) {
     throw invalidArgument(`${what} is a ${carrier.library} client, not a transaction of it`, operation);
   }
   return carrier;
 }
-function withTransaction(transaction2, work) {
-  const carrier = transactionCarrier(transaction2, "the transaction", "withTransaction");
+function withTransaction(transaction4, work) {
+  const carrier = transactionCarrier(transaction4, "the transaction", "withTransaction");
   if (typeof work !== "function") throw invalidArgument("withTransaction takes a transaction and a function", "withTransaction");
   const handle = enterHandle(carrier);
   let isOver = false;
@@ -824,147 +1157,6 @@ function byId(ids, payloads) {
 
 // ts/conversation.ts
 var import_promises = require("node:timers/promises");
-
-// ts/clients/failure.ts
-var DEPTH = 8;
-var SQLITE_CODES = {
-  5: "SQLITE_BUSY",
-  6: "SQLITE_LOCKED",
-  8: "SQLITE_READONLY",
-  11: "SQLITE_CORRUPT",
-  13: "SQLITE_FULL",
-  18: "SQLITE_TOOBIG",
-  19: "SQLITE_CONSTRAINT",
-  26: "SQLITE_NOTADB"
-};
-var SOCKET_CODES = {
-  CONNECT_TIMEOUT: "ETIMEDOUT",
-  CONNECTION_ENDED: "CONNECTION_CLOSED",
-  CONNECTION_DESTROYED: "CONNECTION_CLOSED"
-};
-var PRISMA_SOCKET_CODES = {
-  DatabaseNotReachable: "ECONNREFUSED",
-  SocketTimeout: "ETIMEDOUT",
-  ConnectionClosed: "CONNECTION_CLOSED",
-  P1001: "ECONNREFUSED",
-  P1002: "ETIMEDOUT",
-  P1008: "ETIMEDOUT",
-  P1017: "CONNECTION_CLOSED",
-  P2024: "ETIMEDOUT"
-};
-var WORDS = [
-  // pg, ioredis, node-redis, knex
-  [/timeout exceeded when trying to connect|due to connection timeout|^ConnectionTimeoutError|^KnexTimeoutError/, "ETIMEDOUT"],
-  [/^\w+: Connection terminated|is not queryable|after calling end on the pool/, "CONNECTION_CLOSED"],
-  [/^\w+: Connection is closed|^(?:SocketClosedUnexpectedly|ClientClosed|ClientOffline|DisconnectsClient)Error/, "CONNECTION_CLOSED"]
-];
-function describeClientError(error) {
-  try {
-    return describe2(error);
-  } catch {
-    return { name: "Error", message: "the client threw something that cannot be read", labels: [] };
-  }
-}
-function describe2(error) {
-  const chain2 = errorsOf(error);
-  const coded = chain2.map((fields2) => ({ fields: fields2, found: codeOf(fields2) }));
-  const best = coded.find(({ found }) => found?.isOfDatabase) ?? coded.find(({ found }) => found !== void 0);
-  const fields = best?.fields ?? chain2[0];
-  const labels = chain2.flatMap(labelsOf);
-  if (fields === void 0) return { name: "Error", message: String(error), labels };
-  return {
-    name: chain2.slice(chain2.indexOf(fields)).concat(chain2).map(className).find(isTelling) ?? "Error",
-    message: best?.found?.message ?? text(fields.message) ?? chain2.map((one) => text(one.message)).find(Boolean) ?? "no message",
-    ...best?.found && { code: best.found.code },
-    labels: [...new Set(labels)]
-  };
-}
-function errorsOf(error, depth = 0, seen = /* @__PURE__ */ new Set()) {
-  if (typeof error !== "object" && typeof error !== "function" || error === null || seen.has(error) || depth > DEPTH) return [];
-  seen.add(error);
-  const fields = error;
-  const parts = Array.isArray(fields.errors) ? fields.errors : [];
-  const inner = [fields.cause, fields.lastNodeError, ...parts].flatMap((part) => errorsOf(part, depth + 1, seen));
-  return [fields, ...inner];
-}
-function codeOf(fields) {
-  for (const find of [prismaCode, redisCode, mongoCode, awsCode, nodeSqliteCode, plainCode, codeOfWords]) {
-    const found = find(fields);
-    if (found !== void 0) return found;
-  }
-  return void 0;
-}
-function prismaCode({ name, code, meta, message }) {
-  if (typeof code !== "string" || !/^P\d{4}$/.test(code) || !String(name).startsWith("Prisma")) return void 0;
-  const { code: original, message: said, driverAdapterError } = object(meta);
-  const cause = object(object(driverAdapterError).cause);
-  const found = text(cause.originalCode) ?? text(cause.code) ?? text(original);
-  if (found === void 0 || found === "N/A")
-    return {
-      code: PRISMA_SOCKET_CODES[String(cause.kind)] ?? PRISMA_SOCKET_CODES[code] ?? code,
-      message: text(message),
-      isOfDatabase: false
-    };
-  return {
-    code: sqliteName(found),
-    message: text(cause.originalMessage) ?? text(said) ?? text(message),
-    isOfDatabase: true
-  };
-}
-function redisCode(fields) {
-  if (!/^(?:ReplyError|ErrorReply|SimpleError|BlobError|MultiErrorReply)$/.test(className(fields))) return void 0;
-  const code = /^-?([A-Z][A-Z0-9]*)\b/.exec(text(fields.message) ?? "")?.[1];
-  return code === void 0 ? void 0 : { code, isOfDatabase: true };
-}
-function mongoCode({ name, code }) {
-  if (typeof name !== "string" || !name.startsWith("Mongo")) return void 0;
-  if (typeof code === "number" || typeof code === "string") return { code: String(code), isOfDatabase: true };
-  return void 0;
-}
-function awsCode({ name, $metadata, $fault }) {
-  if (typeof name !== "string" || name === "Error" || $metadata === void 0 && $fault === void 0) return void 0;
-  return { code: name, isOfDatabase: true };
-}
-function nodeSqliteCode({ code, errcode }) {
-  if (code !== "ERR_SQLITE_ERROR") return void 0;
-  return { code: typeof errcode === "number" ? sqliteName(errcode) : "SQLITE_ERROR", isOfDatabase: true };
-}
-function plainCode({ code }) {
-  if (typeof code === "number") return { code: String(code), isOfDatabase: false };
-  if (typeof code !== "string" || code === "") return void 0;
-  const isOfDatabase = /^(?:[0-9A-Z]{5}|SQLITE_\w+)$/.test(code) && !/^E[A-Z]{4}$/.test(code);
-  return { code: SOCKET_CODES[code] ?? code, isOfDatabase };
-}
-function codeOfWords(fields) {
-  const words = `${className(fields)}: ${text(fields.message) ?? ""}`;
-  const code = WORDS.find(([pattern]) => pattern.test(words))?.[1];
-  return code === void 0 ? void 0 : { code, isOfDatabase: false };
-}
-function sqliteName(code) {
-  if (typeof code === "string") return code;
-  return SQLITE_CODES[code & 255] ?? "SQLITE_ERROR";
-}
-function className({ name, constructor: type }) {
-  if (typeof name === "string" && isTelling(name)) return name;
-  return typeof type === "function" ? type.name : "Error";
-}
-function isTelling(name) {
-  return !["", "Error", "error", "AggregateError", "Object"].includes(name);
-}
-function labelsOf({ errorLabels, errorLabelSet }) {
-  const labels = errorLabels ?? errorLabelSet;
-  const list = Array.isArray(labels) || labels instanceof Set ? [...labels] : [];
-  return list.filter((label) => typeof label === "string");
-}
-function object(value) {
-  return typeof value === "object" && value !== null ? value : {};
-}
-function text(value) {
-  if (typeof value === "number") return String(value);
-  return typeof value === "string" && value !== "" ? value : void 0;
-}
-
-// ts/conversation.ts
 var OPERATIONS = {
   put: 0,
   get: 1,
@@ -1018,8 +1210,8 @@ var Conversations = class {
       if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
     };
     running.then(leave, leave);
-    const settled2 = running.then(asBuffer, raise);
-    return verified === void 0 ? settled2 : Promise.all([settled2, verified]).then(([value]) => value);
+    const settled3 = running.then(asBuffer, raise);
+    return verified === void 0 ? settled3 : Promise.all([settled3, verified]).then(([value]) => value);
   }
   /** What the client threw, as the error that it stands for. */
   classify(error) {
@@ -1036,7 +1228,7 @@ var Conversations = class {
     const before = known3.size === 0 ? [] : ids.flatMap((id) => known3.get(id) ?? []);
     if (before.length === 0) {
       const state = conversation.start();
-      if (!("answer" in state)) return settled(state);
+      if (!("answer" in state)) return settled2(state);
       return this.#keep(known3, ids, conversation.wait(state));
     }
     return this.#keep(
@@ -1071,7 +1263,7 @@ var Conversation = class {
   }
   run() {
     const state = this.start();
-    return "answer" in state ? this.wait(state) : settled(state);
+    return "answer" in state ? this.wait(state) : settled2(state);
   }
   /** Runs until the first answer that has to be waited for. */
   start() {
@@ -1132,7 +1324,7 @@ var Conversation = class {
     return { ...failure, operation: this.#operation, ...typeof id === "string" && { id } };
   }
 };
-function settled(state) {
+function settled2(state) {
   return "value" in state ? Promise.resolve(state.value) : Promise.reject(state.failure);
 }
 function written(operation, [id]) {
@@ -1461,7 +1653,7 @@ var SagaStore = class {
     if (getTransaction !== void 0 && typeof getTransaction !== "function") {
       throw invalidArgument("option 'getTransaction' must be a function", "open", backend ?? void 0);
     }
-    this.#client = client === void 0 ? void 0 : clientCarrier(client, rest.url, backend);
+    this.#client = client === void 0 ? void 0 : clientCarrier3(client, rest.url, backend);
     this.#getTransaction = getTransaction;
     const json = JSON.stringify(rest, jsonValue);
     const opened = this.#client === void 0 ? native.NativeStore.open(backend, json, setImmediate, import_node_worker_threads.isMainThread) : native.NativeStore.openOnClients(this.#client.backend, json, setImmediate, import_node_worker_threads.isMainThread);
@@ -1633,9 +1825,9 @@ var SagaStore = class {
   #route(operation) {
     const joined = joinedRoute(this.backend, this);
     if (joined !== void 0) return joined;
-    const transaction2 = this.#getTransaction?.();
-    if (transaction2 !== void 0 && transaction2 !== null) {
-      const carrier = transactionCarrier(transaction2, "what getTransaction returned", operation);
+    const transaction4 = this.#getTransaction?.();
+    if (transaction4 !== void 0 && transaction4 !== null) {
+      const carrier = transactionCarrier(transaction4, "what getTransaction returned", operation);
       if (carrier.backend === this.backend) return { carrier, isJoined: true };
       const message = `getTransaction returned a transaction of ${carrier.library} on ${carrier.backend}`;
       throw invalidArgument(message, operation, this.backend);
@@ -1692,17 +1884,17 @@ var SagaStore = class {
     }
   }
   async #ownTransaction(work, isolation) {
-    const transaction2 = await this.#native.begin(isolation ?? null).then(void 0, raise);
+    const transaction4 = await this.#native.begin(isolation ?? null).then(void 0, raise);
     let isOver = false;
-    const route = { transaction: transaction2, isOver: () => isOver };
+    const route = { transaction: transaction4, isOver: () => isOver };
     try {
       const result = await this.#inTime(runJoined(this.backend, this, route, async () => work(this.#transactionOn(route))));
       isOver = true;
-      await this.#native.commit(transaction2).then(void 0, raise);
+      await this.#native.commit(transaction4).then(void 0, raise);
       return result;
     } catch (error) {
       isOver = true;
-      await this.#native.rollBack(transaction2).catch(() => void 0);
+      await this.#native.rollBack(transaction4).catch(() => void 0);
       throw error;
     }
   }
@@ -1713,10 +1905,10 @@ var SagaStore = class {
     }
     let isOver = false;
     let thrown;
-    const run3 = async (transaction2) => {
+    const run3 = async (transaction4) => {
       try {
         const route = {
-          carrier: transactionCarrier(transaction2, "the client's transaction", "transaction"),
+          carrier: transactionCarrier(transaction4, "the client's transaction", "transaction"),
           isJoined: true,
           isOver: () => isOver
         };
@@ -1778,7 +1970,7 @@ async function within(limitMs, running, late) {
     clearTimeout(timer);
   }
 }
-function clientCarrier(client, url, backend) {
+function clientCarrier3(client, url, backend) {
   if (url !== void 0) throw invalidArgument("give either 'url' or 'client', not both", "open", backend ?? void 0);
   if (backend === "memory") throw invalidArgument("the memory store has no option 'client'", "open", backend);
   const carrier = recognize(client, "option 'client'", "open");
@@ -1836,7 +2028,7 @@ var classes2 = {
 };
 function openStore(options) {
   const { url, client } = typeof options === "string" ? { url: options } : asObject(options);
-  if (client !== void 0) return new classes2[clientCarrier(client, url, null).backend](options);
+  if (client !== void 0) return new classes2[clientCarrier3(client, url, null).backend](options);
   if (typeof url !== "string" || url === "")
     throw invalidArgument("openStore takes a connection string or options with 'url' or 'client'", "open");
   const backend = native.backendOf(url);

@@ -10,6 +10,7 @@ export type {
   PrismaClientLike,
   SqliteClient,
 } from './clients/shapes'
+export type { IoredisClient, NodeRedisClient, RedisClient } from './clients/shapes-redis'
 export { withTransaction } from './context'
 export {
   AlreadyExpiredError,
@@ -50,7 +51,9 @@ export type {
   PostgresStoreOptions,
   PostgresUrlOptions,
   PutOptions,
+  RedisClientOptions,
   RedisStoreOptions,
+  RedisUrlOptions,
   RetryOptions,
   SagaStoreAdapter,
   SqliteClientOptions,

@@ -1,4 +1,5 @@
 import type { PostgresClient, SqliteClient } from './clients/shapes'
+import type { RedisClient } from './clients/shapes-redis'
 import type { Logger } from './observe'
 
 /** The interface of a saga engine's claim check; every store class implements it. */
@@ -99,8 +100,19 @@ export interface PostgresUrlOptions extends StoreOptions {
   poolSize?: number
 }
 
-/** Options of a Redis store. */
-export interface RedisStoreOptions extends StoreOptions {
+/** Options of a Redis store: on a connection of its own, or on a client of the application. */
+export type RedisStoreOptions = RedisUrlOptions | RedisClientOptions
+
+/** Options of a Redis store on a client of the application. */
+export interface RedisClientOptions extends StoreOptions {
+  /** ioredis (Redis, Cluster), or redis (node-redis 5 and later). */
+  client: RedisClient
+  /** Keys are `{keyPrefix}:{id}`, whatever prefix the client has itself. Default `saga:storage`. */
+  keyPrefix?: string
+}
+
+/** Options of a Redis store on a connection of its own. */
+export interface RedisUrlOptions extends StoreOptions {
   /** `redis:`, `rediss:`, `redis-cluster:`, `rediss-cluster:`, `redis-sentinel:` or `rediss-sentinel:`. */
   url: string
   /** Keys are `{keyPrefix}:{id}`. Default `saga:storage`. */

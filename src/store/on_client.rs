@@ -42,6 +42,7 @@ impl Store {
     async fn run_steps(&self, on: &Client, plan: Plan) -> Result<Reply> {
         let guest = self.guest()?;
         guest.check(on, &plan.steps)?;
+        guest.prepare(on, &plan.steps).await?;
         let mut replies = Vec::with_capacity(plan.steps.len());
         for step in &plan.steps {
             replies.push(self.run_step(&**guest, on, step).await.map_err(|error| error.with_id(step.id()))?);

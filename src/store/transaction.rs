@@ -53,6 +53,12 @@ impl Isolation {
 
 /// An open transaction of a backend. Dropped, it is rolled back.
 pub trait Transaction: Send {
+    /// What speaks against the steps of one call before the first of them runs (`putMany`: all are
+    /// collected, or none).
+    fn check(&self, _steps: &[Step]) -> Result<()> {
+        Ok(())
+    }
+
     /// Runs one step. What it changes is seen by its own reads, and by nobody else before the commit.
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>>;
 
@@ -208,6 +214,7 @@ async fn serve(
 }
 
 async fn run(transaction: &mut dyn Transaction, plan: Plan) -> Result<Reply> {
+    transaction.check(&plan.steps)?;
     let mut replies = Vec::with_capacity(plan.steps.len());
     for step in &plan.steps {
         replies.push(transaction.run(step).await.map_err(|error| error.with_id(step.id()))?);

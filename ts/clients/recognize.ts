@@ -1,13 +1,15 @@
 import { invalidArgument } from '../errors'
 import type { Carrier, Recognizer } from './carrier'
 import { membersOf } from './common'
+import { recognizeIoredis } from './ioredis'
+import { recognizeNodeRedis } from './node-redis'
 import { recognizeSqlClient, SQL_CLIENTS } from './sql'
 
 /** Recognised beside SQL's. */
-const recognizers: readonly Recognizer[] = []
+const recognizers: readonly Recognizer[] = [recognizeIoredis, recognizeNodeRedis]
 
 /** What can be recognised, for messages. */
-const CLIENTS: readonly string[] = [...SQL_CLIENTS]
+const CLIENTS: readonly string[] = [...SQL_CLIENTS, 'ioredis (Redis, Cluster)', 'redis (node-redis 5 and later)']
 
 const known = new WeakMap<object, Carrier>()
 
