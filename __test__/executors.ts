@@ -31,24 +31,29 @@ function inTransactions(
   end?: () => Promise<unknown>,
 ): SagaStore {
   let last: Promise<unknown> = Promise.resolve()
-  let isEnded = false
+  let closed: Promise<void> | undefined
   const close = async () => {
     await last
     await store.close()
-    if (!isEnded) await end?.()
-    isEnded = true
+    await end?.()
   }
   return new Proxy(store, {
     get(target, name) {
       if (names.includes(name as Name)) {
         return (...args: never[]) => {
           const call: Call = (operations) => (operations[name as Name] as (...args: never[]) => Promise<unknown>)(...args)
-          const result = last.then(() => run(call))
+          // A closed store is asked itself: the client of the library is closed as well.
+          const result = closed === undefined ? last.then(() => run(call)) : closed.then(() => call(store))
           last = result.catch(() => undefined)
           return result
         }
       }
-      if (name === 'close') return () => close()
+      if (name === 'close') {
+        return () => {
+          closed ??= close()
+          return closed
+        }
+      }
       const value = Reflect.get(target, name)
       return typeof value === 'function' ? value.bind(target) : value
     },
