@@ -275,6 +275,11 @@ describe('other ways to connect', () => {
     await using cluster = await startRedisCluster({ nodes: 3, replicas: 1 })
     const nodes = cluster.nodes.map(({ port }: { port: number }) => ({ host: '127.0.0.1', port }))
     const client = new Cluster(nodes.slice(0, 3), { scaleReads: 'slave' })
+    await eventually('ioredis knows a replica of every slot', async () => {
+      await new Promise((done) => (client as unknown as { refreshSlotsCache(done: unknown): void }).refreshSlotsCache(done))
+      const { slots } = client as unknown as { slots: string[][] }
+      return slots.length === 16_384 && slots.every((nodes) => nodes.length === 2)
+    })
     await using store = openStore({ client })
     for (let n = 0; n < 100; n++) {
       await store.put(`${n}`, Buffer.from(`${n}`), new Date(Date.now() + 60_000))
