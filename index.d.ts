@@ -426,7 +426,7 @@ export type QueryInTransaction = <Row>(sql: string, values: readonly unknown[]) 
 export declare class SagaTransaction {
 	#private;
 	/** @internal */
-	constructor(run: RunInTransaction, query: QueryInTransaction);
+	constructor(backend: BackendName, run: RunInTransaction, query: QueryInTransaction);
 	/** As `SagaStore.put`. */
 	put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void>;
 	/** As `SagaStore.get`. */

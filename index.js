@@ -280,6 +280,9 @@ var SOCKET_CODES = {
   CONNECTION_DESTROYED: "CONNECTION_CLOSED"
 };
 var PRISMA_SOCKET_CODES = {
+  DatabaseNotReachable: "ECONNREFUSED",
+  SocketTimeout: "ETIMEDOUT",
+  ConnectionClosed: "CONNECTION_CLOSED",
   P1001: "ECONNREFUSED",
   P1002: "ETIMEDOUT",
   P1008: "ETIMEDOUT",
@@ -334,7 +337,11 @@ function prismaCode({ name, code, meta, message }) {
   const cause = object(object(driverAdapterError).cause);
   const found = text(cause.originalCode) ?? text(cause.code) ?? text(original);
   if (found === void 0 || found === "N/A")
-    return { code: PRISMA_SOCKET_CODES[code] ?? code, message: text(message), isOfDatabase: false };
+    return {
+      code: PRISMA_SOCKET_CODES[String(cause.kind)] ?? PRISMA_SOCKET_CODES[code] ?? code,
+      message: text(message),
+      isOfDatabase: false
+    };
   return {
     code: sqliteName(found),
     message: text(cause.originalMessage) ?? text(said) ?? text(message),
@@ -690,8 +697,23 @@ function poolCarrier(pool) {
   });
 }
 function connectionCarrier(connection) {
-  const carrier = sqlCarrier("postgres", { library: "pg", isTransaction: true, ...statements2(connection) });
+  const carrier = sqlCarrier("postgres", { library: "pg", isTransaction: true, ...statements2(oneByOne(connection)) });
   return withLiveTransaction(carrier, () => connection.getTransactionStatus?.() !== "I");
+}
+function oneByOne(connection) {
+  let last = Promise.resolve();
+  let waiting = 0;
+  return {
+    query(config) {
+      waiting += 1;
+      const result = waiting === 1 ? connection.query(config) : last.then(() => connection.query(config));
+      const done = () => {
+        waiting -= 1;
+      };
+      last = result.then(done, done);
+      return result;
+    }
+  };
 }
 function statements2(client) {
   const run3 = (text2, values, rowMode) => client.query({ text: text2, ...values.length > 0 && { values: [...values] }, ...rowMode && { rowMode } });
@@ -1158,9 +1180,16 @@ var Conversations = class {
   #timeoutMs;
   /** For each carrier the last write of each id that is under way: the next one waits for it. */
   #tails = /* @__PURE__ */ new WeakMap();
+  /** Operations whose client has not answered yet. */
+  #underWay = 0;
+  #onIdle = [];
   constructor(store) {
     this.#native = store;
     this.#timeoutMs = store.settings.operationTimeoutMs;
+  }
+  /** Ready when nothing is under way. */
+  async ended() {
+    if (this.#underWay > 0) await new Promise((resolve) => this.#onIdle.push(resolve));
   }
   /** Runs one operation. On a client that answers synchronously it has been done when this returns. */
   run(route, operation, args) {
@@ -1175,6 +1204,12 @@ var Conversations = class {
       return Promise.reject(error);
     }
     const verified = guardOf(carrier)?.verify();
+    this.#underWay += 1;
+    const leave = () => {
+      this.#underWay -= 1;
+      if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+    };
+    running.then(leave, leave);
     const settled3 = running.then(asBuffer, raise);
     return verified === void 0 ? settled3 : Promise.all([settled3, verified]).then(([value]) => value);
   }
@@ -1539,8 +1574,10 @@ function stderrLogger() {
 var SagaTransaction = class {
   #run;
   #query;
+  #backend;
   /** @internal */
-  constructor(run3, query) {
+  constructor(backend, run3, query) {
+    this.#backend = backend;
     this.#run = run3;
     this.#query = query;
   }
@@ -1571,7 +1608,7 @@ var SagaTransaction = class {
   /** As `SagaStore.putMany`. */
   putMany(entries) {
     const list = listed(entries);
-    if (list === void 0) return Promise.reject(invalidArgument("putMany takes an iterable of entries", "putMany"));
+    if (list === void 0) return Promise.reject(invalidArgument("putMany takes an iterable of entries", "putMany", this.#backend));
     return this.#run("putMany", [
       list.map((entry) => entry?.id),
       list.map((entry) => unshared(entry?.data)),
@@ -1581,7 +1618,7 @@ var SagaTransaction = class {
   /** As `SagaStore.getMany`. */
   async getMany(ids) {
     const list = listed(ids);
-    if (list === void 0) throw invalidArgument("getMany takes an iterable of ids", "getMany");
+    if (list === void 0) throw invalidArgument("getMany takes an iterable of ids", "getMany", this.#backend);
     return byId(list, await this.#run("getMany", [list]));
   }
   /**
@@ -1745,8 +1782,9 @@ var SagaStore = class {
     return this.#observer.isActive ? this.#observer.watch({ operation: "transaction" }, start) : start();
   }
   /** Answers what is under way, then lets go of the connections. Safe to call again. */
-  close() {
-    return this.#native.close().then(void 0, raise);
+  async close() {
+    await this.#native.close().then(void 0, raise);
+    await this.#conversations.ended();
   }
   /** `await using store = openStore(...)` */
   async [Symbol.asyncDispose]() {
@@ -1892,6 +1930,7 @@ var SagaStore = class {
   }
   #transactionOn(route) {
     return new SagaTransaction(
+      this.backend,
       (operation, args, options) => this.#perform(operation, args, options, route),
       (sql, values) => this.#query(route, sql, values)
     );

@@ -35,6 +35,12 @@ impl Millis {
         epoch().saturating_add(since).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
     }
 
+    /// ISO 8601 in UTC with milliseconds, exactly; nothing for years that four digits do not say.
+    pub fn iso(self) -> Option<String> {
+        let at = epoch().checked_add(SignedDuration::from_millis(self.0)).ok()?;
+        (at.year() >= 0).then(|| at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+    }
+
     /// Reads ISO 8601 as any program may have written it: with `T` or a space, with or
     /// without a fraction, with `Z`, an offset or neither (then it is UTC).
     pub fn from_iso(text: &str) -> Option<Self> {
@@ -72,6 +78,20 @@ mod tests {
         assert_eq!(Millis::from_iso("9999-12-31T23:59:59.999Z"), Some(Millis(LAST_FOUR_DIGIT_YEAR)));
         assert_eq!(Millis::from_iso("soon"), None);
         assert_eq!(Millis::from_iso(""), None);
+    }
+
+    #[test]
+    fn what_iso_says_is_exact_or_not_said() {
+        for (at, text) in [
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (-62_167_219_200_000, "0000-01-01T00:00:00.000Z"),
+            (LAST_FOUR_DIGIT_YEAR, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Millis(at).iso().as_deref(), Some(text));
+        }
+        for at in [LAST_FOUR_DIGIT_YEAR + 1, -62_167_219_200_001, i64::MAX, i64::MIN] {
+            assert_eq!(Millis(at).iso(), None);
+        }
     }
 
     #[test]

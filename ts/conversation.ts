@@ -50,9 +50,18 @@ export class Conversations {
   /** For each carrier the last write of each id that is under way: the next one waits for it. */
   readonly #tails = new WeakMap<Carrier, Map<string, Promise<unknown>>>()
 
+  /** Operations whose client has not answered yet. */
+  #underWay = 0
+  #onIdle: (() => void)[] = []
+
   constructor(store: Native) {
     this.#native = store
     this.#timeoutMs = store.settings.operationTimeoutMs
+  }
+
+  /** Ready when nothing is under way. */
+  async ended(): Promise<void> {
+    if (this.#underWay > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve))
   }
 
   /** Runs one operation. On a client that answers synchronously it has been done when this returns. */
@@ -69,6 +78,12 @@ export class Conversations {
     }
     // Outside of `withTransaction` an operation must not have become part of somebody's transaction.
     const verified = guardOf(carrier)?.verify()
+    this.#underWay += 1
+    const leave = () => {
+      this.#underWay -= 1
+      if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve()
+    }
+    running.then(leave, leave)
     const settled = running.then(asBuffer, raise) as Promise<T>
     return verified === undefined ? settled : Promise.all([settled, verified]).then(([value]) => value)
   }

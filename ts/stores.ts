@@ -202,8 +202,9 @@ export class SagaStore implements SagaStoreAdapter {
   }
 
   /** Answers what is under way, then lets go of the connections. Safe to call again. */
-  close(): Promise<void> {
-    return this.#native.close().then(undefined, raise)
+  async close(): Promise<void> {
+    await this.#native.close().then(undefined, raise)
+    await this.#conversations.ended()
   }
 
   /** `await using store = openStore(...)` */
@@ -366,6 +367,7 @@ export class SagaStore implements SagaStoreAdapter {
 
   #transactionOn(route: Route): SagaTransaction {
     return new SagaTransaction(
+      this.backend,
       (operation, args, options) => this.#perform(operation, args, options, route),
       (sql, values) => this.#query(route, sql, values),
     )

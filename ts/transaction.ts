@@ -1,7 +1,7 @@
 import { byId, listed, unshared } from './arguments'
 import type { Arguments, OperationName } from './conversation'
 import { invalidArgument } from './errors'
-import type { PayloadEntry, PutOptions } from './types'
+import type { BackendName, PayloadEntry, PutOptions } from './types'
 
 /** Runs an operation in the transaction. */
 export type RunInTransaction = <T>(operation: OperationName, args: Arguments, options?: PutOptions) => Promise<T>
@@ -20,9 +20,11 @@ export type QueryInTransaction = <Row>(sql: string, values: readonly unknown[]) 
 export class SagaTransaction {
   readonly #run: RunInTransaction
   readonly #query: QueryInTransaction
+  readonly #backend: BackendName
 
   /** @internal */
-  constructor(run: RunInTransaction, query: QueryInTransaction) {
+  constructor(backend: BackendName, run: RunInTransaction, query: QueryInTransaction) {
+    this.#backend = backend
     this.#run = run
     this.#query = query
   }
@@ -60,7 +62,7 @@ export class SagaTransaction {
   /** As `SagaStore.putMany`. */
   putMany(entries: Iterable<PayloadEntry>): Promise<void> {
     const list = listed(entries)
-    if (list === undefined) return Promise.reject(invalidArgument('putMany takes an iterable of entries', 'putMany'))
+    if (list === undefined) return Promise.reject(invalidArgument('putMany takes an iterable of entries', 'putMany', this.#backend))
     return this.#run('putMany', [
       list.map((entry) => entry?.id),
       list.map((entry) => unshared(entry?.data)),
@@ -71,7 +73,7 @@ export class SagaTransaction {
   /** As `SagaStore.getMany`. */
   async getMany(ids: Iterable<string>): Promise<Map<string, Buffer>> {
     const list = listed(ids)
-    if (list === undefined) throw invalidArgument('getMany takes an iterable of ids', 'getMany')
+    if (list === undefined) throw invalidArgument('getMany takes an iterable of ids', 'getMany', this.#backend)
     return byId(list, await this.#run('getMany', [list]))
   }
 

@@ -26,6 +26,97 @@ pub(crate) enum Dialect {
     Sqlite,
 }
 
+/// Whether a statement of the application's would begin or end a transaction. Savepoints are its
+/// own business: they, and going back to one, do neither.
+pub(crate) fn controls_transaction(dialect: Dialect, sql: &str) -> bool {
+    let mut words = Words { dialect, rest: sql };
+    // Databases skip empty statements before the first that is one.
+    while let Some(rest) = words.skip_blanks().strip_prefix(';') {
+        words.rest = rest;
+    }
+    match words.next().as_deref() {
+        Some("begin" | "start" | "commit" | "end" | "abort") => true,
+        Some("rollback") => {
+            let next = words.next();
+            let next = if matches!(next.as_deref(), Some("work" | "transaction")) { words.next() } else { next };
+            next.as_deref() != Some("to")
+        }
+        Some("prepare") => words.next().as_deref() == Some("transaction"),
+        _ => false,
+    }
+}
+
+/// The words that a statement starts with, in lower case, up to the first that is none.
+pub(crate) struct Words<'a> {
+    dialect: Dialect,
+    rest: &'a str,
+}
+
+impl<'a> Words<'a> {
+    /// The words of `sql`.
+    pub(crate) fn of(dialect: Dialect, sql: &'a str) -> Self {
+        Self { dialect, rest: sql }
+    }
+
+    /// Skips white space and comments, as the database does.
+    fn skip_blanks(&mut self) -> &'a str {
+        loop {
+            // SQLite takes a byte order mark for white space.
+            self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c', '\u{feff}']);
+            if let Some(comment) = self.rest.strip_prefix("--") {
+                self.rest = comment.find(self.line_ends()).map_or("", |end| &comment[end..]);
+            } else if let Some(comment) = self.rest.strip_prefix("/*") {
+                self.rest = self.after_comment(comment);
+            } else {
+                return self.rest;
+            }
+        }
+    }
+
+    fn line_ends(&self) -> &'static [char] {
+        match self.dialect {
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => &['\n', '\r'],
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => &['\n'],
+        }
+    }
+
+    /// What follows a comment whose start is behind us. PostgreSQL's comments nest.
+    fn after_comment(&self, comment: &'a str) -> &'a str {
+        let nests = match self.dialect {
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => true,
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => false,
+        };
+        let (mut open, mut rest) = (1_usize, comment);
+        while open > 0 {
+            let Some(at) = rest.find(['*', '/']) else { return "" };
+            rest = &rest[at..];
+            if let Some(after) = rest.strip_prefix("*/") {
+                (open, rest) = (open - 1, after);
+            } else if let Some(after) = rest.strip_prefix("/*").filter(|_| nests) {
+                (open, rest) = (open + 1, after);
+            } else {
+                rest = &rest[1..];
+            }
+        }
+        rest
+    }
+}
+
+impl Iterator for Words<'_> {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let text = self.skip_blanks();
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+        self.rest = &text[end..];
+        (end > 0).then(|| text[..end].to_ascii_lowercase())
+    }
+}
+
 /// A parameter.
 #[derive(Clone, Debug)]
 pub(crate) enum Value<'a> {
@@ -146,5 +237,79 @@ impl Table {
     /// The schema, where one was given.
     pub(crate) fn schema(&self) -> Option<&str> {
         self.schema.as_deref()
+    }
+}
+
+#[cfg(all(test, feature = "postgres", feature = "sqlite"))]
+mod tests {
+    use super::Dialect::{Postgres, Sqlite};
+    use super::*;
+
+    #[test]
+    fn what_begins_or_ends_a_transaction_is_recognized() {
+        for sql in [
+            "begin",
+            "BEGIN;",
+            "begin immediate",
+            "start transaction isolation level serializable",
+            " \t\r\n commit",
+            "commit and chain",
+            "COMMIT/**/;",
+            "end",
+            "end transaction",
+            "abort",
+            "rollback",
+            "rollback;",
+            "rollback work",
+            "rollback and no chain",
+            "rollback -- to savepoint a",
+            "-- a comment\ncommit",
+            "/* one */ -- two\n /* three */commit",
+            ";;/**/; commit",
+            "/***/commit",
+            "/* * / */commit",
+            "prepare transaction 'x'",
+            "prepare /* */ TRANSACTION 'x'",
+        ] {
+            assert!(controls_transaction(Postgres, sql) && controls_transaction(Sqlite, sql), "{sql}");
+        }
+        for sql in [
+            "",
+            ";",
+            "--",
+            "/*",
+            "/* commit",
+            "-- commit",
+            "select 1",
+            "savepoint a",
+            "release a",
+            "release savepoint commit",
+            "rollback to a",
+            "ROLLBACK /* x */ TO SAVEPOINT a",
+            "rollback work to a",
+            "rollback transaction to savepoint a",
+            "prepare a as select 1",
+            "begins",
+            "commit_all()",
+            "ending",
+            "\"commit\"",
+            "ünder",
+        ] {
+            assert!(!controls_transaction(Postgres, sql) && !controls_transaction(Sqlite, sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn comments_are_those_of_the_database() {
+        for (sql, postgres, sqlite) in [
+            ("/* /* */ commit", false, true),
+            ("/* /* */ commit */ select 1", false, true),
+            ("/* /* */ */ commit", true, false),
+            ("-- x\rcommit", true, false),
+            ("-- x\rselect 1\ncommit", false, true),
+        ] {
+            assert_eq!(controls_transaction(Postgres, sql), postgres, "{sql:?}");
+            assert_eq!(controls_transaction(Sqlite, sql), sqlite, "{sql:?}");
+        }
     }
 }

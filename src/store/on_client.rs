@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::borrowed::{Client, ClientError, Guest};
 use super::payloads::Reply;
 use super::plan::{Plan, Step};
+use super::transaction::is_answer;
 use super::{Health, PURGE_BATCH, Statistics, Store};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
@@ -34,7 +35,7 @@ impl Store {
         let name = plan.call.name();
         let meter = &self.meters[plan.call as usize];
         let result = self.run_steps(on, plan).await;
-        meter.record(started.elapsed(), result.is_ok());
+        meter.record(started.elapsed(), is_answer(&result));
         result.map_err(|error| error.at(self.backend.name(), name))
     }
 

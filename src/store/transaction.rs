@@ -137,6 +137,11 @@ impl Open {
     }
 }
 
+/// Whether it counts as a success: that there is no payload is an answer.
+pub(super) fn is_answer(result: &Result<Reply>) -> bool {
+    !result.as_ref().is_err_and(|error| error.kind() != Kind::NotFound)
+}
+
 fn ended() -> Error {
     Error::new(Kind::Closed, "the transaction has ended")
 }
@@ -174,7 +179,7 @@ async fn serve(
                 let late = worked.is_err();
                 let result = worked.unwrap_or_else(|_| Err(overdue(limit)));
                 if let Some(meter) = meter {
-                    meter.record(started.elapsed(), result.is_ok());
+                    meter.record(started.elapsed(), is_answer(&result));
                 }
                 settle(result.map_err(|error| error.at(backend.name(), call.name())));
                 if late {

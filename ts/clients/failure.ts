@@ -34,6 +34,9 @@ const SOCKET_CODES: Record<string, string> = {
 
 /** What Prisma calls it, where it says no more. */
 const PRISMA_SOCKET_CODES: Record<string, string> = {
+  DatabaseNotReachable: 'ECONNREFUSED',
+  SocketTimeout: 'ETIMEDOUT',
+  ConnectionClosed: 'CONNECTION_CLOSED',
   P1001: 'ECONNREFUSED',
   P1002: 'ETIMEDOUT',
   P1008: 'ETIMEDOUT',
@@ -104,7 +107,11 @@ function prismaCode({ name, code, meta, message }: Fields): Found | undefined {
   const cause = object(object(driverAdapterError).cause)
   const found = text(cause.originalCode) ?? text(cause.code) ?? text(original)
   if (found === undefined || found === 'N/A')
-    return { code: PRISMA_SOCKET_CODES[code] ?? code, message: text(message), isOfDatabase: false }
+    return {
+      code: PRISMA_SOCKET_CODES[String(cause.kind)] ?? PRISMA_SOCKET_CODES[code] ?? code,
+      message: text(message),
+      isOfDatabase: false,
+    }
   return {
     code: sqliteName(found),
     message: text(cause.originalMessage) ?? text(said) ?? text(message),

@@ -43,8 +43,25 @@ function poolCarrier(pool: Pool): Carrier {
 
 /** Whether a connection is in a transaction is not always known; then it is taken to be in one. */
 function connectionCarrier(connection: Connection): Carrier {
-  const carrier = sqlCarrier('postgres', { library: 'pg', isTransaction: true, ...statements(connection) })
+  const carrier = sqlCarrier('postgres', { library: 'pg', isTransaction: true, ...statements(oneByOne(connection)) })
   return withLiveTransaction(carrier, () => connection.getTransactionStatus?.() !== 'I')
+}
+
+/** pg is about to give up its own queue: a connection gets a statement when it is done with the one before. */
+function oneByOne(connection: Queryable): Queryable {
+  let last: Promise<unknown> = Promise.resolve()
+  let waiting = 0
+  return {
+    query(config) {
+      waiting += 1
+      const result = waiting === 1 ? connection.query(config) : last.then(() => connection.query(config))
+      const done = () => {
+        waiting -= 1
+      }
+      last = result.then(done, done)
+      return result
+    },
+  }
 }
 
 function statements(client: Queryable): Pick<SqlClient, 'query' | 'execute' | 'rows'> {

@@ -21,6 +21,41 @@ pub(super) struct Failure {
 
 /// A statement has failed. `table` is its quoted name.
 pub(super) fn of_statement(error: sqlx::Error, table: &str) -> Failure {
+    failure(error, Some(table))
+}
+
+/// A statement of the application's has failed. What the server says about tables and prepared
+/// statements is about the application's.
+pub(super) fn of_query(error: sqlx::Error) -> Failure {
+    let Some(database) = of_server(&error) else {
+        if matches!(error, sqlx::Error::ColumnDecode { .. }) {
+            // The driver looks types up that it does not know, and stumbles over multiranges.
+            let message = "a type in the statement is not known to the driver: cast it to text and from text";
+            return Failure {
+                error: Error::new(Kind::Unsupported, message).with_source(error).unsent(),
+                broken: false,
+                hopeless: false,
+                table_changed: false,
+            };
+        }
+        return failure(error, None);
+    };
+    let (code, text) = (database.code(), database.message());
+    let is_count = code == "08P01" && text.starts_with("bind message supplies");
+    let is_own = ["26000", "42P05"].contains(&code) && !text.contains("\"sqlx_s_");
+    if !is_count && !is_own {
+        return failure(error, None);
+    }
+    let refused = if is_count {
+        Error::invalid(format!("the statement has another number of parameters: {text}"))
+    } else {
+        Error::new(Kind::Backend, format!("PostgreSQL refused the statement: {text}"))
+    };
+    let refused = refused.with_detail("sqlState", Detail::Text(code.to_owned())).unsent();
+    Failure { error: refused.with_source(error), broken: false, hopeless: false, table_changed: false }
+}
+
+fn failure(error: sqlx::Error, table: Option<&str>) -> Failure {
     let Some(database) = of_server(&error) else {
         let (message, kind) = match &error {
             sqlx::Error::Encode(_) => ("a value cannot be sent to PostgreSQL", Kind::Backend),
@@ -99,14 +134,18 @@ pub(super) fn of_connecting(error: sqlx::Error) -> Error {
 
 /// The table is not there.
 pub(super) fn missing_table(table: &str) -> Error {
-    Error::new(Kind::Backend, format!("table {table} does not exist: call initialize() first")).unsent()
+    Error::new(Kind::Backend, absent(table)).unsent()
+}
+
+fn absent(table: &str) -> String {
+    format!("table {table} does not exist: call initialize() first")
 }
 
 /// A client of the application threw. `table` is the quoted name.
 pub(super) fn of_client(error: ClientError, table: &str) -> Error {
     let code = error.code.clone().unwrap_or_default();
     if code.len() == 5 && code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()) && !code.starts_with('E') {
-        let (kind, retryable, message) = meaning(&code, &error.message, table);
+        let (kind, retryable, message) = meaning(&code, &error.message, Some(table));
         let failure =
             Error::new(kind, message).retryable(retryable).with_detail("sqlState", Detail::Text(code.clone()));
         let failure = failure.with_source(error);
@@ -123,11 +162,20 @@ fn of_server(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 }
 
 /// Kind, whether to try again, and message of an error that the server reported.
-fn meaning(code: &str, text: &str, table: &str) -> (Kind, bool, String) {
+/// `table` is the store's own, if the statement was about it.
+fn meaning(code: &str, text: &str, table: Option<&str>) -> (Kind, bool, String) {
+    if let Some(table) = table {
+        match code {
+            "42P01" | "3F000" => return (Kind::Backend, false, absent(table)),
+            "42P10" => {
+                let message = format!("table {table} has no primary key or unique index on (id) alone");
+                return (Kind::Backend, false, message);
+            }
+            _ => {}
+        }
+    }
     match code {
-        "42P01" | "3F000" => (Kind::Backend, false, format!("table {table} does not exist: call initialize() first")),
         "42501" => (Kind::Backend, false, format!("permission denied by PostgreSQL: {text}")),
-        "42P10" => (Kind::Backend, false, format!("table {table} has no primary key or unique index on (id) alone")),
         "25006" => (Kind::Backend, true, String::from("PostgreSQL is read-only (a standby, or a failover under way)")),
         "40001" => (Kind::Backend, true, String::from("PostgreSQL could not serialize the write with another one")),
         "40P01" => (Kind::Backend, true, String::from("PostgreSQL broke a deadlock by cancelling the statement")),
@@ -168,10 +216,11 @@ mod tests {
             ("23502", Kind::Backend, false),
             ("XX001", Kind::CorruptData, false),
         ] {
-            let (found, again, message) = meaning(code, "text", "\"saga_store\"");
+            let (found, again, message) = meaning(code, "text", Some("\"saga_store\""));
             assert_eq!((found, again), (kind, retryable), "{code}: {message}");
         }
-        assert!(meaning("42P01", "", "\"t\"").2.contains("initialize()"));
+        assert!(meaning("42P01", "", Some("\"t\"")).2.contains("initialize()"));
+        assert!(meaning("42P01", "relation \"orders\" does not exist", None).2.contains("orders"));
     }
 
     #[test]

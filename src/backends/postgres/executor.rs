@@ -7,8 +7,9 @@ use futures_util::stream::StreamExt;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, PgValue, PgValueRef};
 use sqlx::{Arguments, AssertSqlSafe, Connection, Either, Executor as _, Row, Value as _, ValueRef, raw_sql};
 
-use super::error::{Failure, of_statement};
+use super::error::{Failure, of_query, of_statement};
 use super::pool::Checkout;
+use super::values::{BOOL, BPCHAR, BYTEA, INT2, INT4, INT8, NAME, TEXT, VARCHAR};
 use crate::error::{Error, Result};
 use crate::sql::{Answer, Cell, Executor, Value};
 use crate::store::transaction::Isolation;
@@ -18,7 +19,7 @@ use crate::store::transaction::Isolation;
 const SHARED_FROM: usize = 32 * 1024;
 
 /// A statement that moved more than this leaves large buffers behind; they are given back.
-const LARGE: usize = 16 * 1024 * 1024;
+pub(super) const LARGE: usize = 16 * 1024 * 1024;
 
 /// A connection for one group of operations.
 pub(super) struct Session {
@@ -105,8 +106,15 @@ impl Session {
             }
             Err(error) => of_statement(error, &self.table),
         };
-        let Failure { error, broken, hopeless, table_changed } = failure;
-        self.table_changed |= table_changed;
+        self.table_changed |= failure.table_changed;
+        if failure.hopeless {
+            self.hopeless = Some((sql.to_owned(), failure.error.clone()));
+        }
+        Err(self.note(failure))
+    }
+
+    fn note(&mut self, failure: Failure) -> Error {
+        let Failure { error, broken, .. } = failure;
         if broken {
             self.broken = Some(error.clone().unsent());
         } else {
@@ -115,10 +123,33 @@ impl Session {
         if self.in_transaction {
             self.failed.get_or_insert_with(|| error.clone());
         }
-        if hopeless {
-            self.hopeless = Some((sql.to_owned(), error.clone()));
+        error
+    }
+
+    /// The connection for a statement of the application's, and whether statements are prepared.
+    pub(super) fn lend(&mut self) -> Result<(&mut PgConnection, bool)> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
         }
-        Err(error)
+        Ok((self.checkout.start()?, self.prepared))
+    }
+
+    /// Decides from what a statement of the application's has come to.
+    pub(super) fn conclude_query<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T> {
+        match outcome {
+            Ok(value) => {
+                self.settle();
+                Ok(value)
+            }
+            Err(error) => Err(self.note(of_query(error))),
+        }
+    }
+
+    /// A statement of the application's has run. The server runs nothing in a failed transaction
+    /// but a `rollback to savepoint`: what has failed is undone, and everything since the savepoint.
+    pub(super) fn has_run(&mut self) {
+        self.failed = None;
+        self.hopeless = None;
     }
 
     fn settle(&mut self) {
@@ -240,11 +271,7 @@ fn cell(value: &PgValueRef<'_>) -> Result<Cell, sqlx::error::BoxDynError> {
     let bytes = value.as_bytes()?;
     let oid = value.type_info().oid().map_or(0, |oid| oid.0);
     Ok(match oid {
-        BYTEA => Cell::Bytes(if bytes.len() >= SHARED_FROM {
-            Bytes::from_owner(Received(ValueRef::to_owned(value)))
-        } else {
-            Bytes::copy_from_slice(bytes)
-        }),
+        BYTEA => Cell::Bytes(bytes_of(value)),
         TEXT | VARCHAR | BPCHAR | NAME => Cell::Text(std::str::from_utf8(bytes)?.to_owned()),
         BOOL => Cell::Int(i64::from(bytes != [0])),
         INT2 => Cell::Int(i16::from_be_bytes(bytes.try_into()?).into()),
@@ -254,16 +281,13 @@ fn cell(value: &PgValueRef<'_>) -> Result<Cell, sqlx::error::BoxDynError> {
     })
 }
 
-// OIDs of built-in types (pg_type.dat); they never change.
-const BOOL: u32 = 16;
-const BYTEA: u32 = 17;
-const NAME: u32 = 19;
-const INT8: u32 = 20;
-const INT2: u32 = 21;
-const INT4: u32 = 23;
-const TEXT: u32 = 25;
-const BPCHAR: u32 = 1042;
-const VARCHAR: u32 = 1043;
+/// A value's bytes, in a buffer of their own if they are few.
+pub(super) fn bytes_of(value: &PgValueRef<'_>) -> Bytes {
+    match value.as_bytes() {
+        Ok(bytes) if bytes.len() < SHARED_FROM => Bytes::copy_from_slice(bytes),
+        _ => Bytes::from_owner(Received(ValueRef::to_owned(value))),
+    }
+}
 
 /// A value in the buffer that it was received in.
 struct Received(PgValue);

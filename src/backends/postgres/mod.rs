@@ -15,6 +15,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod values;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

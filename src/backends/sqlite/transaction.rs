@@ -162,7 +162,7 @@ fn rows(connection: &mut Connection, sql: &str, values: &[Dynamic]) -> Result<Dy
         statement.raw_execute()?;
         return Ok(Dynamic::List(Vec::new()));
     }
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut found = Vec::new();
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next()? {
