@@ -6,7 +6,8 @@ export interface RedisLibrary {
   name: string
   /** Where its server is said. */
   variable: 'REDIS_URL' | 'REDIS_CLUSTER_URL'
-  open(): Promise<OpenRedisLibrary>
+  /** On the server of the variable, or on another one of its kind. */
+  open(url?: string): Promise<OpenRedisLibrary>
 }
 
 export interface OpenRedisLibrary {
@@ -21,8 +22,8 @@ export interface OpenRedisLibrary {
 }
 
 /** The address of a test server. */
-export function addressOf(variable: RedisLibrary['variable']): { host: string; port: number } {
-  const { hostname, port } = new URL(process.env[variable] ?? 'redis://127.0.0.1:1')
+export function addressOf(variable: RedisLibrary['variable'], url = process.env[variable]): { host: string; port: number } {
+  const { hostname, port } = new URL(url ?? 'redis://127.0.0.1:1')
   return { host: hostname, port: Number(port) }
 }
 
@@ -61,32 +62,32 @@ export const redisLibraries: RedisLibrary[] = [
   {
     name: 'ioredis',
     variable: 'REDIS_URL',
-    open: async () => ioredisOn(new Redis(addressOf('REDIS_URL'))),
+    open: async (url) => ioredisOn(new Redis(addressOf('REDIS_URL', url))),
   },
   {
     name: 'ioredis, lazy, with prefix and automatic pipelines',
     variable: 'REDIS_URL',
-    open: async () => {
+    open: async (url) => {
       const options = { lazyConnect: true, keyPrefix: 'theirs:', enableAutoPipelining: true, stringNumbers: true }
-      return ioredisOn(new Redis({ ...addressOf('REDIS_URL'), ...options }))
+      return ioredisOn(new Redis({ ...addressOf('REDIS_URL', url), ...options }))
     },
   },
   {
     name: 'ioredis Cluster',
     variable: 'REDIS_CLUSTER_URL',
-    open: async () => ioredisOn(new Cluster([addressOf('REDIS_CLUSTER_URL')])),
+    open: async (url) => ioredisOn(new Cluster([addressOf('REDIS_CLUSTER_URL', url)])),
   },
   {
     name: 'ioredis Cluster, lazy, with prefix, reading from replicas',
     variable: 'REDIS_CLUSTER_URL',
-    open: async () =>
-      ioredisOn(new Cluster([addressOf('REDIS_CLUSTER_URL')], { lazyConnect: true, keyPrefix: 'theirs:', scaleReads: 'slave' })),
+    open: async (url) =>
+      ioredisOn(new Cluster([addressOf('REDIS_CLUSTER_URL', url)], { lazyConnect: true, keyPrefix: 'theirs:', scaleReads: 'slave' })),
   },
   {
     name: 'node-redis',
     variable: 'REDIS_URL',
-    open: async () => {
-      const client = createClient({ socket: addressOf('REDIS_URL') })
+    open: async (url) => {
+      const client = createClient({ socket: addressOf('REDIS_URL', url) })
       await client.connect()
       return nodeRedisOn(client, (_key, ...words) => client.sendCommand(words))
     },
@@ -94,8 +95,8 @@ export const redisLibraries: RedisLibrary[] = [
   {
     name: 'node-redis, RESP 2, with prefix',
     variable: 'REDIS_URL',
-    open: async () => {
-      const client = createClient({ socket: addressOf('REDIS_URL'), RESP: 2, keyPrefix: 'theirs:' })
+    open: async (url) => {
+      const client = createClient({ socket: addressOf('REDIS_URL', url), RESP: 2, keyPrefix: 'theirs:' })
       await client.connect()
       return nodeRedisOn(client, (_key, ...words) => client.sendCommand(words))
     },
@@ -103,8 +104,8 @@ export const redisLibraries: RedisLibrary[] = [
   {
     name: 'node-redis pool',
     variable: 'REDIS_URL',
-    open: async () => {
-      const client = createClientPool({ socket: addressOf('REDIS_URL') })
+    open: async (url) => {
+      const client = createClientPool({ socket: addressOf('REDIS_URL', url) })
       await client.connect()
       return nodeRedisOn(client, (_key, ...words) => client.sendCommand(words))
     },
@@ -112,8 +113,8 @@ export const redisLibraries: RedisLibrary[] = [
   {
     name: 'node-redis cluster',
     variable: 'REDIS_CLUSTER_URL',
-    open: async () => {
-      const { host, port } = addressOf('REDIS_CLUSTER_URL')
+    open: async (url) => {
+      const { host, port } = addressOf('REDIS_CLUSTER_URL', url)
       const client = createCluster({ rootNodes: [{ socket: { host, port } }] })
       await client.connect()
       return nodeRedisOn(client, (key, ...words) => client.sendCommand(key, false, words))

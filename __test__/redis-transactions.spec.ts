@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
+import { createCluster } from 'redis'
 import { afterEach, describe, expect, it } from 'vitest'
 import { openStore, type SagaStore } from '../index.js'
-import { clockOffset, startRedis } from '../scripts/services/servers.mjs'
+import { clockOffset, startRedis, startRedisCluster } from '../scripts/services/servers.mjs'
 import { eventually, rejectionOf, runProgram } from './support'
 import { missing, randomName, type Target, targets } from './targets'
 
@@ -204,6 +205,64 @@ describe('store.transaction on a bad day', () => {
     for (const n of done) expect([halves.has(`${n} a`), halves.has(`${n} b`)], `${n}`).toEqual([true, true])
     for (let n = 0; n < next; n++) expect(halves.has(`${n} a`), `${n} as a whole`).toBe(halves.has(`${n} b`))
   })
+})
+
+describe('a hash slot that has moved to another server', () => {
+  it('takes the whole transaction, or nothing of it and the next one', async () => {
+    await using cluster = await startRedisCluster({ nodes: 3 })
+    const nodes = cluster.nodes.map(({ port }: { port: number }) => new Redis(port))
+    const ids = (await Promise.all(nodes.map((node) => node.call('CLUSTER', 'MYID')))) as string[]
+    const first = cluster.nodes[0]?.port as number
+    const ioredis = new Cluster([{ host: '127.0.0.1', port: first }])
+    const nodeRedis = await createCluster({ rootNodes: [{ socket: { host: '127.0.0.1', port: first } }] }).connect()
+    const ways = [open({ url: cluster.url }), open({ client: ioredis }), open({ client: nodeRedis })]
+    for (const [way, store] of ways.entries()) {
+      const keys = [`{way ${way}}a`, `{way ${way}}b`, `{way ${way}}c`]
+      const fill = async (tx: { put(id: string, data: Buffer): Promise<void> }) => {
+        for (const key of keys) await tx.put(key, Buffer.from('x'))
+      }
+      await store.put(`{way ${way}}before`, Buffer.from('x'))
+      const slot = String(await (nodes[0] as Redis).call('CLUSTER', 'KEYSLOT', `{way ${way}}`))
+      await store.delete(`{way ${way}}before`)
+      const owner = await ownerOf(nodes, slot)
+      const heir = ids[(owner + 1) % 3] as string
+      for (const node of nodes) await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', heir)
+      const outcome = await store.transaction(fill).then(
+        () => 'all',
+        (error) => error.code,
+      )
+      expect(outcome).toMatch(/^(?:all|CONNECTION|BACKEND)$/)
+      expect((await store.getMany(keys)).size, `${way}: ${outcome}`).toBe(outcome === 'all' ? 3 : 0)
+      await eventually('the next one goes through', () =>
+        store.transaction(fill).then(
+          () => true,
+          () => false,
+        ),
+      )
+      expect((await store.getMany(keys)).size).toBe(3)
+    }
+    nodeRedis.destroy()
+    ioredis.disconnect()
+    for (const node of nodes) node.disconnect()
+  })
+
+  /** The place of the server that has a slot. */
+  async function ownerOf(nodes: Redis[], slot: string): Promise<number> {
+    for (const [place, node] of nodes.entries()) {
+      const lines = String(await node.call('CLUSTER', 'NODES')).split('\n')
+      const ranges =
+        lines
+          .find((line) => line.includes('myself'))
+          ?.split(' ')
+          .slice(8) ?? []
+      const has = ranges.some((range) => {
+        const [from, to = from] = range.split('-').map(Number)
+        return from !== undefined && to !== undefined && from <= Number(slot) && Number(slot) <= to
+      })
+      if (has) return place
+    }
+    throw new Error(`nobody has slot ${slot}`)
+  }
 })
 
 describe('clocks that differ', () => {
