@@ -1,63 +1,111 @@
 // Generated from ts/ by `npm run build:ts`. Do not edit.
 import { inspect } from 'node:util';
 
-/** Every reason for which an operation can be rejected. */
-export type SagaStoreErrorCode = "NOT_FOUND" | "PAYLOAD_TOO_LARGE" | "ALREADY_EXPIRED" | "INVALID_ARGUMENT" | "CONNECTION" | "TIMEOUT" | "CORRUPT_DATA" | "UNSUPPORTED" | "CLOSED" | "BACKEND";
-/** The fields of an error, as the native side hands them over. */
-export interface Failure {
-	code: SagaStoreErrorCode;
-	message: string;
-	backend?: string;
-	operation?: string;
+/** `pg`: a Pool, a Client or a PoolClient. */
+export interface PgClient {
+	query(text: string, values?: unknown[]): PromiseLike<{
+		rows: unknown[];
+		rowCount: number | null;
+		command: string;
+	}>;
+	connect(): PromiseLike<unknown>;
+	end(): PromiseLike<void>;
+}
+/** `postgres` (postgres.js): `sql`, or what `sql.begin` and `sql.reserve` give. */
+export interface PostgresJsClient {
+	unsafe(query: string, parameters?: never[]): PromiseLike<unknown[]>;
+	notify(channel: string, payload: string): unknown;
+	file: unknown;
+	typed: unknown;
+}
+/** A Prisma client, or the `tx` of an interactive `$transaction`. */
+export interface PrismaClientLike {
+	$queryRawUnsafe(query: string, ...values: unknown[]): PromiseLike<unknown>;
+	$executeRawUnsafe(query: string, ...values: unknown[]): PromiseLike<number>;
+}
+/** Drizzle on `pg` or `postgres`: the database, or the `tx` of its `transaction`. */
+export interface DrizzlePostgresDatabase {
+	execute(query: never): PromiseLike<unknown>;
+	transaction(work: never, config?: never): PromiseLike<unknown>;
+	refreshMaterializedView(view: never): unknown;
+}
+/** Drizzle on `better-sqlite3`: the database, or the `tx` of its `transaction`. */
+export interface DrizzleSqliteDatabase {
+	run(query: never): unknown;
+	all(query: never): unknown;
+	values(query: never): unknown;
+	transaction(work: never, config?: never): unknown;
+}
+/** Drizzle, on either database. */
+export type DrizzleDatabase = DrizzlePostgresDatabase | DrizzleSqliteDatabase;
+/** A Kysely instance, or a Transaction of it. */
+export interface KyselyDatabase {
+	readonly isTransaction: boolean;
+	getExecutor(): unknown;
+	executeQuery(query: never): PromiseLike<{
+		rows: unknown[];
+	}>;
+	withoutPlugins(): unknown;
+}
+/** A Knex instance, or a `trx` of it. */
+export interface KnexClient {
+	client: unknown;
+	raw(sql: string): unknown;
+	transaction(work: never, config?: never): unknown;
+	batchInsert: unknown;
+}
+/** A `better-sqlite3` handle. */
+export interface BetterSqlite3Database {
+	readonly inTransaction: boolean;
+	prepare(sql: string): unknown;
+	transaction(work: never): unknown;
+	pragma(source: string): unknown;
+}
+/** A `node:sqlite` handle. */
+export interface NodeSqliteDatabase {
+	prepare(sql: string): unknown;
+	exec(sql: string): void;
+	open(): void;
+	close(): void;
+}
+/** Every client of PostgreSQL that a store can run on. */
+export type PostgresClient = PgClient | PostgresJsClient | PrismaClientLike | DrizzlePostgresDatabase | KyselyDatabase | KnexClient;
+/** Every client of SQLite that a store can run on. */
+export type SqliteClient = BetterSqlite3Database | NodeSqliteDatabase | PrismaClientLike | DrizzleSqliteDatabase | KyselyDatabase | KnexClient;
+/** `ioredis`: a Redis or a Cluster. */
+export interface IoredisClient {
+	readonly status: string;
+	readonly isCluster: boolean;
+	callBuffer: unknown;
+	defineCommand: unknown;
+	multi: unknown;
+}
+/** `redis` (node-redis 5 and later): what createClient, createCluster, createSentinel or createClientPool gives. */
+export interface NodeRedisClient {
+	sendCommand: unknown;
+	withTypeMapping: unknown;
+	multi: unknown;
+	close: unknown;
+}
+/** Every client of Redis that a store can run on. */
+export type RedisClient = IoredisClient | NodeRedisClient;
+/** Anything with these four methods: `console`, pino, winston. */
+export interface Logger {
+	debug(...args: never[]): void;
+	info(...args: never[]): void;
+	warn(...args: never[]): void;
+	error(...args: never[]): void;
+}
+/** What subscribers of the tracing channel `sagastore:operation` are given. */
+export interface OperationContext {
+	operation: string;
+	backend: BackendName;
 	id?: string;
-	retryable: boolean;
-	causes: string[];
-	details: Record<string, number | string>;
-}
-/** What every rejection is an instance of. Its stack reaches the caller's `await`. */
-export declare class SagaStoreError extends Error {
-	/** What went wrong. */
-	readonly code: SagaStoreErrorCode;
-	/** Such as `postgres`, once known. */
-	readonly backend?: string;
-	/** The operation that failed, such as `put`. */
-	readonly operation?: string;
-	/** The record, where there is one. */
-	readonly id?: string;
-	/** Whether the same call may succeed later. */
-	readonly retryable: boolean;
-	constructor(failure: Failure);
-}
-/** `NOT_FOUND`: no record has this id, or its time is over. */
-export declare class NotFoundError extends SagaStoreError {
-}
-/** `PAYLOAD_TOO_LARGE`: refused before anything was sent. */
-export declare class PayloadTooLargeError extends SagaStoreError {
-	/** The payload's bytes. */
-	readonly size: number;
-	/** The bytes that the backend, or `maxPayloadBytes`, allows. */
-	readonly limit: number;
-}
-/** `ALREADY_EXPIRED`: `expiresAt` has passed and `lateRetentionMs` is 0. */
-export declare class AlreadyExpiredError extends SagaStoreError {
-}
-/** `INVALID_ARGUMENT`: the input is wrong; the message says what is accepted. */
-export declare class InvalidArgumentError extends SagaStoreError {
-}
-/** `CONNECTION`: the server cannot be reached or refuses the login, or the connection broke. */
-export declare class ConnectionError extends SagaStoreError {
-}
-/** `TIMEOUT`: no answer within `operationTimeoutMs`. A write may or may not have happened. */
-export declare class TimeoutError extends SagaStoreError {
-}
-/** `CORRUPT_DATA`: what is stored cannot be read. */
-export declare class CorruptDataError extends SagaStoreError {
-}
-/** `UNSUPPORTED`: this backend, or this version of its server, cannot do it. */
-export declare class UnsupportedError extends SagaStoreError {
-}
-/** `CLOSED`: the store has been closed. */
-export declare class ClosedError extends SagaStoreError {
+	routingSlipId?: string;
+	/** Bytes of the payload: at the start of a put, at the end of a get. */
+	bytes?: number;
+	/** Names and values of OpenTelemetry's semantic conventions for database spans. */
+	attributes: Record<string, string | number>;
 }
 /** The interface of a saga engine's claim check; every store class implements it. */
 export interface SagaStoreAdapter {
@@ -86,6 +134,11 @@ export interface StoreOptions {
 	connectTimeoutMs?: number;
 	/** Repetition of operations that failed in a way that may pass, and that may be repeated. */
 	retry?: RetryOptions;
+	/**
+	 * Called at each operation: the transaction of the application that it is to join, from an AsyncLocalStorage
+	 * of the application's for example; `undefined` for none. See `withTransaction` for what it may be.
+	 */
+	getTransaction?: () => unknown;
 }
 /** Full jitter: the pause is a random part of `baseMs * 2^n`, at most `maxMs`. */
 export interface RetryOptions {
@@ -101,8 +154,10 @@ export interface MemoryStoreOptions extends StoreOptions {
 	/** `memory://` (private, the default) or `memory://name` (shared by all stores of that name in the process). */
 	url?: string;
 }
-/** Options of an SQLite store. */
-export interface SqliteStoreOptions extends StoreOptions {
+/** Options of an SQLite store: on connections of its own, or on a client of the application. */
+export type SqliteStoreOptions = SqliteUrlOptions | SqliteClientOptions;
+/** Options of an SQLite store on connections of its own. */
+export interface SqliteUrlOptions extends StoreOptions {
 	/** `sqlite:///absolute.db`, `sqlite:relative.db` or `sqlite::memory:`. */
 	url: string;
 	/** Letters, digits and underscores. Default `saga_store`. */
@@ -110,8 +165,26 @@ export interface SqliteStoreOptions extends StoreOptions {
 	/** `full` (the default): a resolved put survives a power cut. `normal`: it survives the end of the process. */
 	durability?: "full" | "normal";
 }
-/** Options of a PostgreSQL store. */
-export interface PostgresStoreOptions extends StoreOptions {
+/** Options of an SQLite store on a client of the application. */
+export interface SqliteClientOptions extends StoreOptions {
+	/** A handle of better-sqlite3 or node:sqlite, or Prisma, Drizzle, Kysely or Knex on SQLite. */
+	client: SqliteClient;
+	/** Letters, digits and underscores. Default `saga_store`. */
+	tableName?: string;
+}
+/** Options of a PostgreSQL store: on connections of its own, or on a client of the application. */
+export type PostgresStoreOptions = PostgresUrlOptions | PostgresClientOptions;
+/** Options of a PostgreSQL store on a client of the application. */
+export interface PostgresClientOptions extends StoreOptions {
+	/** pg (Pool, Client, PoolClient), postgres.js, or Prisma, Drizzle, Kysely or Knex on PostgreSQL. */
+	client: PostgresClient;
+	/** Default: the connection's search path. */
+	schema?: string;
+	/** Letters, digits and underscores. Default `saga_store`. */
+	tableName?: string;
+}
+/** Options of a PostgreSQL store on connections of its own. */
+export interface PostgresUrlOptions extends StoreOptions {
 	/** The libpq URL, with `sslmode` for TLS. */
 	url: string;
 	/** Default: the connection's search path. */
@@ -121,8 +194,17 @@ export interface PostgresStoreOptions extends StoreOptions {
 	/** Connections at most. Default 4. */
 	poolSize?: number;
 }
-/** Options of a Redis store. */
-export interface RedisStoreOptions extends StoreOptions {
+/** Options of a Redis store: on a connection of its own, or on a client of the application. */
+export type RedisStoreOptions = RedisUrlOptions | RedisClientOptions;
+/** Options of a Redis store on a client of the application. */
+export interface RedisClientOptions extends StoreOptions {
+	/** ioredis (Redis, Cluster), or redis (node-redis 5 and later). */
+	client: RedisClient;
+	/** Keys are `{keyPrefix}:{id}`, whatever prefix the client has itself. Default `saga:storage`. */
+	keyPrefix?: string;
+}
+/** Options of a Redis store on a connection of its own. */
+export interface RedisUrlOptions extends StoreOptions {
 	/** `redis:`, `rediss:`, `redis-cluster:`, `rediss-cluster:`, `redis-sentinel:` or `rediss-sentinel:`. */
 	url: string;
 	/** Keys are `{keyPrefix}:{id}`. Default `saga:storage`. */
@@ -172,10 +254,17 @@ export interface PutOptions {
 	/** For logs and traces. Default: read from a claim id `slip-{routingSlipId}-{millis}`. */
 	routingSlipId?: string;
 }
+/** Options of one `transaction`. */
+export interface TransactionOptions {
+	/** One of `store.capabilities.isolation`. Default: `read committed` on PostgreSQL, as SQLite has no other than `serializable`. */
+	isolation?: "read committed" | "repeatable read" | "serializable";
+}
 /** What a backend can do. */
 export interface Capabilities {
 	/** Of the backend. `interactive`: reads and writes, then commit or roll back. `buffered`: writes, sent at the end. */
 	readonly transactions: "interactive" | "buffered" | "none";
+	/** The isolation levels that `transaction` takes. */
+	readonly isolation: readonly string[];
 	/** Who removes an expired payload: the `server`, or `cleanup()`. It is never returned, either way. */
 	readonly expiry: "server" | "cleanup";
 	/** The largest payload, in bytes. On DynamoDB, whose limit is that of the whole item, under an id of one byte. */
@@ -228,23 +317,142 @@ export interface Statistics {
 	/** By operation, such as `put`. */
 	operations: Record<string, OperationStatistics>;
 }
-/** Anything with these four methods: `console`, pino, winston. */
-export interface Logger {
-	debug(...args: never[]): void;
-	info(...args: never[]): void;
-	warn(...args: never[]): void;
-	error(...args: never[]): void;
-}
-/** What subscribers of the tracing channel `sagastore:operation` are given. */
-export interface OperationContext {
-	operation: string;
-	backend: BackendName;
+/**
+ * Runs `work` with the operations of every store of that kind of database, made from a URL or from
+ * a client, joining `transaction`: they are committed or rolled back with it. Stores of other kinds
+ * of database are not touched. Beginning, committing and rolling back stay the application's.
+ *
+ * @param transaction what the library gives: a `pg` client, the `tx` of Prisma's, Drizzle's, Kysely's or
+ *   Knex's transaction, postgres.js's `sql` of `sql.begin`, a better-sqlite3 or node:sqlite handle, a
+ *   `multi()` of ioredis or node-redis, a MongoDB `ClientSession`, or an array of DynamoDB's `TransactItems`
+ * @param work runs at once; what it starts and does not wait for is refused with `CLOSED` afterwards
+ * @returns what `work` returns; a promise of it if `work` is asynchronous
+ * @throws InvalidArgumentError if `transaction` cannot be recognised
+ */
+export declare function withTransaction<T>(transaction: unknown, work: () => T): T;
+/** Every reason for which an operation can be rejected. */
+export type SagaStoreErrorCode = "NOT_FOUND" | "PAYLOAD_TOO_LARGE" | "ALREADY_EXPIRED" | "INVALID_ARGUMENT" | "CONNECTION" | "TIMEOUT" | "CORRUPT_DATA" | "UNSUPPORTED" | "CLOSED" | "BACKEND";
+/** The fields of an error, as the native side hands them over. */
+export interface Failure {
+	code: SagaStoreErrorCode;
+	message: string;
+	backend?: string;
+	operation?: string;
 	id?: string;
-	routingSlipId?: string;
-	/** Bytes of the payload: at the start of a put, at the end of a get. */
-	bytes?: number;
-	/** Names and values of OpenTelemetry's semantic conventions for database spans. */
-	attributes: Record<string, string | number>;
+	retryable: boolean;
+	causes: string[];
+	details: Record<string, number | string>;
+	/** What a client of the application threw: the cause itself, in place of `causes`. */
+	cause?: unknown;
+}
+/** What every rejection is an instance of. Its stack reaches the caller's `await`. */
+export declare class SagaStoreError extends Error {
+	/** What went wrong. */
+	readonly code: SagaStoreErrorCode;
+	/** Such as `postgres`, once known. */
+	readonly backend?: string;
+	/** The operation that failed, such as `put`. */
+	readonly operation?: string;
+	/** The record, where there is one. */
+	readonly id?: string;
+	/** Whether the same call may succeed later. */
+	readonly retryable: boolean;
+	constructor(failure: Failure);
+}
+/** `NOT_FOUND`: no record has this id, or its time is over. */
+export declare class NotFoundError extends SagaStoreError {
+}
+/** `PAYLOAD_TOO_LARGE`: refused before anything was sent. */
+export declare class PayloadTooLargeError extends SagaStoreError {
+	/** The payload's bytes. */
+	readonly size: number;
+	/** The bytes that the backend, or `maxPayloadBytes`, allows. */
+	readonly limit: number;
+}
+/** `ALREADY_EXPIRED`: `expiresAt` has passed and `lateRetentionMs` is 0. */
+export declare class AlreadyExpiredError extends SagaStoreError {
+}
+/** `INVALID_ARGUMENT`: the input is wrong; the message says what is accepted. */
+export declare class InvalidArgumentError extends SagaStoreError {
+}
+/** `CONNECTION`: the server cannot be reached or refuses the login, or the connection broke. */
+export declare class ConnectionError extends SagaStoreError {
+}
+/** `TIMEOUT`: no answer within `operationTimeoutMs`. A write may or may not have happened. */
+export declare class TimeoutError extends SagaStoreError {
+}
+/** `CORRUPT_DATA`: what is stored cannot be read. */
+export declare class CorruptDataError extends SagaStoreError {
+}
+/** `UNSUPPORTED`: this backend, or this version of its server, cannot do it. */
+export declare class UnsupportedError extends SagaStoreError {
+}
+/** `CLOSED`: the store has been closed. */
+export declare class ClosedError extends SagaStoreError {
+}
+declare const OPERATIONS: {
+	readonly put: 0;
+	readonly get: 1;
+	readonly find: 2;
+	readonly has: 3;
+	readonly delete: 4;
+	readonly touch: 5;
+	readonly putMany: 6;
+	readonly getMany: 7;
+	readonly initialize: 100;
+	readonly purgeExpired: 101;
+	readonly health: 102;
+	readonly statistics: 103;
+};
+export type OperationName = keyof typeof OPERATIONS;
+/** The arguments of an operation, as the native side takes them. */
+export type Arguments = [
+	id?: unknown,
+	data?: unknown,
+	expiresAt?: unknown
+];
+/** Runs an operation in the transaction. */
+export type RunInTransaction = <T>(operation: OperationName, args: Arguments, options?: PutOptions) => Promise<T>;
+/** Runs a statement of the application's in the transaction. */
+export type QueryInTransaction = <Row>(sql: string, values: readonly unknown[]) => Promise<Row[]>;
+/**
+ * A transaction of a store, for the length of `store.transaction`: everything in it is stored, or
+ * nothing is. Its own reads see what it has written; nobody else does before it is committed.
+ *
+ * Where transactions are buffered (Redis, DynamoDB: see `store.capabilities.transactions`), writes are
+ * collected and sent at the end: `put` and `delete` resolve when they are queued, everything that
+ * needs an answer is `UNSUPPORTED`. Used after its end, everything is `CLOSED`.
+ */
+export declare class SagaTransaction {
+	#private;
+	/** @internal */
+	constructor(backend: BackendName, run: RunInTransaction, query: QueryInTransaction);
+	/** As `SagaStore.put`. */
+	put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void>;
+	/** As `SagaStore.get`. */
+	get(id: string): Promise<Buffer>;
+	/** As `SagaStore.find`. */
+	find(id: string): Promise<Buffer | null>;
+	/** As `SagaStore.has`. */
+	has(id: string): Promise<boolean>;
+	/** As `SagaStore.delete`; `undefined` where transactions are buffered: whether there was a payload is not known. */
+	delete(id: string): Promise<boolean | undefined>;
+	/** As `SagaStore.touch`. */
+	touch(id: string, expiresAt: Date): Promise<boolean>;
+	/** As `SagaStore.putMany`. */
+	putMany(entries: Iterable<PayloadEntry>): Promise<void>;
+	/** As `SagaStore.getMany`. */
+	getMany(ids: Iterable<string>): Promise<Map<string, Buffer>>;
+	/**
+	 * Runs a statement of the application's own in the transaction (PostgreSQL and SQLite).
+	 *
+	 * @param sql one statement, with `$1..$n` on PostgreSQL and `?` on SQLite. Beginning and ending the
+	 *   transaction is `store.transaction`'s; savepoints are free to use
+	 * @param values null, booleans, numbers, bigints, text, Dates, bytes; on PostgreSQL also arrays, and
+	 *   objects for json. `undefined` is null
+	 * @returns rows as objects. PostgreSQL's `bigint` and `numeric` are text (as with `pg`), times are Dates, `bytea` is a Buffer
+	 */
+	query<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
 }
 /**
  * A store of saga payloads (claim check). Opened by one of the classes below or by `openStore`;
@@ -260,7 +468,8 @@ export declare class SagaStore implements SagaStoreAdapter {
 	get capabilities(): Capabilities;
 	/**
 	 * Stores a payload, replacing data and expiry of an earlier one together. Once it has resolved,
-	 * a `get` of any process sees it; if it rejects, the event must not be emitted.
+	 * a `get` of any process sees it; if it rejects, the event must not be emitted. Inside a transaction
+	 * (`withTransaction`, `getTransaction`) it is stored when that commits, or not at all.
 	 *
 	 * @param id the claim id: 1 to 1,024 bytes of UTF-8
 	 * @param data the payload; it must not be changed before the promise has settled
@@ -279,7 +488,10 @@ export declare class SagaStore implements SagaStoreAdapter {
 	find(id: string): Promise<Buffer | null>;
 	/** Whether there is a payload. */
 	has(id: string): Promise<boolean>;
-	/** Removes a payload; whether there was one. */
+	/**
+	 * Removes a payload; whether there was one. (Inside a transaction that is only sent at its end, a Redis
+	 * MULTI or DynamoDB's TransactItems, that is not known: `undefined`.)
+	 */
 	delete(id: string): Promise<boolean>;
 	/** Sets another expiry, under the same rules as `put`; whether there was a payload. */
 	touch(id: string, expiresAt: Date): Promise<boolean>;
@@ -308,9 +520,21 @@ export declare class SagaStore implements SagaStoreAdapter {
 	/**
 	 * What is stored, the state of the connections, and latencies since the store was opened.
 	 * Counting reads the whole table (DynamoDB charges for that, as for `purgeExpired`), or on Redis all
-	 * keys of the database.
+	 * keys of the database. On a client of the application the connections are not the store's: `pool` is null.
 	 */
 	statistics(): Promise<Statistics>;
+	/**
+	 * Runs `work` in a transaction: what it does through `tx`, or through this store, is stored as a whole
+	 * when it resolves, and not at all when it rejects. Where two transactions got in each other's way
+	 * (`retryable`), everything is rolled back and `work` runs again, at most `retry.attempts` times.
+	 * After `operationTimeoutMs` it is rolled back.
+	 *
+	 * Inside another transaction of this store, or of the application (`withTransaction`), it joins that one.
+	 *
+	 * @throws TimeoutError if `work` took longer than `operationTimeoutMs`
+	 * @throws UnsupportedError if the server, or the client that the store was given, has no transactions
+	 */
+	transaction<T>(work: (tx: SagaTransaction) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
 	/** Answers what is under way, then lets go of the connections. Safe to call again. */
 	close(): Promise<void>;
 	/** `await using store = openStore(...)` */
@@ -342,7 +566,7 @@ export declare class MongoSagaStore extends SagaStore {
 export declare class DynamoDBSagaStore extends SagaStore {
 	constructor(options: string | DynamoDBStoreOptions);
 }
-/** Opens the store that the URL's scheme names. */
+/** Opens the store that the URL's scheme names, or that works on the client given. */
 export declare function openStore(options: string | AnyStoreOptions): SagaStore;
 
 export {};

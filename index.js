@@ -35,17 +35,26 @@ __export(index_exports, {
   RedisSagaStore: () => RedisSagaStore,
   SagaStore: () => SagaStore,
   SagaStoreError: () => SagaStoreError,
+  SagaTransaction: () => SagaTransaction,
   SqliteSagaStore: () => SqliteSagaStore,
   TimeoutError: () => TimeoutError,
   UnsupportedError: () => UnsupportedError,
-  openStore: () => openStore
+  openStore: () => openStore,
+  withTransaction: () => withTransaction
 });
 module.exports = __toCommonJS(index_exports);
+
+// ts/context.ts
+var import_node_async_hooks2 = require("node:async_hooks");
+
+// ts/clients/handle.ts
+var import_node_async_hooks = require("node:async_hooks");
 
 // ts/errors.ts
 var SagaStoreError = class extends Error {
   constructor(failure) {
-    super(describe(failure), failure.causes.length > 0 ? { cause: chain(failure.causes) } : void 0);
+    const cause = failure.cause ?? chain(failure.causes);
+    super(describe(failure), cause === void 0 ? void 0 : { cause });
     this.name = new.target.name;
     this.code = failure.code;
     if (failure.backend !== void 0) this.backend = failure.backend;
@@ -112,9 +121,1231 @@ function invalidArgument(message, operation, backend) {
   });
 }
 
+// ts/clients/handle.ts
+var guards = /* @__PURE__ */ new WeakMap();
+var scopes = new import_node_async_hooks.AsyncLocalStorage();
+function guardOf(client) {
+  return guards.get(client);
+}
+function guardHandle(handle, isInTransaction) {
+  const guard = guards.get(handle) ?? new Guard(isInTransaction);
+  guards.set(handle, guard);
+  return guard;
+}
+function shareGuard(handle, ...others) {
+  const guard = guards.get(handle);
+  if (guard !== void 0) for (const other2 of others) guards.set(other2, guard);
+}
+function enterHandle(client) {
+  return guards.get(client)?.enter();
+}
+var Scope = class {
+  isOpen = true;
+  guard;
+  /** The scope around it: of another handle, or of the same one. */
+  outer;
+  constructor(guard, outer) {
+    this.guard = guard;
+    this.outer = outer;
+  }
+  run(work) {
+    return scopes.run(this, work);
+  }
+  leave() {
+    this.isOpen = false;
+    this.guard.left(this);
+  }
+  isInside(scope) {
+    return this === scope || this.outer?.isInside(scope) === true;
+  }
+};
+var Guard = class {
+  #ask;
+  /** The outermost open scope, and those inside it. */
+  #open = [];
+  /** An operation has been seen in a transaction that outlived its call stack, and that is not over. */
+  #isForeign = false;
+  constructor(ask) {
+    this.#ask = () => {
+      try {
+        return ask();
+      } catch {
+        return false;
+      }
+    };
+  }
+  get isInTransaction() {
+    return this.#ask();
+  }
+  get isInScope() {
+    const scope = this.#open[0];
+    return scope !== void 0 && scopes.getStore()?.isInside(scope) === true;
+  }
+  enter() {
+    if (this.#open.length > 0 && !this.isInScope) {
+      throw refusal("another withTransaction is under way on this handle; one transaction at a time, or a handle for each");
+    }
+    const scope = new Scope(this, scopes.getStore());
+    this.#open.push(scope);
+    return scope;
+  }
+  left(scope) {
+    this.#open = this.#open.filter((open) => open !== scope);
+  }
+  check() {
+    if (this.#open.length > 0) {
+      if (this.isInScope) return;
+      throw refusal("a withTransaction that this call is not part of is under way on this handle; nothing was written");
+    }
+    if (this.#isForeign) this.#isForeign = this.#ask();
+    if (this.#isForeign) {
+      throw refusal(`the handle is in a transaction that was begun asynchronously; ${ADVICE}; nothing was written`);
+    }
+  }
+  verify() {
+    if (this.isInScope || !this.#ask()) return void 0;
+    return new Promise((resolve, reject) => {
+      queueMicrotask(() => {
+        if (!this.#ask()) return resolve();
+        this.#remember();
+        const what = "what was written belongs to that transaction";
+        reject(refusal(`the handle is in a transaction that was begun asynchronously; ${ADVICE}; ${what}`));
+      });
+    });
+  }
+  /** Between two turns of the event loop no synchronous transaction is open, which `check` could take for this one. */
+  #remember() {
+    if (this.#isForeign) return;
+    this.#isForeign = true;
+    const timer = setInterval(() => {
+      this.#isForeign &&= this.#ask();
+      if (!this.#isForeign) clearInterval(timer);
+    }, FOREIGN_POLL_MS);
+    timer.unref();
+  }
+};
+var FOREIGN_POLL_MS = 5;
+var ADVICE = "call inside withTransaction(db, ...)";
+function refusal(message) {
+  return new UnsupportedError({ code: "UNSUPPORTED", message, backend: "sqlite", retryable: false, causes: [], details: {} });
+}
+
+// ts/clients/common.ts
+function membersOf(client) {
+  return typeof client === "object" && client !== null || typeof client === "function" ? client : void 0;
+}
+function hasMethods(members, ...names) {
+  return names.every((name) => typeof members[name] === "function");
+}
+function otherDialect(library, dialect, accepted = "PostgreSQL and SQLite") {
+  return invalidArgument(`this ${library} client is for ${String(dialect)}; accepted are ${accepted}`, "open");
+}
+function cells(rows) {
+  return rows.map((row) => Object.values(row));
+}
+function wholeNumbers(values) {
+  return values.map((value) => typeof value === "number" && Number.isSafeInteger(value) ? BigInt(value) : value);
+}
+function isolationLevel(isolation) {
+  return isolation.replace(/[^a-z ]/gi, "");
+}
+function rolledBack() {
+  const message = "a statement of the transaction has failed, so PostgreSQL has rolled it back instead of committing it";
+  return Object.assign(new Error(message), { code: "25P02" });
+}
+async function committable(backend, query, work) {
+  const result = await work();
+  if (backend === "postgres") await query("select 1", []);
+  return result;
+}
+function withLiveTransaction(carrier, isTransaction) {
+  return Object.defineProperty(carrier, "isTransaction", { get: isTransaction, enumerable: true });
+}
+
+// ts/clients/failure.ts
+var DEPTH = 8;
+var SQLITE_CODES = {
+  5: "SQLITE_BUSY",
+  6: "SQLITE_LOCKED",
+  8: "SQLITE_READONLY",
+  11: "SQLITE_CORRUPT",
+  13: "SQLITE_FULL",
+  18: "SQLITE_TOOBIG",
+  19: "SQLITE_CONSTRAINT",
+  26: "SQLITE_NOTADB"
+};
+var SOCKET_CODES = {
+  CONNECT_TIMEOUT: "ETIMEDOUT",
+  CONNECTION_ENDED: "CONNECTION_CLOSED",
+  CONNECTION_DESTROYED: "CONNECTION_CLOSED"
+};
+var PRISMA_SOCKET_CODES = {
+  DatabaseNotReachable: "ECONNREFUSED",
+  SocketTimeout: "ETIMEDOUT",
+  ConnectionClosed: "CONNECTION_CLOSED",
+  P1001: "ECONNREFUSED",
+  P1002: "ETIMEDOUT",
+  P1008: "ETIMEDOUT",
+  P1017: "CONNECTION_CLOSED",
+  P2024: "ETIMEDOUT"
+};
+var WORDS = [
+  // pg, ioredis, node-redis, knex
+  [/timeout exceeded when trying to connect|due to connection timeout|^ConnectionTimeoutError|^KnexTimeoutError/, "ETIMEDOUT"],
+  [/^\w+: Connection terminated|is not queryable|after calling end on the pool/, "CONNECTION_CLOSED"],
+  [/^\w+: Connection is closed|^(?:SocketClosedUnexpectedly|ClientClosed|ClientOffline|DisconnectsClient)Error/, "CONNECTION_CLOSED"]
+];
+function describeClientError(error) {
+  try {
+    return describe2(error);
+  } catch {
+    return { name: "Error", message: "the client threw something that cannot be read", labels: [] };
+  }
+}
+function describe2(error) {
+  const chain2 = errorsOf(error);
+  const coded = chain2.map((fields2) => ({ fields: fields2, found: codeOf(fields2) }));
+  const best = coded.find(({ found }) => found?.isOfDatabase) ?? coded.find(({ found }) => found !== void 0);
+  const fields = best?.fields ?? chain2[0];
+  const labels = chain2.flatMap(labelsOf);
+  if (fields === void 0) return { name: "Error", message: String(error), labels };
+  return {
+    name: chain2.slice(chain2.indexOf(fields)).concat(chain2).map(className).find(isTelling) ?? "Error",
+    message: best?.found?.message ?? text(fields.message) ?? chain2.map((one) => text(one.message)).find(Boolean) ?? "no message",
+    ...best?.found && { code: best.found.code },
+    labels: [...new Set(labels)]
+  };
+}
+function errorsOf(error, depth = 0, seen = /* @__PURE__ */ new Set()) {
+  if (typeof error !== "object" && typeof error !== "function" || error === null || seen.has(error) || depth > DEPTH) return [];
+  seen.add(error);
+  const fields = error;
+  const parts = Array.isArray(fields.errors) ? fields.errors : [];
+  const inner = [fields.cause, fields.lastNodeError, ...parts].flatMap((part) => errorsOf(part, depth + 1, seen));
+  return [fields, ...inner];
+}
+function codeOf(fields) {
+  for (const find of [prismaCode, redisCode, mongoCode, awsCode, nodeSqliteCode, plainCode, codeOfWords]) {
+    const found = find(fields);
+    if (found !== void 0) return found;
+  }
+  return void 0;
+}
+function prismaCode({ name, code, meta, message }) {
+  if (typeof code !== "string" || !/^P\d{4}$/.test(code) || !String(name).startsWith("Prisma")) return void 0;
+  const { code: original, message: said, driverAdapterError } = object(meta);
+  const cause = object(object(driverAdapterError).cause);
+  const found = text(cause.originalCode) ?? text(cause.code) ?? text(original);
+  if (found === void 0 || found === "N/A")
+    return {
+      code: PRISMA_SOCKET_CODES[String(cause.kind)] ?? PRISMA_SOCKET_CODES[code] ?? code,
+      message: text(message),
+      isOfDatabase: false
+    };
+  return {
+    code: sqliteName(found),
+    message: text(cause.originalMessage) ?? text(said) ?? text(message),
+    isOfDatabase: true
+  };
+}
+function redisCode(fields) {
+  if (!/^(?:ReplyError|ErrorReply|SimpleError|BlobError|MultiErrorReply)$/.test(className(fields))) return void 0;
+  const code = /^-?([A-Z][A-Z0-9]*)\b/.exec(text(fields.message) ?? "")?.[1];
+  return code === void 0 ? void 0 : { code, isOfDatabase: true };
+}
+function mongoCode({ name, code }) {
+  if (typeof name !== "string" || !name.startsWith("Mongo")) return void 0;
+  if (typeof code === "number" || typeof code === "string") return { code: String(code), isOfDatabase: true };
+  return void 0;
+}
+function awsCode({ name, $metadata, $fault }) {
+  if (typeof name !== "string" || name === "Error" || $metadata === void 0 && $fault === void 0) return void 0;
+  return { code: name, isOfDatabase: true };
+}
+function nodeSqliteCode({ code, errcode }) {
+  if (code !== "ERR_SQLITE_ERROR") return void 0;
+  return { code: typeof errcode === "number" ? sqliteName(errcode) : "SQLITE_ERROR", isOfDatabase: true };
+}
+function plainCode({ code }) {
+  if (typeof code === "number") return { code: String(code), isOfDatabase: false };
+  if (typeof code !== "string" || code === "") return void 0;
+  const isOfDatabase = /^(?:[0-9A-Z]{5}|SQLITE_\w+)$/.test(code) && !/^E[A-Z]{4}$/.test(code);
+  return { code: SOCKET_CODES[code] ?? code, isOfDatabase };
+}
+function codeOfWords(fields) {
+  const words2 = `${className(fields)}: ${text(fields.message) ?? ""}`;
+  const code = WORDS.find(([pattern]) => pattern.test(words2))?.[1];
+  return code === void 0 ? void 0 : { code, isOfDatabase: false };
+}
+function sqliteName(code) {
+  if (typeof code === "string") return code;
+  return SQLITE_CODES[code & 255] ?? "SQLITE_ERROR";
+}
+function className({ name, constructor: type }) {
+  if (typeof name === "string" && isTelling(name)) return name;
+  return typeof type === "function" ? type.name : "Error";
+}
+function isTelling(name) {
+  return !["", "Error", "error", "AggregateError", "Object"].includes(name);
+}
+function labelsOf({ errorLabels, errorLabelSet }) {
+  const labels = errorLabels ?? errorLabelSet;
+  const list = Array.isArray(labels) || labels instanceof Set ? [...labels] : [];
+  return list.filter((label) => typeof label === "string");
+}
+function object(value) {
+  return typeof value === "object" && value !== null ? value : {};
+}
+function text(value) {
+  if (typeof value === "number") return String(value);
+  return typeof value === "string" && value !== "" ? value : void 0;
+}
+
+// ts/clients/redis.ts
+function words(command) {
+  return command.map(
+    (word) => typeof word === "string" || Buffer.isBuffer(word) ? word : Buffer.from(word.buffer, word.byteOffset, word.byteLength)
+  );
+}
+function keptWords(command) {
+  return command.map((word) => typeof word === "string" ? word : Buffer.from(word));
+}
+function settled(replies) {
+  return Promise.all(replies.map((reply) => reply.then(void 0, (error) => ({ error: describeClientError(error) }))));
+}
+function checkReplies(errors, count) {
+  if (errors.length === 0) return;
+  const { code, message } = describeClientError(errors[0]);
+  if (errors.length === count) throw errors[0];
+  const text2 = `${errors.length} of the ${count} commands in the transaction failed, the first with: ${message}`;
+  throw Object.assign(new Error(text2), { name: "ExecError", ...code && { code } });
+}
+function alreadyExecuted(library) {
+  const message = `this multi() of ${library} has been executed already`;
+  return new ClosedError({ code: "CLOSED", message, backend: "redis", retryable: false, causes: [], details: {} });
+}
+
+// ts/clients/ioredis.ts
+var recognizeIoredis = (client) => {
+  const members = membersOf(client);
+  if (members === void 0 || !hasMethods(members, "callBuffer", "sendCommand", "multi", "defineCommand")) return void 0;
+  if (members.isPipeline === true) return Array.isArray(members._queue) ? multiCarrier(client) : void 0;
+  if (typeof members.status !== "string" || typeof members.isCluster !== "boolean") return void 0;
+  return clientCarrier(client);
+};
+function clientCarrier(client) {
+  return {
+    backend: "redis",
+    library: "ioredis",
+    isTransaction: false,
+    isBuffered: false,
+    send(method, args) {
+      if (method === "nodes") return primaries(client);
+      const [commands, node] = args;
+      const on = node === void 0 ? client : nodesOf(client).find((one) => nameOf(one) === node);
+      if (on === void 0) throw Object.assign(new Error(`${node} has left the cluster`), { code: "ECONNRESET" });
+      return settled(commands.map(async (command) => call(on, words(command))));
+    },
+    begin: (work) => transaction(client, work)
+  };
+}
+function call(on, command) {
+  if (true) return on.callBuffer(...command);
+  const bare = { options: {}, isPipeline: true, sendCommand: (made) => on.sendCommand(made) };
+  return on.callBuffer.apply(bare, command);
+}
+async function primaries(client) {
+  if (!client.isCluster) return [null];
+  if (nodesOf(client).length === 0) await client.callBuffer("PING");
+  return nodesOf(client).map(nameOf);
+}
+function nodesOf(client) {
+  return client.nodes?.("master") ?? [];
+}
+function nameOf({ options }) {
+  return `${options.host}:${options.port}`;
+}
+function multiCarrier(multi) {
+  const isOpen = () => multi._transactions > 0;
+  if (!isOpen() && !hasExec(multi)) {
+    throw invalidArgument("an ioredis pipeline() is no transaction: use multi()", "withTransaction", "redis");
+  }
+  return {
+    backend: "redis",
+    library: "ioredis",
+    isTransaction: true,
+    isBuffered: true,
+    send(method, args) {
+      if (method === "queued") return { cluster: multi.isCluster, key: firstKey(multi) };
+      for (const [name, ...rest] of args[0]) call(multi, keptWords([name.toLowerCase(), ...rest]));
+      return null;
+    },
+    check() {
+      if (!isOpen()) throw alreadyExecuted("ioredis");
+    }
+  };
+}
+function hasExec({ _queue }) {
+  return _queue.some(({ name }) => name === "exec");
+}
+function firstKey({ _queue }) {
+  for (const command of _queue) {
+    const [key] = command.getKeys();
+    if (key !== void 0) return key;
+  }
+  return null;
+}
+async function transaction(client, work) {
+  const multi = client.multi();
+  const result = await work(multi);
+  if (multi._queue.length === 1) return result;
+  const replies = await multi.exec().catch((error) => {
+    throw error?.previousErrors?.[0] ?? error;
+  });
+  if (replies === null) throw Object.assign(new Error("EXEC answered null"), { name: "WatchError" });
+  checkReplies(
+    replies.flatMap(([error]) => error ?? []),
+    replies.length
+  );
+  return result;
+}
+
+// ts/clients/node-redis.ts
+var AS_BUFFERS = { typeMapping: { 36: Buffer } };
+var recognizeNodeRedis = (client) => {
+  const members = membersOf(client);
+  if (members === void 0) return void 0;
+  if (hasMethods(members, "addCommand", "execTyped", "execAsPipeline", "exec")) return multiCarrier2(client);
+  if (!hasMethods(members, "multi", "sendCommand", "withTypeMapping")) return void 0;
+  return clientCarrier2(client, caller(client, members), members);
+};
+function caller(client, members) {
+  if (hasMethods(members, "nodeClient")) return (commands, node) => callCluster(client, commands, node);
+  if (hasMethods(members, "use", "getMasterNode")) {
+    const send2 = (one, commands) => settled(commands.map((args) => one.sendCommand(false, args, AS_BUFFERS)));
+    return (commands) => client.use((one) => send2(one, commands));
+  }
+  const send = (one, commands) => settled(commands.map((args) => one.sendCommand(args, AS_BUFFERS)));
+  if (hasMethods(members, "execute")) return (commands) => client.execute((one) => send(one, commands));
+  return (commands) => send(client, commands);
+}
+async function callCluster(cluster, commands, node) {
+  if (node === void 0) {
+    return settled(commands.map((args) => cluster.sendCommand(args[1], false, args, AS_BUFFERS)));
+  }
+  const found = cluster.masters.find(({ address }) => address === node);
+  if (found === void 0) throw Object.assign(new Error(`${node} has left the cluster`), { code: "ECONNRESET" });
+  const client = await cluster.nodeClient(found);
+  return settled(commands.map((args) => client.sendCommand(args, AS_BUFFERS)));
+}
+function clientCarrier2(client, call2, members) {
+  return {
+    backend: "redis",
+    library: "redis",
+    isTransaction: false,
+    isBuffered: false,
+    send(method, args) {
+      if (method === "nodes") return members.masters?.map(({ address }) => address) ?? [null];
+      return call2(args[0].map(words), args[1]);
+    },
+    begin: (work) => transaction2(client, work)
+  };
+}
+function multiCarrier2(multi) {
+  const cluster = multi.addCommand.length === 4;
+  let key = null;
+  let isExecuted = false;
+  const onReply = (reply) => {
+    isExecuted = true;
+    return reply;
+  };
+  return {
+    backend: "redis",
+    library: "redis",
+    isTransaction: true,
+    isBuffered: true,
+    send(method, args) {
+      if (method === "queued") return { cluster, key };
+      for (const command of args[0].map(keptWords)) {
+        key ??= command[1] ?? null;
+        if (cluster) multi.addCommand(command[1], false, command, onReply);
+        else if (multi.addCommand.length === 3) multi.addCommand(false, command, onReply);
+        else multi.addCommand(command, onReply);
+      }
+      return null;
+    },
+    check() {
+      if (isExecuted) throw alreadyExecuted("redis");
+    }
+  };
+}
+async function transaction2(client, work) {
+  const multi = client.multi();
+  const result = await work(multi);
+  await multi.exec().catch((error) => {
+    const { replies, errorIndexes } = error;
+    if (Array.isArray(replies) && Array.isArray(errorIndexes)) {
+      checkReplies(
+        errorIndexes.map((index) => replies[index]),
+        replies.length
+      );
+    }
+    throw error;
+  });
+  return result;
+}
+
+// ts/clients/carrier.ts
+function sqlCarrier(backend, client) {
+  return {
+    backend,
+    library: client.library,
+    isTransaction: client.isTransaction,
+    isBuffered: false,
+    send(method, args) {
+      const [sql, values] = args;
+      switch (method) {
+        case "query":
+          return client.query(sql, values);
+        case "execute":
+          return client.execute(sql, values);
+        case "rows":
+          return client.rows(sql, values);
+        default:
+          throw new TypeError(`no method ${method}`);
+      }
+    },
+    ...client.begin === void 0 ? {} : { begin: client.begin },
+    ...client.check === void 0 ? {} : { check: client.check }
+  };
+}
+
+// ts/clients/statements.ts
+var MOST = 200;
+var StatementCache = class {
+  #prepare;
+  #handles = /* @__PURE__ */ new WeakMap();
+  constructor(prepare) {
+    this.#prepare = prepare;
+  }
+  of(handle, sql) {
+    const known3 = this.#handles.get(handle) ?? /* @__PURE__ */ new Map();
+    const found = known3.get(sql);
+    if (found !== void 0) return found;
+    const statement = this.#prepare(handle, sql);
+    if (known3.size >= MOST) known3.delete(known3.keys().next().value);
+    known3.set(sql, statement);
+    this.#handles.set(handle, known3);
+    return statement;
+  }
+  /** Forgets a handle's statements. */
+  forget(handle) {
+    this.#handles.delete(handle);
+  }
+};
+
+// ts/clients/better-sqlite3.ts
+var statements = new StatementCache((handle, sql) => {
+  const statement = handle.prepare(sql);
+  return statement.reader ? statement.raw() : statement;
+});
+var recognizeBetterSqlite3 = (client) => {
+  const members = membersOf(client);
+  if (members === void 0 || !hasMethods(members, "prepare", "transaction", "pragma", "defaultSafeIntegers")) return void 0;
+  if (typeof members.inTransaction !== "boolean") return void 0;
+  const database = client;
+  const guard = guardHandle(database, () => database.inTransaction);
+  const carrier = sqlCarrier("sqlite", {
+    library: "better-sqlite3",
+    isTransaction: false,
+    query(sql, values) {
+      const statement = statements.of(database, sql);
+      if (statement.reader) return statement.all(...wholeNumbers(values));
+      statement.run(...wholeNumbers(values));
+      return [];
+    },
+    execute(sql, values) {
+      const statement = statements.of(database, sql);
+      return statement.reader ? statement.all(...wholeNumbers(values)).length : statement.run(...wholeNumbers(values)).changes;
+    },
+    rows(sql, values) {
+      const statement = database.prepare(sql);
+      if (statement.reader) return statement.all(...values);
+      statement.run(...values);
+      return [];
+    },
+    check: () => guard.check()
+  });
+  shareGuard(database, carrier);
+  return withLiveTransaction(carrier, () => database.inTransaction);
+};
+
+// ts/clients/pg.ts
+var recognizePg = (client) => {
+  const members = membersOf(client);
+  if (members === void 0 || !hasMethods(members, "query", "connect", "end")) return void 0;
+  if (typeof members.totalCount === "number" && typeof members.idleCount === "number") return poolCarrier(client);
+  if (hasMethods(members, "getTypeParser", "setTypeParser")) return connectionCarrier(client);
+  return void 0;
+};
+function poolCarrier(pool) {
+  return sqlCarrier("postgres", {
+    library: "pg",
+    isTransaction: false,
+    ...statements2(pool),
+    begin: (work, { isolation }) => transaction3(pool, work, isolation)
+  });
+}
+function connectionCarrier(connection) {
+  const carrier = sqlCarrier("postgres", { library: "pg", isTransaction: true, ...statements2(oneByOne(connection)) });
+  return withLiveTransaction(carrier, () => connection.getTransactionStatus?.() !== "I");
+}
+function oneByOne(connection) {
+  let last = Promise.resolve();
+  let waiting = 0;
+  return {
+    query(config) {
+      waiting += 1;
+      const result = waiting === 1 ? connection.query(config) : last.then(() => connection.query(config));
+      const done = () => {
+        waiting -= 1;
+      };
+      last = result.then(done, done);
+      return result;
+    }
+  };
+}
+function statements2(client) {
+  const run3 = (text2, values, rowMode) => client.query({ text: text2, ...values.length > 0 && { values: [...values] }, ...rowMode && { rowMode } });
+  return {
+    query: async (sql, values) => (await run3(sql, values, "array")).rows,
+    execute: async (sql, values) => (await run3(sql, values)).rowCount ?? 0,
+    rows: async (sql, values) => (await run3(sql, values)).rows
+  };
+}
+async function transaction3(pool, work, isolation) {
+  const connection = await pool.connect();
+  let broken;
+  const onError = (error) => {
+    broken = error;
+  };
+  connection.on("error", onError);
+  const run3 = async (text2) => {
+    try {
+      return await connection.query({ text: text2 });
+    } catch (error) {
+      if (!isAnswer(error)) broken ??= error;
+      throw error;
+    }
+  };
+  try {
+    await run3(isolation === void 0 ? "begin" : `begin isolation level ${isolationLevel(isolation)}`);
+    let result;
+    try {
+      result = await work(connection);
+    } catch (error) {
+      await run3("rollback").catch((failed) => {
+        broken ??= failed;
+      });
+      throw error;
+    }
+    const { command } = await run3("commit");
+    if (command !== "COMMIT") throw rolledBack();
+    return result;
+  } finally {
+    connection.off("error", onError);
+    connection.release(broken);
+  }
+}
+function isAnswer(error) {
+  const { code } = error;
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) && !code.startsWith("57P");
+}
+
+// ts/clients/postgres-js.ts
+var recognizePostgresJs = (client) => {
+  const members = membersOf(client);
+  if (typeof client !== "function" || members === void 0) return void 0;
+  if (!hasMethods(members, "unsafe", "typed", "notify", "array", "file")) return void 0;
+  const sql = client;
+  const isRoot = hasMethods(members, "begin", "reserve");
+  const run3 = (text2, values) => sql.unsafe(text2, [...values], { prepare: values.length > 0 });
+  return sqlCarrier("postgres", {
+    library: "postgres",
+    isTransaction: !isRoot,
+    query: (text2, values) => run3(text2, values).values(),
+    execute: async (text2, values) => (await run3(text2, values)).count ?? 0,
+    rows: async (text2, values) => [...await sql.unsafe(text2, values, { prepare: false })],
+    ...isRoot && {
+      // Once a statement has failed, and was not inside a savepoint, it rolls back by itself.
+      begin: (work, { isolation }) => sql.begin(isolation === void 0 ? "" : `isolation level ${isolationLevel(isolation)}`, work)
+    }
+  });
+};
+
+// ts/clients/drizzle.ts
+var ENTITY_KIND = /* @__PURE__ */ Symbol.for("drizzle:entityKind");
+var recognizeDrizzle = (client) => {
+  const members = membersOf(client);
+  const database = membersOf(members?.$primary) ?? members;
+  const kinds = entityKinds(database);
+  if (kinds.length === 0 || database === void 0) return void 0;
+  const inner = innerCarrier(database);
+  if (inner === void 0) throw otherDialect("drizzle-orm", kinds[0], "node-postgres, postgres-js and better-sqlite3");
+  const { begin } = inner;
+  const isTransaction = hasMethods(database, "rollback");
+  const carrier = {
+    backend: inner.backend,
+    library: "drizzle-orm",
+    get isTransaction() {
+      return isTransaction || inner.isTransaction;
+    },
+    isBuffered: false,
+    send: inner.send,
+    ...inner.check && { check: inner.check },
+    ...begin !== void 0 && { begin: beginOf(database) }
+  };
+  shareGuard(database.session.client, carrier, client);
+  return carrier;
+};
+function beginOf(database) {
+  return (work, { isolation }) => database.transaction(
+    (tx) => {
+      const { send } = innerCarrier(tx);
+      return committable(
+        "postgres",
+        (sql, values) => send("query", [sql, values]),
+        () => work(tx)
+      );
+    },
+    ...isolation === void 0 ? [] : [{ isolationLevel: isolation.toLowerCase() }]
+  );
+}
+function innerCarrier(database) {
+  const inner = database.session?.client;
+  return recognizePostgresJs(inner) ?? recognizePg(inner) ?? recognizeBetterSqlite3(inner);
+}
+function entityKinds(database) {
+  if (database === void 0 || membersOf(database.session) === void 0 || !hasMethods(database, "select", "transaction")) return [];
+  const kinds = [];
+  let type = membersOf(database.constructor);
+  while (type !== void 0) {
+    const kind = type[ENTITY_KIND];
+    if (typeof kind === "string" && kind !== kinds.at(-1)) kinds.push(kind);
+    type = membersOf(Object.getPrototypeOf(type));
+  }
+  return kinds;
+}
+
+// ts/clients/knex.ts
+var drivers = { pg: "postgres", sqlite3: "sqlite", "better-sqlite3": "sqlite" };
+var recognizeKnex = (client) => {
+  const members = membersOf(client);
+  if (typeof client !== "function" || members === void 0 || !hasMethods(members, "raw", "transaction", "batchInsert")) return void 0;
+  const driver = membersOf(members.client);
+  if (driver === void 0 || !hasMethods(driver, "acquireConnection", "releaseConnection", "_query")) return void 0;
+  const backend = drivers[String(driver.driverName)];
+  if (backend === void 0) throw otherDialect("knex", driver.driverName);
+  const isTransaction = members.isTransaction === true;
+  const knex = client;
+  return sqlCarrier(backend, {
+    library: "knex",
+    isTransaction,
+    ...statements3(backend, knex),
+    ...!isTransaction && {
+      begin: (work, { isolation }) => knex.transaction((trx) => committable(backend, statements3(backend, trx).query, () => work(trx)), {
+        ...isolation !== void 0 && backend === "postgres" && { isolationLevel: isolationLevel(isolation).toLowerCase() }
+      })
+    }
+  });
+};
+function statements3(backend, knex) {
+  const bound = (values) => {
+    if (backend === "postgres") return values;
+    return knex.client.driverName === "sqlite3" ? values.map((value) => typeof value === "bigint" ? Number(value) : value) : wholeNumbers(values);
+  };
+  const ask = (method, sql, bindings, options = {}) => run(knex, { method, sql, bindings, options });
+  return {
+    async query(sql, values) {
+      if (backend === "sqlite") return cells(rowsOf(await ask("raw", sql, bound(values))));
+      return rowsOf(await ask("raw", sql, values, { rowMode: "array" }));
+    },
+    async execute(sql, values) {
+      const { response, context } = await ask("del", sql, bound(values));
+      return context?.changes ?? (Array.isArray(response) ? response.length : response.rowCount ?? 0);
+    },
+    rows: async (sql, values) => rowsOf(await ask("raw", sql, values))
+  };
+}
+function rowsOf({ response }) {
+  return Array.isArray(response) ? response : response?.rows ?? [];
+}
+async function run({ client, isCompleted }, question) {
+  const connection = await client.acquireConnection();
+  try {
+    if (isCompleted?.()) throw new Error("the transaction of knex is over");
+    return await client._query(connection, question);
+  } finally {
+    await client.releaseConnection(connection);
+  }
+}
+
+// ts/clients/kysely.ts
+var recognizeKysely = (client) => {
+  const members = membersOf(client);
+  if (members === void 0 || !hasMethods(members, "getExecutor", "executeQuery", "withoutPlugins", "selectFrom")) return void 0;
+  const database = client;
+  const backend = backendOf(database.getExecutor().adapter);
+  return sqlCarrier(backend, {
+    library: "kysely",
+    isTransaction: database.isTransaction,
+    ...statements4(backend, database),
+    ...!database.isTransaction && {
+      begin: (work, { isolation }) => {
+        const builder = database.transaction();
+        const isIsolated = isolation !== void 0 && backend === "postgres";
+        return (isIsolated ? builder.setIsolationLevel(isolationLevel(isolation).toLowerCase()) : builder).execute(
+          (trx) => committable(backend, statements4(backend, trx).query, () => work(trx))
+        );
+      }
+    }
+  });
+};
+function backendOf(adapter) {
+  const names = [];
+  for (let type = adapter.constructor; typeof type === "function" && type.name !== ""; type = Object.getPrototypeOf(type)) {
+    names.push(type.name);
+  }
+  if (names.some((name) => /cockroach/i.test(name))) throw otherDialect("kysely", names[0]);
+  if (names.some((name) => /postgres/i.test(name))) return "postgres";
+  if (names.some((name) => /sqlite/i.test(name))) return "sqlite";
+  if (adapter.supportsReturning && (names[0] ?? "").length <= 2) return adapter.supportsTransactionalDdl ? "postgres" : "sqlite";
+  throw otherDialect("kysely", names[0]);
+}
+function statements4(backend, database) {
+  const plain = database.withoutPlugins();
+  const bound = (values) => backend === "sqlite" ? wholeNumbers(values) : values;
+  return {
+    query: async (sql, values) => cells((await plain.executeQuery(compiled(sql, bound(values)))).rows),
+    execute: async (sql, values) => (await plain.executeQuery(compiled(sql, bound(values)))).numAffectedRows ?? 0,
+    rows: async (sql, values) => (await database.executeQuery(compiled(sql, values))).rows
+  };
+}
+function compiled(sql, parameters) {
+  return { sql, parameters, query: { kind: "RawNode", sqlFragments: [sql], parameters: [] }, queryId: { queryId: "sagastore" } };
+}
+
+// ts/clients/node-sqlite.ts
+var statements5 = new StatementCache((handle, sql) => {
+  const statement = handle.prepare(sql);
+  statement.setReadBigInts(true);
+  return statement;
+});
+var recognizeNodeSqlite = (client) => {
+  const members = membersOf(client);
+  if (members === void 0 || !hasMethods(members, "prepare", "exec", "open", "close", "createSession")) return void 0;
+  const database = client;
+  const isInTransaction = () => database.isTransaction ?? isInTransactionByTrial(database);
+  const guard = guardHandle(database, isInTransaction);
+  const carrier = sqlCarrier("sqlite", {
+    library: "node:sqlite",
+    isTransaction: false,
+    query: (sql, values) => cells(run2(database, sql, (statement) => statement.all(...wholeNumbers(values)))),
+    execute: (sql, values) => run2(database, sql, (statement) => statement.run(...wholeNumbers(values)).changes),
+    rows: (sql, values) => database.prepare(sql).all(...values),
+    check: () => guard.check()
+  });
+  shareGuard(database, carrier);
+  return withLiveTransaction(carrier, isInTransaction);
+};
+function run2(database, sql, ask) {
+  try {
+    return ask(statements5.of(database, sql));
+  } catch (error) {
+    if (!(error instanceof Error) || !/statement has been finalized/.test(error.message)) throw error;
+    statements5.forget(database);
+    return ask(statements5.of(database, sql));
+  }
+}
+function isInTransactionByTrial(database) {
+  try {
+    database.exec("begin");
+  } catch (error) {
+    return /within a transaction/.test(error.message);
+  }
+  database.exec("rollback");
+  return false;
+}
+
+// ts/clients/prisma.ts
+var providers = { postgresql: "postgres", postgres: "postgres", sqlite: "sqlite" };
+var recognizePrisma = (client) => {
+  const members = membersOf(client);
+  if (members === void 0 || !hasMethods(members, "$queryRawUnsafe", "$executeRawUnsafe")) return void 0;
+  const provider = members._activeProvider ?? members._engineConfig?.activeProvider;
+  const backend = providers[String(provider)];
+  if (backend === void 0) throw otherDialect("prisma", provider);
+  const isTransaction = !hasMethods(members, "$connect");
+  const { query, execute, rows } = statements6(client);
+  return sqlCarrier(backend, {
+    library: "prisma",
+    isTransaction,
+    query,
+    execute,
+    rows,
+    ...!isTransaction && {
+      begin: (work, { isolation, timeoutMs }) => client.$transaction((tx) => committable(backend, statements6(tx).query, () => work(tx)), {
+        ...isolation !== void 0 && backend === "postgres" && { isolationLevel: pascalCase(isolation) },
+        timeout: timeoutMs,
+        maxWait: timeoutMs
+      })
+    }
+  });
+};
+function statements6(client) {
+  return {
+    query: async (sql, values) => cells(await client.$queryRawUnsafe(sql, ...wholeNumbers(values))),
+    execute: async (sql, values) => client.$executeRawUnsafe(sql, ...wholeNumbers(values)),
+    rows: async (sql, values) => client.$queryRawUnsafe(sql, ...values)
+  };
+}
+function pascalCase(isolation) {
+  return isolation.toLowerCase().replace(/(?:^| +)([a-z])/g, (_, letter) => letter.toUpperCase());
+}
+
+// ts/clients/sql.ts
+var SQL_CLIENTS = [
+  "pg (Pool, Client, PoolClient)",
+  "postgres",
+  "Prisma",
+  "Drizzle (node-postgres, postgres-js, better-sqlite3)",
+  "Kysely",
+  "Knex",
+  "better-sqlite3",
+  "node:sqlite"
+];
+var recognizers = [
+  recognizePrisma,
+  recognizeDrizzle,
+  recognizeKysely,
+  recognizeKnex,
+  recognizePostgresJs,
+  recognizePg,
+  recognizeBetterSqlite3,
+  recognizeNodeSqlite
+];
+var known = /* @__PURE__ */ new WeakMap();
+function recognizeSqlClient(client) {
+  const members = membersOf(client);
+  if (members === void 0) return void 0;
+  const found = known.get(members);
+  if (found !== void 0) return found;
+  for (const recognize2 of recognizers) {
+    const carrier = recognize2(client);
+    if (carrier !== void 0) {
+      known.set(members, carrier);
+      return carrier;
+    }
+  }
+  return void 0;
+}
+
+// ts/clients/recognize.ts
+var recognizers2 = [recognizeIoredis, recognizeNodeRedis];
+var CLIENTS = [...SQL_CLIENTS, "ioredis (Redis, Cluster)", "redis (node-redis 5 and later)"];
+var known2 = /* @__PURE__ */ new WeakMap();
+function recognize(client, what, operation) {
+  const members = membersOf(client);
+  const found = members === void 0 ? void 0 : known2.get(members) ?? recognizeSqlClient(client) ?? other(client, members);
+  if (found === void 0) throw invalidArgument(`${what} is none that can be recognised; accepted: ${CLIENTS.join(", ")}`, operation);
+  return found;
+}
+function other(client, members) {
+  for (const recognizer of recognizers2) {
+    const carrier = recognizer(client);
+    if (carrier !== void 0) {
+      known2.set(members, carrier);
+      return carrier;
+    }
+  }
+  return void 0;
+}
+
+// ts/context.ts
+var scopes2 = new import_node_async_hooks2.AsyncLocalStorage();
+var isUsed = false;
+function hasScopes() {
+  return isUsed;
+}
+function joinedRoute(backend, store) {
+  if (!isUsed) return void 0;
+  for (let scope = scopes2.getStore(); scope !== void 0; scope = scope.outer) {
+    if (scope.backend === backend && (scope.owner === void 0 || scope.owner === store)) return scope.route;
+  }
+  return void 0;
+}
+function runJoined(backend, owner, route, work) {
+  isUsed = true;
+  return scopes2.run({ backend, owner, route, outer: scopes2.getStore() }, work);
+}
+function checkRoute(route, operation, backend) {
+  if (route.isOver?.() !== true) return;
+  const message = "the transaction that this operation belongs to has ended";
+  throw new ClosedError({ code: "CLOSED", message, operation, backend, retryable: false, causes: [], details: {} });
+}
+function transactionCarrier(transaction4, what, operation) {
+  const carrier = recognize(transaction4, what, operation);
+  if (!carrier.isTransaction && carrier.begin !== void 0) {
+    throw invalidArgument(`${what} is a ${carrier.library} client, not a transaction of it`, operation);
+  }
+  return carrier;
+}
+function withTransaction(transaction4, work) {
+  const carrier = transactionCarrier(transaction4, "the transaction", "withTransaction");
+  if (typeof work !== "function") throw invalidArgument("withTransaction takes a transaction and a function", "withTransaction");
+  const handle = enterHandle(carrier);
+  let isOver = false;
+  const end = () => {
+    isOver = true;
+    handle?.leave();
+  };
+  isUsed = true;
+  const route = { carrier, isJoined: true, isOver: () => isOver };
+  const scope = { backend: carrier.backend, owner: void 0, route, outer: scopes2.getStore() };
+  let result;
+  try {
+    const run3 = () => scopes2.run(scope, work);
+    result = handle === void 0 ? run3() : handle.run(run3);
+  } catch (error) {
+    end();
+    throw error;
+  }
+  if (!isPromiseLike(result)) {
+    end();
+    return result;
+  }
+  return Promise.resolve(result).finally(end);
+}
+function isPromiseLike(value) {
+  return typeof value === "object" && value !== null && typeof value.then === "function";
+}
+
 // ts/stores.ts
+var import_promises2 = require("node:timers/promises");
 var import_node_util = require("node:util");
 var import_node_worker_threads = require("node:worker_threads");
+
+// ts/arguments.ts
+var COPIED_BYTES = 4096;
+function listed(values) {
+  if (typeof values === "string" || typeof values?.[Symbol.iterator] !== "function") return void 0;
+  return Array.isArray(values) ? values : Array.from(values);
+}
+function unshared(data) {
+  if (!(data instanceof Uint8Array) || data.byteLength <= COPIED_BYTES) return data;
+  const memory = data.buffer;
+  return memory.resizable === true || memory instanceof SharedArrayBuffer ? Uint8Array.prototype.slice.call(data) : data;
+}
+function byId(ids, payloads) {
+  const found = /* @__PURE__ */ new Map();
+  ids.forEach((id, index) => {
+    const payload = payloads[index];
+    if (payload != null) found.set(id, payload);
+  });
+  return found;
+}
+
+// ts/conversation.ts
+var import_promises = require("node:timers/promises");
+var OPERATIONS = {
+  put: 0,
+  get: 1,
+  find: 2,
+  has: 3,
+  delete: 4,
+  touch: 5,
+  putMany: 6,
+  getMany: 7,
+  initialize: 100,
+  purgeExpired: 101,
+  health: 102,
+  statistics: 103
+};
+var DONE = 0;
+var FAILED = 1;
+var IN_TRANSACTION = 1;
+var BUFFERED = 2;
+var Conversations = class {
+  #native;
+  #timeoutMs;
+  /** For each carrier the last write of each id that is under way: the next one waits for it. */
+  #tails = /* @__PURE__ */ new WeakMap();
+  /** Operations whose client has not answered yet. */
+  #underWay = 0;
+  #onIdle = [];
+  constructor(store) {
+    this.#native = store;
+    this.#timeoutMs = store.settings.operationTimeoutMs;
+  }
+  /** Ready when nothing is under way. */
+  async ended() {
+    if (this.#underWay > 0) await new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+  /** Runs one operation. On a client that answers synchronously it has been done when this returns. */
+  run(route, operation, args) {
+    const { carrier } = route;
+    let running;
+    try {
+      carrier.check?.();
+      const conversation = new Conversation(this.#native, carrier, operation, args, this.#timeoutMs);
+      const ids = written(operation, args);
+      running = ids === void 0 ? conversation.run() : this.#inOrder(conversation, carrier, ids);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const verified = guardOf(carrier)?.verify();
+    this.#underWay += 1;
+    const leave = () => {
+      this.#underWay -= 1;
+      if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+    };
+    running.then(leave, leave);
+    const settled3 = running.then(asBuffer, raise);
+    return verified === void 0 ? settled3 : Promise.all([settled3, verified]).then(([value]) => value);
+  }
+  /** What the client threw, as the error that it stands for. */
+  classify(error) {
+    return withCause(this.#native.classify(describeClientError(error)), error);
+  }
+  /** Two writes of one id are never under way at once: a pool would let them overtake each other. */
+  #inOrder(conversation, carrier, ids) {
+    let tails = this.#tails.get(carrier);
+    if (tails === void 0) {
+      tails = /* @__PURE__ */ new Map();
+      this.#tails.set(carrier, tails);
+    }
+    const known3 = tails;
+    const before = known3.size === 0 ? [] : ids.flatMap((id) => known3.get(id) ?? []);
+    if (before.length === 0) {
+      const state = conversation.start();
+      if (!("answer" in state)) return settled2(state);
+      return this.#keep(known3, ids, conversation.wait(state));
+    }
+    return this.#keep(
+      known3,
+      ids,
+      Promise.allSettled(before).then(() => conversation.run())
+    );
+  }
+  #keep(tails, ids, running) {
+    for (const id of ids) tails.set(id, running);
+    const leave = () => {
+      for (const id of ids) if (tails.get(id) === running) tails.delete(id);
+    };
+    running.then(leave, leave);
+    return running;
+  }
+};
+var Conversation = class {
+  #native;
+  #carrier;
+  #operation;
+  #args;
+  #timeoutMs;
+  /** What the client threw last. */
+  #cause;
+  constructor(store, carrier, operation, args, timeoutMs) {
+    this.#native = store;
+    this.#carrier = carrier;
+    this.#operation = operation;
+    this.#args = args;
+    this.#timeoutMs = timeoutMs;
+  }
+  run() {
+    const state = this.start();
+    return "answer" in state ? this.wait(state) : settled2(state);
+  }
+  /** Runs until the first answer that has to be waited for. */
+  start() {
+    const { isTransaction, isBuffered } = this.#carrier;
+    const facts = (isTransaction ? IN_TRANSACTION : 0) | (isBuffered ? BUFFERED : 0);
+    const [id, data, expiresAt] = this.#args;
+    return this.#advance(this.#native.start(OPERATIONS[this.#operation], facts, id, data, expiresAt));
+  }
+  /** Waits for this answer and all others, at most for the operation's time. */
+  wait(first) {
+    return new Promise((resolve, reject) => {
+      let handle;
+      const timer = setTimeout(() => {
+        if (handle !== void 0) this.#native.abandon(handle);
+        handle = void 0;
+        reject(this.#timeout());
+      }, this.#timeoutMs);
+      const listen = (state) => {
+        if ("answer" in state) {
+          handle = state.handle;
+          state.answer.then(
+            (value) => handle !== void 0 && listen(this.#answer(handle, value)),
+            (error) => handle !== void 0 && listen(this.#thrown(handle, error))
+          );
+          return;
+        }
+        handle = void 0;
+        clearTimeout(timer);
+        if ("value" in state) resolve(state.value);
+        else reject(state.failure);
+      };
+      listen(first);
+    });
+  }
+  #advance(outcome) {
+    if (outcome[0] === DONE) return { value: outcome[1] };
+    if (outcome[0] === FAILED) return { failure: withCause(outcome[1], this.#cause) };
+    const [, handle, method, ...args] = outcome;
+    let answer;
+    try {
+      answer = method === "pause" ? (0, import_promises.setTimeout)(args[0]) : this.#carrier.send(method, args);
+    } catch (error) {
+      return this.#thrown(handle, error);
+    }
+    return isPromiseLike(answer) ? { handle, answer } : this.#answer(handle, answer);
+  }
+  #answer(handle, answer) {
+    return this.#advance(this.#native.resume(handle, true, answer, this.#args[1]));
+  }
+  #thrown(handle, error) {
+    this.#cause = error;
+    return this.#advance(this.#native.resume(handle, false, describeClientError(error), this.#args[1]));
+  }
+  #timeout() {
+    const message = `no answer of the client within operationTimeoutMs (${this.#timeoutMs} ms)`;
+    const [id] = this.#args;
+    const failure = { code: "TIMEOUT", message, backend: this.#carrier.backend, retryable: true, causes: [], details: {} };
+    return { ...failure, operation: this.#operation, ...typeof id === "string" && { id } };
+  }
+};
+function settled2(state) {
+  return "value" in state ? Promise.resolve(state.value) : Promise.reject(state.failure);
+}
+function written(operation, [id]) {
+  switch (operation) {
+    case "put":
+    case "delete":
+    case "touch":
+      return [id];
+    case "putMany":
+      return id;
+    default:
+      return void 0;
+  }
+}
+function withCause(failure, cause) {
+  return cause === void 0 || failure.causes.length === 0 ? failure : { ...failure, cause };
+}
+function asBuffer(value) {
+  if (!(value instanceof Uint8Array) || Buffer.isBuffer(value)) return value;
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+}
 
 // ts/native.ts
 var packaged = ["linux-x64-gnu", "linux-arm64-gnu", "linux-x64-musl", "linux-arm64-musl", "darwin-x64", "darwin-arm64", "win32-x64-msvc"];
@@ -124,12 +1355,12 @@ function load() {
   try {
     binding = require("./native.js");
   } catch (error) {
-    throw new Error(describe2(causesOf(error)), { cause: error });
+    throw new Error(describe3(causesOf(error)), { cause: error });
   }
-  if (typeof binding.NativeStore !== "function") throw new Error(describe2(["what was loaded is not the addon of sagastore"]));
+  if (typeof binding.NativeStore !== "function") throw new Error(describe3(["what was loaded is not the addon of sagastore"]));
   return binding;
 }
-function describe2(causes) {
+function describe3(causes) {
   const target = platformTarget();
   const file = `sagastore.${target}.node`;
   const name = `sagastore-${target}`;
@@ -339,21 +1570,98 @@ function stderrLogger() {
   };
 }
 
+// ts/transaction.ts
+var SagaTransaction = class {
+  #run;
+  #query;
+  #backend;
+  /** @internal */
+  constructor(backend, run3, query) {
+    this.#backend = backend;
+    this.#run = run3;
+    this.#query = query;
+  }
+  /** As `SagaStore.put`. */
+  put(id, data, expiresAt, options) {
+    return this.#run("put", [id, unshared(data), expiresAt], options);
+  }
+  /** As `SagaStore.get`. */
+  get(id) {
+    return this.#run("get", [id]);
+  }
+  /** As `SagaStore.find`. */
+  find(id) {
+    return this.#run("find", [id]);
+  }
+  /** As `SagaStore.has`. */
+  has(id) {
+    return this.#run("has", [id]);
+  }
+  /** As `SagaStore.delete`; `undefined` where transactions are buffered: whether there was a payload is not known. */
+  delete(id) {
+    return this.#run("delete", [id]);
+  }
+  /** As `SagaStore.touch`. */
+  touch(id, expiresAt) {
+    return this.#run("touch", [id, void 0, expiresAt]);
+  }
+  /** As `SagaStore.putMany`. */
+  putMany(entries) {
+    const list = listed(entries);
+    if (list === void 0) return Promise.reject(invalidArgument("putMany takes an iterable of entries", "putMany", this.#backend));
+    return this.#run("putMany", [
+      list.map((entry) => entry?.id),
+      list.map((entry) => unshared(entry?.data)),
+      list.map((entry) => entry?.expiresAt)
+    ]);
+  }
+  /** As `SagaStore.getMany`. */
+  async getMany(ids) {
+    const list = listed(ids);
+    if (list === void 0) throw invalidArgument("getMany takes an iterable of ids", "getMany", this.#backend);
+    return byId(list, await this.#run("getMany", [list]));
+  }
+  /**
+   * Runs a statement of the application's own in the transaction (PostgreSQL and SQLite).
+   *
+   * @param sql one statement, with `$1..$n` on PostgreSQL and `?` on SQLite. Beginning and ending the
+   *   transaction is `store.transaction`'s; savepoints are free to use
+   * @param values null, booleans, numbers, bigints, text, Dates, bytes; on PostgreSQL also arrays, and
+   *   objects for json. `undefined` is null
+   * @returns rows as objects. PostgreSQL's `bigint` and `numeric` are text (as with `pg`), times are Dates, `bytea` is a Buffer
+   */
+  query(sql, values = []) {
+    return this.#query(sql, values);
+  }
+};
+
 // ts/stores.ts
-var COPIED_BYTES = 4096;
+var HEALTH_TIMEOUT_MS = 5e3;
 var SagaStore = class {
   /** Which backend it is. */
   backend;
   #native;
   #observer;
+  #conversations;
+  /** The client that it was given in place of a URL. */
+  #client;
+  #getTransaction;
   /** @internal */
   constructor(backend, options) {
-    const { logger, ...rest } = typeof options === "string" ? { url: options } : asObject(options);
-    const opened = native.NativeStore.open(backend, JSON.stringify(rest, jsonValue), setImmediate, import_node_worker_threads.isMainThread);
+    const given = typeof options === "string" ? { url: options } : asObject(options);
+    const { logger, client, getTransaction, ...rest } = given;
+    if (getTransaction !== void 0 && typeof getTransaction !== "function") {
+      throw invalidArgument("option 'getTransaction' must be a function", "open", backend ?? void 0);
+    }
+    this.#client = client === void 0 ? void 0 : clientCarrier3(client, rest.url, backend);
+    this.#getTransaction = getTransaction;
+    const json = JSON.stringify(rest, jsonValue);
+    const opened = this.#client === void 0 ? native.NativeStore.open(backend, json, setImmediate, import_node_worker_threads.isMainThread) : native.NativeStore.openOnClients(this.#client.backend, json, setImmediate, import_node_worker_threads.isMainThread);
     if (!(opened instanceof native.NativeStore)) throw toError(opened);
     this.#native = opened;
     this.backend = opened.backend;
     this.#observer = new Observer(this.backend, opened.url, logger);
+    this.#conversations = new Conversations(opened);
   }
   /** What this backend can do. */
   get capabilities() {
@@ -361,7 +1669,8 @@ var SagaStore = class {
   }
   /**
    * Stores a payload, replacing data and expiry of an earlier one together. Once it has resolved,
-   * a `get` of any process sees it; if it rejects, the event must not be emitted.
+   * a `get` of any process sees it; if it rejects, the event must not be emitted. Inside a transaction
+   * (`withTransaction`, `getTransaction`) it is stored when that commits, or not at all.
    *
    * @param id the claim id: 1 to 1,024 bytes of UTF-8
    * @param data the payload; it must not be changed before the promise has settled
@@ -370,9 +1679,8 @@ var SagaStore = class {
    * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
    */
   put(id, data, expiresAt, options) {
-    if (!this.#observer.isActive) return this.#native.put(id, unshared(data), expiresAt).then(void 0, raise);
-    const subject = { operation: "put", id, bytes: data?.byteLength, routingSlipId: options?.routingSlipId };
-    return this.#watch(subject, () => this.#native.put(id, unshared(data), expiresAt));
+    if (this.#isPlain()) return this.#native.put(id, unshared(data), expiresAt).then(void 0, raise);
+    return this.#perform("put", [id, unshared(data), expiresAt], options);
   }
   /**
    * The payload.
@@ -380,24 +1688,26 @@ var SagaStore = class {
    * @throws NotFoundError if there is none, or if its time is over
    */
   get(id) {
-    if (!this.#observer.isActive) return this.#native.get(id).then(void 0, raise);
-    return this.#watch({ operation: "get", id }, () => this.#native.get(id));
+    return this.#isPlain() ? this.#native.get(id).then(void 0, raise) : this.#perform("get", [id]);
   }
   /** The payload, or null if there is none. */
   find(id) {
-    return this.#run({ operation: "find", id }, () => this.#native.find(id));
+    return this.#perform("find", [id]);
   }
   /** Whether there is a payload. */
   has(id) {
-    return this.#run({ operation: "has", id }, () => this.#native.has(id));
+    return this.#perform("has", [id]);
   }
-  /** Removes a payload; whether there was one. */
+  /**
+   * Removes a payload; whether there was one. (Inside a transaction that is only sent at its end, a Redis
+   * MULTI or DynamoDB's TransactItems, that is not known: `undefined`.)
+   */
   delete(id) {
-    return this.#run({ operation: "delete", id }, () => this.#native.delete(id));
+    return this.#perform("delete", [id]);
   }
   /** Sets another expiry, under the same rules as `put`; whether there was a payload. */
   touch(id, expiresAt) {
-    return this.#run({ operation: "touch", id }, () => this.#native.touch(id, expiresAt));
+    return this.#perform("touch", [id, void 0, expiresAt]);
   }
   /**
    * Stores several payloads. Resolves when all are stored; rejects if one is not, and then the
@@ -406,28 +1716,17 @@ var SagaStore = class {
   putMany(entries) {
     const list = listed(entries);
     if (list === void 0) return Promise.reject(invalidArgument("putMany takes an iterable of entries", "putMany", this.backend));
-    return this.#run(
-      { operation: "putMany", batchSize: list.length },
-      () => this.#native.putMany(
-        list.map((entry) => entry?.id),
-        list.map((entry) => unshared(entry?.data)),
-        list.map((entry) => entry?.expiresAt)
-      )
-    );
+    return this.#perform("putMany", [
+      list.map((entry) => entry?.id),
+      list.map((entry) => unshared(entry?.data)),
+      list.map((entry) => entry?.expiresAt)
+    ]);
   }
   /** The payloads of several ids; an id without one is not in the map. */
-  getMany(ids) {
+  async getMany(ids) {
     const list = listed(ids);
-    if (list === void 0) return Promise.reject(invalidArgument("getMany takes an iterable of ids", "getMany", this.backend));
-    return this.#run({ operation: "getMany", batchSize: list.length }, async () => {
-      const found = /* @__PURE__ */ new Map();
-      const payloads = await this.#native.getMany(list);
-      list.forEach((id, index) => {
-        const payload = payloads[index];
-        if (payload != null) found.set(id, payload);
-      });
-      return found;
-    });
+    if (list === void 0) throw invalidArgument("getMany takes an iterable of ids", "getMany", this.backend);
+    return byId(list, await this.#perform("getMany", [list]));
   }
   /**
    * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
@@ -440,7 +1739,7 @@ var SagaStore = class {
     if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
       return Promise.reject(invalidArgument("limit must be a whole number above 0", "purgeExpired", this.backend));
     }
-    return this.#run({ operation: "purgeExpired" }, () => this.#native.purgeExpired(limit));
+    return this.#perform("purgeExpired", [limit]);
   }
   /** Removes all payloads whose time is over. */
   async cleanup() {
@@ -448,26 +1747,44 @@ var SagaStore = class {
   }
   /** Creates tables and indexes where they are missing. Safe to call from many processes at once. */
   async initialize() {
-    const warnings = await this.#run({ operation: "initialize" }, () => this.#native.initialize());
+    const warnings = await this.#perform("initialize", []);
     for (const warning of warnings) this.#observer.warn("initialize", warning);
   }
   /** Whether the store can be used. Never rejects; takes at most five seconds. */
   async health() {
-    const health = await this.#native.health();
-    return { ...health, backend: this.backend };
+    const health = this.#client === void 0 ? this.#native.health() : this.#healthOf(this.#client);
+    return { ...await health, backend: this.backend };
   }
   /**
    * What is stored, the state of the connections, and latencies since the store was opened.
    * Counting reads the whole table (DynamoDB charges for that, as for `purgeExpired`), or on Redis all
-   * keys of the database.
+   * keys of the database. On a client of the application the connections are not the store's: `pool` is null.
    */
   async statistics() {
-    const statistics = await this.#run({ operation: "statistics" }, () => this.#native.statistics());
+    const statistics = await this.#perform("statistics", []);
     return { backend: this.backend, ...statistics };
   }
+  /**
+   * Runs `work` in a transaction: what it does through `tx`, or through this store, is stored as a whole
+   * when it resolves, and not at all when it rejects. Where two transactions got in each other's way
+   * (`retryable`), everything is rolled back and `work` runs again, at most `retry.attempts` times.
+   * After `operationTimeoutMs` it is rolled back.
+   *
+   * Inside another transaction of this store, or of the application (`withTransaction`), it joins that one.
+   *
+   * @throws TimeoutError if `work` took longer than `operationTimeoutMs`
+   * @throws UnsupportedError if the server, or the client that the store was given, has no transactions
+   */
+  transaction(work, options = {}) {
+    const refusal2 = this.#refusalOf(work, options);
+    if (refusal2 !== void 0) return Promise.reject(refusal2);
+    const start = () => this.#transact(work, options);
+    return this.#observer.isActive ? this.#observer.watch({ operation: "transaction" }, start) : start();
+  }
   /** Answers what is under way, then lets go of the connections. Safe to call again. */
-  close() {
-    return this.#native.close().then(void 0, raise);
+  async close() {
+    await this.#native.close().then(void 0, raise);
+    await this.#conversations.ended();
   }
   /** `await using store = openStore(...)` */
   async [Symbol.asyncDispose]() {
@@ -475,15 +1792,202 @@ var SagaStore = class {
   }
   /** What `console.log` shows: no password. */
   [import_node_util.inspect.custom]() {
-    return `${this.constructor.name} { url: '${this.#native.url}' }`;
+    const what = this.#client === void 0 ? `url: '${this.#native.url}'` : `client: '${this.#client.library}'`;
+    return `${this.constructor.name} { ${what} }`;
   }
-  #run(subject, start) {
-    return this.#observer.isActive ? this.#watch(subject, start) : start().then(void 0, raise);
+  /** Whether operations go the shortest way: to the store's own connections, with nobody listening. */
+  #isPlain() {
+    return this.#client === void 0 && this.#getTransaction === void 0 && !hasScopes() && !this.#observer.isActive;
   }
-  #watch(subject, start) {
-    return this.#observer.watch(subject, () => start().then(void 0, raise));
+  #perform(operation, args, options, within2) {
+    const start = () => this.#start(operation, args, within2);
+    return this.#observer.isActive ? this.#observer.watch(subjectOf(operation, args, options), start) : start();
+  }
+  #start(operation, args, within2) {
+    let route;
+    try {
+      route = within2 ?? this.#route(operation);
+      if (route !== void 0) checkRoute(route, operation, this.backend);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (route === void 0) return this.#onOwnConnections(operation, args).then(void 0, raise);
+    if ("carrier" in route) return this.#conversations.run(route, operation, args);
+    if (operation === "statistics") return this.#onOwnConnections(operation, args).then(void 0, raise);
+    if (OPERATIONS[operation] >= OPERATIONS.initialize) {
+      return Promise.reject(this.#unsupported(`${operation} is not part of a transaction: call it outside`, operation));
+    }
+    const [id, data, expiresAt] = args;
+    const running = this.#native.runIn(route.transaction, OPERATIONS[operation], id, data, expiresAt);
+    return running.then(void 0, raise);
+  }
+  /** Where operations go that are called here and now; none: to the store's own connections. */
+  #route(operation) {
+    const joined = joinedRoute(this.backend, this);
+    if (joined !== void 0) return joined;
+    const transaction4 = this.#getTransaction?.();
+    if (transaction4 !== void 0 && transaction4 !== null) {
+      const carrier = transactionCarrier(transaction4, "what getTransaction returned", operation);
+      if (carrier.backend === this.backend) return { carrier, isJoined: true };
+      const message = `getTransaction returned a transaction of ${carrier.library} on ${carrier.backend}`;
+      throw invalidArgument(message, operation, this.backend);
+    }
+    return this.#client && { carrier: this.#client, isJoined: false };
+  }
+  #onOwnConnections(operation, args) {
+    const [first, data, expiresAt] = args;
+    switch (operation) {
+      case "touch":
+        return this.#native.touch(first, expiresAt);
+      case "put":
+      case "putMany":
+        return this.#native[operation](first, data, expiresAt);
+      default:
+        return this.#native[operation](first);
+    }
+  }
+  async #healthOf(carrier) {
+    const began = performance.now();
+    const answered = this.#conversations.run({ carrier, isJoined: false }, "health", []);
+    try {
+      return await within(HEALTH_TIMEOUT_MS, answered, () => new Error(`no answer within ${HEALTH_TIMEOUT_MS} ms`));
+    } catch (error) {
+      const code = error instanceof SagaStoreError ? error.code : "TIMEOUT";
+      return { status: "unhealthy", latencyMs: performance.now() - began, message: error.message, details: { code } };
+    }
+  }
+  #refusalOf(work, options) {
+    if (typeof work !== "function") return invalidArgument("transaction takes a function", "transaction", this.backend);
+    const unknown = Object.keys(options).find((name) => name !== "isolation");
+    if (unknown !== void 0) return invalidArgument(`unknown option '${unknown}'; accepted: isolation`, "transaction", this.backend);
+    const { isolation } = options;
+    const levels = this.capabilities.isolation;
+    if (isolation === void 0 || levels.includes(isolation)) return void 0;
+    const accepted = levels.length === 0 ? `not for ${this.backend}` : `one of '${levels.join("', '")}'`;
+    return invalidArgument(`option 'isolation' is ${accepted}`, "transaction", this.backend);
+  }
+  async #transact(work, { isolation }) {
+    const route = this.#route("transaction");
+    if (route !== void 0 && !("carrier" in route && !route.isJoined)) {
+      checkRoute(route, "transaction", this.backend);
+      return await work(this.#transactionOn(route));
+    }
+    const { retryAttempts, retryBaseMs, retryMaxMs } = this.#native.settings;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await (this.#client === void 0 ? this.#ownTransaction(work, isolation) : this.#clientTransaction(this.#client, work, isolation));
+      } catch (error) {
+        const passes = error instanceof SagaStoreError && error.retryable && error.code === "BACKEND";
+        if (!passes || attempt >= retryAttempts) throw error;
+      }
+      await (0, import_promises2.setTimeout)(Math.random() * Math.min(retryMaxMs, retryBaseMs * 2 ** (attempt - 1)));
+    }
+  }
+  async #ownTransaction(work, isolation) {
+    const transaction4 = await this.#native.begin(isolation ?? null).then(void 0, raise);
+    let isOver = false;
+    const route = { transaction: transaction4, isOver: () => isOver };
+    try {
+      const result = await this.#inTime(runJoined(this.backend, this, route, async () => work(this.#transactionOn(route))));
+      isOver = true;
+      await this.#native.commit(transaction4).then(void 0, raise);
+      return result;
+    } catch (error) {
+      isOver = true;
+      await this.#native.rollBack(transaction4).catch(() => void 0);
+      throw error;
+    }
+  }
+  async #clientTransaction(client, work, isolation) {
+    if (client.begin === void 0) {
+      const what = client.isTransaction ? "is a transaction, or may be in one" : "is one connection, which others use too";
+      throw this.#unsupported(`the ${client.library} client ${what}: use withTransaction, or a client that can open another`, "transaction");
+    }
+    let isOver = false;
+    let thrown;
+    const run3 = async (transaction4) => {
+      try {
+        const route = {
+          carrier: transactionCarrier(transaction4, "the client's transaction", "transaction"),
+          isJoined: true,
+          isOver: () => isOver
+        };
+        return await this.#inTime(runJoined(this.backend, this, route, async () => work(this.#transactionOn(route))));
+      } catch (error) {
+        thrown = { error };
+        throw error;
+      } finally {
+        isOver = true;
+      }
+    };
+    const timeoutMs = this.#native.settings.operationTimeoutMs;
+    try {
+      return await client.begin(run3, isolation === void 0 ? { timeoutMs } : { isolation, timeoutMs });
+    } catch (error) {
+      if (thrown !== void 0) throw thrown.error;
+      throw error instanceof SagaStoreError ? error : toError(this.#conversations.classify(error));
+    }
+  }
+  #transactionOn(route) {
+    return new SagaTransaction(
+      this.backend,
+      (operation, args, options) => this.#perform(operation, args, options, route),
+      (sql, values) => this.#query(route, sql, values)
+    );
+  }
+  async #query(route, sql, values) {
+    checkRoute(route, "query", this.backend);
+    if (!("carrier" in route)) return this.#native.queryIn(route.transaction, sql, [...values]).then(void 0, raise);
+    if (this.backend !== "postgres" && this.backend !== "sqlite")
+      throw this.#unsupported("query is for SQL: PostgreSQL and SQLite", "query");
+    try {
+      const bound = values.map((value) => value === void 0 ? null : value);
+      return await route.carrier.send("rows", [sql, bound]);
+    } catch (error) {
+      throw toError({ ...this.#conversations.classify(error), operation: "query" });
+    }
+  }
+  #inTime(running) {
+    const timeoutMs = this.#native.settings.operationTimeoutMs;
+    const message = `the transaction was rolled back after operationTimeoutMs (${timeoutMs} ms)`;
+    return within(timeoutMs, running, () => toError(this.#failure("TIMEOUT", message, "transaction")));
+  }
+  #unsupported(message, operation) {
+    return toError(this.#failure("UNSUPPORTED", message, operation));
+  }
+  #failure(code, message, operation) {
+    return { code, message, backend: this.backend, operation, retryable: false, causes: [], details: {} };
   }
 };
+async function within(limitMs, running, late) {
+  let timer;
+  const limit = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(late()), limitMs);
+  });
+  try {
+    return await Promise.race([running, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+function clientCarrier3(client, url, backend) {
+  if (url !== void 0) throw invalidArgument("give either 'url' or 'client', not both", "open", backend ?? void 0);
+  if (backend === "memory") throw invalidArgument("the memory store has no option 'client'", "open", backend);
+  const carrier = recognize(client, "option 'client'", "open");
+  if (backend !== null && carrier.backend !== backend) {
+    throw invalidArgument(`option 'client' is a ${carrier.library} client of ${carrier.backend}`, "open", backend);
+  }
+  return carrier;
+}
+function subjectOf(operation, args, options) {
+  const [first, data] = args;
+  const subject = { operation };
+  if (Array.isArray(first)) subject.batchSize = first.length;
+  else if (OPERATIONS[operation] < OPERATIONS.initialize) subject.id = first;
+  if (data instanceof Uint8Array) subject.bytes = data.byteLength;
+  if (options?.routingSlipId !== void 0) subject.routingSlipId = options.routingSlipId;
+  return subject;
+}
 var MemorySagaStore = class extends SagaStore {
   constructor(options = "memory://") {
     super("memory", typeof options === "string" ? options : { url: "memory://", ...asObject(options) });
@@ -523,8 +2027,10 @@ var classes2 = {
   dynamodb: DynamoDBSagaStore
 };
 function openStore(options) {
-  const url = typeof options === "string" ? options : asObject(options).url;
-  if (typeof url !== "string" || url === "") throw invalidArgument("openStore takes a connection string or options with 'url'", "open");
+  const { url, client } = typeof options === "string" ? { url: options } : asObject(options);
+  if (client !== void 0) return new classes2[clientCarrier3(client, url, null).backend](options);
+  if (typeof url !== "string" || url === "")
+    throw invalidArgument("openStore takes a connection string or options with 'url' or 'client'", "open");
   const backend = native.backendOf(url);
   if (typeof backend !== "string") throw toError(backend);
   return new classes2[backend](options);
@@ -536,15 +2042,6 @@ function asObject(options) {
 function jsonValue(_name, value) {
   const isLost = typeof value === "function" || typeof value === "symbol" || typeof value === "bigint";
   return isLost || typeof value === "number" && !Number.isFinite(value) ? false : value;
-}
-function listed(values) {
-  if (typeof values === "string" || typeof values?.[Symbol.iterator] !== "function") return void 0;
-  return Array.isArray(values) ? values : Array.from(values);
-}
-function unshared(data) {
-  if (!(data instanceof Uint8Array) || data.byteLength <= COPIED_BYTES) return data;
-  const memory = data.buffer;
-  return memory.resizable === true || memory instanceof SharedArrayBuffer ? Uint8Array.prototype.slice.call(data) : data;
 }
 // Annotate the CommonJS export names for ESM import in node:
 0 && (module.exports = {
@@ -562,8 +2059,10 @@ function unshared(data) {
   RedisSagaStore,
   SagaStore,
   SagaStoreError,
+  SagaTransaction,
   SqliteSagaStore,
   TimeoutError,
   UnsupportedError,
-  openStore
+  openStore,
+  withTransaction
 });

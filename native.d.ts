@@ -20,6 +20,8 @@ export declare class NativeStore {
   resume(handle: number, succeeded: boolean, answer: unknown, data: unknown): [number, ...unknown[]]
   /** Gives an operation up, whose time is over. */
   abandon(handle: number): void
+  /** The fields of the error that what a client threw stands for. */
+  classify(described: object): object
   /**
    * Opens a store from its options as JSON, without any I/O. A wrong option is not thrown but
    * returned as the fields of its error.
@@ -80,6 +82,8 @@ export declare function backendOf(url: string): string | object
 export interface NativeCapabilities {
   /** `'interactive'`, `'buffered'` or `'none'`. */
   transactions: string
+  /** Isolation levels that can be asked for. */
+  isolation: Array<string>
   /** `'server'` or `'cleanup'`. */
   expiry: string
   /** Bytes. */

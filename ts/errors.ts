@@ -21,6 +21,8 @@ export interface Failure {
   retryable: boolean
   causes: string[]
   details: Record<string, number | string>
+  /** What a client of the application threw: the cause itself, in place of `causes`. */
+  cause?: unknown
 }
 
 /** What every rejection is an instance of. Its stack reaches the caller's `await`. */
@@ -37,7 +39,8 @@ export class SagaStoreError extends Error {
   declare readonly retryable: boolean
 
   constructor(failure: Failure) {
-    super(describe(failure), failure.causes.length > 0 ? { cause: chain(failure.causes) } : undefined)
+    const cause = failure.cause ?? chain(failure.causes)
+    super(describe(failure), cause === undefined ? undefined : { cause })
     this.name = new.target.name
     this.code = failure.code
     if (failure.backend !== undefined) this.backend = failure.backend

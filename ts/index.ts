@@ -1,3 +1,17 @@
+export type {
+  BetterSqlite3Database,
+  DrizzleDatabase,
+  KnexClient,
+  KyselyDatabase,
+  NodeSqliteDatabase,
+  PgClient,
+  PostgresClient,
+  PostgresJsClient,
+  PrismaClientLike,
+  SqliteClient,
+} from './clients/shapes'
+export type { IoredisClient, NodeRedisClient, RedisClient } from './clients/shapes-redis'
+export { withTransaction } from './context'
 export {
   AlreadyExpiredError,
   ClosedError,
@@ -22,6 +36,7 @@ export {
   SagaStore,
   SqliteSagaStore,
 } from './stores'
+export { SagaTransaction } from './transaction'
 export type {
   AnyStoreOptions,
   BackendName,
@@ -32,12 +47,19 @@ export type {
   MongoStoreOptions,
   OperationStatistics,
   PayloadEntry,
+  PostgresClientOptions,
   PostgresStoreOptions,
+  PostgresUrlOptions,
   PutOptions,
+  RedisClientOptions,
   RedisStoreOptions,
+  RedisUrlOptions,
   RetryOptions,
   SagaStoreAdapter,
+  SqliteClientOptions,
   SqliteStoreOptions,
+  SqliteUrlOptions,
   Statistics,
   StoreOptions,
+  TransactionOptions,
 } from './types'

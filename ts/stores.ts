@@ -1,8 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { isMainThread } from 'node:worker_threads'
-import { invalidArgument, raise, toError } from './errors'
+import { byId, listed, unshared } from './arguments'
+import type { Carrier } from './clients/carrier'
+import { recognize } from './clients/recognize'
+import { checkRoute, hasScopes, joinedRoute, type Route, runJoined, transactionCarrier } from './context'
+import { type Arguments, Conversations, OPERATIONS, type OperationName } from './conversation'
+import { type Failure, invalidArgument, raise, SagaStoreError, toError } from './errors'
 import { native } from './native'
 import { Observer, type Subject } from './observe'
+import { SagaTransaction } from './transaction'
 import type {
   AnyStoreOptions,
   BackendName,
@@ -18,12 +25,13 @@ import type {
   SagaStoreAdapter,
   SqliteStoreOptions,
   Statistics,
+  TransactionOptions,
 } from './types'
 
 type Native = InstanceType<typeof native.NativeStore>
 
-/** Data up to here is copied by the native side at once; larger data is read in place. */
-const COPIED_BYTES = 4096
+/** The health probe gives up after this. */
+const HEALTH_TIMEOUT_MS = 5_000
 
 /**
  * A store of saga payloads (claim check). Opened by one of the classes below or by `openStore`;
@@ -34,15 +42,30 @@ export class SagaStore implements SagaStoreAdapter {
   readonly backend: BackendName
   readonly #native: Native
   readonly #observer: Observer
+  readonly #conversations: Conversations
+  /** The client that it was given in place of a URL. */
+  readonly #client: Carrier | undefined
+  readonly #getTransaction: (() => unknown) | undefined
 
   /** @internal */
   protected constructor(backend: BackendName | null, options: string | AnyStoreOptions) {
-    const { logger, ...rest } = typeof options === 'string' ? { url: options } : asObject(options)
-    const opened = native.NativeStore.open(backend, JSON.stringify(rest, jsonValue), setImmediate, isMainThread)
+    const given = typeof options === 'string' ? { url: options } : asObject(options)
+    const { logger, client, getTransaction, ...rest } = given as AnyStoreOptions & { client?: unknown; url?: string }
+    if (getTransaction !== undefined && typeof getTransaction !== 'function') {
+      throw invalidArgument("option 'getTransaction' must be a function", 'open', backend ?? undefined)
+    }
+    this.#client = client === undefined ? undefined : clientCarrier(client, rest.url, backend)
+    this.#getTransaction = getTransaction
+    const json = JSON.stringify(rest, jsonValue)
+    const opened =
+      this.#client === undefined
+        ? native.NativeStore.open(backend, json, setImmediate, isMainThread)
+        : native.NativeStore.openOnClients(this.#client.backend, json, setImmediate, isMainThread)
     if (!(opened instanceof native.NativeStore)) throw toError(opened)
     this.#native = opened
     this.backend = opened.backend as BackendName
     this.#observer = new Observer(this.backend, opened.url, logger)
+    this.#conversations = new Conversations(opened)
   }
 
   /** What this backend can do. */
@@ -52,7 +75,8 @@ export class SagaStore implements SagaStoreAdapter {
 
   /**
    * Stores a payload, replacing data and expiry of an earlier one together. Once it has resolved,
-   * a `get` of any process sees it; if it rejects, the event must not be emitted.
+   * a `get` of any process sees it; if it rejects, the event must not be emitted. Inside a transaction
+   * (`withTransaction`, `getTransaction`) it is stored when that commits, or not at all.
    *
    * @param id the claim id: 1 to 1,024 bytes of UTF-8
    * @param data the payload; it must not be changed before the promise has settled
@@ -61,9 +85,8 @@ export class SagaStore implements SagaStoreAdapter {
    * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
    */
   put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void> {
-    if (!this.#observer.isActive) return this.#native.put(id, unshared(data), expiresAt).then(undefined, raise)
-    const subject = { operation: 'put', id, bytes: data?.byteLength, routingSlipId: options?.routingSlipId }
-    return this.#watch(subject, () => this.#native.put(id, unshared(data), expiresAt))
+    if (this.#isPlain()) return this.#native.put(id, unshared(data), expiresAt).then(undefined, raise)
+    return this.#perform('put', [id, unshared(data), expiresAt], options)
   }
 
   /**
@@ -72,28 +95,30 @@ export class SagaStore implements SagaStoreAdapter {
    * @throws NotFoundError if there is none, or if its time is over
    */
   get(id: string): Promise<Buffer> {
-    if (!this.#observer.isActive) return this.#native.get(id).then(undefined, raise)
-    return this.#watch({ operation: 'get', id }, () => this.#native.get(id))
+    return this.#isPlain() ? this.#native.get(id).then(undefined, raise) : this.#perform('get', [id])
   }
 
   /** The payload, or null if there is none. */
   find(id: string): Promise<Buffer | null> {
-    return this.#run({ operation: 'find', id }, () => this.#native.find(id))
+    return this.#perform('find', [id])
   }
 
   /** Whether there is a payload. */
   has(id: string): Promise<boolean> {
-    return this.#run({ operation: 'has', id }, () => this.#native.has(id))
+    return this.#perform('has', [id])
   }
 
-  /** Removes a payload; whether there was one. */
+  /**
+   * Removes a payload; whether there was one. (Inside a transaction that is only sent at its end, a Redis
+   * MULTI or DynamoDB's TransactItems, that is not known: `undefined`.)
+   */
   delete(id: string): Promise<boolean> {
-    return this.#run({ operation: 'delete', id }, () => this.#native.delete(id))
+    return this.#perform('delete', [id])
   }
 
   /** Sets another expiry, under the same rules as `put`; whether there was a payload. */
   touch(id: string, expiresAt: Date): Promise<boolean> {
-    return this.#run({ operation: 'touch', id }, () => this.#native.touch(id, expiresAt))
+    return this.#perform('touch', [id, undefined, expiresAt])
   }
 
   /**
@@ -103,28 +128,18 @@ export class SagaStore implements SagaStoreAdapter {
   putMany(entries: Iterable<PayloadEntry>): Promise<void> {
     const list = listed(entries)
     if (list === undefined) return Promise.reject(invalidArgument('putMany takes an iterable of entries', 'putMany', this.backend))
-    return this.#run({ operation: 'putMany', batchSize: list.length }, () =>
-      this.#native.putMany(
-        list.map((entry) => entry?.id),
-        list.map((entry) => unshared(entry?.data)),
-        list.map((entry) => entry?.expiresAt),
-      ),
-    )
+    return this.#perform('putMany', [
+      list.map((entry) => entry?.id),
+      list.map((entry) => unshared(entry?.data)),
+      list.map((entry) => entry?.expiresAt),
+    ])
   }
 
   /** The payloads of several ids; an id without one is not in the map. */
-  getMany(ids: Iterable<string>): Promise<Map<string, Buffer>> {
+  async getMany(ids: Iterable<string>): Promise<Map<string, Buffer>> {
     const list = listed(ids)
-    if (list === undefined) return Promise.reject(invalidArgument('getMany takes an iterable of ids', 'getMany', this.backend))
-    return this.#run({ operation: 'getMany', batchSize: list.length }, async () => {
-      const found = new Map<string, Buffer>()
-      const payloads = await this.#native.getMany(list)
-      list.forEach((id, index) => {
-        const payload = payloads[index]
-        if (payload != null) found.set(id, payload)
-      })
-      return found
-    })
+    if (list === undefined) throw invalidArgument('getMany takes an iterable of ids', 'getMany', this.backend)
+    return byId(list, await this.#perform('getMany', [list]))
   }
 
   /**
@@ -138,7 +153,7 @@ export class SagaStore implements SagaStoreAdapter {
     if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
       return Promise.reject(invalidArgument('limit must be a whole number above 0', 'purgeExpired', this.backend))
     }
-    return this.#run({ operation: 'purgeExpired' }, () => this.#native.purgeExpired(limit))
+    return this.#perform('purgeExpired', [limit])
   }
 
   /** Removes all payloads whose time is over. */
@@ -148,29 +163,48 @@ export class SagaStore implements SagaStoreAdapter {
 
   /** Creates tables and indexes where they are missing. Safe to call from many processes at once. */
   async initialize(): Promise<void> {
-    const warnings = await this.#run({ operation: 'initialize' }, () => this.#native.initialize())
+    const warnings = await this.#perform<string[]>('initialize', [])
     for (const warning of warnings) this.#observer.warn('initialize', warning)
   }
 
   /** Whether the store can be used. Never rejects; takes at most five seconds. */
   async health(): Promise<Health> {
-    const health = (await this.#native.health()) as Omit<Health, 'backend'>
-    return { ...health, backend: this.backend }
+    const health = this.#client === undefined ? this.#native.health() : this.#healthOf(this.#client)
+    return { ...((await health) as Omit<Health, 'backend'>), backend: this.backend }
   }
 
   /**
    * What is stored, the state of the connections, and latencies since the store was opened.
    * Counting reads the whole table (DynamoDB charges for that, as for `purgeExpired`), or on Redis all
-   * keys of the database.
+   * keys of the database. On a client of the application the connections are not the store's: `pool` is null.
    */
   async statistics(): Promise<Statistics> {
-    const statistics = (await this.#run({ operation: 'statistics' }, () => this.#native.statistics())) as Omit<Statistics, 'backend'>
+    const statistics = await this.#perform<Omit<Statistics, 'backend'>>('statistics', [])
     return { backend: this.backend, ...statistics }
   }
 
+  /**
+   * Runs `work` in a transaction: what it does through `tx`, or through this store, is stored as a whole
+   * when it resolves, and not at all when it rejects. Where two transactions got in each other's way
+   * (`retryable`), everything is rolled back and `work` runs again, at most `retry.attempts` times.
+   * After `operationTimeoutMs` it is rolled back.
+   *
+   * Inside another transaction of this store, or of the application (`withTransaction`), it joins that one.
+   *
+   * @throws TimeoutError if `work` took longer than `operationTimeoutMs`
+   * @throws UnsupportedError if the server, or the client that the store was given, has no transactions
+   */
+  transaction<T>(work: (tx: SagaTransaction) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
+    const refusal = this.#refusalOf(work, options)
+    if (refusal !== undefined) return Promise.reject(refusal)
+    const start = () => this.#transact(work, options)
+    return this.#observer.isActive ? this.#observer.watch({ operation: 'transaction' }, start) : start()
+  }
+
   /** Answers what is under way, then lets go of the connections. Safe to call again. */
-  close(): Promise<void> {
-    return this.#native.close().then(undefined, raise)
+  async close(): Promise<void> {
+    await this.#native.close().then(undefined, raise)
+    await this.#conversations.ended()
   }
 
   /** `await using store = openStore(...)` */
@@ -180,16 +214,224 @@ export class SagaStore implements SagaStoreAdapter {
 
   /** What `console.log` shows: no password. */
   [inspect.custom](): string {
-    return `${this.constructor.name} { url: '${this.#native.url}' }`
+    const what = this.#client === undefined ? `url: '${this.#native.url}'` : `client: '${this.#client.library}'`
+    return `${this.constructor.name} { ${what} }`
   }
 
-  #run<T>(subject: Subject, start: () => Promise<T>): Promise<T> {
-    return this.#observer.isActive ? this.#watch(subject, start) : start().then(undefined, raise)
+  /** Whether operations go the shortest way: to the store's own connections, with nobody listening. */
+  #isPlain(): boolean {
+    return this.#client === undefined && this.#getTransaction === undefined && !hasScopes() && !this.#observer.isActive
   }
 
-  #watch<T>(subject: Subject, start: () => Promise<T>): Promise<T> {
-    return this.#observer.watch(subject, () => start().then(undefined, raise))
+  #perform<T>(operation: OperationName, args: Arguments, options?: PutOptions, within?: Route): Promise<T> {
+    const start = () => this.#start<T>(operation, args, within)
+    return this.#observer.isActive ? this.#observer.watch(subjectOf(operation, args, options), start) : start()
   }
+
+  #start<T>(operation: OperationName, args: Arguments, within?: Route): Promise<T> {
+    let route: Route | undefined
+    try {
+      route = within ?? this.#route(operation)
+      if (route !== undefined) checkRoute(route, operation, this.backend)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    if (route === undefined) return this.#onOwnConnections<T>(operation, args).then(undefined, raise)
+    if ('carrier' in route) return this.#conversations.run<T>(route, operation, args)
+    if (operation === 'statistics') return this.#onOwnConnections<T>(operation, args).then(undefined, raise)
+    if (OPERATIONS[operation] >= OPERATIONS.initialize) {
+      return Promise.reject(this.#unsupported(`${operation} is not part of a transaction: call it outside`, operation))
+    }
+    const [id, data, expiresAt] = args
+    const running = this.#native.runIn(route.transaction, OPERATIONS[operation], id, data, expiresAt)
+    return (running as Promise<T>).then(undefined, raise)
+  }
+
+  /** Where operations go that are called here and now; none: to the store's own connections. */
+  #route(operation: string): Route | undefined {
+    const joined = joinedRoute(this.backend, this)
+    if (joined !== undefined) return joined
+    const transaction = this.#getTransaction?.()
+    if (transaction !== undefined && transaction !== null) {
+      const carrier = transactionCarrier(transaction, 'what getTransaction returned', operation)
+      if (carrier.backend === this.backend) return { carrier, isJoined: true }
+      const message = `getTransaction returned a transaction of ${carrier.library} on ${carrier.backend}`
+      throw invalidArgument(message, operation, this.backend)
+    }
+    return this.#client && { carrier: this.#client, isJoined: false }
+  }
+
+  #onOwnConnections<T>(operation: OperationName, args: Arguments): Promise<T> {
+    const [first, data, expiresAt] = args as [never, never, never]
+    switch (operation) {
+      case 'touch':
+        return this.#native.touch(first, expiresAt) as Promise<T>
+      case 'put':
+      case 'putMany':
+        return this.#native[operation](first, data, expiresAt) as Promise<T>
+      default:
+        return this.#native[operation](first) as Promise<T>
+    }
+  }
+
+  async #healthOf(carrier: Carrier): Promise<unknown> {
+    const began = performance.now()
+    const answered = this.#conversations.run({ carrier, isJoined: false }, 'health', [])
+    try {
+      return await within(HEALTH_TIMEOUT_MS, answered, () => new Error(`no answer within ${HEALTH_TIMEOUT_MS} ms`))
+    } catch (error) {
+      const code = error instanceof SagaStoreError ? error.code : 'TIMEOUT'
+      return { status: 'unhealthy', latencyMs: performance.now() - began, message: (error as Error).message, details: { code } }
+    }
+  }
+
+  #refusalOf(work: unknown, options: TransactionOptions): Error | undefined {
+    if (typeof work !== 'function') return invalidArgument('transaction takes a function', 'transaction', this.backend)
+    const unknown = Object.keys(options).find((name) => name !== 'isolation')
+    if (unknown !== undefined) return invalidArgument(`unknown option '${unknown}'; accepted: isolation`, 'transaction', this.backend)
+    const { isolation } = options
+    const levels: readonly string[] = this.capabilities.isolation
+    if (isolation === undefined || levels.includes(isolation)) return undefined
+    const accepted = levels.length === 0 ? `not for ${this.backend}` : `one of '${levels.join("', '")}'`
+    return invalidArgument(`option 'isolation' is ${accepted}`, 'transaction', this.backend)
+  }
+
+  async #transact<T>(work: (tx: SagaTransaction) => Promise<T> | T, { isolation }: TransactionOptions): Promise<T> {
+    const route = this.#route('transaction')
+    if (route !== undefined && !('carrier' in route && !route.isJoined)) {
+      checkRoute(route, 'transaction', this.backend)
+      return await work(this.#transactionOn(route))
+    }
+    const { retryAttempts, retryBaseMs, retryMaxMs } = this.#native.settings
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await (this.#client === undefined
+          ? this.#ownTransaction(work, isolation)
+          : this.#clientTransaction(this.#client, work, isolation))
+      } catch (error) {
+        // Nothing has happened, and it may go better the next time.
+        const passes = error instanceof SagaStoreError && error.retryable && error.code === 'BACKEND'
+        if (!passes || attempt >= retryAttempts) throw error
+      }
+      await sleep(Math.random() * Math.min(retryMaxMs, retryBaseMs * 2 ** (attempt - 1)))
+    }
+  }
+
+  async #ownTransaction<T>(work: (tx: SagaTransaction) => Promise<T> | T, isolation?: string): Promise<T> {
+    const transaction = await this.#native.begin(isolation ?? null).then(undefined, raise)
+    let isOver = false
+    const route: Route = { transaction, isOver: () => isOver }
+    try {
+      const result = await this.#inTime(runJoined(this.backend, this, route, async () => work(this.#transactionOn(route))))
+      isOver = true
+      await this.#native.commit(transaction).then(undefined, raise)
+      return result
+    } catch (error) {
+      isOver = true
+      // It has ended already where the commit failed.
+      await this.#native.rollBack(transaction).catch(() => undefined)
+      throw error
+    }
+  }
+
+  async #clientTransaction<T>(client: Carrier, work: (tx: SagaTransaction) => Promise<T> | T, isolation?: string): Promise<T> {
+    if (client.begin === undefined) {
+      const what = client.isTransaction ? 'is a transaction, or may be in one' : 'is one connection, which others use too'
+      throw this.#unsupported(`the ${client.library} client ${what}: use withTransaction, or a client that can open another`, 'transaction')
+    }
+    let isOver = false
+    let thrown: { error: unknown } | undefined
+    const run = async (transaction: unknown) => {
+      try {
+        const route: Route = {
+          carrier: transactionCarrier(transaction, "the client's transaction", 'transaction'),
+          isJoined: true,
+          isOver: () => isOver,
+        }
+        return await this.#inTime(runJoined(this.backend, this, route, async () => work(this.#transactionOn(route))))
+      } catch (error) {
+        thrown = { error }
+        throw error
+      } finally {
+        isOver = true
+      }
+    }
+    const timeoutMs = this.#native.settings.operationTimeoutMs
+    try {
+      return await client.begin(run, isolation === undefined ? { timeoutMs } : { isolation, timeoutMs })
+    } catch (error) {
+      if (thrown !== undefined) throw thrown.error
+      throw error instanceof SagaStoreError ? error : toError(this.#conversations.classify(error))
+    }
+  }
+
+  #transactionOn(route: Route): SagaTransaction {
+    return new SagaTransaction(
+      this.backend,
+      (operation, args, options) => this.#perform(operation, args, options, route),
+      (sql, values) => this.#query(route, sql, values),
+    )
+  }
+
+  async #query<Row>(route: Route, sql: string, values: readonly unknown[]): Promise<Row[]> {
+    checkRoute(route, 'query', this.backend)
+    if (!('carrier' in route)) return this.#native.queryIn(route.transaction, sql, [...values]).then(undefined, raise) as Promise<Row[]>
+    if (this.backend !== 'postgres' && this.backend !== 'sqlite')
+      throw this.#unsupported('query is for SQL: PostgreSQL and SQLite', 'query')
+    try {
+      const bound = values.map((value) => (value === undefined ? null : value))
+      return (await route.carrier.send('rows', [sql, bound])) as Row[]
+    } catch (error) {
+      throw toError({ ...this.#conversations.classify(error), operation: 'query' })
+    }
+  }
+
+  #inTime<T>(running: Promise<T>): Promise<T> {
+    const timeoutMs = this.#native.settings.operationTimeoutMs
+    const message = `the transaction was rolled back after operationTimeoutMs (${timeoutMs} ms)`
+    return within(timeoutMs, running, () => toError(this.#failure('TIMEOUT', message, 'transaction')))
+  }
+
+  #unsupported(message: string, operation: string): unknown {
+    return toError(this.#failure('UNSUPPORTED', message, operation))
+  }
+
+  #failure(code: Failure['code'], message: string, operation: string): Failure {
+    return { code, message, backend: this.backend, operation, retryable: false, causes: [], details: {} }
+  }
+}
+
+/** What `running` comes to, unless it takes longer. */
+async function within<T>(limitMs: number, running: Promise<T>, late: () => unknown): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), limitMs)
+  })
+  try {
+    return await Promise.race([running, limit])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function clientCarrier(client: unknown, url: unknown, backend: BackendName | null): Carrier {
+  if (url !== undefined) throw invalidArgument("give either 'url' or 'client', not both", 'open', backend ?? undefined)
+  if (backend === 'memory') throw invalidArgument("the memory store has no option 'client'", 'open', backend)
+  const carrier = recognize(client, "option 'client'", 'open')
+  if (backend !== null && carrier.backend !== backend) {
+    throw invalidArgument(`option 'client' is a ${carrier.library} client of ${carrier.backend}`, 'open', backend)
+  }
+  return carrier
+}
+
+function subjectOf(operation: OperationName, args: Arguments, options?: PutOptions): Subject {
+  const [first, data] = args
+  const subject: Subject = { operation }
+  if (Array.isArray(first)) subject.batchSize = first.length
+  else if (OPERATIONS[operation] < OPERATIONS.initialize) subject.id = first as string
+  if (data instanceof Uint8Array) subject.bytes = data.byteLength
+  if (options?.routingSlipId !== undefined) subject.routingSlipId = options.routingSlipId
+  return subject
 }
 
 /** Payloads in the process's own memory. */
@@ -243,10 +485,12 @@ const classes: Record<BackendName, new (options: never) => SagaStore> = {
   dynamodb: DynamoDBSagaStore,
 }
 
-/** Opens the store that the URL's scheme names. */
+/** Opens the store that the URL's scheme names, or that works on the client given. */
 export function openStore(options: string | AnyStoreOptions): SagaStore {
-  const url = typeof options === 'string' ? options : asObject(options).url
-  if (typeof url !== 'string' || url === '') throw invalidArgument("openStore takes a connection string or options with 'url'", 'open')
+  const { url, client } = (typeof options === 'string' ? { url: options } : asObject(options)) as { url?: unknown; client?: unknown }
+  if (client !== undefined) return new classes[clientCarrier(client, url, null).backend](options as never)
+  if (typeof url !== 'string' || url === '')
+    throw invalidArgument("openStore takes a connection string or options with 'url' or 'client'", 'open')
   const backend = native.backendOf(url)
   if (typeof backend !== 'string') throw toError(backend)
   return new classes[backend as BackendName](options as never)
@@ -261,16 +505,4 @@ function asObject<T extends AnyStoreOptions>(options: T): T {
 function jsonValue(_name: string, value: unknown): unknown {
   const isLost = typeof value === 'function' || typeof value === 'symbol' || typeof value === 'bigint'
   return isLost || (typeof value === 'number' && !Number.isFinite(value)) ? false : value
-}
-
-function listed<T>(values: Iterable<T>): T[] | undefined {
-  if (typeof values === 'string' || typeof values?.[Symbol.iterator] !== 'function') return undefined
-  return Array.isArray(values) ? values : Array.from(values)
-}
-
-/** Memory that another thread may change, or that may shrink, is not read in place but copied. */
-function unshared(data: Uint8Array): Uint8Array {
-  if (!(data instanceof Uint8Array) || data.byteLength <= COPIED_BYTES) return data
-  const memory = data.buffer as ArrayBufferLike & { resizable?: boolean }
-  return memory.resizable === true || memory instanceof SharedArrayBuffer ? Uint8Array.prototype.slice.call(data) : data
 }

@@ -1,3 +1,5 @@
+import type { PostgresClient, SqliteClient } from './clients/shapes'
+import type { RedisClient } from './clients/shapes-redis'
 import type { Logger } from './observe'
 
 /** The interface of a saga engine's claim check; every store class implements it. */
@@ -29,6 +31,11 @@ export interface StoreOptions {
   connectTimeoutMs?: number
   /** Repetition of operations that failed in a way that may pass, and that may be repeated. */
   retry?: RetryOptions
+  /**
+   * Called at each operation: the transaction of the application that it is to join, from an AsyncLocalStorage
+   * of the application's for example; `undefined` for none. See `withTransaction` for what it may be.
+   */
+  getTransaction?: () => unknown
 }
 
 /** Full jitter: the pause is a random part of `baseMs * 2^n`, at most `maxMs`. */
@@ -47,8 +54,11 @@ export interface MemoryStoreOptions extends StoreOptions {
   url?: string
 }
 
-/** Options of an SQLite store. */
-export interface SqliteStoreOptions extends StoreOptions {
+/** Options of an SQLite store: on connections of its own, or on a client of the application. */
+export type SqliteStoreOptions = SqliteUrlOptions | SqliteClientOptions
+
+/** Options of an SQLite store on connections of its own. */
+export interface SqliteUrlOptions extends StoreOptions {
   /** `sqlite:///absolute.db`, `sqlite:relative.db` or `sqlite::memory:`. */
   url: string
   /** Letters, digits and underscores. Default `saga_store`. */
@@ -57,8 +67,29 @@ export interface SqliteStoreOptions extends StoreOptions {
   durability?: 'full' | 'normal'
 }
 
-/** Options of a PostgreSQL store. */
-export interface PostgresStoreOptions extends StoreOptions {
+/** Options of an SQLite store on a client of the application. */
+export interface SqliteClientOptions extends StoreOptions {
+  /** A handle of better-sqlite3 or node:sqlite, or Prisma, Drizzle, Kysely or Knex on SQLite. */
+  client: SqliteClient
+  /** Letters, digits and underscores. Default `saga_store`. */
+  tableName?: string
+}
+
+/** Options of a PostgreSQL store: on connections of its own, or on a client of the application. */
+export type PostgresStoreOptions = PostgresUrlOptions | PostgresClientOptions
+
+/** Options of a PostgreSQL store on a client of the application. */
+export interface PostgresClientOptions extends StoreOptions {
+  /** pg (Pool, Client, PoolClient), postgres.js, or Prisma, Drizzle, Kysely or Knex on PostgreSQL. */
+  client: PostgresClient
+  /** Default: the connection's search path. */
+  schema?: string
+  /** Letters, digits and underscores. Default `saga_store`. */
+  tableName?: string
+}
+
+/** Options of a PostgreSQL store on connections of its own. */
+export interface PostgresUrlOptions extends StoreOptions {
   /** The libpq URL, with `sslmode` for TLS. */
   url: string
   /** Default: the connection's search path. */
@@ -69,8 +100,19 @@ export interface PostgresStoreOptions extends StoreOptions {
   poolSize?: number
 }
 
-/** Options of a Redis store. */
-export interface RedisStoreOptions extends StoreOptions {
+/** Options of a Redis store: on a connection of its own, or on a client of the application. */
+export type RedisStoreOptions = RedisUrlOptions | RedisClientOptions
+
+/** Options of a Redis store on a client of the application. */
+export interface RedisClientOptions extends StoreOptions {
+  /** ioredis (Redis, Cluster), or redis (node-redis 5 and later). */
+  client: RedisClient
+  /** Keys are `{keyPrefix}:{id}`, whatever prefix the client has itself. Default `saga:storage`. */
+  keyPrefix?: string
+}
+
+/** Options of a Redis store on a connection of its own. */
+export interface RedisUrlOptions extends StoreOptions {
   /** `redis:`, `rediss:`, `redis-cluster:`, `rediss-cluster:`, `redis-sentinel:` or `rediss-sentinel:`. */
   url: string
   /** Keys are `{keyPrefix}:{id}`. Default `saga:storage`. */
@@ -128,10 +170,18 @@ export interface PutOptions {
   routingSlipId?: string
 }
 
+/** Options of one `transaction`. */
+export interface TransactionOptions {
+  /** One of `store.capabilities.isolation`. Default: `read committed` on PostgreSQL, as SQLite has no other than `serializable`. */
+  isolation?: 'read committed' | 'repeatable read' | 'serializable'
+}
+
 /** What a backend can do. */
 export interface Capabilities {
   /** Of the backend. `interactive`: reads and writes, then commit or roll back. `buffered`: writes, sent at the end. */
   readonly transactions: 'interactive' | 'buffered' | 'none'
+  /** The isolation levels that `transaction` takes. */
+  readonly isolation: readonly string[]
   /** Who removes an expired payload: the `server`, or `cleanup()`. It is never returned, either way. */
   readonly expiry: 'server' | 'cleanup'
   /** The largest payload, in bytes. On DynamoDB, whose limit is that of the whole item, under an id of one byte. */

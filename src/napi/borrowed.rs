@@ -130,6 +130,14 @@ impl NativeStore {
         drop(abandoned);
     }
 
+    /// The fields of the error that what a client threw stands for.
+    #[napi(ts_args_type = "described: object", ts_return_type = "object")]
+    pub fn classify(&self, env: Env, described: Raw) -> Raw {
+        let described = Reader::new(env.raw(), &self.side).read(described).unwrap_or(Dynamic::Null);
+        let error = self.store.classify(client_error(&described));
+        Raw(failure_object(env.raw(), &Failure::new(error, |text| self.store.redact(text))))
+    }
+
     fn work(
         &self,
         env: sys::napi_env,
@@ -191,7 +199,7 @@ impl NativeStore {
             }
             Ok(Poll::Pending) => match conversation.client.take_ask() {
                 Some(ask) => {
-                    let given = self.payloads_given(env, &conversation.payloads, data);
+                    let given = Self::payloads_given(env, &conversation.payloads, data);
                     let known = |bytes: &Bytes| same(given.iter().map(|(known, raw)| (known, *raw)), bytes);
                     let writer = Writer::new(env, &known);
                     let arguments: Vec<_> = ask.arguments.iter().map(|argument| writer.write(argument)).collect();
@@ -214,7 +222,7 @@ impl NativeStore {
     }
 
     /// The call's payloads beside the caller's own buffers.
-    fn payloads_given(&self, env: sys::napi_env, payloads: &[Bytes], data: Raw) -> Vec<(Bytes, Raw)> {
+    fn payloads_given(env: sys::napi_env, payloads: &[Bytes], data: Raw) -> Vec<(Bytes, Raw)> {
         match payloads {
             [] => Vec::new(),
             [only] if arguments::elements(env, data).is_err() => vec![(only.clone(), data)],

@@ -180,19 +180,14 @@ impl<'a> Writer<'a> {
                 Dynamic::Int(number) => sys::napi_create_bigint_int64(self.env, *number, &raw mut made),
                 Dynamic::Number(number) => sys::napi_create_double(self.env, *number, &raw mut made),
                 Dynamic::Text(text) => return self.text(text),
-                Dynamic::Bytes(bytes) => match (self.known)(bytes) {
-                    Some(known) => return known.0,
-                    None => {
-                        let mut data: *mut c_void = ptr::null_mut();
-                        sys::napi_create_buffer_copy(
-                            self.env,
-                            bytes.len(),
-                            bytes.as_ptr().cast(),
-                            &raw mut data,
-                            &raw mut made,
-                        )
+                Dynamic::Bytes(bytes) => {
+                    if let Some(known) = (self.known)(bytes) {
+                        return known.0;
                     }
-                },
+                    let mut data: *mut c_void = ptr::null_mut();
+                    let source = bytes.as_ptr().cast();
+                    sys::napi_create_buffer_copy(self.env, bytes.len(), source, &raw mut data, &raw mut made)
+                }
                 #[allow(clippy::cast_precision_loss)]
                 Dynamic::Time(at) => sys::napi_create_date(self.env, at.0 as f64, &raw mut made),
                 Dynamic::List(elements) => return self.array(elements.iter().map(|element| self.write(element))),

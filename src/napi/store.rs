@@ -46,6 +46,8 @@ pub struct NativeSettings {
 pub struct NativeCapabilities {
     /// `'interactive'`, `'buffered'` or `'none'`.
     pub transactions: String,
+    /// Isolation levels that can be asked for.
+    pub isolation: Vec<String>,
     /// `'server'` or `'cleanup'`.
     pub expiry: String,
     /// Bytes.
@@ -177,6 +179,7 @@ impl NativeStore {
         #[allow(clippy::cast_precision_loss)]
         NativeCapabilities {
             transactions: transactions.to_owned(),
+            isolation: capabilities.isolation.iter().map(|level| level.name().to_owned()).collect(),
             expiry: expiry.to_owned(),
             max_payload_bytes: capabilities.max_payload_bytes as f64,
             durable: capabilities.durable,

@@ -39,122 +39,128 @@ pub(crate) struct PayloadSql {
 impl PayloadSql {
     /// The statements for `table`, whose `expires_at` is of the given type.
     pub(crate) fn new(dialect: Dialect, table: &Table, time: TimeColumn) -> Self {
-        let t = table.quoted();
         match dialect {
             #[cfg(feature = "postgres")]
-            Dialect::Postgres => {
-                let epoch = match time {
-                    TimeColumn::WithTimeZone => "timestamptz 'epoch'",
-                    // A column without time zone holds UTC, whatever the session's time zone is.
-                    TimeColumn::WithoutTimeZone | TimeColumn::Text => "timestamp 'epoch'",
-                };
-                let at = |n: u8| format!("({epoch} + ${n}::bigint * interval '1 millisecond')");
-                let row_at = format!("{epoch} + u.ms * interval '1 millisecond'");
-                Self {
-                    dialect,
-                    put: format!(
-                        "insert into {t} (id, data, expires_at) select u.id, u.data, {row_at} \
+            Dialect::Postgres => Self::postgres(&table.quoted(), time),
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => Self::sqlite(&table.quoted()),
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    fn postgres(t: &str, time: TimeColumn) -> Self {
+        let dialect = Dialect::Postgres;
+        let epoch = match time {
+            TimeColumn::WithTimeZone => "timestamptz 'epoch'",
+            // A column without time zone holds UTC, whatever the session's time zone is.
+            TimeColumn::WithoutTimeZone | TimeColumn::Text => "timestamp 'epoch'",
+        };
+        let at = |n: u8| format!("({epoch} + ${n}::bigint * interval '1 millisecond')");
+        let row_at = format!("{epoch} + u.ms * interval '1 millisecond'");
+        Self {
+            dialect,
+            put: format!(
+                "insert into {t} (id, data, expires_at) select u.id, u.data, {row_at} \
                          from unnest($1::text[], $2::bytea[], $3::bigint[]) as u(id, data, ms) \
                          on conflict (id) do update set data = excluded.data, expires_at = excluded.expires_at"
-                    ),
-                    put_one: format!(
-                        "insert into {t} (id, data, expires_at) values ($1::text, $2::bytea, {}) \
+            ),
+            put_one: format!(
+                "insert into {t} (id, data, expires_at) values ($1::text, $2::bytea, {}) \
                          on conflict (id) do update set data = excluded.data, expires_at = excluded.expires_at",
-                        at(3)
-                    ),
-                    find_one: format!(
-                        "select id::text, data from {t} where id = $1::text and (expires_at is null or expires_at > {})",
-                        at(2)
-                    ),
-                    has_one: format!(
-                        "select id::text from {t} where id = $1::text and (expires_at is null or expires_at > {})",
-                        at(2)
-                    ),
-                    delete_one: format!(
-                        "delete from {t} where id = $1::text returning (expires_at is null or expires_at > {})::int as lived",
-                        at(2)
-                    ),
-                    touch_one: format!(
-                        "update {t} set expires_at = {} where id = $2::text \
+                at(3)
+            ),
+            find_one: format!(
+                "select id::text, data from {t} where id = $1::text and (expires_at is null or expires_at > {})",
+                at(2)
+            ),
+            has_one: format!(
+                "select id::text from {t} where id = $1::text and (expires_at is null or expires_at > {})",
+                at(2)
+            ),
+            delete_one: format!(
+                "delete from {t} where id = $1::text returning (expires_at is null or expires_at > {})::int as lived",
+                at(2)
+            ),
+            touch_one: format!(
+                "update {t} set expires_at = {} where id = $2::text \
                          and (expires_at is null or expires_at > {})",
-                        at(1),
-                        at(3)
-                    ),
-                    // Rows are locked in the order of their ids' bytes, as puts lock them: without it groups of
-                    // several stores deadlock.
-                    delete: format!(
-                        "delete from {t} where id = any(array(select id from {t} where id = any($1::text[]) \
+                at(1),
+                at(3)
+            ),
+            // Rows are locked in the order of their ids' bytes, as puts lock them: without it groups of
+            // several stores deadlock.
+            delete: format!(
+                "delete from {t} where id = any(array(select id from {t} where id = any($1::text[]) \
                          order by id collate \"C\" for update)) \
                          returning id::text, (expires_at is null or expires_at > {})::int as lived",
-                        at(2)
-                    ),
-                    touch: format!(
-                        "update {t} as s set expires_at = {row_at} from (select l.id, v.ms from unnest($1::text[], $2::bigint[]) \
+                at(2)
+            ),
+            touch: format!(
+                "update {t} as s set expires_at = {row_at} from (select l.id, v.ms from unnest($1::text[], $2::bigint[]) \
                          as v(id, ms) join {t} as l on l.id = v.id order by v.id collate \"C\" for update of l) as u \
                          where s.id = u.id and (s.expires_at is null or s.expires_at > {}) returning s.id::text",
-                        at(3)
-                    ),
-                    find: format!(
-                        "select id::text, data from {t} where id = any($1::text[]) and (expires_at is null or expires_at > {})",
-                        at(2)
-                    ),
-                    has: format!(
-                        "select id::text from {t} where id = any($1::text[]) and (expires_at is null or expires_at > {})",
-                        at(2)
-                    ),
-                    // Rows that another purge or a put has locked are left for the next time.
-                    purge: format!(
-                        "delete from {t} where id = any(array(select id from {t} where expires_at <= {} \
+                at(3)
+            ),
+            find: format!(
+                "select id::text, data from {t} where id = any($1::text[]) and (expires_at is null or expires_at > {})",
+                at(2)
+            ),
+            has: format!(
+                "select id::text from {t} where id = any($1::text[]) and (expires_at is null or expires_at > {})",
+                at(2)
+            ),
+            // Rows that another purge or a put has locked are left for the next time.
+            purge: format!(
+                "delete from {t} where id = any(array(select id from {t} where expires_at <= {} \
                          order by expires_at limit $2::bigint for update skip locked))",
-                        at(1)
-                    ),
-                    usage: format!(
-                        "select count(*) as payloads, coalesce(sum(octet_length(data)), 0)::bigint as bytes, \
+                at(1)
+            ),
+            usage: format!(
+                "select count(*) as payloads, coalesce(sum(octet_length(data)), 0)::bigint as bytes, \
                          count(*) filter (where expires_at <= {}) as expired from {t}",
-                        at(1)
-                    ),
-                }
-            }
-            #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => {
-                let _ = time;
-                Self {
-                    dialect,
-                    put: format!(
-                        "insert into {t} (id, data, expires_at) values ($1, $2, $3) \
+                at(1)
+            ),
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn sqlite(t: &str) -> Self {
+        let dialect = Dialect::Sqlite;
+        Self {
+            dialect,
+            put: format!(
+                "insert into {t} (id, data, expires_at) values ($1, $2, $3) \
                          on conflict (id) do update set data = excluded.data, expires_at = excluded.expires_at"
-                    ),
-                    #[cfg(feature = "postgres")]
-                    put_one: String::new(),
-                    #[cfg(feature = "postgres")]
-                    find_one: String::new(),
-                    #[cfg(feature = "postgres")]
-                    has_one: String::new(),
-                    #[cfg(feature = "postgres")]
-                    delete_one: String::new(),
-                    #[cfg(feature = "postgres")]
-                    touch_one: String::new(),
-                    delete: format!("delete from {t} where id = $1 returning expires_at"),
-                    // Other programs may have written the time in another form of ISO 8601: julianday reads them all.
-                    touch: format!(
-                        "update {t} set expires_at = $1 where id = $2 \
+            ),
+            #[cfg(feature = "postgres")]
+            put_one: String::new(),
+            #[cfg(feature = "postgres")]
+            find_one: String::new(),
+            #[cfg(feature = "postgres")]
+            has_one: String::new(),
+            #[cfg(feature = "postgres")]
+            delete_one: String::new(),
+            #[cfg(feature = "postgres")]
+            touch_one: String::new(),
+            delete: format!("delete from {t} where id = $1 returning expires_at"),
+            // Other programs may have written the time in another form of ISO 8601: julianday reads them all.
+            touch: format!(
+                "update {t} set expires_at = $1 where id = $2 \
                          and (expires_at is null or julianday(expires_at) > julianday($3))"
-                    ),
-                    find: format!("select expires_at, data from {t} where id = $1"),
-                    has: format!("select expires_at from {t} where id = $1"),
-                    // The first comparison uses the index; '2026-01-01 …' sorts before '2026-01-01T…', so the second decides.
-                    purge: format!(
-                        "delete from {t} where id in (select id from {t} where expires_at <= $1 \
+            ),
+            find: format!("select expires_at, data from {t} where id = $1"),
+            has: format!("select expires_at from {t} where id = $1"),
+            // The first comparison uses the index; '2026-01-01 …' sorts before '2026-01-01T…', so the second decides.
+            purge: format!(
+                "delete from {t} where id in (select id from {t} where expires_at <= $1 \
                          and julianday(expires_at) <= julianday($2) order by expires_at limit $3)"
-                    ),
-                    // length() reads a row's header only, and the expired are counted in the index:
-                    // expires_at stands behind the payload, so reading it here would read every payload.
-                    usage: format!(
-                        "select count(*) as payloads, coalesce(sum(length(data)), 0) as bytes, (select count(*) from {t} \
+            ),
+            // length() reads a row's header only, and the expired are counted in the index:
+            // expires_at stands behind the payload, so reading it here would read every payload.
+            usage: format!(
+                "select count(*) as payloads, coalesce(sum(length(data)), 0) as bytes, (select count(*) from {t} \
                          where expires_at <= $1 and julianday(expires_at) <= julianday($2)) as expired from {t}"
-                    ),
-                }
-            }
+            ),
         }
     }
 

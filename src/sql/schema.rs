@@ -262,9 +262,11 @@ pub(crate) mod postgres {
         let mut body = format!("perform pg_advisory_xact_lock({});", lock_key(table));
         if let Some(schema) = table.schema() {
             // Asks for no privilege if the schema is there.
-            body.push_str(&format!(
-                " if not exists (select 1 from pg_namespace where nspname = '{schema}') then create schema \"{schema}\"; end if;"
-            ));
+            body.push_str(" if not exists (select 1 from pg_namespace where nspname = '");
+            body.push_str(schema);
+            body.push_str("') then create schema \"");
+            body.push_str(schema);
+            body.push_str("\"; end if;");
         }
         for statement in super::statements(Dialect::Postgres, table) {
             body.push(' ');

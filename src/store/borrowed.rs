@@ -169,6 +169,11 @@ pub trait Guest: Send + Sync + 'static {
         Ok(())
     }
 
+    /// The same, where the client has to be asked for it.
+    fn prepare<'a>(&'a self, _on: &'a Client, _steps: &'a [Step]) -> Task<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Creates what is missing; answers warnings.
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>>;
 

@@ -95,7 +95,7 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Opens a transaction; without `isolation`, on SQL, with `read committed`.
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
-        Box::pin(async { Err(Error::new(Kind::Unsupported, "this backend has no transactions")) })
+        Box::pin(async { Err(Error::new(Kind::Unsupported, "transactions of this backend are not built yet")) })
     }
 
     /// Creates what is missing and checks what is there; safe from many processes at once.

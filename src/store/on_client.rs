@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::borrowed::{Client, ClientError, Guest};
 use super::payloads::Reply;
 use super::plan::{Plan, Step};
+use super::transaction::is_answer;
 use super::{Health, PURGE_BATCH, Statistics, Store};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
@@ -34,13 +35,14 @@ impl Store {
         let name = plan.call.name();
         let meter = &self.meters[plan.call as usize];
         let result = self.run_steps(on, plan).await;
-        meter.record(started.elapsed(), result.is_ok());
+        meter.record(started.elapsed(), is_answer(&result));
         result.map_err(|error| error.at(self.backend.name(), name))
     }
 
     async fn run_steps(&self, on: &Client, plan: Plan) -> Result<Reply> {
         let guest = self.guest()?;
         guest.check(on, &plan.steps)?;
+        guest.prepare(on, &plan.steps).await?;
         let mut replies = Vec::with_capacity(plan.steps.len());
         for step in &plan.steps {
             replies.push(self.run_step(&**guest, on, step).await.map_err(|error| error.with_id(step.id()))?);

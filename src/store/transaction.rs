@@ -53,6 +53,12 @@ impl Isolation {
 
 /// An open transaction of a backend. Dropped, it is rolled back.
 pub trait Transaction: Send {
+    /// What speaks against the steps of one call before the first of them runs (`putMany`: all are
+    /// collected, or none).
+    fn check(&self, _steps: &[Step]) -> Result<()> {
+        Ok(())
+    }
+
     /// Runs one step. What it changes is seen by its own reads, and by nobody else before the commit.
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>>;
 
@@ -131,6 +137,11 @@ impl Open {
     }
 }
 
+/// Whether it counts as a success: that there is no payload is an answer.
+pub(super) fn is_answer(result: &Result<Reply>) -> bool {
+    !result.as_ref().is_err_and(|error| error.kind() != Kind::NotFound)
+}
+
 fn ended() -> Error {
     Error::new(Kind::Closed, "the transaction has ended")
 }
@@ -168,7 +179,7 @@ async fn serve(
                 let late = worked.is_err();
                 let result = worked.unwrap_or_else(|_| Err(overdue(limit)));
                 if let Some(meter) = meter {
-                    meter.record(started.elapsed(), result.is_ok());
+                    meter.record(started.elapsed(), is_answer(&result));
                 }
                 settle(result.map_err(|error| error.at(backend.name(), call.name())));
                 if late {
@@ -207,6 +218,7 @@ async fn serve(
 }
 
 async fn run(transaction: &mut dyn Transaction, plan: Plan) -> Result<Reply> {
+    transaction.check(&plan.steps)?;
     let mut replies = Vec::with_capacity(plan.steps.len());
     for step in &plan.steps {
         replies.push(transaction.run(step).await.map_err(|error| error.with_id(step.id()))?);

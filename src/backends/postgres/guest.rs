@@ -51,15 +51,13 @@ impl Hosted {
     async fn make(&self, client: &Client) -> Result<Vec<String>> {
         let (table, quoted) = (self.0.table(), self.0.quoted());
         let on = &mut self.on(client);
-        let found = match inspect(on, DIALECT, table).await? {
-            Some(found) => found,
-            None => {
-                on.run(&create_at_once(table), &[]).await?;
-                inspect(on, DIALECT, table).await?.ok_or_else(|| {
-                    Error::new(Kind::Backend, format!("table {quoted} was created and cannot be found"))
-                })?
-            }
-        };
+        let mut found = inspect(on, DIALECT, table).await?;
+        if found.is_none() {
+            on.run(&create_at_once(table), &[]).await?;
+            found = inspect(on, DIALECT, table).await?;
+        }
+        let lost = || Error::new(Kind::Backend, format!("table {quoted} was created and cannot be found"));
+        let found = found.ok_or_else(lost)?;
         check_key(on, table).await?;
         if !has_index(on, DIALECT, table).await? {
             // A transaction cannot make an index while others write.

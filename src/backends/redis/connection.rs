@@ -12,15 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use fred::clients::Pipeline;
 use fred::error::{Error as FredError, ErrorKind};
-use fred::interfaces::{ClientLike, ClusterInterface, KeysInterface};
-use fred::prelude::{Client, Expiration, Value};
+use fred::interfaces::{ClientLike, ClusterInterface, TransactionInterface};
+use fred::prelude::{Client, Value};
 use fred::types::config::{PerformanceConfig, Server};
+use fred::types::{ClusterHash, CustomCommand};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::command::Request;
 use super::config::Endpoint;
 use super::error;
 use super::survey::{Clock, Survey};
@@ -38,56 +38,11 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Saying goodbye to a server takes no longer.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// A command on one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Request {
-    /// `SET key data [PXAT at]`
-    Set { key: Bytes, data: Bytes, at: Option<i64> },
-    /// `UNLINK key`
-    Unlink { key: Bytes },
-    /// `PEXPIREAT key at`
-    ExpireAt { key: Bytes, at: i64 },
-    /// `PEXPIRE key millis`
-    ExpireIn { key: Bytes, millis: i64 },
-    /// `GET key`
-    Get { key: Bytes },
-    /// `EXISTS key`
-    Exists { key: Bytes },
-    /// `STRLEN key`
-    Length { key: Bytes },
-}
-
-impl Request {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Set { key, data, .. } => key.len() + data.len(),
-            Self::Unlink { key }
-            | Self::Get { key }
-            | Self::Exists { key }
-            | Self::Length { key }
-            | Self::ExpireAt { key, .. }
-            | Self::ExpireIn { key, .. } => key.len(),
-        }
-    }
-
-    /// Puts the command into a pipeline; nothing is sent yet, and nothing waits.
-    async fn queue(self, pipeline: &Pipeline<Client>) -> Result<Value, FredError> {
-        match self {
-            Self::Set { key, data, at } => {
-                pipeline.set(key, Value::Bytes(data), at.map(Expiration::PXAT), None, false).await
-            }
-            Self::Unlink { key } => pipeline.unlink(key).await,
-            Self::ExpireAt { key, at } => pipeline.pexpire_at(key, at, None).await,
-            Self::ExpireIn { key, millis } => pipeline.pexpire(key, millis, None).await,
-            Self::Get { key } => pipeline.get(key).await,
-            Self::Exists { key } => pipeline.exists(key).await,
-            Self::Length { key } => pipeline.strlen(key).await,
-        }
-    }
-}
-
 /// The replies to a group of requests, one for each, in order.
 pub(super) type Replies = Vec<Result<Value, FredError>>;
+
+/// What EXEC answers: the replies to the commands, or nothing at all.
+pub(super) type Executed = Result<Value>;
 
 /// What is under way on a connection.
 struct Traffic {
@@ -207,6 +162,47 @@ impl Connection {
         Ok(Flight { work: Some(Box::pin(work)), load: Some(load), on_silence: Some(on_silence) }.await)
     }
 
+    /// Sends a group as MULTI and EXEC and waits for what EXEC answers. Dropping the future takes
+    /// nothing back either.
+    pub(super) async fn transact(
+        self: &Arc<Self>,
+        requests: Vec<Request>,
+        on_silence: impl FnOnce() + Send + Unpin,
+    ) -> Executed {
+        let bytes = requests.iter().map(Request::bytes).sum();
+        let load = Load::put_on(self, bytes)?;
+        let mut ended = self.ended.clone();
+        let executed: Pin<Box<dyn Future<Output = Executed> + Send>> = if self.client.is_clustered() {
+            // In a pipeline fred would follow a MOVED to a queued command, and run it on its own
+            // elsewhere. Its transactions do not; they wait until everything before is answered.
+            let block = self.client.multi();
+            for request in requests {
+                request.queue(&block).await.map_err(error::command)?;
+            }
+            Box::pin(async move { block.exec::<Value>(true).await.map_err(error::executed) })
+        } else {
+            // One pipeline: nothing that others send comes between.
+            let pipeline = self.client.pipeline();
+            let count = requests.len();
+            pipeline.custom::<Value, &str>(word("MULTI"), Vec::new()).await.map_err(error::command)?;
+            for request in requests {
+                request.queue(&pipeline).await.map_err(error::command)?;
+            }
+            pipeline.custom::<Value, &str>(word("EXEC"), Vec::new()).await.map_err(error::command)?;
+            Box::pin(async move { executed(spread(count + 2, pipeline.try_all().await)) })
+        };
+        let work = async move {
+            tokio::select! {
+                biased;
+                executed = executed => executed,
+                _ = ended.wait_for(|ended| *ended) => {
+                    Err(error::command(FredError::new(ErrorKind::IO, "the connection has ended")))
+                }
+            }
+        };
+        Flight { work: Some(Box::pin(work)), load: Some(load), on_silence: Some(on_silence) }.await
+    }
+
     /// Ends it in order, after the replies to what is under way; at once if they do not come.
     pub(super) async fn quit(&self) {
         self.retire();
@@ -268,6 +264,24 @@ fn spread(count: usize, mut replies: Replies) -> Replies {
         replies = vec![Err(error); count];
     }
     replies
+}
+
+/// A command without a key, on the only server there is.
+fn word(name: &'static str) -> CustomCommand {
+    CustomCommand::new_static(name, ClusterHash::Random, false)
+}
+
+/// What EXEC answered, of the replies to MULTI, the queued commands and EXEC.
+fn executed(mut replies: Replies) -> Executed {
+    let exec = replies.pop().unwrap_or_else(|| Err(FredError::new_canceled()));
+    let Err(exec) = exec else { return exec.map_err(error::command) };
+    let mut replies = replies.into_iter();
+    if let Some(Err(multi)) = replies.next() {
+        // Without MULTI each command was run on its own.
+        return Err(error::executed(multi));
+    }
+    // A command that was not even queued tells more than the EXECABORT that follows it.
+    Err(replies.find_map(Result::err).map_or_else(|| error::executed(exec), error::command))
 }
 
 /// Ends the task unless it is kept.
@@ -333,16 +347,16 @@ impl Drop for Load {
 
 /// A group on its way. When it is dropped before its replies are there (the lane's deadline), the
 /// wait for them goes on elsewhere, so that the connection's traffic stays known.
-struct Flight<S: FnOnce() + Unpin> {
-    work: Option<Pin<Box<dyn Future<Output = Replies> + Send>>>,
+struct Flight<T: Send + 'static, S: FnOnce() + Unpin> {
+    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     load: Option<Load>,
     on_silence: Option<S>,
 }
 
-impl<S: FnOnce() + Unpin> Future for Flight<S> {
-    type Output = Replies;
+impl<T: Send + 'static, S: FnOnce() + Unpin> Future for Flight<T, S> {
+    type Output = T;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Replies> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let Some(work) = &mut self.work else { return Poll::Pending };
         let replies = std::task::ready!(work.as_mut().poll(context));
         // The pipelines hold payloads, which are the caller's again once it has its answer.
@@ -352,7 +366,7 @@ impl<S: FnOnce() + Unpin> Future for Flight<S> {
     }
 }
 
-impl<S: FnOnce() + Unpin> Drop for Flight<S> {
+impl<T: Send + 'static, S: FnOnce() + Unpin> Drop for Flight<T, S> {
     fn drop(&mut self) {
         let (Some(work), Some(mut load)) = (self.work.take(), self.load.take()) else { return };
         load.abandon();
@@ -373,5 +387,37 @@ pub(super) fn nodes(client: &Client) -> Vec<Option<Server>> {
     match client.cached_cluster_state() {
         Some(state) if client.is_clustered() => state.unique_primary_nodes().into_iter().map(Some).collect(),
         _ => vec![None],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &'static str) -> Result<Value, FredError> {
+        Err(FredError::new(ErrorKind::Unknown, text))
+    }
+
+    #[test]
+    fn exec_answers_for_the_transaction() {
+        let exec = Value::Array(vec![Value::from("OK")]);
+        assert_eq!(executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), Ok(exec.clone())]).unwrap(), exec);
+        assert_eq!(executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), Ok(Value::Null)]).unwrap(), Value::Null);
+    }
+
+    #[test]
+    fn what_was_not_queued_says_why() {
+        let aborted = || refused("EXECABORT Transaction discarded because of previous errors.");
+        let oom = refused("OOM command not allowed when used memory > 'maxmemory'.");
+        let error = executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), oom, aborted()]).unwrap_err();
+        assert!(error.is_retryable() && error.is_unsent() && error.message().contains("memory"), "{error:?}");
+        let error = executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), aborted()]).unwrap_err();
+        assert!(error.message().contains("nothing of it has happened"), "{error:?}");
+        // Without MULTI, SET has been carried out.
+        let error = executed(vec![refused("NOPERM no"), Ok(Value::from("OK")), refused("ERR EXEC without MULTI")]).unwrap_err();
+        assert!(error.message().contains("may have happened"), "{error:?}");
+        let broken = || Err(FredError::new(ErrorKind::IO, "the connection has ended"));
+        let error = executed(vec![broken(), broken(), broken()]).unwrap_err();
+        assert!(error.kind() == crate::error::Kind::Connection && !error.is_unsent(), "{error:?}");
     }
 }

@@ -1,8 +1,10 @@
-//! What fred and the server report, in the store's terms. The driver's error stays the cause.
+//! What fred, clients of the application and the server report, in the store's terms. The error
+//! as it was stays the cause.
 
 use fred::error::{Error as FredError, ErrorKind};
 
 use crate::error::{Error, Kind};
+use crate::store::borrowed::{ClientError, is_socket_code};
 
 /// Replies that will be different after a while: the code, and what it means.
 const PASSING: [(&str, Kind, &str); 11] = [
@@ -19,18 +21,46 @@ const PASSING: [(&str, Kind, &str); 11] = [
     ("NOREPLICAS", Kind::Backend, "Redis refuses writes because too few replicas are connected"),
 ];
 
-/// The code that a server's error reply begins with.
-fn code(error: &FredError) -> &str {
-    error.details().split(' ').next().unwrap_or("")
+/// The code that an error reply begins with. That a transaction was given up is told with the
+/// reason: `EXECABORT Transaction discarded because of: OOM ...`.
+fn code_of(reply: &str) -> &str {
+    let reason = reply.strip_prefix("EXECABORT Transaction discarded because of: ");
+    let reason = reason.filter(|reason| *reason != "previous errors.").unwrap_or(reply);
+    reason.split(' ').next().unwrap_or("")
 }
 
-fn passing(error: &FredError) -> Option<Error> {
-    let (name, kind, message) = PASSING.iter().find(|(name, ..)| *name == code(error))?;
+fn code(error: &FredError) -> &str {
+    code_of(error.details())
+}
+
+fn passing(code: &str) -> Option<Error> {
+    let (name, kind, message) = PASSING.iter().find(|(name, ..)| *name == code)?;
     let passing = Error::new(*kind, *message).retryable(true);
     // The server refused the command, so repeating it cannot do the work twice. But after a
     // CLUSTERDOWN fred gives up the connection and tells it to everything else in flight, too.
     Some(if *name == "CLUSTERDOWN" { passing } else { passing.unsent() })
 }
+
+/// What an error reply means, whoever has received it.
+fn by_code(code: &str) -> Option<Error> {
+    if let Some(error) = passing(code) {
+        return Some(error);
+    }
+    Some(match code {
+        "WRONGPASS" | "NOAUTH" => refused(),
+        "WRONGTYPE" => Error::new(Kind::CorruptData, "the Redis key of this id holds something other than a payload"),
+        "NOPERM" => Error::new(Kind::Backend, "the Redis user may not run this command or use this key (NOPERM)"),
+        "CROSSSLOT" => Error::invalid(format!("the keys are in different hash slots of the Redis cluster: {TAG_HINT}")),
+        "EXECABORT" => {
+            Error::new(Kind::Backend, "Redis refused the transaction (EXECABORT); nothing of it has happened")
+        }
+        _ => return None,
+    })
+}
+
+/// How keys get into one hash slot.
+pub(super) const TAG_HINT: &str =
+    "a transaction needs a hash tag that its keys share, such as '{order-1}' in their ids or '{sagas}' in keyPrefix";
 
 fn is_authentication(error: &FredError) -> bool {
     let details = error.details();
@@ -46,6 +76,12 @@ pub(super) fn is_misplaced(error: &FredError) -> bool {
     matches!(code(error), "READONLY" | "MASTERDOWN")
 }
 
+/// The same of an error that has been classified.
+pub(super) fn says_misplaced(error: &Error) -> bool {
+    use std::error::Error as _;
+    error.source().and_then(|source| source.downcast_ref::<FredError>()).is_some_and(is_misplaced)
+}
+
 /// Why a connection could not be made. Nothing has been sent.
 pub(super) fn connecting(error: FredError) -> Error {
     let classified = if is_authentication(&error) {
@@ -59,7 +95,7 @@ pub(super) fn connecting(error: FredError) -> Error {
         Error::new(Kind::Connection, "this Redis server is of another kind than the URL says").retryable(false)
     } else if error.details().contains("DB index is out of range") {
         Error::invalid("this Redis server has no database of that number")
-    } else if let Some(error) = passing(&error) {
+    } else if let Some(error) = passing(code(&error)) {
         error
     } else if *error.kind() == ErrorKind::Timeout {
         Error::new(Kind::Connection, "Redis did not answer within connectTimeoutMs")
@@ -71,20 +107,91 @@ pub(super) fn connecting(error: FredError) -> Error {
 
 /// Why a command failed. Unless the server answered, it may have been executed.
 pub(super) fn command(error: FredError) -> Error {
-    let classified = if let Some(error) = passing(&error) {
+    let classified = if let Some(error) = by_code(code(&error)) {
         error
     } else if is_authentication(&error) {
         refused()
     } else {
-        match code(&error) {
-            "WRONGTYPE" => {
-                Error::new(Kind::CorruptData, "the Redis key of this id holds something other than a payload")
-            }
-            "NOPERM" => Error::new(Kind::Backend, "the Redis user may not run this command or use this key (NOPERM)"),
-            _ => by_kind(&error),
-        }
+        by_kind(&error)
     };
     classified.with_source(error)
+}
+
+/// Replies to EXEC itself, as opposed to one of the commands: nothing has happened.
+const WHOLE: [&str; 4] = ["EXECABORT", "CROSSSLOT", "NOAUTH", "WRONGPASS"];
+
+/// Why a transaction failed.
+pub(super) fn executed(error: FredError) -> Error {
+    let code = code(&error);
+    let is_reply = matches!(
+        error.kind(),
+        ErrorKind::Unknown | ErrorKind::InvalidArgument | ErrorKind::InvalidCommand | ErrorKind::Auth
+    ) && code.len() > 2
+        && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    let is_whole = WHOLE.contains(&code) || passing(code).is_some();
+    if is_reply && !is_whole { partly(&command(error)) } else { command(error) }
+}
+
+/// One command of a transaction has failed.
+pub(super) fn partly(error: &Error) -> Error {
+    let message = format!(
+        "a command of the transaction failed ({}); Redis runs the others all the same, so part of it may have happened",
+        error.message()
+    );
+    Error::new(error.kind(), message).retryable(false).with_source(error.clone())
+}
+
+/// EXEC has answered nothing.
+pub(super) fn conflict() -> Error {
+    let message = "Redis did not carry the transaction out: a watched key has changed; nothing of it has happened";
+    Error::new(Kind::Backend, message).retryable(true).unsent()
+}
+
+/// What a client of the application has thrown, or was answered.
+pub(super) fn of_client(error: ClientError) -> Error {
+    let classified = match error.name.as_str() {
+        // Made by ts/clients/redis.ts, beside the code of the first command that failed.
+        "ExecError" => partly(&of_code(&error)),
+        "WatchError" => conflict(),
+        _ => of_code(&error),
+    };
+    classified.with_source(error)
+}
+
+fn of_code(error: &ClientError) -> Error {
+    let code = error.code.as_deref().map(|code| if code == "EXECABORT" { code_of(&error.message) } else { code });
+    if let Some(known) = code.and_then(by_code) {
+        return known;
+    }
+    let not_sent = error.message.contains("enableOfflineQueue options is false");
+    match error.name.as_str() {
+        _ if not_sent || error.name == "ClientOfflineError" => {
+            Error::new(Kind::Connection, "the Redis client is not connected").unsent()
+        }
+        // ioredis: "Command aborted due to connection close"; node-redis: given up by a signal.
+        "AbortError" => {
+            if error.message.contains("connection") {
+                broken()
+            } else {
+                declined()
+            }
+        }
+        // Those of ioredis, then those of node-redis.
+        "MaxRetriesPerRequestError"
+        | "ClusterAllFailedError"
+        | "RootNodesUnavailableError"
+        | "ReconnectStrategyError"
+        | "SocketTimeoutError" => broken(),
+        name if name.ends_with("TimeoutError") || error.message == "Command timed out" => {
+            Error::new(Kind::Timeout, "Redis did not answer within the client's own time limit")
+        }
+        _ if code.is_some_and(is_socket_code) => broken(),
+        _ => declined(),
+    }
+}
+
+fn declined() -> Error {
+    Error::new(Kind::Backend, "Redis, or the client, refused the command")
 }
 
 fn by_kind(error: &FredError) -> Error {
@@ -165,5 +272,71 @@ mod tests {
         assert!(error.message().contains("certificate") && !error.is_retryable());
         let error = connecting(server("ERR DB index is out of range"));
         assert_eq!(error.kind(), Kind::InvalidArgument);
+    }
+
+    fn client(name: &str, message: &str, code: Option<&str>) -> ClientError {
+        ClientError {
+            name: name.to_owned(),
+            message: message.to_owned(),
+            code: code.map(str::to_owned),
+            labels: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn clients_errors_mean_what_the_drivers_mean() {
+        for (text, code) in [
+            ("OOM command not allowed when used memory > 'maxmemory'.", "OOM"),
+            ("READONLY You can't write against a read only replica.", "READONLY"),
+            ("WRONGTYPE Operation against a key holding the wrong kind of value", "WRONGTYPE"),
+            ("NOPERM this user has no permissions", "NOPERM"),
+            ("CROSSSLOT Keys in request don't hash to the same slot", "CROSSSLOT"),
+            ("EXECABORT Transaction discarded because of previous errors.", "EXECABORT"),
+            ("EXECABORT Transaction discarded because of: OOM command not allowed", "EXECABORT"),
+        ] {
+            let (ours, theirs) = (command(server(text)), of_client(client("ReplyError", text, Some(code))));
+            assert_eq!(ours.message(), theirs.message(), "{text}");
+            assert_eq!(
+                (ours.kind(), ours.is_retryable(), ours.is_unsent()),
+                (theirs.kind(), theirs.is_retryable(), theirs.is_unsent()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn clients_have_errors_of_their_own() {
+        for (name, message, code, kind, unsent) in [
+            ("Error", "Connection is closed.", Some("CONNECTION_CLOSED"), Kind::Connection, false),
+            ("Error", "connect ECONNREFUSED 127.0.0.1:1", Some("ECONNREFUSED"), Kind::Connection, false),
+            ("MaxRetriesPerRequestError", "Reached the max retries per request limit", None, Kind::Connection, false),
+            ("Error", "Stream isn't writeable and enableOfflineQueue options is false", None, Kind::Connection, true),
+            ("ClientOfflineError", "The client is offline", Some("CONNECTION_CLOSED"), Kind::Connection, true),
+            ("Error", "Command timed out", None, Kind::Timeout, false),
+            ("Error", "something else", None, Kind::Backend, false),
+        ] {
+            let error = of_client(client(name, message, code));
+            assert_eq!((error.kind(), error.is_unsent()), (kind, unsent), "{message}");
+        }
+    }
+
+    #[test]
+    fn transactions_fail_as_a_whole_or_in_part() {
+        let error = of_client(client("WatchError", "", None));
+        assert!(error.is_retryable() && error.message().contains("watched key"), "{error:?}");
+        let error = of_client(client("ExecError", "1 of 2 commands failed", Some("WRONGTYPE")));
+        assert!(!error.is_retryable() && error.message().contains("may have happened"), "{error:?}");
+        assert_eq!(error.kind(), Kind::CorruptData);
+        for text in ["EXECABORT Transaction discarded because of previous errors.", "CLUSTERDOWN Hash slot not served"]
+        {
+            assert!(!executed(server(text)).message().contains("may have"), "{text}");
+        }
+        for text in ["WRONGTYPE Operation against", "ERR value is not an integer", "NOPERM this user"] {
+            assert!(executed(server(text)).message().contains("may have happened"), "{text}");
+        }
+        let broken = executed(FredError::new(ErrorKind::IO, "Connection closed."));
+        assert_eq!(broken.kind(), Kind::Connection);
+        let aborted = executed(server("EXECABORT Transaction discarded because of: OOM command not allowed"));
+        assert!(aborted.is_retryable() && aborted.is_unsent() && aborted.message().contains("memory"), "{aborted:?}");
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 
+use super::command::Request;
 use super::config::Endpoint;
-use super::connection::{Connection, Replies, Request};
+use super::connection::{Connection, Executed, Replies};
 use super::error;
 use super::survey::Survey;
 use crate::error::{Error, Kind, Result};
@@ -104,6 +105,16 @@ impl Executor {
             self.dismiss(connection);
         }
         Ok(replies)
+    }
+
+    /// Sends a group over `connection` as a transaction.
+    pub(super) async fn transact(self: &Arc<Self>, connection: &Arc<Connection>, requests: Vec<Request>) -> Executed {
+        let (executor, silent) = (Arc::clone(self), Arc::clone(connection));
+        let executed = connection.transact(requests, move || executor.replace(silent)).await;
+        if executed.as_ref().is_err_and(error::says_misplaced) {
+            self.dismiss(connection);
+        }
+        executed
     }
 
     /// Lets what is under way on a connection come to its end, and uses it no more.

@@ -2,42 +2,34 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use fred::error::Error as FredError;
-use fred::interfaces::{ClientLike, KeysInterface};
-use fred::prelude::{Client, Value};
-use fred::types::InfoKind;
-use fred::types::config::Server;
 
-use super::connection::{Connection, Request, nodes};
+use super::command::Request;
 use super::error;
-use super::executor::{Executor, ask_time};
-use super::survey::on;
+use super::servers::{Servers, read_clock};
+use super::survey::Clock;
 use crate::error::{Detail, Error, Kind, Result};
 use crate::store::Probe;
 use crate::store::statistics::Usage;
 
 /// Keys that a SCAN step looks at.
-const SCAN_COUNT: u32 = 1_000;
+const SCAN_COUNT: &str = "1000";
 /// The first version that has PXAT.
 const OLDEST: (u64, u64) = (6, 2);
 
 /// Checks every server; answers warnings.
-pub(super) async fn initialize(executor: &Arc<Executor>) -> Result<Vec<String>> {
-    let connection = executor.connection().await?;
-    let client = connection.client();
+pub(super) async fn initialize(servers: &impl Servers) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
-    for node in nodes(client) {
-        let server = on(client, node.clone());
-        server.ping::<Value>(None).await.map_err(error::command)?;
+    for node in servers.nodes().await? {
+        servers.ask(node.as_ref(), &["PING"]).await?;
         // INFO may be forbidden; then nothing is known, which is no warning.
-        if let Ok(info) = server.info::<String>(Some(InfoKind::Server)).await {
-            check_version(&info)?;
+        if let Ok(info) = servers.ask(node.as_ref(), &["INFO", "server"]).await {
+            check_version(&info.as_string().unwrap_or_default())?;
         }
-        if let Ok(info) = server.info::<String>(Some(InfoKind::Memory)).await {
-            warnings.extend(eviction_warning(&info));
+        if let Ok(info) = servers.ask(node.as_ref(), &["INFO", "memory"]).await {
+            warnings.extend(eviction_warning(&info.as_string().unwrap_or_default()));
         }
     }
     warnings.dedup();
@@ -71,38 +63,41 @@ fn eviction_warning(info: &str) -> Option<String> {
 }
 
 /// Asks all servers for a sign of life.
-pub(super) async fn probe(executor: &Arc<Executor>) -> Result<Probe> {
-    let connection = executor.connection().await?;
-    let client = connection.client();
-    let servers = nodes(client);
-    for node in &servers {
-        on(client, node.clone()).ping::<Value>(None).await.map_err(error::command)?;
+pub(super) async fn probe(servers: &impl Servers, clock: &Clock) -> Result<Probe> {
+    let nodes = servers.nodes().await?;
+    for node in &nodes {
+        servers.ask(node.as_ref(), &["PING"]).await?;
     }
-    ask_time(&connection).await;
-    let info = on(client, servers.first().cloned().flatten()).info::<String>(Some(InfoKind::Server)).await;
-    let server_version = info.ok().and_then(|info| field(&info, "redis_version").map(str::to_owned));
+    read_clock(servers, clock).await?;
+    let first = nodes.first().and_then(Option::as_ref);
+    let info = servers.ask(first, &["INFO", "server"]).await;
+    let info = info.ok().and_then(|info| info.as_string());
+    let server_version = info.and_then(|info| field(&info, "redis_version").map(str::to_owned));
     let mut details = Vec::new();
-    if let Some(ahead) = connection.clock().ahead() {
+    if let Some(ahead) = clock.ahead() {
         details.push(("clockOffsetMs", Detail::Number(ahead)));
     }
-    if executor.is_cluster() {
-        details.push(("primaries", Detail::count(servers.len() as u64)));
+    if first.is_some() {
+        details.push(("primaries", Detail::count(nodes.len() as u64)));
     }
     Ok(Probe { server_version, degraded: None, details })
 }
 
 /// Counts the payloads. Redis has no index of them: this reads all keys of the database.
-pub(super) async fn usage(executor: &Arc<Executor>, prefix: &str) -> Result<Usage> {
-    let connection = executor.connection().await?;
+pub(super) async fn usage(servers: &impl Servers, prefix: &str) -> Result<Usage> {
     let mut usage = Usage::default();
-    for node in nodes(connection.client()) {
+    let pattern = format!("{}:*", escaped(prefix));
+    for node in servers.nodes().await? {
         let (mut seen, hasher) = (HashSet::new(), RandomState::new());
         let mut cursor = String::from("0");
         loop {
-            let (next, mut keys) = scan(connection.client(), node.clone(), cursor, prefix).await?;
+            let words = ["SCAN", &cursor, "MATCH", &pattern, "COUNT", SCAN_COUNT];
+            let page = servers.ask(node.as_ref(), &words).await?;
+            let (next, mut keys) =
+                page.convert::<(String, Vec<Bytes>)>().map_err(|_: FredError| error::unexpected())?;
             // SCAN may tell a key twice.
             keys.retain(|key| seen.insert(hasher.hash_one(key)));
-            count(executor, &connection, keys, &mut usage).await?;
+            count(servers, keys, &mut usage).await?;
             cursor = next;
             if cursor == "0" {
                 break;
@@ -112,36 +107,23 @@ pub(super) async fn usage(executor: &Arc<Executor>, prefix: &str) -> Result<Usag
     Ok(usage)
 }
 
-async fn scan(client: &Client, node: Option<Server>, cursor: String, prefix: &str) -> Result<(String, Vec<Bytes>)> {
-    let pattern = format!("{}:*", escaped(prefix));
-    let page: Value =
-        on(client, node).scan_page(cursor, pattern, Some(SCAN_COUNT), None).await.map_err(error::command)?;
-    page.convert::<(String, Vec<Bytes>)>().map_err(|_: FredError| error::unexpected())
-}
-
 /// The characters of a key prefix that mean something in a pattern; brackets cannot be in one.
 fn escaped(prefix: &str) -> String {
     prefix.chars().flat_map(|c| "*?[]^\\-".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
-async fn count(
-    executor: &Arc<Executor>,
-    connection: &Arc<Connection>,
-    keys: Vec<Bytes>,
-    usage: &mut Usage,
-) -> Result<()> {
+async fn count(servers: &impl Servers, keys: Vec<Bytes>, usage: &mut Usage) -> Result<()> {
     let requests = keys.into_iter().map(|key| Request::Length { key }).collect();
-    for reply in executor.run(connection, requests).await? {
+    for reply in servers.run(requests).await? {
         match reply {
             // A key that has gone since the SCAN counts as an empty one.
-            Ok(Value::Integer(length)) => {
+            Ok(length) => {
                 usage.payloads += 1;
-                usage.bytes += u64::try_from(length).unwrap_or(0);
+                usage.bytes += length.as_u64().ok_or_else(error::unexpected)?;
             }
-            Ok(_) => return Err(error::unexpected()),
             // A key of another type is no payload.
-            Err(error) if error.details().starts_with("WRONGTYPE") => {}
-            Err(error) => return Err(error::command(error)),
+            Err(error) if error.kind() == Kind::CorruptData => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -4,36 +4,51 @@
 //! mod.rs         options, the driver
 //! config.rs      the URL, certificates, fred's settings
 //! payloads.rs    operations as commands, and their replies
+//! command.rs     the commands, as fred's and in words
 //! inspect.rs     initialize, health, usage
+//! servers.rs     the servers, over our connection or a client of the application
+//! transaction.rs transactions of the store's own
+//! guest.rs       operations on a client of the application
+//! slot.rs        which keys may be in one transaction of a cluster
 //! executor.rs    the connection that stores share: made, made again, replaced
 //! connection.rs  one fred client and its traffic
 //! survey.rs      the servers' clock and our sessions there
 //! error.rs       fred's errors in the store's terms
 //! ```
 
+mod command;
 mod config;
 mod connection;
 mod error;
 mod executor;
+mod guest;
+#[cfg(test)]
+mod guest_tests;
 mod inspect;
 mod payloads;
+mod servers;
+mod slot;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::sync::Arc;
 
 use crate::error::Result;
 use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
+use crate::store::borrowed::Guest;
 use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::statistics::{Pool, Usage};
+use crate::store::transaction::{Isolation, Transaction};
 use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
 use config::Endpoint;
 use executor::Executor;
+use servers::Own;
 
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: Transactions::Buffered,
@@ -48,14 +63,27 @@ static CAPABILITIES: Capabilities = Capabilities {
 
 /// Opens a Redis URL without connecting. Takes `keyPrefix` and `tlsCaFile`.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
-    let prefix = options.string("keyPrefix")?.unwrap_or_else(|| String::from("saga:storage"));
+    let prefix = prefix(&mut options)?;
     let ca_file = options.string("tlsCaFile")?;
     options.finish()?;
-    config::check_prefix(&prefix)?;
     let key = format!("redis:{url} {ca_file:?} {:?}", settings.connect_timeout);
     let endpoint = Endpoint::parse(url, ca_file, settings.connect_timeout)?;
     let executor = Lease::take(key, || Executor::new(endpoint));
-    Ok(Opened { driver: Arc::new(Redis { prefix, executor }), guest: None })
+    let guest = guest::Hosted::new(prefix.clone());
+    Ok(Opened { driver: Arc::new(Redis { prefix, executor }), guest: Some(Arc::new(guest)) })
+}
+
+/// What works on clients of the application. Takes `keyPrefix`.
+pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
+    let prefix = prefix(&mut options)?;
+    options.finish()?;
+    Ok(Arc::new(guest::Hosted::new(prefix)))
+}
+
+fn prefix(options: &mut OptionReader) -> Result<String> {
+    let prefix = options.string("keyPrefix")?.unwrap_or_else(|| String::from("saga:storage"));
+    config::check_prefix(&prefix)?;
+    Ok(prefix)
 }
 
 struct Redis {
@@ -82,8 +110,14 @@ impl Driver for Redis {
         Box::pin(payloads::read(self.executor.shared(), &self.prefix, group))
     }
 
+    /// Asks nobody: nothing is sent before the commit.
+    fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
+        let (executor, prefix) = (Arc::clone(self.executor.shared()), self.prefix.clone());
+        Box::pin(async { Ok(Box::new(transaction::Collected::new(executor, prefix)) as Box<dyn Transaction>) })
+    }
+
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
-        Box::pin(inspect::initialize(self.executor.shared()))
+        Box::pin(async { inspect::initialize(&Own::of(self.executor.shared()).await?).await })
     }
 
     fn purge_expired(&self, _now: Millis, _limit: u64) -> Task<'_, Result<u64>> {
@@ -92,11 +126,14 @@ impl Driver for Redis {
     }
 
     fn probe(&self) -> Task<'_, Result<Probe>> {
-        Box::pin(inspect::probe(self.executor.shared()))
+        Box::pin(async {
+            let own = Own::of(self.executor.shared()).await?;
+            inspect::probe(&own, own.connection.clock()).await
+        })
     }
 
     fn usage(&self, _now: Millis) -> Task<'_, Result<Usage>> {
-        Box::pin(inspect::usage(self.executor.shared(), &self.prefix))
+        Box::pin(async { inspect::usage(&Own::of(self.executor.shared()).await?, &self.prefix).await })
     }
 
     fn pool(&self) -> Option<Pool> {
@@ -110,10 +147,4 @@ impl Driver for Redis {
             }
         })
     }
-}
-
-/// What works on clients of the application.
-pub fn guest(options: OptionReader) -> Result<Arc<dyn crate::store::borrowed::Guest>> {
-    drop(options);
-    Err(crate::error::Error::new(crate::error::Kind::Unsupported, "to be written"))
 }

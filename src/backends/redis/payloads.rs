@@ -19,12 +19,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fred::error::Error as FredError;
 use fred::prelude::Value;
 
-use super::connection::{Connection, Replies, Request};
+use super::command::{Request, Until};
 use super::error;
 use super::executor::{Executor, ask_time, refresh_clock};
+use super::servers::{Answers, Own, Servers};
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::{Read, Reply, Write};
 use crate::time::Millis;
@@ -34,33 +34,46 @@ const SOON_MS: i64 = 10 * 60 * 1_000;
 
 /// Runs a group of writes in one pipeline.
 pub(super) async fn write(on: &Arc<Executor>, prefix: &str, group: &[Write]) -> Vec<Result<Reply>> {
-    let connection = match on.connection().await {
-        Ok(connection) => connection,
+    let own = match Own::of(on).await {
+        Ok(own) => own,
         Err(error) => return vec![Err(error); group.len()],
     };
+    let connection = &own.connection;
     if group.iter().any(|write| expiry(write).is_some()) && connection.clock().is_due() {
-        refresh_clock(&connection);
+        refresh_clock(connection);
     }
     let plan = Plan::new(group, prefix, Millis::now(), connection.clock().shift());
-    match on.run(&connection, plan.requests).await {
-        Ok(replies) => answer_writes(&connection, group, &plan.checked, replies).await,
+    match own.run(plan.requests).await {
+        Ok(replies) => {
+            let (answers, lost) = answer_writes(group, &plan.checked, replies);
+            if lost {
+                // Before the put is repeated.
+                ask_time(connection).await;
+            }
+            answers
+        }
         Err(error) => vec![Err(error); group.len()],
     }
 }
 
 /// Runs a group of reads in one pipeline.
 pub(super) async fn read(on: &Arc<Executor>, prefix: &str, group: &[Read]) -> Vec<Result<Reply>> {
-    let requests = group.iter().map(|read| match read {
-        Read::Find { id } => Request::Get { key: key(prefix, id) },
-        Read::Has { id } => Request::Exists { key: key(prefix, id) },
-    });
-    let sent = match on.connection().await {
-        Ok(connection) => on.run(&connection, requests.collect()).await,
+    let requests = group.iter().map(|read| request(read, prefix)).collect();
+    let sent = match Own::of(on).await {
+        Ok(own) => own.run(requests).await,
         Err(error) => Err(error),
     };
     match sent {
         Ok(replies) => group.iter().zip(replies).map(|(read, reply)| answer_read(read, reply)).collect(),
         Err(error) => vec![Err(error); group.len()],
+    }
+}
+
+/// The request of a read.
+pub(super) fn request(read: &Read, prefix: &str) -> Request {
+    match read {
+        Read::Find { id } => Request::Get { key: key(prefix, id) },
+        Read::Has { id } => Request::Exists { key: key(prefix, id) },
     }
 }
 
@@ -73,7 +86,8 @@ pub(super) fn key(prefix: &str, id: &str) -> Bytes {
     key.into()
 }
 
-fn expiry(write: &Write) -> Option<Millis> {
+/// When the payload of a write ceases to exist.
+pub(super) fn expiry(write: &Write) -> Option<Millis> {
     match write {
         Write::Put { expires_at, .. } => *expires_at,
         Write::Touch { expires_at, .. } => Some(*expires_at),
@@ -82,24 +96,24 @@ fn expiry(write: &Write) -> Option<Millis> {
 }
 
 /// The requests of a group of writes, and which of the writes have an EXISTS behind them.
-struct Plan {
-    requests: Vec<Request>,
-    checked: Vec<bool>,
+pub(super) struct Plan {
+    pub(super) requests: Vec<Request>,
+    pub(super) checked: Vec<bool>,
 }
 
 impl Plan {
     /// `shift` is what the server's clock is ahead of ours.
-    fn new(group: &[Write], prefix: &str, now: Millis, shift: i64) -> Self {
+    pub(super) fn new(group: &[Write], prefix: &str, now: Millis, shift: i64) -> Self {
         let mut plan = Self { requests: Vec::with_capacity(group.len()), checked: Vec::with_capacity(group.len()) };
         for write in group {
-            let soon = expiry(write).is_some_and(|at| at.0.saturating_sub(now.0) < SOON_MS);
-            let at = expiry(write).map(|at| at.0.saturating_add(shift).max(1));
+            let soon = expiry(write).is_some_and(|at| is_soon(at, now));
+            let at = expiry(write).map(|at| shifted(at, shift));
             let mut checked = false;
             match write {
                 Write::Put { id, data, .. } => {
                     let key = key(prefix, id);
                     checked = soon;
-                    plan.requests.push(Request::Set { key: key.clone(), data: data.clone(), at });
+                    plan.requests.push(Request::Set { key: key.clone(), data: data.clone(), until: at.map(Until::At) });
                     if checked {
                         plan.requests.push(Request::Exists { key });
                     }
@@ -108,7 +122,7 @@ impl Plan {
                 Write::Touch { id, expires_at } => {
                     let key = key(prefix, id);
                     plan.requests.push(if soon {
-                        Request::ExpireIn { key, millis: (expires_at.0 - now.0).max(1) }
+                        Request::ExpireIn { key, millis: left(*expires_at, now) }
                     } else {
                         Request::ExpireAt { key, at: at.unwrap_or(1) }
                     });
@@ -120,30 +134,55 @@ impl Plan {
     }
 }
 
-async fn answer_writes(
-    connection: &Connection,
-    group: &[Write],
-    checked: &[bool],
-    replies: Replies,
-) -> Vec<Result<Reply>> {
+fn is_soon(at: Millis, now: Millis) -> bool {
+    at.0.saturating_sub(now.0) < SOON_MS
+}
+
+fn shifted(at: Millis, shift: i64) -> i64 {
+    at.0.saturating_add(shift).max(1)
+}
+
+fn left(at: Millis, now: Millis) -> i64 {
+    at.0.saturating_sub(now.0).max(1)
+}
+
+/// The request of a write that stands in a MULTI; none if it needs an answer.
+///
+/// Nobody looks behind such a put whether it is still there: it is only known at the EXEC, which
+/// has done the rest by then. So what expires soon is sent as the time that is left (PX), which
+/// cannot have passed, however late the EXEC comes; and so is everything while the server's clock
+/// is not known (no `shift`). The price is that the payload stays longer by the time until EXEC.
+pub(super) fn queued(write: &Write, prefix: &str, now: Millis, shift: Option<i64>) -> Option<Request> {
+    match write {
+        Write::Put { id, data, expires_at } => {
+            let until = expires_at.map(|at| match shift {
+                Some(shift) if !is_soon(at, now) => Until::At(shifted(at, shift)),
+                _ => Until::In(left(at, now)),
+            });
+            Some(Request::Set { key: key(prefix, id), data: data.clone(), until })
+        }
+        Write::Delete { id } => Some(Request::Unlink { key: key(prefix, id) }),
+        Write::Touch { .. } => None,
+    }
+}
+
+/// The answers to writes, of the replies to their plan, and whether a put was lost at once.
+pub(super) fn answer_writes(group: &[Write], checked: &[bool], replies: Answers) -> (Vec<Result<Reply>>, bool) {
     let mut replies = replies.into_iter();
-    let mut next = move || replies.next().unwrap_or_else(|| Err(FredError::new_canceled()));
+    let mut next = move || replies.next().unwrap_or_else(|| Err(error::unexpected()));
     let mut answers = Vec::with_capacity(group.len());
     let mut lost = false;
     for (write, checked) in group.iter().zip(checked) {
         let mut answer = answer_write(write, next());
         // An EXISTS that fails (it may be forbidden) says nothing.
-        if *checked && matches!(next(), Ok(Value::Integer(0))) && answer.is_ok() && outlives(write, Millis::now()) {
+        let gone = *checked && next().is_ok_and(|count| count.as_i64() == Some(0));
+        if gone && answer.is_ok() && outlives(write, Millis::now()) {
             lost = true;
             answer = Err(lost_at_once());
         }
         answers.push(answer);
     }
-    if lost {
-        // Before the put is repeated.
-        ask_time(connection).await;
-    }
-    answers
+    (answers, lost)
 }
 
 fn outlives(write: &Write, now: Millis) -> bool {
@@ -156,23 +195,31 @@ fn lost_at_once() -> Error {
         .unsent()
 }
 
-fn answer_write(write: &Write, reply: Result<Value, FredError>) -> Result<Reply> {
-    match (write, reply.map_err(error::command)?) {
-        (Write::Put { .. }, _) => Ok(Reply::Done),
-        (Write::Delete { .. } | Write::Touch { .. }, Value::Integer(count)) => Ok(Reply::Flag(count > 0)),
-        _ => Err(error::unexpected()),
+/// The answer to a write. `QUEUED`, on a client that is in a MULTI which nobody has told us of, is
+/// none.
+pub(super) fn answer_write(write: &Write, reply: Result<Value>) -> Result<Reply> {
+    let reply = reply?;
+    match write {
+        Write::Put { .. } if reply.as_bytes().is_some_and(|reply| reply == b"OK") => Ok(Reply::Done),
+        Write::Put { .. } => Err(error::unexpected()),
+        Write::Delete { .. } | Write::Touch { .. } => flag(&reply),
     }
 }
 
-fn answer_read(read: &Read, reply: Result<Value, FredError>) -> Result<Reply> {
-    match (read, reply.map_err(error::command)?) {
+/// The answer to a read.
+pub(super) fn answer_read(read: &Read, reply: Result<Value>) -> Result<Reply> {
+    match (read, reply?) {
         (Read::Find { .. }, Value::Null) => Ok(Reply::Data(None)),
         (Read::Find { .. }, Value::Bytes(data)) => Ok(Reply::Data(Some(data))),
         // fred makes a string of what is valid UTF-8; the bytes are the same.
         (Read::Find { .. }, Value::String(text)) => Ok(Reply::Data(Some(text.into_inner()))),
-        (Read::Has { .. }, Value::Integer(count)) => Ok(Reply::Flag(count > 0)),
-        _ => Err(error::unexpected()),
+        (Read::Find { .. }, _) => Err(error::unexpected()),
+        (Read::Has { .. }, reply) => flag(&reply),
     }
+}
+
+fn flag(count: &Value) -> Result<Reply> {
+    count.as_i64().map(|count| Reply::Flag(count > 0)).ok_or_else(error::unexpected)
 }
 
 #[cfg(test)]
@@ -195,7 +242,7 @@ mod tests {
     }
 
     fn set(at: Option<i64>) -> Request {
-        Request::Set { key: "p:a".into(), data: Bytes::from_static(b"x"), at }
+        Request::Set { key: "p:a".into(), data: Bytes::from_static(b"x"), until: at.map(Until::At) }
     }
 
     #[test]
@@ -223,5 +270,55 @@ mod tests {
         assert_eq!(requests(put(Some(soon)), 0), [set(Some(soon.0)), Request::Exists { key: "p:a".into() }]);
         assert_eq!(requests(touch(soon), 99_000), [Request::ExpireIn { key: "p:a".into(), millis: 500 }]);
         assert_eq!(requests(touch(Millis(0)), 0), [Request::ExpireIn { key: "p:a".into(), millis: 1 }]);
+    }
+
+    #[test]
+    fn in_a_multi_no_expiry_can_have_passed() {
+        let until = |at: Millis, shift| match queued(&put(Some(at)), "p", NOW, shift) {
+            Some(Request::Set { until, .. }) => until,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(until(LATER, Some(7_000)), Some(Until::At(LATER.0 + 7_000)));
+        assert_eq!(until(LATER, None), Some(Until::In(SOON_MS)));
+        assert_eq!(until(NOW.plus(500), Some(7_000)), Some(Until::In(500)));
+        assert_eq!(until(Millis(0), Some(0)), Some(Until::In(1)));
+        assert_eq!(queued(&put(None), "p", NOW, Some(0)), Some(set(None)));
+        let delete = Write::Delete { id: "a".into() };
+        assert_eq!(queued(&delete, "p", NOW, None), Some(Request::Unlink { key: "p:a".into() }));
+        assert_eq!(queued(&touch(LATER), "p", NOW, Some(0)), None);
+    }
+
+    #[test]
+    fn replies_are_read_from_drivers_and_clients() {
+        let bytes = |text: &'static str| Value::Bytes(Bytes::from_static(text.as_bytes()));
+        for ok in [Value::from("OK"), bytes("OK")] {
+            assert_eq!(answer_write(&put(None), Ok(ok)).unwrap(), Reply::Done);
+        }
+        // Not stored yet, or never.
+        for other in [Value::Queued, bytes("QUEUED"), Value::Null, Value::Integer(1)] {
+            assert!(answer_write(&put(None), Ok(other)).is_err());
+        }
+        let delete = Write::Delete { id: "a".into() };
+        assert_eq!(answer_write(&delete, Ok(Value::Integer(0))).unwrap(), Reply::Flag(false));
+        // ioredis with stringNumbers.
+        assert_eq!(answer_write(&touch(LATER), Ok(Value::from("1"))).unwrap(), Reply::Flag(true));
+        assert!(answer_write(&delete, Ok(Value::Queued)).is_err());
+        let find = Read::Find { id: "a".into() };
+        assert_eq!(answer_read(&find, Ok(Value::Null)).unwrap(), Reply::Data(None));
+        assert_eq!(answer_read(&find, Ok(bytes(""))).unwrap(), Reply::Data(Some(Bytes::new())));
+        assert!(answer_read(&find, Ok(Value::Queued)).is_err());
+        assert!(answer_read(&Read::Has { id: "a".into() }, Ok(Value::Queued)).is_err());
+    }
+
+    #[test]
+    fn a_put_that_is_gone_at_once_has_failed() {
+        let soon = [put(Some(Millis::now().plus(5_000)))];
+        let replies = |count| vec![Ok(Value::from("OK")), count];
+        let (answers, lost) = answer_writes(&soon, &[true], replies(Ok(Value::Integer(0))));
+        assert!(lost && answers[0].as_ref().is_err_and(Error::is_retryable));
+        for count in [Ok(Value::Integer(1)), Err(error::unexpected())] {
+            let (answers, lost) = answer_writes(&soon, &[true], replies(count));
+            assert!(!lost && answers[0].is_ok());
+        }
     }
 }

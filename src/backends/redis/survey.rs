@@ -38,7 +38,7 @@ struct Session {
 
 /// By how much a server's clock is ahead of ours, and how wrong that may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Reading {
+pub(super) struct Reading {
     ahead: i64,
     error: i64,
 }
@@ -48,9 +48,7 @@ impl Survey {
     pub(super) async fn take(client: &Client) -> Result<Self, FredError> {
         let answers = try_join_all(nodes(client).into_iter().map(|node| ask(client, node))).await?;
         let (sessions, readings): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
-        // With several servers the clock that is furthest ahead counts: the others keep a
-        // payload a little longer, which loses nothing.
-        let reading = readings.into_iter().flatten().max_by_key(|reading| reading.ahead);
+        let reading = Reading::of_all(readings.into_iter().flatten());
         Ok(Self { sessions: sessions.into_iter().flatten().collect(), reading })
     }
 
@@ -100,10 +98,16 @@ impl Session {
 }
 
 impl Reading {
+    /// With several servers the clock that is furthest ahead counts: the others keep a payload a
+    /// little longer, which loses nothing.
+    pub(super) fn of_all(readings: impl IntoIterator<Item = Self>) -> Option<Self> {
+        readings.into_iter().max_by_key(|reading| reading.ahead)
+    }
+
     /// From the reply to TIME: seconds and microseconds.
-    fn of(time: &Value, before: Millis, after: Millis) -> Option<Self> {
+    pub(super) fn of(time: &Value, before: Millis, after: Millis) -> Option<Self> {
         let Value::Array(parts) = time else { return None };
-        let number = |index: usize| parts.get(index).and_then(Value::as_i64);
+        let number = |index: usize| parts.get(index)?.as_bytes_str()?.parse::<i64>().ok();
         let server = number(0)?.checked_mul(1_000)? + number(1)? / 1_000;
         let trip = (after.0 - before.0).max(0);
         Some(Self { ahead: server - (before.0 + trip / 2), error: trip / 2 + 1 })
@@ -111,18 +115,21 @@ impl Reading {
 }
 
 /// The servers' clock beside ours.
+#[derive(Default)]
 pub(super) struct Clock {
     state: Mutex<ClockState>,
 }
 
+#[derive(Default)]
 struct ClockState {
     reading: Option<Reading>,
-    read_at: Instant,
+    /// None before the first time.
+    read_at: Option<Instant>,
 }
 
 impl Clock {
     pub(super) fn new(survey: &Survey) -> Self {
-        Self { state: Mutex::new(ClockState { reading: survey.reading, read_at: Instant::now() }) }
+        Self { state: Mutex::new(ClockState { reading: survey.reading, read_at: Some(Instant::now()) }) }
     }
 
     fn state(&self) -> MutexGuard<'_, ClockState> {
@@ -131,9 +138,14 @@ impl Clock {
 
     /// Takes over what a newer survey found.
     pub(super) fn update(&self, survey: &Survey) {
+        self.note(survey.reading);
+    }
+
+    /// Takes over a newer reading, if there is one.
+    pub(super) fn note(&self, reading: Option<Reading>) {
         let mut state = self.state();
-        state.reading = survey.reading.or(state.reading);
-        state.read_at = Instant::now();
+        state.reading = reading.or(state.reading);
+        state.read_at = Some(Instant::now());
     }
 
     /// By how many milliseconds the servers are ahead of us, if they told the time.
@@ -149,12 +161,19 @@ impl Clock {
         }
     }
 
-    /// Whether it is time to ask again; true for one caller only.
+    /// The same, unless the servers have not told the time.
+    pub(super) fn known_shift(&self) -> Option<i64> {
+        self.ahead().map(|_| self.shift())
+    }
+
+    /// Whether it is time to ask: for everybody until there is an answer, and then for one caller
+    /// only, each time that the last answer is old.
     pub(super) fn is_due(&self) -> bool {
         let mut state = self.state();
-        let due = state.read_at.elapsed() >= CLOCK_LASTS;
+        let Some(read_at) = state.read_at else { return true };
+        let due = read_at.elapsed() >= CLOCK_LASTS;
         if due {
-            state.read_at = Instant::now();
+            state.read_at = Some(Instant::now());
         }
         due
     }
@@ -174,6 +193,10 @@ mod tests {
         let reading = Reading::of(&time, Millis(1_700_000_000_000), Millis(1_700_000_000_100)).unwrap();
         assert_eq!(reading, Reading { ahead: 200, error: 51 });
         assert_eq!(Reading::of(&Value::Null, Millis(0), Millis(0)), None);
+        // As clients hand it over that were asked for bytes.
+        let part = |text: &'static str| Value::Bytes(bytes::Bytes::from_static(text.as_bytes()));
+        let time = Value::Array(vec![part("1700000000"), part("250000")]);
+        assert_eq!(Reading::of(&time, Millis(1_700_000_000_000), Millis(1_700_000_000_100)), Some(reading));
     }
 
     #[test]
@@ -182,6 +205,20 @@ mod tests {
         assert_eq!(clock(Some(Reading { ahead: 50, error: 51 })).shift(), 0);
         assert_eq!(clock(Some(Reading { ahead: -60_000, error: 1 })).shift(), -60_000);
         assert_eq!(clock(Some(Reading { ahead: 600_000, error: 1 })).shift(), 600_000);
+    }
+
+    #[test]
+    fn the_first_answer_is_waited_for() {
+        let clock = Clock::default();
+        assert!(clock.is_due() && clock.is_due());
+        assert_eq!(clock.known_shift(), None);
+        clock.note(None);
+        assert!(!clock.is_due());
+        assert_eq!((clock.known_shift(), clock.shift()), (None, 0));
+        clock.note(Some(Reading { ahead: 60_000, error: 1 }));
+        assert_eq!(clock.known_shift(), Some(60_000));
+        clock.note(None);
+        assert_eq!(clock.known_shift(), Some(60_000));
     }
 
     #[test]

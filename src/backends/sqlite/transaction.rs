@@ -66,9 +66,9 @@ impl Ongoing {
             let done = work(connection);
             ended = done.as_ref().is_err_and(ends_transaction) || connection.is_autocommit();
             // Not as a failure of the slot: an open transaction keeps its connection.
-            Ok(done.map_err(classify).flatten())
+            Ok(done.map_err(classify).and_then(std::convert::identity))
         });
-        let done = done.map_err(Failure::into_error).flatten();
+        let done = done.map_err(Failure::into_error).and_then(std::convert::identity);
         if ended {
             let error = done.as_ref().err().cloned();
             let error = error.unwrap_or_else(|| Error::new(Kind::Backend, "a statement has ended the transaction"));

@@ -1,0 +1,132 @@
+//! Commands on one key, as fred's and as words for a client of the application.
+
+use bytes::Bytes;
+use fred::error::Error as FredError;
+use fred::interfaces::KeysInterface;
+use fred::prelude::{Expiration, Value};
+
+use crate::store::dynamic::Dynamic;
+
+/// When a key ceases to exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// At a time of the server's clock, in milliseconds (PXAT).
+    At(i64),
+    /// After so many milliseconds (PX).
+    In(i64),
+}
+
+/// A command on one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// `SET key data [PXAT at | PX in]`
+    Set { key: Bytes, data: Bytes, until: Option<Until> },
+    /// `UNLINK key`
+    Unlink { key: Bytes },
+    /// `PEXPIREAT key at`
+    ExpireAt { key: Bytes, at: i64 },
+    /// `PEXPIRE key millis`
+    ExpireIn { key: Bytes, millis: i64 },
+    /// `GET key`
+    Get { key: Bytes },
+    /// `EXISTS key`
+    Exists { key: Bytes },
+    /// `STRLEN key`
+    Length { key: Bytes },
+}
+
+impl Request {
+    /// The key.
+    pub(super) fn key(&self) -> &Bytes {
+        match self {
+            Self::Set { key, .. }
+            | Self::Unlink { key }
+            | Self::Get { key }
+            | Self::Exists { key }
+            | Self::Length { key }
+            | Self::ExpireAt { key, .. }
+            | Self::ExpireIn { key, .. } => key,
+        }
+    }
+
+    /// Its size, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        let data = if let Self::Set { data, .. } = self { data.len() } else { 0 };
+        self.key().len() + data
+    }
+
+    /// Puts the command into a pipeline or transaction; nothing is sent yet, and nothing waits.
+    pub(super) async fn queue(self, on: &(impl KeysInterface + Sync)) -> Result<Value, FredError> {
+        match self {
+            Self::Set { key, data, until } => {
+                let expiration = until.map(|until| match until {
+                    Until::At(at) => Expiration::PXAT(at),
+                    Until::In(millis) => Expiration::PX(millis),
+                });
+                on.set(key, Value::Bytes(data), expiration, None, false).await
+            }
+            Self::Unlink { key } => on.unlink(key).await,
+            Self::ExpireAt { key, at } => on.pexpire_at(key, at, None).await,
+            Self::ExpireIn { key, millis } => on.pexpire(key, millis, None).await,
+            Self::Get { key } => on.get(key).await,
+            Self::Exists { key } => on.exists(key).await,
+            Self::Length { key } => on.strlen(key).await,
+        }
+    }
+
+    /// The command in words: text and bytes, the key behind the name.
+    pub(super) fn words(self) -> Dynamic {
+        let number = |number: i64| Dynamic::Text(number.to_string());
+        let (name, rest) = match &self {
+            Self::Set { data, until, .. } => {
+                let mut rest = vec![Dynamic::Bytes(data.clone())];
+                match until {
+                    Some(Until::At(at)) => rest.extend([Dynamic::text("PXAT"), number(*at)]),
+                    Some(Until::In(millis)) => rest.extend([Dynamic::text("PX"), number(*millis)]),
+                    None => {}
+                }
+                ("SET", rest)
+            }
+            Self::Unlink { .. } => ("UNLINK", Vec::new()),
+            Self::ExpireAt { at, .. } => ("PEXPIREAT", vec![number(*at)]),
+            Self::ExpireIn { millis, .. } => ("PEXPIRE", vec![number(*millis)]),
+            Self::Get { .. } => ("GET", Vec::new()),
+            Self::Exists { .. } => ("EXISTS", Vec::new()),
+            Self::Length { .. } => ("STRLEN", Vec::new()),
+        };
+        // Text is cheaper on the other side, and almost every key is.
+        let key = match std::str::from_utf8(self.key()) {
+            Ok(key) => Dynamic::text(key),
+            Err(_) => Dynamic::Bytes(self.key().clone()),
+        };
+        Dynamic::List([Dynamic::text(name), key].into_iter().chain(rest).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_in_words() {
+        let key = || Bytes::from_static(b"p:a");
+        let words = |request: Request| match request.words() {
+            Dynamic::List(words) => words,
+            other => panic!("{other:?}"),
+        };
+        let text = |words: &[&str]| words.iter().map(|word| Dynamic::text(word)).collect::<Vec<_>>();
+        let data = Bytes::from_static(&[0, 255]);
+        let set = |until| words(Request::Set { key: key(), data: data.clone(), until });
+        let start = vec![Dynamic::text("SET"), Dynamic::text("p:a"), Dynamic::Bytes(data.clone())];
+        assert_eq!(set(None), start);
+        assert_eq!(set(Some(Until::At(7))), [start.clone(), text(&["PXAT", "7"])].concat());
+        assert_eq!(set(Some(Until::In(5))), [start, text(&["PX", "5"])].concat());
+        assert_eq!(words(Request::Unlink { key: key() }), text(&["UNLINK", "p:a"]));
+        assert_eq!(words(Request::ExpireAt { key: key(), at: 9 }), text(&["PEXPIREAT", "p:a", "9"]));
+        assert_eq!(words(Request::ExpireIn { key: key(), millis: 3 }), text(&["PEXPIRE", "p:a", "3"]));
+        assert_eq!(words(Request::Get { key: key() }), text(&["GET", "p:a"]));
+        assert_eq!(words(Request::Exists { key: key() }), text(&["EXISTS", "p:a"]));
+        let binary = Bytes::from_static(&[0xff]);
+        assert_eq!(words(Request::Length { key: binary.clone() }), [Dynamic::text("STRLEN"), Dynamic::Bytes(binary)]);
+    }
+}

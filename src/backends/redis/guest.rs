@@ -1,0 +1,216 @@
+//! On a client of the application: ioredis or node-redis.
+//!
+//! The adapter's methods (`ts/clients/ioredis.ts`, `ts/clients/node-redis.ts`), with commands as
+//! lists of text and bytes, the name first:
+//!
+//! - `call [commands, node]`: sends them at once, in this order, to `node`, or where their keys
+//!   (behind the name) are. Answers a list with a reply for each, bytes as bytes; `{ error }` for
+//!   one that failed.
+//! - `nodes []`: the names of a cluster's primaries; `[null]` for a single server.
+//! - `queued []`, on a `multi()`: the first key in it, and whether it is a cluster's: `{ cluster, key }`.
+//! - `queue [commands]`, on a `multi()`: puts them there; nothing is sent.
+
+use bytes::Bytes;
+use fred::prelude::Value;
+
+use super::command::Request;
+use super::payloads::{Plan, answer_read, answer_writes, expiry, queued, request};
+use super::servers::{Answers, Servers, read_clock};
+use super::slot::Anchor;
+use super::survey::Clock;
+use super::{CAPABILITIES, error, inspect};
+use crate::error::{Error, Kind, Result};
+use crate::store::borrowed::{Client, ClientError, Guest};
+use crate::store::capability::Capabilities;
+use crate::store::dynamic::Dynamic;
+use crate::store::payloads::{Reply, Write};
+use crate::store::plan::{Step, needs_an_answer};
+use crate::store::statistics::Usage;
+use crate::store::{Probe, Task};
+use crate::time::Millis;
+
+/// A key prefix, on whichever client.
+pub(super) struct Hosted {
+    prefix: String,
+    /// Of the servers behind the clients: one database, so one clock.
+    clock: Clock,
+}
+
+impl Hosted {
+    pub(super) fn new(prefix: String) -> Self {
+        Self { prefix, clock: Clock::default() }
+    }
+
+    async fn write(&self, on: &Client, write: &Write) -> Result<Reply> {
+        let hosts = Hosts(on);
+        if expiry(write).is_some() && self.clock.is_due() {
+            read_clock(&hosts, &self.clock).await?;
+        }
+        let group = std::slice::from_ref(write);
+        let plan = Plan::new(group, &self.prefix, Millis::now(), self.clock.shift());
+        let replies = hosts.run(plan.requests).await?;
+        let (mut answers, lost) = answer_writes(group, &plan.checked, replies);
+        if lost {
+            // Before the put is repeated.
+            read_clock(&hosts, &self.clock).await?;
+        }
+        answers.pop().unwrap_or_else(|| Err(error::unexpected()))
+    }
+
+    /// Puts a write into the application's `multi()`. The servers' clock is not asked there, even
+    /// where the client behind it could be: the put would be queued later than it was called, and
+    /// so behind an `exec()` that does not wait for it.
+    async fn queue(&self, on: &Client, step: &Step) -> Result<Reply> {
+        let request = match step {
+            Step::Write(write) => queued(write, &self.prefix, Millis::now(), self.clock.known_shift()),
+            Step::Read(_) => None,
+        };
+        let request = request.ok_or_else(|| needs_an_answer(step))?;
+        ask(on, "queue", vec![Dynamic::List(vec![request.words()])]).await?;
+        Ok(Reply::Done)
+    }
+
+    async fn check_slots(&self, on: &Client, steps: &[Step]) -> Result<()> {
+        if !on.facts().buffered {
+            return Ok(());
+        }
+        let found = ask(on, "queued", Vec::new()).await?;
+        if found.get("cluster") != Some(&Dynamic::Bool(true)) {
+            return Ok(());
+        }
+        let first = match found.get("key") {
+            Some(Dynamic::Text(key)) => Some(Bytes::from(key.clone())),
+            Some(Dynamic::Bytes(key)) => Some(key.clone()),
+            _ => None,
+        };
+        Anchor::at(first).check(&self.prefix, steps)
+    }
+}
+
+impl Guest for Hosted {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn classify(&self, error: ClientError) -> Error {
+        error::of_client(error)
+    }
+
+    fn check(&self, on: &Client, steps: &[Step]) -> Result<()> {
+        let refused = steps.iter().find(|step| on.facts().buffered && !step.needs_no_answer());
+        refused.map_or(Ok(()), |step| Err(needs_an_answer(step)))
+    }
+
+    fn prepare<'a>(&'a self, on: &'a Client, steps: &'a [Step]) -> Task<'a, Result<()>> {
+        Box::pin(self.check_slots(on, steps))
+    }
+
+    fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
+        Box::pin(async move {
+            match step {
+                _ if on.facts().buffered => self.queue(on, step).await,
+                Step::Write(write) => self.write(on, write).await,
+                Step::Read(read) => {
+                    let mut replies = Hosts(on).run(vec![request(read, &self.prefix)]).await?;
+                    answer_read(read, replies.pop().unwrap_or_else(|| Err(error::unexpected())))
+                }
+            }
+        })
+    }
+
+    fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
+        Box::pin(async move { inspect::initialize(&answering(on)?).await })
+    }
+
+    fn purge_expired<'a>(&'a self, _on: &'a Client, _now: Millis, _limit: u64) -> Task<'a, Result<u64>> {
+        // Redis removes expired keys by itself.
+        Box::pin(async { Ok(0) })
+    }
+
+    fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {
+        Box::pin(async move { inspect::probe(&answering(on)?, &self.clock).await })
+    }
+
+    fn usage<'a>(&'a self, on: &'a Client, _now: Millis) -> Task<'a, Result<Usage>> {
+        Box::pin(async move { inspect::usage(&answering(on)?, &self.prefix).await })
+    }
+}
+
+async fn ask(on: &Client, method: &'static str, arguments: Vec<Dynamic>) -> Result<Dynamic> {
+    on.ask(method, arguments).await.map_err(error::of_client)
+}
+
+/// The servers behind a client.
+struct Hosts<'a>(&'a Client);
+
+/// The same, if the client answers at all.
+fn answering(on: &Client) -> Result<Hosts<'_>> {
+    if on.facts().buffered {
+        return Err(Error::new(Kind::Unsupported, "a multi() is only sent at its end: nothing can be asked in it"));
+    }
+    Ok(Hosts(on))
+}
+
+impl Hosts<'_> {
+    async fn call(&self, commands: Vec<Dynamic>, node: Option<&String>) -> Result<Answers> {
+        let count = commands.len();
+        let mut arguments = vec![Dynamic::List(commands)];
+        arguments.extend(node.map(|node| Dynamic::text(node)));
+        let answers = ask(self.0, "call", arguments).await?.into_list().ok_or_else(error::unexpected)?;
+        if answers.len() != count {
+            return Err(error::unexpected());
+        }
+        Ok(answers.into_iter().map(answer).collect())
+    }
+}
+
+impl Servers for Hosts<'_> {
+    type Name = String;
+
+    async fn nodes(&self) -> Result<Vec<Option<String>>> {
+        let names = ask(self.0, "nodes", Vec::new()).await?.into_list().ok_or_else(error::unexpected)?;
+        if names.is_empty() {
+            return Err(Error::new(Kind::Connection, "the Redis client knows no server of the cluster").unsent());
+        }
+        Ok(names.into_iter().map(|name| name.as_text().map(str::to_owned)).collect())
+    }
+
+    async fn ask(&self, node: Option<&String>, words: &[&str]) -> Result<Value> {
+        let command = Dynamic::List(words.iter().map(|word| Dynamic::text(word)).collect());
+        self.call(vec![command], node).await?.pop().unwrap_or_else(|| Err(error::unexpected()))
+    }
+
+    async fn run(&self, requests: Vec<Request>) -> Result<Answers> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.call(requests.into_iter().map(Request::words).collect(), None).await
+    }
+}
+
+/// A reply, or what a command failed of.
+fn answer(reply: Dynamic) -> Result<Value> {
+    if let Some(failure) = reply.get("error") {
+        let text = |name: &str| failure.get(name).and_then(Dynamic::as_text).map(str::to_owned);
+        return Err(error::of_client(ClientError {
+            name: text("name").unwrap_or_default(),
+            message: text("message").unwrap_or_default(),
+            code: text("code"),
+            labels: Vec::new(),
+        }));
+    }
+    value(reply).ok_or_else(error::unexpected)
+}
+
+fn value(reply: Dynamic) -> Option<Value> {
+    Some(match reply {
+        Dynamic::Null => Value::Null,
+        Dynamic::Bool(flag) => Value::Boolean(flag),
+        Dynamic::Int(number) => Value::Integer(number),
+        Dynamic::Number(number) => Value::Double(number),
+        Dynamic::Text(text) => Value::from(text),
+        Dynamic::Bytes(bytes) => Value::Bytes(bytes),
+        Dynamic::List(elements) => Value::Array(elements.into_iter().map(value).collect::<Option<_>>()?),
+        Dynamic::Time(_) | Dynamic::Map(_) => return None,
+    })
+}

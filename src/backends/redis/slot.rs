@@ -1,0 +1,98 @@
+//! Redis Cluster runs a transaction on one server, and only if all its keys are in one hash slot.
+
+use bytes::Bytes;
+use fred::util::redis_keyslot;
+
+use super::error::TAG_HINT;
+use super::payloads::key;
+use crate::error::{Error, Result};
+use crate::store::plan::Step;
+
+/// The key that the others of a transaction have to go with: the first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Anchor(Option<Bytes>);
+
+impl Anchor {
+    /// A transaction that has `first` in it already.
+    pub(super) fn at(first: Option<Bytes>) -> Self {
+        Self(first)
+    }
+
+    /// Whether all steps' keys go with it, and with each other.
+    pub(super) fn check(&self, prefix: &str, steps: &[Step]) -> Result<()> {
+        let mut anchor = self.0.clone();
+        for step in steps {
+            let key = key(prefix, step.id());
+            match &anchor {
+                None => anchor = Some(key),
+                Some(first) if redis_keyslot(first) == redis_keyslot(&key) => {}
+                Some(first) => {
+                    let message = format!(
+                        "in a Redis Cluster transaction all keys must be in one hash slot; key '{}' is in another one \
+                        than '{}': {TAG_HINT}",
+                        shown(&key),
+                        shown(first)
+                    );
+                    return Err(Error::invalid(message).with_id(step.id()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has `key` in it from now on.
+    pub(super) fn keep(&mut self, key: &Bytes) {
+        self.0.get_or_insert_with(|| key.clone());
+    }
+}
+
+/// A key in a message.
+fn shown(key: &[u8]) -> String {
+    const LONGEST: usize = 80;
+    let text = String::from_utf8_lossy(key);
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use crate::store::payloads::Write;
+
+    fn deletes(ids: &[&str]) -> Vec<Step> {
+        ids.iter().map(|id| Step::Write(Write::Delete { id: (*id).into() })).collect()
+    }
+
+    #[test]
+    fn keys_of_one_slot_go_together() {
+        let empty = Anchor::default();
+        assert!(empty.check("p", &deletes(&["{a}1", "{a}2", "x{a}y"])).is_ok());
+        assert!(empty.check("{p}", &deletes(&["a", "b", "c"])).is_ok());
+        assert!(empty.check("p", &deletes(&["a"])).is_ok());
+        let error = empty.check("p", &deletes(&["{a}1", "{b}1"])).unwrap_err();
+        assert_eq!((error.kind(), error.id()), (Kind::InvalidArgument, Some("{b}1")));
+        assert!(error.message().contains("hash tag") && error.message().contains("'p:{b}1'"), "{error}");
+    }
+
+    #[test]
+    fn what_is_queued_already_counts() {
+        // What the application has queued has no prefix of ours.
+        let order = Anchor::at(Some(Bytes::from_static(b"order:{7}")));
+        assert!(order.check("p", &deletes(&["slip-{7}"])).is_ok());
+        assert!(order.check("p", &deletes(&["slip-7"])).is_err());
+        let mut anchor = Anchor::default();
+        anchor.keep(&Bytes::from_static(b"p:{a}1"));
+        anchor.keep(&Bytes::from_static(b"p:{b}1"));
+        assert!(anchor.check("p", &deletes(&["{a}2"])).is_ok());
+        assert!(anchor.check("p", &deletes(&["{b}2"])).is_err());
+    }
+
+    #[test]
+    fn long_keys_are_cut() {
+        let error = Anchor::at(Some(Bytes::from(vec![b'x'; 1_000]))).check("p", &deletes(&["y"])).unwrap_err();
+        assert!(error.message().len() < 600);
+    }
+}

@@ -1,0 +1,136 @@
+import { invalidArgument } from '../errors'
+import type { Carrier, Recognizer } from './carrier'
+import { hasMethods, membersOf } from './common'
+import { alreadyExecuted, type Command, checkReplies, keptWords, settled, words } from './redis'
+
+interface Commander {
+  options: { keyPrefix?: string | Buffer | null }
+  callBuffer(...words: (string | Buffer)[]): Promise<unknown>
+  sendCommand(command: unknown): unknown
+}
+
+interface Client extends Commander {
+  isCluster: boolean
+  multi(): Multi
+  /** Of a Cluster. */
+  nodes?(role: 'master'): (Commander & { options: { host?: string; port?: number } })[]
+}
+
+interface Queued {
+  name: string
+  getKeys(): (string | Buffer)[]
+}
+
+interface Multi extends Commander {
+  isCluster: boolean
+  _queue: Queued[]
+  /** How many MULTI are open: 0 before, and again once `exec` has been called. */
+  _transactions: number
+  exec(): Promise<[error: Error | null, result?: unknown][] | null>
+}
+
+/** `ioredis`: Redis (Sentinel too), Cluster, and what their `multi()` gives. */
+export const recognizeIoredis: Recognizer = (client) => {
+  const members = membersOf(client)
+  if (members === undefined || !hasMethods(members, 'callBuffer', 'sendCommand', 'multi', 'defineCommand')) return undefined
+  if (members.isPipeline === true) return Array.isArray(members._queue) ? multiCarrier(client as Multi) : undefined
+  if (typeof members.status !== 'string' || typeof members.isCluster !== 'boolean') return undefined
+  return clientCarrier(client as Client)
+}
+
+function clientCarrier(client: Client): Carrier {
+  return {
+    backend: 'redis',
+    library: 'ioredis',
+    isTransaction: false,
+    isBuffered: false,
+    send(method, args) {
+      if (method === 'nodes') return primaries(client)
+      const [commands, node] = args as [Command[], string | undefined]
+      const on = node === undefined ? client : nodesOf(client).find((one) => nameOf(one) === node)
+      if (on === undefined) throw Object.assign(new Error(`${node} has left the cluster`), { code: 'ECONNRESET' })
+      // In one turn, over one connection: in this order. Not as a pipeline, which in a cluster has room
+      // for the keys of one server only.
+      return settled(commands.map(async (command) => call(on, words(command))))
+    },
+    begin: (work) => transaction(client, work),
+  }
+}
+
+/**
+ * Calls a command whose keys are what they are: a store's records have the same names on every client,
+ * so the client's own `keyPrefix` is kept off. The command's name is in capitals, by which ioredis's
+ * Cluster does not find out that it could ask a replica (`scaleReads`), which lags behind.
+ */
+function call(on: Commander, command: (string | Buffer)[]): Promise<unknown> {
+  if (true) return on.callBuffer(...command)
+  const bare = { options: {}, isPipeline: true, sendCommand: (made: unknown) => on.sendCommand(made) }
+  return on.callBuffer.apply(bare as unknown as Commander, command)
+}
+
+/** The names of a cluster's primaries; of a single server there is none. */
+async function primaries(client: Client): Promise<(string | null)[]> {
+  if (!client.isCluster) return [null]
+  // Before its first command a lazy cluster knows nobody.
+  if (nodesOf(client).length === 0) await client.callBuffer('PING')
+  return nodesOf(client).map(nameOf)
+}
+
+function nodesOf(client: Client) {
+  return client.nodes?.('master') ?? []
+}
+
+function nameOf({ options }: { options: { host?: string; port?: number } }): string {
+  return `${options.host}:${options.port}`
+}
+
+function multiCarrier(multi: Multi): Carrier {
+  const isOpen = () => multi._transactions > 0
+  if (!isOpen() && !hasExec(multi)) {
+    throw invalidArgument('an ioredis pipeline() is no transaction: use multi()', 'withTransaction', 'redis')
+  }
+  return {
+    backend: 'redis',
+    library: 'ioredis',
+    isTransaction: true,
+    isBuffered: true,
+    send(method, args) {
+      if (method === 'queued') return { cluster: multi.isCluster, key: firstKey(multi) }
+      // Small letters: older versions do not find the key behind capitals, by which a cluster routes.
+      for (const [name, ...rest] of args[0] as Command[]) call(multi, keptWords([name.toLowerCase(), ...rest]))
+      return null
+    },
+    check() {
+      if (!isOpen()) throw alreadyExecuted('ioredis')
+    },
+  }
+}
+
+function hasExec({ _queue }: Multi): boolean {
+  return _queue.some(({ name }) => name === 'exec')
+}
+
+function firstKey({ _queue }: Multi): string | Buffer | null {
+  for (const command of _queue) {
+    const [key] = command.getKeys()
+    if (key !== undefined) return key
+  }
+  return null
+}
+
+async function transaction<T>(client: Client, work: (transaction: unknown) => Promise<T>): Promise<T> {
+  const multi = client.multi()
+  const result = await work(multi)
+  // The MULTI alone: there is nothing to send.
+  if (multi._queue.length === 1) return result
+  const replies = await multi.exec().catch((error) => {
+    // Why a command was refused tells more than that the transaction was given up for it.
+    throw error?.previousErrors?.[0] ?? error
+  })
+  if (replies === null) throw Object.assign(new Error('EXEC answered null'), { name: 'WatchError' })
+  checkReplies(
+    replies.flatMap(([error]) => error ?? []),
+    replies.length,
+  )
+  return result
+}

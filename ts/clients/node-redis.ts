@@ -1,0 +1,139 @@
+import type { Carrier, Recognizer } from './carrier'
+import { hasMethods, type Members, membersOf } from './common'
+import { alreadyExecuted, type Command, checkReplies, keptWords, settled, words } from './redis'
+
+type Words = (string | Buffer)[]
+
+/** Strings of the server's as bytes: what RESP calls `$`, as node-redis numbers it. */
+const AS_BUFFERS = { typeMapping: { 36: Buffer } }
+
+interface Client {
+  sendCommand(args: Words, options?: object): Promise<unknown>
+  multi(): Multi
+}
+
+interface Cluster {
+  sendCommand(key: string | Buffer | undefined, isReadonly: boolean, args: Words, options?: object): Promise<unknown>
+  masters: { address: string }[]
+  nodeClient(node: { address: string }): Promise<Client> | Client
+  multi(): Multi
+}
+
+interface SentinelClient {
+  sendCommand(isReadonly: boolean, args: Words, options?: object): Promise<unknown>
+}
+
+interface Sentinel {
+  use<T>(work: (client: SentinelClient) => Promise<T>): Promise<T>
+  multi(): Multi
+}
+
+interface Pool {
+  execute<T>(work: (client: Client) => Promise<T>): Promise<T>
+  multi(): Multi
+}
+
+interface Multi {
+  /** `(args, onReply)` of a client; `(isReadonly, args, onReply)` of Sentinel's; `(key, isReadonly, args, onReply)` of a cluster's. */
+  addCommand(...args: unknown[]): unknown
+  exec(): Promise<unknown[]>
+}
+
+type Call = (commands: Words[], node?: string) => Promise<unknown[]>
+
+/** `redis` (node-redis 5 and later): what createClient, createCluster, createSentinel and createClientPool give, and their `multi()`. */
+export const recognizeNodeRedis: Recognizer = (client) => {
+  const members = membersOf(client)
+  if (members === undefined) return undefined
+  if (hasMethods(members, 'addCommand', 'execTyped', 'execAsPipeline', 'exec')) return multiCarrier(client as Multi)
+  if (!hasMethods(members, 'multi', 'sendCommand', 'withTypeMapping')) return undefined
+  return clientCarrier(client as { multi(): Multi }, caller(client, members), members)
+}
+
+/** How commands reach this kind of client: together, over one connection where one server has all keys. */
+function caller(client: unknown, members: Members): Call {
+  if (hasMethods(members, 'nodeClient')) return (commands, node) => callCluster(client as Cluster, commands, node)
+  if (hasMethods(members, 'use', 'getMasterNode')) {
+    const send = (one: SentinelClient, commands: Words[]) => settled(commands.map((args) => one.sendCommand(false, args, AS_BUFFERS)))
+    return (commands) => (client as Sentinel).use((one) => send(one, commands))
+  }
+  const send = (one: Client, commands: Words[]) => settled(commands.map((args) => one.sendCommand(args, AS_BUFFERS)))
+  if (hasMethods(members, 'execute')) return (commands) => (client as Pool).execute((one) => send(one, commands))
+  return (commands) => send(client as Client, commands)
+}
+
+async function callCluster(cluster: Cluster, commands: Words[], node?: string): Promise<unknown[]> {
+  if (node === undefined) {
+    // Never as read-only: a replica lags behind.
+    return settled(commands.map((args) => cluster.sendCommand(args[1], false, args, AS_BUFFERS)))
+  }
+  const found = cluster.masters.find(({ address }) => address === node)
+  if (found === undefined) throw Object.assign(new Error(`${node} has left the cluster`), { code: 'ECONNRESET' })
+  const client = await cluster.nodeClient(found)
+  return settled(commands.map((args) => client.sendCommand(args, AS_BUFFERS)))
+}
+
+function clientCarrier(client: { multi(): Multi }, call: Call, members: Members): Carrier {
+  return {
+    backend: 'redis',
+    library: 'redis',
+    isTransaction: false,
+    isBuffered: false,
+    send(method, args) {
+      if (method === 'nodes') return (members as { masters?: { address: string }[] }).masters?.map(({ address }) => address) ?? [null]
+      return call((args[0] as Command[]).map(words), args[1] as string | undefined)
+    },
+    begin: (work) => transaction(client, work),
+  }
+}
+
+/**
+ * node-redis shows nothing of what is in a `multi()`. So in a cluster only keys that came through here
+ * can be compared before they are queued (the server refuses the others at EXEC), and that it has been
+ * executed is known by the replies to what came through here.
+ */
+function multiCarrier(multi: Multi): Carrier {
+  const cluster = multi.addCommand.length === 4
+  let key: Words[number] | null = null
+  let isExecuted = false
+  const onReply = (reply: unknown) => {
+    isExecuted = true
+    return reply
+  }
+  return {
+    backend: 'redis',
+    library: 'redis',
+    isTransaction: true,
+    isBuffered: true,
+    send(method, args) {
+      if (method === 'queued') return { cluster, key }
+      for (const command of (args[0] as Command[]).map(keptWords)) {
+        key ??= command[1] ?? null
+        if (cluster) multi.addCommand(command[1], false, command, onReply)
+        else if (multi.addCommand.length === 3) multi.addCommand(false, command, onReply)
+        else multi.addCommand(command, onReply)
+      }
+      return null
+    },
+    check() {
+      if (isExecuted) throw alreadyExecuted('redis')
+    },
+  }
+}
+
+async function transaction<T>(client: { multi(): Multi }, work: (transaction: unknown) => Promise<T>): Promise<T> {
+  const multi = client.multi()
+  const result = await work(multi)
+  // A null EXEC is a WatchError already.
+  await multi.exec().catch((error) => {
+    const { replies, errorIndexes } = error as { replies?: unknown[]; errorIndexes?: number[] }
+    if (Array.isArray(replies) && Array.isArray(errorIndexes)) {
+      checkReplies(
+        errorIndexes.map((index) => replies[index]),
+        replies.length,
+      )
+    }
+    throw error
+  })
+  return result
+}

@@ -1,0 +1,117 @@
+import { type Carrier, type Recognizer, type SqlClient, type SqlValue, sqlCarrier } from './carrier'
+import { hasMethods, isolationLevel, membersOf, rolledBack, withLiveTransaction } from './common'
+
+interface Result {
+  rows: unknown[]
+  rowCount: number | null
+  command: string
+}
+
+interface Queryable {
+  query(config: { text: string; values?: unknown[]; rowMode?: 'array' }): Promise<Result>
+}
+
+interface Connection extends Queryable {
+  /** `I`, `T` or `E` as of the last answer. Older versions do not have it. */
+  getTransactionStatus?(): string | null
+  on(event: 'error', listener: (error: Error) => void): unknown
+  off(event: 'error', listener: (error: Error) => void): unknown
+  release(broken?: Error): void
+}
+
+interface Pool extends Queryable {
+  connect(): Promise<Connection>
+}
+
+/** `pg`: Pool, Client and PoolClient, the native ones too. */
+export const recognizePg: Recognizer = (client) => {
+  const members = membersOf(client)
+  if (members === undefined || !hasMethods(members, 'query', 'connect', 'end')) return undefined
+  if (typeof members.totalCount === 'number' && typeof members.idleCount === 'number') return poolCarrier(client as Pool)
+  if (hasMethods(members, 'getTypeParser', 'setTypeParser')) return connectionCarrier(client as Connection)
+  return undefined
+}
+
+function poolCarrier(pool: Pool): Carrier {
+  return sqlCarrier('postgres', {
+    library: 'pg',
+    isTransaction: false,
+    ...statements(pool),
+    begin: (work, { isolation }) => transaction(pool, work, isolation),
+  })
+}
+
+/** Whether a connection is in a transaction is not always known; then it is taken to be in one. */
+function connectionCarrier(connection: Connection): Carrier {
+  const carrier = sqlCarrier('postgres', { library: 'pg', isTransaction: true, ...statements(oneByOne(connection)) })
+  return withLiveTransaction(carrier, () => connection.getTransactionStatus?.() !== 'I')
+}
+
+/** pg is about to give up its own queue: a connection gets a statement when it is done with the one before. */
+function oneByOne(connection: Queryable): Queryable {
+  let last: Promise<unknown> = Promise.resolve()
+  let waiting = 0
+  return {
+    query(config) {
+      waiting += 1
+      const result = waiting === 1 ? connection.query(config) : last.then(() => connection.query(config))
+      const done = () => {
+        waiting -= 1
+      }
+      last = result.then(done, done)
+      return result
+    },
+  }
+}
+
+function statements(client: Queryable): Pick<SqlClient, 'query' | 'execute' | 'rows'> {
+  const run = (text: string, values: readonly unknown[], rowMode?: 'array') =>
+    client.query({ text, ...(values.length > 0 && { values: [...values] }), ...(rowMode && { rowMode }) })
+  return {
+    query: async (sql: string, values: SqlValue[]) => (await run(sql, values, 'array')).rows as unknown[][],
+    execute: async (sql: string, values: SqlValue[]) => (await run(sql, values)).rowCount ?? 0,
+    rows: async (sql: string, values: unknown[]) => (await run(sql, values)).rows as Record<string, unknown>[],
+  }
+}
+
+async function transaction<T>(pool: Pool, work: (transaction: unknown) => Promise<T>, isolation?: string): Promise<T> {
+  const connection = await pool.connect()
+  let broken: Error | undefined
+  const onError = (error: Error) => {
+    broken = error
+  }
+  // A pool does not listen on a connection that is lent out, and an 'error' without a listener ends the process.
+  connection.on('error', onError)
+  const run = async (text: string) => {
+    try {
+      return await connection.query({ text })
+    } catch (error) {
+      if (!isAnswer(error)) broken ??= error as Error
+      throw error
+    }
+  }
+  try {
+    await run(isolation === undefined ? 'begin' : `begin isolation level ${isolationLevel(isolation)}`)
+    let result: T
+    try {
+      result = await work(connection)
+    } catch (error) {
+      await run('rollback').catch((failed) => {
+        broken ??= failed
+      })
+      throw error
+    }
+    const { command } = await run('commit')
+    if (command !== 'COMMIT') throw rolledBack()
+    return result
+  } finally {
+    connection.off('error', onError)
+    connection.release(broken)
+  }
+}
+
+/** The server has answered, so the connection can be used again. */
+function isAnswer(error: unknown): boolean {
+  const { code } = error as { code?: unknown }
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !code.startsWith('57P')
+}

@@ -1,0 +1,118 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Carrier } from './clients/carrier'
+import { enterHandle } from './clients/handle'
+import { recognize } from './clients/recognize'
+import { ClosedError, invalidArgument } from './errors'
+import type { BackendName } from './types'
+
+/** Where an operation goes when it does not go to the store's own connections. */
+export type Route = CarrierRoute | OwnRoute
+
+/** To a client, or a transaction, of the application. */
+export interface CarrierRoute {
+  carrier: Carrier
+  /** Whether it was joined: by `withTransaction`, `getTransaction`, or within `store.transaction`. */
+  isJoined: boolean
+  /** Whether the joined transaction has ended, as far as it is known here. */
+  isOver?: () => boolean
+}
+
+/** To a transaction that the store has opened on a connection of its own. */
+export interface OwnRoute {
+  transaction: object
+  isOver: () => boolean
+}
+
+/** A stretch of asynchronous work whose operations join a transaction. */
+interface Scope {
+  backend: BackendName
+  /** The only store that joins; none: all of the backend's. */
+  owner: object | undefined
+  route: Route
+  outer: Scope | undefined
+}
+
+const scopes = new AsyncLocalStorage<Scope>()
+/** Without a scope ever opened, operations need not ask for one. */
+let isUsed = false
+
+/** Whether there may be a scope. */
+export function hasScopes(): boolean {
+  return isUsed
+}
+
+/** The route that the surrounding work has joined. The innermost scope of the backend counts. */
+export function joinedRoute(backend: BackendName, store: object): Route | undefined {
+  if (!isUsed) return undefined
+  for (let scope = scopes.getStore(); scope !== undefined; scope = scope.outer) {
+    if (scope.backend === backend && (scope.owner === undefined || scope.owner === store)) return scope.route
+  }
+  return undefined
+}
+
+/** Runs `work`, and all that it starts, with operations of `owner` joining `route`. */
+export function runJoined<T>(backend: BackendName, owner: object, route: Route, work: () => T): T {
+  isUsed = true
+  return scopes.run({ backend, owner, route, outer: scopes.getStore() }, work)
+}
+
+/** Throws `CLOSED` if the route's transaction has ended. */
+export function checkRoute(route: Route, operation: string, backend: BackendName): void {
+  if (route.isOver?.() !== true) return
+  const message = 'the transaction that this operation belongs to has ended'
+  throw new ClosedError({ code: 'CLOSED', message, operation, backend, retryable: false, causes: [], details: {} })
+}
+
+/** The carrier of a transaction; a client that only could have one is refused. */
+export function transactionCarrier(transaction: unknown, what: string, operation: string): Carrier {
+  const carrier = recognize(transaction, what, operation)
+  // A single connection may be in a transaction, or come into one; a pool cannot.
+  if (!carrier.isTransaction && carrier.begin !== undefined) {
+    throw invalidArgument(`${what} is a ${carrier.library} client, not a transaction of it`, operation)
+  }
+  return carrier
+}
+
+/**
+ * Runs `work` with the operations of every store of that kind of database, made from a URL or from
+ * a client, joining `transaction`: they are committed or rolled back with it. Stores of other kinds
+ * of database are not touched. Beginning, committing and rolling back stay the application's.
+ *
+ * @param transaction what the library gives: a `pg` client, the `tx` of Prisma's, Drizzle's, Kysely's or
+ *   Knex's transaction, postgres.js's `sql` of `sql.begin`, a better-sqlite3 or node:sqlite handle, a
+ *   `multi()` of ioredis or node-redis, a MongoDB `ClientSession`, or an array of DynamoDB's `TransactItems`
+ * @param work runs at once; what it starts and does not wait for is refused with `CLOSED` afterwards
+ * @returns what `work` returns; a promise of it if `work` is asynchronous
+ * @throws InvalidArgumentError if `transaction` cannot be recognised
+ */
+export function withTransaction<T>(transaction: unknown, work: () => T): T {
+  const carrier = transactionCarrier(transaction, 'the transaction', 'withTransaction')
+  if (typeof work !== 'function') throw invalidArgument('withTransaction takes a transaction and a function', 'withTransaction')
+  const handle = enterHandle(carrier)
+  let isOver = false
+  const end = () => {
+    isOver = true
+    handle?.leave()
+  }
+  isUsed = true
+  const route: CarrierRoute = { carrier, isJoined: true, isOver: () => isOver }
+  const scope: Scope = { backend: carrier.backend, owner: undefined, route, outer: scopes.getStore() }
+  let result: T
+  try {
+    const run = () => scopes.run(scope, work)
+    result = handle === undefined ? run() : handle.run(run)
+  } catch (error) {
+    end()
+    throw error
+  }
+  if (!isPromiseLike(result)) {
+    end()
+    return result
+  }
+  // A promise of the same kind: Prisma and others look at what their callbacks return.
+  return Promise.resolve(result).finally(end) as T
+}
+
+export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}

@@ -1,0 +1,243 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Carrier } from './clients/carrier'
+import { describeClientError } from './clients/failure'
+import { guardOf } from './clients/handle'
+import { type CarrierRoute, isPromiseLike } from './context'
+import { type Failure, raise } from './errors'
+import type { native } from './native'
+
+type Native = InstanceType<typeof native.NativeStore>
+
+/** The numbers by which the native side knows the operations. */
+export const OPERATIONS = {
+  put: 0,
+  get: 1,
+  find: 2,
+  has: 3,
+  delete: 4,
+  touch: 5,
+  putMany: 6,
+  getMany: 7,
+  initialize: 100,
+  purgeExpired: 101,
+  health: 102,
+  statistics: 103,
+} as const
+
+export type OperationName = keyof typeof OPERATIONS
+
+const DONE = 0
+const FAILED = 1
+
+const IN_TRANSACTION = 1
+const BUFFERED = 2
+
+/** The arguments of an operation, as the native side takes them. */
+export type Arguments = [id?: unknown, data?: unknown, expiresAt?: unknown]
+
+/** How far an operation has come. */
+type State<T> = { value: T } | { failure: unknown } | Waiting
+
+interface Waiting {
+  handle: number
+  answer: PromiseLike<unknown>
+}
+
+/** Runs the operations of one store on clients of the application. */
+export class Conversations {
+  readonly #native: Native
+  readonly #timeoutMs: number
+  /** For each carrier the last write of each id that is under way: the next one waits for it. */
+  readonly #tails = new WeakMap<Carrier, Map<string, Promise<unknown>>>()
+
+  /** Operations whose client has not answered yet. */
+  #underWay = 0
+  #onIdle: (() => void)[] = []
+
+  constructor(store: Native) {
+    this.#native = store
+    this.#timeoutMs = store.settings.operationTimeoutMs
+  }
+
+  /** Ready when nothing is under way. */
+  async ended(): Promise<void> {
+    if (this.#underWay > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve))
+  }
+
+  /** Runs one operation. On a client that answers synchronously it has been done when this returns. */
+  run<T>(route: CarrierRoute, operation: OperationName, args: Arguments): Promise<T> {
+    const { carrier } = route
+    let running: Promise<T>
+    try {
+      carrier.check?.()
+      const conversation = new Conversation<T>(this.#native, carrier, operation, args, this.#timeoutMs)
+      const ids = written(operation, args)
+      running = ids === undefined ? conversation.run() : this.#inOrder(conversation, carrier, ids)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    // Outside of `withTransaction` an operation must not have become part of somebody's transaction.
+    const verified = guardOf(carrier)?.verify()
+    this.#underWay += 1
+    const leave = () => {
+      this.#underWay -= 1
+      if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve()
+    }
+    running.then(leave, leave)
+    const settled = running.then(asBuffer, raise) as Promise<T>
+    return verified === undefined ? settled : Promise.all([settled, verified]).then(([value]) => value)
+  }
+
+  /** What the client threw, as the error that it stands for. */
+  classify(error: unknown): Failure {
+    return withCause(this.#native.classify(describeClientError(error)) as Failure, error)
+  }
+
+  /** Two writes of one id are never under way at once: a pool would let them overtake each other. */
+  #inOrder<T>(conversation: Conversation<T>, carrier: Carrier, ids: readonly string[]): Promise<T> {
+    let tails = this.#tails.get(carrier)
+    if (tails === undefined) {
+      tails = new Map()
+      this.#tails.set(carrier, tails)
+    }
+    const known = tails
+    const before = known.size === 0 ? [] : ids.flatMap((id) => known.get(id) ?? [])
+    if (before.length === 0) {
+      const state = conversation.start()
+      if (!('answer' in state)) return settled(state)
+      return this.#keep(known, ids, conversation.wait(state))
+    }
+    return this.#keep(
+      known,
+      ids,
+      Promise.allSettled(before).then(() => conversation.run()),
+    )
+  }
+
+  #keep<T>(tails: Map<string, Promise<unknown>>, ids: readonly string[], running: Promise<T>): Promise<T> {
+    for (const id of ids) tails.set(id, running)
+    const leave = () => {
+      for (const id of ids) if (tails.get(id) === running) tails.delete(id)
+    }
+    running.then(leave, leave)
+    return running
+  }
+}
+
+/** One operation: asks its client for one thing after the other until it is done. */
+class Conversation<T> {
+  readonly #native: Native
+  readonly #carrier: Carrier
+  readonly #operation: OperationName
+  readonly #args: Arguments
+  readonly #timeoutMs: number
+  /** What the client threw last. */
+  #cause: unknown
+
+  constructor(store: Native, carrier: Carrier, operation: OperationName, args: Arguments, timeoutMs: number) {
+    this.#native = store
+    this.#carrier = carrier
+    this.#operation = operation
+    this.#args = args
+    this.#timeoutMs = timeoutMs
+  }
+
+  run(): Promise<T> {
+    const state = this.start()
+    return 'answer' in state ? this.wait(state) : settled(state)
+  }
+
+  /** Runs until the first answer that has to be waited for. */
+  start(): State<T> {
+    const { isTransaction, isBuffered } = this.#carrier
+    const facts = (isTransaction ? IN_TRANSACTION : 0) | (isBuffered ? BUFFERED : 0)
+    const [id, data, expiresAt] = this.#args
+    return this.#advance(this.#native.start(OPERATIONS[this.#operation], facts, id, data, expiresAt))
+  }
+
+  /** Waits for this answer and all others, at most for the operation's time. */
+  wait(first: Waiting): Promise<T> {
+    return new Promise((resolve, reject) => {
+      // Of the answer that is waited for; none once the operation is over.
+      let handle: number | undefined
+      const timer = setTimeout(() => {
+        if (handle !== undefined) this.#native.abandon(handle)
+        handle = undefined
+        reject(this.#timeout())
+      }, this.#timeoutMs)
+      const listen = (state: State<T>) => {
+        if ('answer' in state) {
+          handle = state.handle
+          state.answer.then(
+            (value) => handle !== undefined && listen(this.#answer(handle, value)),
+            (error) => handle !== undefined && listen(this.#thrown(handle, error)),
+          )
+          return
+        }
+        handle = undefined
+        clearTimeout(timer)
+        if ('value' in state) resolve(state.value)
+        else reject(state.failure)
+      }
+      listen(first)
+    })
+  }
+
+  #advance(outcome: readonly unknown[]): State<T> {
+    if (outcome[0] === DONE) return { value: outcome[1] as T }
+    if (outcome[0] === FAILED) return { failure: withCause(outcome[1] as Failure, this.#cause) }
+    const [, handle, method, ...args] = outcome as [number, number, string, ...unknown[]]
+    let answer: unknown
+    try {
+      answer = method === 'pause' ? sleep(args[0] as number) : this.#carrier.send(method, args)
+    } catch (error) {
+      return this.#thrown(handle, error)
+    }
+    return isPromiseLike(answer) ? { handle, answer } : this.#answer(handle, answer)
+  }
+
+  #answer(handle: number, answer: unknown): State<T> {
+    return this.#advance(this.#native.resume(handle, true, answer, this.#args[1]))
+  }
+
+  #thrown(handle: number, error: unknown): State<T> {
+    this.#cause = error
+    return this.#advance(this.#native.resume(handle, false, describeClientError(error), this.#args[1]))
+  }
+
+  #timeout(): Failure {
+    const message = `no answer of the client within operationTimeoutMs (${this.#timeoutMs} ms)`
+    const [id] = this.#args
+    const failure: Failure = { code: 'TIMEOUT', message, backend: this.#carrier.backend, retryable: true, causes: [], details: {} }
+    return { ...failure, operation: this.#operation, ...(typeof id === 'string' && { id }) }
+  }
+}
+
+function settled<T>(state: { value: T } | { failure: unknown }): Promise<T> {
+  return 'value' in state ? Promise.resolve(state.value) : Promise.reject(state.failure)
+}
+
+/** The ids that an operation writes, if it writes any. */
+function written(operation: OperationName, [id]: Arguments): readonly string[] | undefined {
+  switch (operation) {
+    case 'put':
+    case 'delete':
+    case 'touch':
+      return [id as string]
+    case 'putMany':
+      return id as string[]
+    default:
+      return undefined
+  }
+}
+
+/** What the client threw is the cause itself, not only its text. */
+function withCause(failure: Failure, cause: unknown): Failure {
+  return cause === undefined || failure.causes.length === 0 ? failure : { ...failure, cause }
+}
+
+/** Some libraries hand bytes over as a plain Uint8Array. */
+function asBuffer<T>(value: T): T {
+  if (!(value instanceof Uint8Array) || Buffer.isBuffer(value)) return value
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength) as unknown as T
+}
