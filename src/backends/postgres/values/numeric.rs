@@ -79,13 +79,6 @@ fn head(count: u16, weight: i16, sign: u16, scale: u16, out: &mut Vec<u8>) {
     out.extend(scale.to_be_bytes());
 }
 
-/// Appends the four digits of a group.
-fn four(group: u16, text: &mut String) {
-    for divisor in [1_000, 100, 10, 1] {
-        text.push(char::from_digit(u32::from(group / divisor % 10), 10).unwrap_or('0'));
-    }
-}
-
 /// Decodes to text, as PostgreSQL itself writes it.
 pub(super) fn decode(bytes: &[u8]) -> Option<String> {
     let mut shorts = bytes.chunks(2).map(|pair| <[u8; 2]>::try_from(pair).ok().map(u16::from_be_bytes));
@@ -106,13 +99,13 @@ pub(super) fn decode(bytes: &[u8]) -> Option<String> {
     };
     text.push_str(&group(i32::from(weight).max(0)).to_string());
     for power in (0..i32::from(weight)).rev() {
-        four(group(power), &mut text);
+        text.extend(format!("{:04}", group(power)).chars());
     }
     if scale > 0 {
         text.push('.');
         let whole = text.len();
         for power in 1..=i32::from(scale.div_ceil(4)) {
-            four(group(-power), &mut text);
+            text.extend(format!("{:04}", group(-power)).chars());
         }
         text.truncate(whole + usize::from(scale));
     }
@@ -146,8 +139,8 @@ mod tests {
         ] {
             let mut bytes = Vec::new();
             encode(text, &mut bytes).unwrap();
-            let shown: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(shown.concat(), hex, "{text}");
+            let found: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(found.concat(), hex, "{text}");
             assert_eq!(decode(&bytes).as_deref(), Some(text));
         }
     }
