@@ -26,14 +26,13 @@ pub(crate) enum Dialect {
     Sqlite,
 }
 
+/// Why [`controls_transaction`] is refused.
+pub(crate) const WITHIN_A_TRANSACTION: &str = "the transaction begins and ends with its callback; within it there are savepoints (savepoint, release, rollback to)";
+
 /// Whether a statement of the application's would begin or end a transaction. Savepoints are its
 /// own business: they, and going back to one, do neither.
 pub(crate) fn controls_transaction(dialect: Dialect, sql: &str) -> bool {
-    let mut words = Words { dialect, rest: sql };
-    // Databases skip empty statements before the first that is one.
-    while let Some(rest) = words.skip_blanks().strip_prefix(';') {
-        words.rest = rest;
-    }
+    let mut words = Words::of(dialect, sql);
     match words.next().as_deref() {
         Some("begin" | "start" | "commit" | "end" | "abort") => true,
         Some("rollback") => {
@@ -46,6 +45,11 @@ pub(crate) fn controls_transaction(dialect: Dialect, sql: &str) -> bool {
     }
 }
 
+/// Whether there is no statement, only white space, comments and semicolons.
+pub(crate) fn is_blank(dialect: Dialect, sql: &str) -> bool {
+    Words::of(dialect, sql).rest.is_empty()
+}
+
 /// The words that a statement starts with, in lower case, up to the first that is none.
 pub(crate) struct Words<'a> {
     dialect: Dialect,
@@ -55,7 +59,12 @@ pub(crate) struct Words<'a> {
 impl<'a> Words<'a> {
     /// The words of `sql`.
     pub(crate) fn of(dialect: Dialect, sql: &'a str) -> Self {
-        Self { dialect, rest: sql }
+        let mut words = Self { dialect, rest: sql };
+        // Databases skip empty statements before the first that is one.
+        while let Some(rest) = words.skip_blanks().strip_prefix(';') {
+            words.rest = rest;
+        }
+        words
     }
 
     /// Skips white space and comments, as the database does.
@@ -297,6 +306,14 @@ mod tests {
         ] {
             assert!(!controls_transaction(Postgres, sql) && !controls_transaction(Sqlite, sql), "{sql}");
         }
+    }
+
+    #[test]
+    fn blank_is_what_holds_no_statement() {
+        for sql in ["", " ;\n", "-- x", "/* x */;", "/*"] {
+            assert!(is_blank(Postgres, sql) && is_blank(Sqlite, sql), "{sql}");
+        }
+        assert!(!is_blank(Postgres, "; select 1") && !is_blank(Sqlite, "-- x\n*"));
     }
 
     #[test]

@@ -201,8 +201,10 @@ async fn serve(
             Message::Commit(tell) => break tell,
             Message::RollBack(tell) => {
                 transaction.roll_back().await;
+                // Closed before it is told: what is called from now on is refused at once.
+                inbox.close();
                 let _ = tell.send(Ok(()));
-                return;
+                return refuse(inbox, &ended(), backend).await;
             }
         }
     };
@@ -210,7 +212,9 @@ async fn serve(
         let message = format!("no answer to the commit within operationTimeoutMs ({} ms)", limit.as_millis());
         Err(Error::new(Kind::Timeout, message).retryable(false))
     });
+    inbox.close();
     let _ = commit.send(committed);
+    refuse(inbox, &ended(), backend).await;
 }
 
 async fn run(transaction: &mut dyn Transaction, plan: Plan) -> Result<Reply> {

@@ -20,7 +20,7 @@ use sqlx::{
 use super::executor::{LARGE, Session, bytes_of};
 use super::values::{Parameter, decode, guess, is_known, name};
 use crate::error::{Detail, Error, Kind, Result};
-use crate::sql::{Dialect, Words, controls_transaction};
+use crate::sql::{Dialect, WITHIN_A_TRANSACTION, Words, controls_transaction};
 use crate::store::dynamic::Dynamic;
 
 impl Session {
@@ -64,9 +64,7 @@ fn check(sql: &str, values: &[Dynamic]) -> Result<()> {
         return Err(Error::invalid("the statement contains a NUL character"));
     }
     if controls_transaction(DIALECT, sql) {
-        return Err(Error::invalid(
-            "the transaction begins and ends with its callback; within it there are savepoints (savepoint, release, rollback to)",
-        ));
+        return Err(Error::invalid(WITHIN_A_TRANSACTION));
     }
     if Words::of(DIALECT, sql).next().as_deref() == Some("copy") {
         return Err(Error::new(Kind::Unsupported, "copy cannot be run: its data would have to flow beside the answer"));

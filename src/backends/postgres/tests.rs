@@ -1,5 +1,7 @@
 //! Against a real server: they run when POSTGRES_URL is set.
 
+mod query;
+
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 

@@ -150,6 +150,24 @@ pub(super) fn running(error: DriverError) -> Error {
     classified.with_source(error)
 }
 
+/// Classifies an error of a statement of the application's: what SQLite says about it is about
+/// tables and values of the application.
+pub(super) fn of_query(error: DriverError) -> Error {
+    let text = match &error {
+        DriverError::MultipleStatement => {
+            return Error::invalid("query runs one statement at a time, and this is several");
+        }
+        DriverError::InvalidParameterCount(given, wanted) => {
+            let message = format!("the statement has {wanted} parameters, and {given} values were given");
+            return Error::invalid(message);
+        }
+        _ if ends_transaction(&error) => return running(error),
+        DriverError::SqlInputError { msg, .. } | DriverError::SqliteFailure(_, Some(msg)) => msg.clone(),
+        other => other.to_string(),
+    };
+    Error::new(Kind::Backend, format!("SQLite refused the statement: {text}")).with_source(error)
+}
+
 /// A client of the application threw.
 pub(super) fn of_client(error: ClientError, _table: &str) -> Error {
     let code = error.code.clone().unwrap_or_default();

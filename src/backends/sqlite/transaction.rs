@@ -10,11 +10,11 @@ use rusqlite::{Connection, Error as DriverError};
 use tokio::sync::OwnedMutexGuard;
 
 use super::database::{Database, Slot};
-use super::error::{Failure, ends_transaction, running};
+use super::error::{Failure, ends_transaction, of_query, running};
 use super::executor::{commit, execute};
 use crate::error::{Error, Kind, Result};
 use crate::sql::payloads::PayloadSql;
-use crate::sql::{Answer, Executor, Value};
+use crate::sql::{Answer, Dialect, Executor, Value, WITHIN_A_TRANSACTION, controls_transaction, is_blank};
 use crate::store::Task;
 use crate::store::dynamic::Dynamic;
 use crate::store::payloads::Reply;
@@ -52,7 +52,12 @@ struct Ongoing {
 }
 
 impl Ongoing {
-    fn attempt<T>(&mut self, work: impl FnOnce(&mut Connection) -> Result<T, DriverError>) -> Result<T> {
+    /// Runs `work`; `classify` makes sense of SQLite's errors.
+    fn attempt<T>(
+        &mut self,
+        work: impl FnOnce(&mut Connection) -> Result<Result<T>, DriverError>,
+        classify: fn(DriverError) -> Error,
+    ) -> Result<T> {
         if let Some(error) = &self.ended {
             return Err(error.clone());
         }
@@ -61,7 +66,7 @@ impl Ongoing {
             let done = work(connection);
             ended = done.as_ref().is_err_and(ends_transaction) || connection.is_autocommit();
             // Not as a failure of the slot: an open transaction keeps its connection.
-            Ok(done.map_err(running))
+            Ok(done.map_err(classify).and_then(std::convert::identity))
         });
         let done = done.map_err(Failure::into_error).and_then(std::convert::identity);
         if ended {
@@ -85,7 +90,7 @@ fn roll_back(connection: &mut Connection) {
 
 impl Executor for Ongoing {
     fn run(&mut self, sql: &str, values: &[Value<'_>]) -> impl Future<Output = Result<Answer>> + Send {
-        std::future::ready(self.attempt(|connection| execute(connection, sql, values)))
+        std::future::ready(self.attempt(|connection| execute(connection, sql, values).map(Ok), running))
     }
 }
 
@@ -100,7 +105,10 @@ impl Transaction for Ongoing {
     }
 
     fn query<'a>(&'a mut self, sql: &'a str, values: &'a [Dynamic]) -> Task<'a, Result<Dynamic>> {
-        Box::pin(async move { self.attempt(|connection| rows(connection, sql, values)) })
+        Box::pin(async move {
+            check(sql)?;
+            self.attempt(|connection| rows(connection, sql, values), of_query)
+        })
     }
 
     fn commit(mut self: Box<Self>) -> Task<'static, Result<()>> {
@@ -131,42 +139,46 @@ impl Drop for Ongoing {
     }
 }
 
-/// Runs a statement of the application's.
-fn rows(connection: &mut Connection, sql: &str, values: &[Dynamic]) -> Result<Dynamic, DriverError> {
+/// What can be told from a statement of the application's alone.
+fn check(sql: &str) -> Result<()> {
+    // SQLite would take it for the end, and leave out what follows.
+    if sql.contains('\0') {
+        return Err(Error::invalid("the statement contains a NUL character"));
+    }
+    if controls_transaction(Dialect::Sqlite, sql) {
+        return Err(Error::invalid(WITHIN_A_TRANSACTION));
+    }
+    Ok(())
+}
+
+/// Runs a statement of the application's. Whole numbers stay what they are; the binding makes a
+/// BigInt of one that JavaScript's numbers would round.
+fn rows(connection: &mut Connection, sql: &str, values: &[Dynamic]) -> Result<Result<Dynamic>, DriverError> {
+    if is_blank(Dialect::Sqlite, sql) {
+        return Ok(Ok(Dynamic::List(Vec::new())));
+    }
     let mut statement = connection.prepare_cached(sql)?;
     let wanted = statement.parameter_count();
     if wanted != values.len() {
         return Err(DriverError::InvalidParameterCount(values.len(), wanted));
     }
     for (index, value) in values.iter().enumerate() {
-        let text;
-        let bound = match value {
-            Dynamic::Null => ValueRef::Null,
-            Dynamic::Bool(flag) => ValueRef::Integer(i64::from(*flag)),
-            Dynamic::Int(number) => ValueRef::Integer(*number),
-            Dynamic::Number(number) => ValueRef::Real(*number),
-            Dynamic::Text(text) => ValueRef::Text(text.as_bytes()),
-            Dynamic::Bytes(bytes) => ValueRef::Blob(bytes),
-            Dynamic::Time(at) => {
-                text = at.to_iso();
-                ValueRef::Text(text.as_bytes())
-            }
-            Dynamic::List(_) | Dynamic::Map(_) => {
-                let message = "SQLite takes null, booleans, numbers, text, Dates and bytes; give JSON as text";
-                return Err(DriverError::ToSqlConversionFailure(message.into()));
-            }
-        };
-        statement.raw_bind_parameter(index + 1, ToSqlOutput::Borrowed(bound))?;
+        match bound(value) {
+            Ok(bound) => statement.raw_bind_parameter(index + 1, bound)?,
+            Err(wrong) => return Ok(Err(Error::invalid(format!("${} is {wrong}", index + 1)))),
+        }
     }
     if statement.column_count() == 0 {
         statement.raw_execute()?;
-        return Ok(Dynamic::List(Vec::new()));
+        return Ok(Ok(Dynamic::List(Vec::new())));
     }
-    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let mut names: Option<Vec<String>> = None;
     let mut found = Vec::new();
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next()? {
-        let mut properties = Vec::with_capacity(names.len());
+        // Asked only now: the first step prepares a statement anew whose table has changed.
+        let names = names.get_or_insert_with(|| row.as_ref().column_names().map(str::to_owned).collect());
+        let mut properties: Vec<(String, Dynamic)> = Vec::with_capacity(names.len());
         for (index, name) in names.iter().enumerate() {
             let value = match row.get_ref(index)? {
                 ValueRef::Null => Dynamic::Null,
@@ -175,9 +187,30 @@ fn rows(connection: &mut Connection, sql: &str, values: &[Dynamic]) -> Result<Dy
                 ValueRef::Text(text) => Dynamic::Text(String::from_utf8_lossy(text).into_owned()),
                 ValueRef::Blob(bytes) => Dynamic::Bytes(Bytes::copy_from_slice(bytes)),
             };
-            properties.push((name.clone(), value));
+            match properties.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => *known = value,
+                None => properties.push((name.clone(), value)),
+            }
         }
         found.push(Dynamic::Map(properties));
     }
-    Ok(Dynamic::List(found))
+    Ok(Ok(Dynamic::List(found)))
+}
+
+fn bound(value: &Dynamic) -> Result<ToSqlOutput<'_>, &'static str> {
+    Ok(ToSqlOutput::Borrowed(match value {
+        Dynamic::Null => ValueRef::Null,
+        Dynamic::Bool(flag) => ValueRef::Integer(i64::from(*flag)),
+        Dynamic::Int(number) => ValueRef::Integer(*number),
+        Dynamic::Number(number) if number.is_nan() => return Err("NaN, which SQLite would store as NULL"),
+        Dynamic::Number(number) => ValueRef::Real(*number),
+        Dynamic::Text(text) => ValueRef::Text(text.as_bytes()),
+        Dynamic::Bytes(bytes) => ValueRef::Blob(bytes),
+        Dynamic::Time(at) => {
+            let iso = at.iso().ok_or("a Date that ISO 8601 has no four-digit year for")?;
+            return Ok(ToSqlOutput::Owned(iso.into()));
+        }
+        Dynamic::List(_) => return Err("an array, which SQLite does not have; give JSON as text"),
+        Dynamic::Map(_) => return Err("an object, which SQLite does not have; give JSON as text"),
+    }))
 }

@@ -3,6 +3,7 @@
 mod concurrency;
 #[cfg(unix)]
 mod processes;
+mod query;
 
 use std::path::Path;
 use std::sync::mpsc;
