@@ -67,6 +67,22 @@ pub(super) struct Failure {
     pub(super) error: Error,
 }
 
+impl Failure {
+    /// Whether the request may have been carried out all the same.
+    pub(super) fn is_uncertain(&self) -> bool {
+        self.cause != Cause::Canceled && self.error.is_retryable() && !self.error.is_unsent()
+    }
+
+    /// The error of a transaction of which it is not known whether it has happened.
+    pub(super) fn into_unknown_outcome(self) -> Error {
+        if matches!(self.error.kind(), Kind::Connection | Kind::Timeout) {
+            return self.error;
+        }
+        let text = format!("whether the transaction has happened is not known: {}", self.error.message());
+        Error::new(Kind::Connection, text).with_source(self.error)
+    }
+}
+
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         failure.error

@@ -59,7 +59,7 @@ impl Hosted {
     }
 
     async fn ask(&self, client: &Client, method: &'static str, arguments: Vec<Dynamic>) -> Result<Dynamic> {
-        client.ask(method, arguments).await.map_err(|error| self.classify(error))
+        client.ask(method, arguments).await.map_err(|error| of_client(error, &self.table).error)
     }
 
     /// Puts a change where the application collects those of its transaction.
@@ -195,8 +195,10 @@ impl Guest for Hosted {
         Box::pin(self.run_step(on, step))
     }
 
+    /// Of a transaction that the client has sent.
     fn classify(&self, error: ClientError) -> Error {
-        of_client(error, &self.table).error
+        let failure = of_client(error, &self.table);
+        if failure.is_uncertain() { failure.into_unknown_outcome() } else { failure.error }
     }
 
     fn check(&self, on: &Client, steps: &[Step]) -> Result<()> {
@@ -204,10 +206,12 @@ impl Guest for Hosted {
         refused.map_or(Ok(()), |step| Err(needs_an_answer(step)))
     }
 
-    fn prepare<'a>(&'a self, on: &'a Client, steps: &'a [Step]) -> Option<Task<'a, Result<()>>> {
+    fn prepare<'a>(&'a self, on: &'a Client, steps: &'a [Step]) -> Task<'a, Result<()>> {
         // A single one looks for its room itself.
-        let several = on.facts().buffered && steps.len() > 1;
-        several.then(|| Box::pin(self.make_room(on, steps)) as Task<'a, Result<()>>)
+        if on.facts().buffered && steps.len() > 1 {
+            return Box::pin(self.make_room(on, steps));
+        }
+        Box::pin(async { Ok(()) })
     }
 
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
@@ -322,6 +326,21 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_of_the_client_has_failed_or_it_is_not_known() {
+        let classify = |code: &str| {
+            let message = String::from("specific reasons [None, TransactionConflict]");
+            hosted().classify(ClientError { code: Some(code.into()), message, ..ClientError::default() })
+        };
+        let conflict = classify("TransactionCanceledException");
+        assert!(conflict.kind() == Kind::Backend && conflict.is_retryable(), "{conflict:?}");
+        assert!(conflict.message().contains("item 2 of 2"), "{conflict}");
+        for code in ["InternalServerError", "ECONNRESET"] {
+            assert_eq!(classify(code).kind(), Kind::Connection, "{code}");
+        }
+        assert_eq!(classify("AbortError").kind(), Kind::Timeout);
+    }
+
+    #[test]
     fn a_collector_gets_copies() {
         let (hosted, client) = (hosted(), Client::new(COLLECTING));
         let data = Bytes::from(vec![1; 32]);
@@ -355,21 +374,23 @@ mod tests {
         let full: Vec<_> = (0..99).map(|_| (None, 10)).collect();
         let (a, b, read) = (put("a", &Bytes::new()), put("b", &Bytes::new()), Step::Read(Read::Has { id: "c".into() }));
         let steps = [a.clone(), b.clone()];
-        let work = hosted.prepare(&client, &steps).unwrap();
+        let work = hosted.prepare(&client, &steps);
         let (done, asked) = drive(&client, work, |_| Ok(collected(&full, false)));
         assert_eq!((done.unwrap_err().id(), asked.len()), (Some("b"), 1));
-        let work = hosted.prepare(&client, &steps).unwrap();
+        let work = hosted.prepare(&client, &steps);
         assert!(drive(&client, work, |_| Ok(collected(&full[1..], false))).0.is_ok());
         // Twice the same in one call.
         let steps = [a.clone(), b.clone(), a.clone()];
-        let work = hosted.prepare(&client, &steps).unwrap();
+        let work = hosted.prepare(&client, &steps);
         assert_eq!(drive(&client, work, |_| Ok(collected(&[], false))).0.unwrap_err().id(), Some("a"));
-        let work = hosted.prepare(&client, &steps).unwrap();
+        let work = hosted.prepare(&client, &steps);
         assert!(drive(&client, work, |_| Ok(collected(&[], true))).0.is_ok());
         let error = hosted.check(&client, &[a.clone(), read.clone()]).unwrap_err();
         assert_eq!((error.kind(), error.id()), (Kind::Unsupported, Some("c")));
         let client = Client::new(Facts::default());
-        assert!(hosted.check(&client, &[a.clone(), read]).is_ok() && hosted.prepare(&client, &steps).is_none());
+        assert!(hosted.check(&client, &[a.clone(), read]).is_ok());
+        let (done, asked) = drive(&client, hosted.prepare(&client, &steps), |_| unreachable!());
+        assert!(done.is_ok() && asked.is_empty());
     }
 
     #[test]

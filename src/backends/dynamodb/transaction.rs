@@ -9,7 +9,7 @@ use super::error::{Cause, Failure, canceled_item};
 use super::executor::Executor;
 use super::requests::Change;
 use super::session::Session;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::options::Retry;
 use crate::store::Task;
 use crate::store::payloads::Reply;
@@ -95,8 +95,7 @@ impl Outcome {
     fn after(&mut self, failure: &Failure, retry: Retry) -> Option<Duration> {
         let error = &failure.error;
         self.failed += 1;
-        self.uncertain =
-            failure.cause != Cause::Canceled && (self.uncertain || !error.is_unsent() && error.is_retryable());
+        self.uncertain = failure.cause != Cause::Canceled && (self.uncertain || failure.is_uncertain());
         let again = error.is_retryable() && failure.cause != Cause::Canceled;
         let attempts_left = self.failed < retry.attempts || error.is_throttled();
         (again && attempts_left).then(|| retry.pause(self.failed))
@@ -104,12 +103,7 @@ impl Outcome {
 
     /// The last failure, as what it says about all attempts.
     fn into_error(self, failure: Failure) -> Error {
-        let error = failure.error;
-        if !self.uncertain || matches!(error.kind(), Kind::Connection | Kind::Timeout) {
-            return error;
-        }
-        let text = format!("whether the transaction has happened is not known: {}", error.message());
-        Error::new(Kind::Connection, text).with_source(error)
+        if self.uncertain { failure.into_unknown_outcome() } else { failure.error }
     }
 }
 
@@ -133,6 +127,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::error::Kind;
     use crate::backends::dynamodb::config::Place;
     use crate::backends::dynamodb::error;
     use crate::backends::dynamodb::item;
