@@ -185,9 +185,3 @@ impl Driver for Mongo {
         })
     }
 }
-
-/// What works on clients of the application.
-pub fn guest(options: OptionReader) -> Result<Arc<dyn crate::store::borrowed::Guest>> {
-    drop(options);
-    Err(crate::error::Error::new(crate::error::Kind::Unsupported, "to be written"))
-}
