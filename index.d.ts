@@ -72,6 +72,24 @@ export interface NodeSqliteDatabase {
 export type PostgresClient = PgClient | PostgresJsClient | PrismaClientLike | DrizzlePostgresDatabase | KyselyDatabase | KnexClient;
 /** Every client of SQLite that a store can run on. */
 export type SqliteClient = BetterSqlite3Database | NodeSqliteDatabase | PrismaClientLike | DrizzleSqliteDatabase | KyselyDatabase | KnexClient;
+/** `@aws-sdk/client-dynamodb` (DynamoDBClient, DynamoDB) or `@aws-sdk/lib-dynamodb` (DynamoDBDocumentClient, DynamoDBDocument). */
+export interface DynamoDBClientLike {
+	readonly config: {
+		readonly serviceId: string;
+	};
+	readonly middlewareStack: object;
+	send(command: never, options?: never): unknown;
+	destroy(): void;
+}
+/**
+ * A DynamoDB transaction that the application collects and sends itself (`TransactWriteItemsCommand`, or the
+ * document client's `TransactWriteCommand`): the array of its `TransactItems`, or an object that has it, such as
+ * the command's input. Puts and deletes are added to it, and nothing else is changed.
+ */
+export type DynamoDBTransactItems = object[] | {
+	TransactItems: object[];
+	document?: boolean;
+};
 /** `ioredis`: a Redis or a Cluster. */
 export interface IoredisClient {
 	readonly status: string;
@@ -219,8 +237,17 @@ export interface MongoStoreOptions extends StoreOptions {
 	/** Default `saga_store`. */
 	collectionName?: string;
 }
-/** Options of a DynamoDB store. */
-export interface DynamoDBStoreOptions extends StoreOptions {
+/** Options of a DynamoDB store: on connections of its own, or on a client of the application. */
+export type DynamoDBStoreOptions = DynamoDBUrlOptions | DynamoDBClientOptions;
+/** Options of a DynamoDB store on a client of the application. Region, endpoint and credentials are the client's. */
+export interface DynamoDBClientOptions extends StoreOptions {
+	/** `@aws-sdk/client-dynamodb` (DynamoDBClient, DynamoDB), or `@aws-sdk/lib-dynamodb` (DynamoDBDocumentClient, DynamoDBDocument). */
+	client: DynamoDBClientLike;
+	/** Default `saga_store`. */
+	tableName?: string;
+}
+/** Options of a DynamoDB store on connections of its own. */
+export interface DynamoDBUrlOptions extends StoreOptions {
 	/** `dynamodb://eu-west-1/saga_store?endpoint=http://127.0.0.1:8000`; table and endpoint may be left out. */
 	url: string;
 	/** Default: the URL's path, or `saga_store`. */

@@ -262,6 +262,170 @@ function withLiveTransaction(carrier, isTransaction) {
   return Object.defineProperty(carrier, "isTransaction", { get: isTransaction, enumerable: true });
 }
 
+// ts/clients/dynamodb.ts
+var import_node_module = require("node:module");
+var import_node_path = require("node:path");
+
+// ts/clients/dynamodb-items.ts
+var ACTIONS = ["Put", "Delete", "Update", "ConditionCheck"];
+var TYPES = /* @__PURE__ */ new Set(["S", "N", "B", "SS", "NS", "BS", "M", "L", "BOOL", "NULL"]);
+function isTransactItem(item) {
+  const members = membersOf(item);
+  return members !== void 0 && ACTIONS.some((name) => typeof membersOf(members[name])?.TableName === "string");
+}
+function actionOf(item) {
+  return ACTIONS.map((name) => item[name]).find((action) => action !== void 0);
+}
+function summaryOf(items, table) {
+  return items.map((item) => {
+    const action = actionOf(item);
+    const attributes = action?.Item ?? action?.Key ?? {};
+    const id = action?.TableName === table ? untyped(attributes.id) : void 0;
+    return { id: typeof id === "string" ? id : null, bytes: sizeOf(attributes) };
+  });
+}
+function addItem(items, place, item, document) {
+  items[place] = document.said ?? shapeOf(items) ?? document.byDefault ? inDocumentShape(item) : item;
+}
+function shapeOf(items) {
+  const action = items.map(actionOf).find((action2) => action2 !== void 0);
+  if (action === void 0) return void 0;
+  const values = Object.values(action.Item ?? action.Key ?? {});
+  return values.some((value) => typeof value !== "object" || value instanceof Uint8Array);
+}
+function inDocumentShape(item) {
+  const plain = (attributes) => attributes && Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, plainValue(value)]));
+  const converted = Object.entries(item).map(([name, { TableName, Item, Key }]) => {
+    return [name, { TableName, ...Item && { Item: plain(Item) }, ...Key && { Key: plain(Key) } }];
+  });
+  return Object.fromEntries(converted);
+}
+function plainValue(value) {
+  const { S, N, B } = value;
+  return N === void 0 ? S ?? B : Number(N);
+}
+function untyped(value) {
+  const entries = typeof value === "object" && value !== null && !(value instanceof Uint8Array) ? Object.entries(value) : [];
+  const [only, second] = entries;
+  return only !== void 0 && second === void 0 && TYPES.has(only[0]) ? only[1] : value;
+}
+function sizeOf(value) {
+  if (typeof value === "string") return value.length;
+  if (value instanceof Uint8Array) return value.byteLength;
+  if (value instanceof Set || Array.isArray(value)) return [...value].reduce((sum, one) => sum + sizeOf(one), 0);
+  if (typeof value !== "object" || value === null) return 1;
+  return Object.entries(value).reduce((sum, [name, typed]) => sum + name.length + attributeSize(typed), 0);
+}
+function attributeSize(typed) {
+  const isNumber = typeof typed === "number" || typeof typed?.N === "string";
+  return isNumber ? 1 + Math.floor(String(untyped(typed)).length / 2) : sizeOf(untyped(typed));
+}
+
+// ts/clients/dynamodb.ts
+var SDK = "@aws-sdk/client-dynamodb";
+var DOCUMENTS = "@aws-sdk/lib-dynamodb";
+var recognizeDynamoDB = (client) => {
+  const members = membersOf(client);
+  if (members === void 0 || !hasMethods(members, "send", "destroy") || membersOf(members.middlewareStack) === void 0) return void 0;
+  return membersOf(members.config)?.serviceId === "DynamoDB" ? clientCarrier(client) : void 0;
+};
+function clientCarrier(client) {
+  let commands;
+  const findCommands = () => {
+    commands ??= commandsFor(client);
+    return commands;
+  };
+  const methods = client;
+  return {
+    backend: "dynamodb",
+    // Only document clients are made `from` another one.
+    library: typeof membersOf(client.constructor)?.from === "function" ? DOCUMENTS : SDK,
+    isTransaction: false,
+    isBuffered: false,
+    check() {
+      if (findCommands() !== void 0 || typeof methods.putItem === "function") return;
+      const message = `${SDK}, which this client needs for its commands, cannot be found from sagastore or from the application`;
+      throw invalidArgument(`${message}: install it there, or give a client with methods (new DynamoDB(...) of it)`, "open", "dynamodb");
+    },
+    send(method, args) {
+      const [name, input, wantsDate] = args;
+      if (method !== "send") throw new TypeError(`no method ${method}`);
+      return send(client, findCommands(), name, input, wantsDate);
+    },
+    async begin(work, { timeoutMs }) {
+      const items = new OwnItems();
+      const result = await work(items);
+      if (items.TransactItems.length > 0) {
+        const options = { abortSignal: AbortSignal.timeout(timeoutMs) };
+        await send(client, findCommands(), "TransactWriteItems", { TransactItems: items.TransactItems }, false, options);
+      }
+      return result;
+    }
+  };
+}
+async function send(client, commands, name, input, wantsDate, options) {
+  const Command = commands?.[`${name}Command`];
+  if (Command === void 0) {
+    const method = client[`${name[0]?.toLowerCase()}${name.slice(1)}`];
+    if (method === void 0) throw new TypeError(`the client has no method for ${name}`);
+    return { output: withoutMetadata(await method.call(client, input, options)) };
+  }
+  const command = new Command(input);
+  let date;
+  if (wantsDate && client.config.cacheMiddleware !== true) {
+    const middleware = (next) => async (args) => {
+      const done = await next(args);
+      date = done.response?.headers?.date;
+      return done;
+    };
+    command.middlewareStack.add(middleware, { step: "deserialize", name: "sagastoreDate" });
+  }
+  const output = withoutMetadata(await client.send(command, options));
+  return { output, ...date !== void 0 && { date } };
+}
+function withoutMetadata({ $metadata, ...output }) {
+  return output;
+}
+function commandsFor(client) {
+  const places = [__filename, process.argv[1], (0, import_node_path.join)(process.cwd(), "index.js")];
+  const found = places.flatMap((place) => {
+    try {
+      return place === void 0 ? [] : [(0, import_node_module.createRequire)(place)(SDK)];
+    } catch {
+      return [];
+    }
+  });
+  return found.find((commands) => commands.DynamoDBClient !== void 0 && client instanceof commands.DynamoDBClient) ?? found[0];
+}
+var OwnItems = class {
+  TransactItems = [];
+  document = false;
+};
+var recognizeDynamoDBTransaction = (transaction4) => {
+  const items = () => Array.isArray(transaction4) ? transaction4 : membersOf(transaction4)?.TransactItems;
+  if (!Array.isArray(items()) || !items().every(isTransactItem)) return void 0;
+  const { document } = transaction4;
+  return {
+    backend: "dynamodb",
+    library: "TransactItems",
+    isTransaction: true,
+    isBuffered: true,
+    send(method, args, home) {
+      const isDocument = { said: document, byDefault: home?.library === DOCUMENTS };
+      switch (method) {
+        case "collected":
+          return { items: summaryOf(items(), args[0]), isOurs: transaction4 instanceof OwnItems };
+        case "push":
+          return addItem(items(), items().length, args[0], isDocument);
+        case "replace":
+          return addItem(items(), args[0], args[1], isDocument);
+        default:
+          throw new TypeError(`no method ${method}`);
+      }
+    }
+  };
+};
+
 // ts/clients/failure.ts
 var DEPTH = 8;
 var SQLITE_CODES = {
@@ -431,9 +595,9 @@ var recognizeIoredis = (client) => {
   if (members === void 0 || !hasMethods(members, "callBuffer", "sendCommand", "multi", "defineCommand")) return void 0;
   if (members.isPipeline === true) return Array.isArray(members._queue) ? multiCarrier(client) : void 0;
   if (typeof members.status !== "string" || typeof members.isCluster !== "boolean") return void 0;
-  return clientCarrier(client);
+  return clientCarrier2(client);
 };
-function clientCarrier(client) {
+function clientCarrier2(client) {
   return {
     backend: "redis",
     library: "ioredis",
@@ -517,17 +681,17 @@ var recognizeNodeRedis = (client) => {
   if (members === void 0) return void 0;
   if (hasMethods(members, "addCommand", "execTyped", "execAsPipeline", "exec")) return multiCarrier2(client);
   if (!hasMethods(members, "multi", "sendCommand", "withTypeMapping")) return void 0;
-  return clientCarrier2(client, caller(client, members), members);
+  return clientCarrier3(client, caller(client, members), members);
 };
 function caller(client, members) {
   if (hasMethods(members, "nodeClient")) return (commands, node) => callCluster(client, commands, node);
   if (hasMethods(members, "use", "getMasterNode")) {
-    const send2 = (one, commands) => settled(commands.map((args) => one.sendCommand(false, args, AS_BUFFERS)));
-    return (commands) => client.use((one) => send2(one, commands));
+    const send3 = (one, commands) => settled(commands.map((args) => one.sendCommand(false, args, AS_BUFFERS)));
+    return (commands) => client.use((one) => send3(one, commands));
   }
-  const send = (one, commands) => settled(commands.map((args) => one.sendCommand(args, AS_BUFFERS)));
-  if (hasMethods(members, "execute")) return (commands) => client.execute((one) => send(one, commands));
-  return (commands) => send(client, commands);
+  const send2 = (one, commands) => settled(commands.map((args) => one.sendCommand(args, AS_BUFFERS)));
+  if (hasMethods(members, "execute")) return (commands) => client.execute((one) => send2(one, commands));
+  return (commands) => send2(client, commands);
 }
 async function callCluster(cluster, commands, node) {
   if (node === void 0) {
@@ -538,7 +702,7 @@ async function callCluster(cluster, commands, node) {
   const client = await cluster.nodeClient(found);
   return settled(commands.map((args) => client.sendCommand(args, AS_BUFFERS)));
 }
-function clientCarrier2(client, call2, members) {
+function clientCarrier3(client, call2, members) {
   return {
     backend: "redis",
     library: "redis",
@@ -811,10 +975,10 @@ var recognizeDrizzle = (client) => {
 function beginOf(database) {
   return (work, { isolation }) => database.transaction(
     (tx) => {
-      const { send } = innerCarrier(tx);
+      const { send: send2 } = innerCarrier(tx);
       return committable(
         "postgres",
-        (sql, values) => send("query", [sql, values]),
+        (sql, values) => send2("query", [sql, values]),
         () => work(tx)
       );
     },
@@ -1051,8 +1215,14 @@ function recognizeSqlClient(client) {
 }
 
 // ts/clients/recognize.ts
-var recognizers2 = [recognizeIoredis, recognizeNodeRedis];
-var CLIENTS = [...SQL_CLIENTS, "ioredis (Redis, Cluster)", "redis (node-redis 5 and later)"];
+var recognizers2 = [recognizeIoredis, recognizeNodeRedis, recognizeDynamoDB, recognizeDynamoDBTransaction];
+var CLIENTS = [
+  ...SQL_CLIENTS,
+  "ioredis (Redis, Cluster)",
+  "redis (node-redis 5 and later)",
+  "@aws-sdk/client-dynamodb and lib-dynamodb",
+  "an array of DynamoDB's TransactItems"
+];
 var known2 = /* @__PURE__ */ new WeakMap();
 function recognize(client, what, operation) {
   const members = membersOf(client);
@@ -1177,14 +1347,17 @@ var IN_TRANSACTION = 1;
 var BUFFERED = 2;
 var Conversations = class {
   #native;
+  /** The client that the store was made from, if it was. */
+  #home;
   #timeoutMs;
   /** For each carrier the last write of each id that is under way: the next one waits for it. */
   #tails = /* @__PURE__ */ new WeakMap();
   /** Operations whose client has not answered yet. */
   #underWay = 0;
   #onIdle = [];
-  constructor(store) {
+  constructor(store, home) {
     this.#native = store;
+    this.#home = home;
     this.#timeoutMs = store.settings.operationTimeoutMs;
   }
   /** Ready when nothing is under way. */
@@ -1197,7 +1370,7 @@ var Conversations = class {
     let running;
     try {
       carrier.check?.();
-      const conversation = new Conversation(this.#native, carrier, operation, args, this.#timeoutMs);
+      const conversation = new Conversation(this.#native, [carrier, this.#home], operation, args, this.#timeoutMs);
       const ids = written(operation, args);
       running = ids === void 0 ? conversation.run() : this.#inOrder(conversation, carrier, ids);
     } catch (error) {
@@ -1249,14 +1422,16 @@ var Conversations = class {
 var Conversation = class {
   #native;
   #carrier;
+  #home;
   #operation;
   #args;
   #timeoutMs;
   /** What the client threw last. */
   #cause;
-  constructor(store, carrier, operation, args, timeoutMs) {
+  constructor(store, [carrier, home], operation, args, timeoutMs) {
     this.#native = store;
     this.#carrier = carrier;
+    this.#home = home;
     this.#operation = operation;
     this.#args = args;
     this.#timeoutMs = timeoutMs;
@@ -1304,7 +1479,7 @@ var Conversation = class {
     const [, handle, method, ...args] = outcome;
     let answer;
     try {
-      answer = method === "pause" ? (0, import_promises.setTimeout)(args[0]) : this.#carrier.send(method, args);
+      answer = method === "pause" ? (0, import_promises.setTimeout)(args[0]) : this.#carrier.send(method, args, this.#home);
     } catch (error) {
       return this.#thrown(handle, error);
     }
@@ -1653,7 +1828,7 @@ var SagaStore = class {
     if (getTransaction !== void 0 && typeof getTransaction !== "function") {
       throw invalidArgument("option 'getTransaction' must be a function", "open", backend ?? void 0);
     }
-    this.#client = client === void 0 ? void 0 : clientCarrier3(client, rest.url, backend);
+    this.#client = client === void 0 ? void 0 : clientCarrier4(client, rest.url, backend);
     this.#getTransaction = getTransaction;
     const json = JSON.stringify(rest, jsonValue);
     const opened = this.#client === void 0 ? native.NativeStore.open(backend, json, setImmediate, import_node_worker_threads.isMainThread) : native.NativeStore.openOnClients(this.#client.backend, json, setImmediate, import_node_worker_threads.isMainThread);
@@ -1661,7 +1836,7 @@ var SagaStore = class {
     this.#native = opened;
     this.backend = opened.backend;
     this.#observer = new Observer(this.backend, opened.url, logger);
-    this.#conversations = new Conversations(opened);
+    this.#conversations = new Conversations(opened, this.#client);
   }
   /** What this backend can do. */
   get capabilities() {
@@ -1970,7 +2145,7 @@ async function within(limitMs, running, late) {
     clearTimeout(timer);
   }
 }
-function clientCarrier3(client, url, backend) {
+function clientCarrier4(client, url, backend) {
   if (url !== void 0) throw invalidArgument("give either 'url' or 'client', not both", "open", backend ?? void 0);
   if (backend === "memory") throw invalidArgument("the memory store has no option 'client'", "open", backend);
   const carrier = recognize(client, "option 'client'", "open");
@@ -2028,7 +2203,7 @@ var classes2 = {
 };
 function openStore(options) {
   const { url, client } = typeof options === "string" ? { url: options } : asObject(options);
-  if (client !== void 0) return new classes2[clientCarrier3(client, url, null).backend](options);
+  if (client !== void 0) return new classes2[clientCarrier4(client, url, null).backend](options);
   if (typeof url !== "string" || url === "")
     throw invalidArgument("openStore takes a connection string or options with 'url' or 'client'", "open");
   const backend = native.backendOf(url);

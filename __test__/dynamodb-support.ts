@@ -1,6 +1,6 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { afterAll, beforeAll } from 'vitest'
-import { type DynamoDBStoreOptions, openStore } from '../index.js'
+import { type DynamoDBUrlOptions, openStore } from '../index.js'
 import { type DynamoDBServer, startDynamoDB } from '../scripts/services/servers.mjs'
 import { randomName } from './targets'
 
@@ -21,7 +21,7 @@ export function withDynamoDB(): void {
 }
 
 /** A store on a table of its own, and what it warns of. */
-export function open(more: Partial<DynamoDBStoreOptions> = {}) {
+export function open(more: Partial<DynamoDBUrlOptions> = {}) {
   const warnings: string[] = []
   const ignore = () => {}
   const logger = { debug: ignore, info: ignore, error: ignore, warn: (message: string) => void warnings.push(message) }

@@ -46,6 +46,8 @@ interface Waiting {
 /** Runs the operations of one store on clients of the application. */
 export class Conversations {
   readonly #native: Native
+  /** The client that the store was made from, if it was. */
+  readonly #home: Carrier | undefined
   readonly #timeoutMs: number
   /** For each carrier the last write of each id that is under way: the next one waits for it. */
   readonly #tails = new WeakMap<Carrier, Map<string, Promise<unknown>>>()
@@ -54,8 +56,9 @@ export class Conversations {
   #underWay = 0
   #onIdle: (() => void)[] = []
 
-  constructor(store: Native) {
+  constructor(store: Native, home: Carrier | undefined) {
     this.#native = store
+    this.#home = home
     this.#timeoutMs = store.settings.operationTimeoutMs
   }
 
@@ -70,7 +73,7 @@ export class Conversations {
     let running: Promise<T>
     try {
       carrier.check?.()
-      const conversation = new Conversation<T>(this.#native, carrier, operation, args, this.#timeoutMs)
+      const conversation = new Conversation<T>(this.#native, [carrier, this.#home], operation, args, this.#timeoutMs)
       const ids = written(operation, args)
       running = ids === undefined ? conversation.run() : this.#inOrder(conversation, carrier, ids)
     } catch (error) {
@@ -128,15 +131,17 @@ export class Conversations {
 class Conversation<T> {
   readonly #native: Native
   readonly #carrier: Carrier
+  readonly #home: Carrier | undefined
   readonly #operation: OperationName
   readonly #args: Arguments
   readonly #timeoutMs: number
   /** What the client threw last. */
   #cause: unknown
 
-  constructor(store: Native, carrier: Carrier, operation: OperationName, args: Arguments, timeoutMs: number) {
+  constructor(store: Native, [carrier, home]: [Carrier, Carrier?], operation: OperationName, args: Arguments, timeoutMs: number) {
     this.#native = store
     this.#carrier = carrier
+    this.#home = home
     this.#operation = operation
     this.#args = args
     this.#timeoutMs = timeoutMs
@@ -189,7 +194,7 @@ class Conversation<T> {
     const [, handle, method, ...args] = outcome as [number, number, string, ...unknown[]]
     let answer: unknown
     try {
-      answer = method === 'pause' ? sleep(args[0] as number) : this.#carrier.send(method, args)
+      answer = method === 'pause' ? sleep(args[0] as number) : this.#carrier.send(method, args, this.#home)
     } catch (error) {
       return this.#thrown(handle, error)
     }

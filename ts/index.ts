@@ -10,6 +10,7 @@ export type {
   PrismaClientLike,
   SqliteClient,
 } from './clients/shapes'
+export type { DynamoDBClientLike, DynamoDBTransactItems } from './clients/shapes-dynamodb'
 export type { IoredisClient, NodeRedisClient, RedisClient } from './clients/shapes-redis'
 export { withTransaction } from './context'
 export {
@@ -41,7 +42,9 @@ export type {
   AnyStoreOptions,
   BackendName,
   Capabilities,
+  DynamoDBClientOptions,
   DynamoDBStoreOptions,
+  DynamoDBUrlOptions,
   Health,
   MemoryStoreOptions,
   MongoStoreOptions,

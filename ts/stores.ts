@@ -65,7 +65,7 @@ export class SagaStore implements SagaStoreAdapter {
     this.#native = opened
     this.backend = opened.backend as BackendName
     this.#observer = new Observer(this.backend, opened.url, logger)
-    this.#conversations = new Conversations(opened)
+    this.#conversations = new Conversations(opened, this.#client)
   }
 
   /** What this backend can do. */

@@ -1,4 +1,5 @@
 import type { PostgresClient, SqliteClient } from './clients/shapes'
+import type { DynamoDBClientLike } from './clients/shapes-dynamodb'
 import type { RedisClient } from './clients/shapes-redis'
 import type { Logger } from './observe'
 
@@ -129,8 +130,19 @@ export interface MongoStoreOptions extends StoreOptions {
   collectionName?: string
 }
 
-/** Options of a DynamoDB store. */
-export interface DynamoDBStoreOptions extends StoreOptions {
+/** Options of a DynamoDB store: on connections of its own, or on a client of the application. */
+export type DynamoDBStoreOptions = DynamoDBUrlOptions | DynamoDBClientOptions
+
+/** Options of a DynamoDB store on a client of the application. Region, endpoint and credentials are the client's. */
+export interface DynamoDBClientOptions extends StoreOptions {
+  /** `@aws-sdk/client-dynamodb` (DynamoDBClient, DynamoDB), or `@aws-sdk/lib-dynamodb` (DynamoDBDocumentClient, DynamoDBDocument). */
+  client: DynamoDBClientLike
+  /** Default `saga_store`. */
+  tableName?: string
+}
+
+/** Options of a DynamoDB store on connections of its own. */
+export interface DynamoDBUrlOptions extends StoreOptions {
   /** `dynamodb://eu-west-1/saga_store?endpoint=http://127.0.0.1:8000`; table and endpoint may be left out. */
   url: string
   /** Default: the URL's path, or `saga_store`. */

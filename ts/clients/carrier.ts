@@ -23,8 +23,11 @@ export interface Carrier {
   readonly isTransaction: boolean
   /** Whether commands are only collected: there are no answers before the end. */
   readonly isBuffered: boolean
-  /** Carries one request; throws, or rejects with, the client's own error. */
-  send(method: string, args: unknown[]): Awaitable<unknown>
+  /**
+   * Carries one request; throws, or rejects with, the client's own error. `home` is the client that the
+   * store was made from, if it was: a transaction that is only collected takes the shape of values from it.
+   */
+  send(method: string, args: unknown[], home?: Carrier): Awaitable<unknown>
   /** Opens a transaction of the client and runs `work` in it; commits, or rolls back if `work` rejects. */
   begin?<T>(work: (transaction: unknown) => Promise<T>, options: BeginOptions): Promise<T>
   /** Called before each operation; throws what speaks against it. */

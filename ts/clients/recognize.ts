@@ -1,15 +1,22 @@
 import { invalidArgument } from '../errors'
 import type { Carrier, Recognizer } from './carrier'
 import { membersOf } from './common'
+import { recognizeDynamoDB, recognizeDynamoDBTransaction } from './dynamodb'
 import { recognizeIoredis } from './ioredis'
 import { recognizeNodeRedis } from './node-redis'
 import { recognizeSqlClient, SQL_CLIENTS } from './sql'
 
 /** Recognised beside SQL's. */
-const recognizers: readonly Recognizer[] = [recognizeIoredis, recognizeNodeRedis]
+const recognizers: readonly Recognizer[] = [recognizeIoredis, recognizeNodeRedis, recognizeDynamoDB, recognizeDynamoDBTransaction]
 
 /** What can be recognised, for messages. */
-const CLIENTS: readonly string[] = [...SQL_CLIENTS, 'ioredis (Redis, Cluster)', 'redis (node-redis 5 and later)']
+const CLIENTS: readonly string[] = [
+  ...SQL_CLIENTS,
+  'ioredis (Redis, Cluster)',
+  'redis (node-redis 5 and later)',
+  '@aws-sdk/client-dynamodb and lib-dynamodb',
+  "an array of DynamoDB's TransactItems",
+]
 
 const known = new WeakMap<object, Carrier>()
 

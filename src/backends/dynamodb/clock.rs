@@ -65,8 +65,16 @@ impl Clock {
         });
     }
 
-    fn is_due(&self) -> bool {
+    /// Whether an answer should be looked at.
+    pub(super) fn is_due(&self) -> bool {
         self.with(|state| state.candidate.is_some() || state.looked.is_none_or(|looked| looked.elapsed() > FRESH))
+    }
+
+    /// Looks at the `Date` of an answer that has just come.
+    pub(super) fn read(&self, date: &str) {
+        if let Ok(date) = DateTime::from_str(date, DateTimeFormat::HttpDate) {
+            self.look(Millis(date.secs().saturating_mul(1_000)), Millis::now());
+        }
     }
 
     /// An answer of the second `server` came at `now`.
@@ -106,9 +114,8 @@ impl Intercept for Observer {
     ) -> Result<(), BoxError> {
         if self.0.is_due()
             && let Some(date) = context.response().headers().get("date")
-            && let Ok(date) = DateTime::from_str(date, DateTimeFormat::HttpDate)
         {
-            self.0.look(Millis(date.secs().saturating_mul(1_000)), Millis::now());
+            self.0.read(date);
         }
         Ok(())
     }

@@ -64,6 +64,13 @@ impl Config {
     }
 }
 
+/// Reads the option `tableName` alone.
+pub(super) fn read_table(options: &mut OptionReader) -> Result<String> {
+    let table = options.string("tableName")?.unwrap_or_else(|| DEFAULT_TABLE.to_owned());
+    check_table(&table)?;
+    Ok(table)
+}
+
 impl Place {
     /// Tells places apart; to be kept in memory only.
     pub(super) fn key(&self) -> String {
@@ -232,6 +239,25 @@ mod tests {
             let error = read(url, "{}").err().unwrap_or_else(|| panic!("{url}"));
             assert_eq!(error.kind(), Kind::InvalidArgument, "{url}");
             assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn on_a_client_there_is_only_the_table_to_name() {
+        let read = |json: &str| {
+            let mut options = OptionReader::parse(json)?;
+            let table = read_table(&mut options)?;
+            options.finish().map(|()| table)
+        };
+        assert_eq!(read("{}").unwrap(), "saga_store");
+        assert_eq!(read(r#"{"tableName": "my.orders"}"#).unwrap(), "my.orders");
+        for json in [
+            r#"{"tableName": "x"}"#,
+            r#"{"region": "eu-west-1"}"#,
+            r#"{"endpoint": "http://h:1"}"#,
+            r#"{"credentials": {}}"#,
+        ] {
+            assert_eq!(read(json).unwrap_err().kind(), Kind::InvalidArgument, "{json}");
         }
     }
 

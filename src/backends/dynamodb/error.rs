@@ -6,7 +6,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use hyper_util::client::legacy::Error as HyperError;
 
-use crate::error::{Error, Kind};
+use crate::error::{Detail, Error, Kind};
+use crate::store::borrowed::{ClientError, is_socket_code};
 
 /// Codes of "not now": nothing has been done, and the same request may be sent again after a pause.
 const THROTTLED: [&str; 6] = [
@@ -17,6 +18,10 @@ const THROTTLED: [&str; 6] = [
     "RequestLimitExceeded",
     "RequestThrottledException",
 ];
+
+/// Codes of an HTTP status of 500 and above, for clients that do not tell the status.
+const UNAVAILABLE: [&str; 4] =
+    ["InternalServerError", "InternalFailure", "ServiceUnavailable", "ServiceUnavailableException"];
 
 /// Codes of credentials that DynamoDB does not accept.
 const REFUSED: [&str; 10] = [
@@ -43,6 +48,8 @@ pub(super) enum Cause {
     Denied,
     /// A condition of the request does not hold.
     Condition,
+    /// A transaction was refused as a whole: nothing of it has happened.
+    Canceled,
     /// Our clock is off, and the signature with it; the next one is right.
     Clock,
     /// The request breaks a rule of DynamoDB.
@@ -60,9 +67,31 @@ pub(super) struct Failure {
     pub(super) error: Error,
 }
 
+impl Failure {
+    /// Whether the request may have been carried out all the same.
+    pub(super) fn is_uncertain(&self) -> bool {
+        self.cause != Cause::Canceled && self.error.is_retryable() && !self.error.is_unsent()
+    }
+
+    /// The error of a transaction of which it is not known whether it has happened.
+    pub(super) fn into_unknown_outcome(self) -> Error {
+        if matches!(self.error.kind(), Kind::Connection | Kind::Timeout) {
+            return self.error;
+        }
+        let text = format!("whether the transaction has happened is not known: {}", self.error.message());
+        Error::new(Kind::Connection, text).with_source(self.error)
+    }
+}
+
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         failure.error
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { cause: Cause::Other, message: String::new(), error }
     }
 }
 
@@ -90,6 +119,31 @@ where
         ),
         SdkError::TimeoutError(_) => (Cause::Other, Error::new(Kind::Timeout, "DynamoDB did not answer in time")),
         _ => (Cause::Other, Error::new(Kind::Backend, "the request to DynamoDB could not be made")),
+    };
+    Failure { cause, message, error: classified.with_source(error) }
+}
+
+/// Classifies what a client of the application threw.
+pub(super) fn of_client(error: ClientError, table: &str) -> Failure {
+    let message = error.message.clone();
+    let code = error.code.as_deref().unwrap_or(&error.name);
+    let (cause, classified) = match code {
+        "ECONNREFUSED" | "ENOTFOUND" | "EAI_AGAIN" | "EHOSTUNREACH" | "ENETUNREACH" => (Cause::Other, unreachable()),
+        _ if is_socket_code(code) => (Cause::Other, broken()),
+        "TimeoutError" | "AbortError" => {
+            (Cause::Other, Error::new(Kind::Timeout, "the client gave up waiting for DynamoDB"))
+        }
+        "CredentialsProviderError" | "TokenProviderError" => {
+            let text = format!("the client has no AWS credentials: {message}");
+            (Cause::Other, Error::new(Kind::Connection, text).retryable(false).unsent())
+        }
+        // The client has repeated it already, in pauses of its own.
+        _ if THROTTLED.contains(&code) => (Cause::Other, not_now()),
+        _ if UNAVAILABLE.contains(&code) => (Cause::Other, unavailable()),
+        _ if error.code.is_none() || code == "Error" => {
+            (Cause::Other, Error::new(Kind::Backend, format!("the client failed: {message}")))
+        }
+        _ => answered(code, &message, 0, table),
     };
     Failure { cause, message, error: classified.with_source(error) }
 }
@@ -129,6 +183,11 @@ fn answered(code: &str, message: &str, status: u16, table: &str) -> (Cause, Erro
             (Cause::InUse, backend(format!("table {table} is being created or changed")).retryable(true).unsent())
         }
         "ConditionalCheckFailedException" => (Cause::Condition, backend(String::from("a condition does not hold"))),
+        "TransactionCanceledException" => (Cause::Canceled, canceled(&reasons(message))),
+        "TransactionInProgressException" => (
+            Cause::Other,
+            backend(String::from("the transaction is still under way, from an attempt before")).retryable(true),
+        ),
         "TransactionConflictException" | "ReplicatedWriteConflictException" => (
             Cause::Other,
             backend(String::from("the item is part of a transaction at this moment")).retryable(true).unsent(),
@@ -228,7 +287,52 @@ pub(super) fn no_region() -> Error {
 
 /// Not now; nothing has been done.
 pub(super) fn throttled() -> Error {
-    Error::new(Kind::Backend, "DynamoDB throttles the requests to this table").throttled()
+    not_now().throttled()
+}
+
+fn not_now() -> Error {
+    Error::new(Kind::Backend, "DynamoDB throttles the requests to this table").retryable(true).unsent()
+}
+
+/// What the items of a transaction were refused for, in their order: `TransactionCanceledException`
+/// ends with such as `[None, ConditionalCheckFailed]`.
+fn reasons(message: &str) -> Vec<&str> {
+    let listed = message.rsplit_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    listed.map_or_else(Vec::new, |(codes, _)| codes.split(',').map(str::trim).collect())
+}
+
+/// Which of the items was refused, and why: one that would be refused again, if there is one.
+fn canceled(reasons: &[&str]) -> Error {
+    let passes =
+        |reason: &str| ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"].contains(&reason);
+    let failed = || reasons.iter().enumerate().filter(|(_, reason)| **reason != "None");
+    let Some((index, reason)) = failed().find(|(_, reason)| !passes(reason)).or_else(|| failed().next()) else {
+        return Error::new(Kind::Backend, "DynamoDB cancelled the transaction").unsent();
+    };
+    let why = match *reason {
+        "ConditionalCheckFailed" => "its condition does not hold",
+        "TransactionConflict" => "it is being changed by somebody else at this moment",
+        "ThrottlingError" | "ProvisionedThroughputExceeded" => "DynamoDB throttles the requests to its table",
+        "ItemCollectionSizeLimitExceeded" => "its item collection is larger than DynamoDB allows",
+        "ValidationError" => "DynamoDB refused it as invalid",
+        "DuplicateItem" => "it exists already",
+        other => other,
+    };
+    let text = format!("DynamoDB cancelled the transaction because of item {} of {}: {why}", index + 1, reasons.len());
+    Error::new(Kind::Backend, text)
+        .retryable(passes(reason))
+        .unsent()
+        .with_detail("reason", Detail::Text((*reason).to_owned()))
+        .with_detail(ITEM, Detail::count(index as u64))
+}
+
+/// The place of the item for which a transaction was cancelled, as a detail of the error.
+const ITEM: &str = "itemIndex";
+
+/// Which item a transaction was cancelled for.
+pub(super) fn canceled_item(error: &Error) -> Option<usize> {
+    let index = error.details().iter().find(|(name, _)| *name == ITEM)?;
+    if let Detail::Number(index) = index.1 { usize::try_from(index).ok() } else { None }
 }
 
 fn unavailable() -> Error {
@@ -301,6 +405,62 @@ mod tests {
         assert!(of("ThrottlingException", "", 400).1.is_throttled());
         assert!(of("ThrottlingException", "", 400).1.is_unsent());
         assert!(!of("InternalServerError", "", 500).1.is_unsent());
+    }
+
+    #[test]
+    fn a_cancelled_transaction_names_the_item() {
+        let cancelled = |reasons: &str| {
+            let text =
+                format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{reasons}]");
+            let (cause, error) = of("TransactionCanceledException", &text, 400);
+            assert_eq!((cause, error.kind()), (Cause::Canceled, Kind::Backend));
+            assert!(error.is_unsent() && !error.is_throttled());
+            error
+        };
+        for (reasons, item, retryable) in [
+            ("None, ConditionalCheckFailed, None", 1, false),
+            ("TransactionConflict", 0, true),
+            ("None, ThrottlingError", 1, true),
+            ("ProvisionedThroughputExceeded, None", 0, true),
+            // What would fail again counts more.
+            ("TransactionConflict, None, ValidationError", 2, false),
+            ("ItemCollectionSizeLimitExceeded, ThrottlingError", 0, false),
+        ] {
+            let error = cancelled(reasons);
+            assert_eq!((canceled_item(&error), error.is_retryable()), (Some(item), retryable), "{error}");
+            let shown = format!("item {} of {}", item + 1, reasons.split(',').count());
+            assert!(error.message().contains(&shown), "{error}");
+        }
+        assert_eq!(canceled_item(&of("TransactionCanceledException", "no reasons", 400).1), None);
+        assert!(of("TransactionInProgressException", "", 400).1.is_retryable());
+        assert!(!of("IdempotentParameterMismatchException", "", 400).1.is_retryable());
+    }
+
+    #[test]
+    fn what_clients_throw_is_classified() {
+        for (name, code, kind, retryable, unsent) in [
+            ("Error", Some("ECONNREFUSED"), Kind::Connection, true, true),
+            ("Error", Some("ECONNRESET"), Kind::Connection, true, false),
+            ("TimeoutError", Some("TimeoutError"), Kind::Timeout, true, false),
+            ("TimeoutError", None, Kind::Timeout, true, false),
+            ("CredentialsProviderError", None, Kind::Connection, false, true),
+            ("ThrottlingException", Some("ThrottlingException"), Kind::Backend, true, true),
+            ("InternalServerError", Some("InternalServerError"), Kind::Backend, true, false),
+            ("ValidationException", Some("ValidationException"), Kind::Backend, false, false),
+            ("TypeError", None, Kind::Backend, false, false),
+        ] {
+            let thrown = ClientError { name: name.into(), code: code.map(str::to_owned), ..ClientError::default() };
+            let error = of_client(thrown, "orders").error;
+            let found = (error.kind(), error.is_retryable(), error.is_unsent());
+            assert_eq!(found, (kind, retryable, unsent), "{name} {code:?}");
+            // It has its attempts, and not as many as fit: the client has had its own.
+            assert!(!error.is_throttled());
+        }
+        let code = Some(String::from("ResourceNotFoundException"));
+        let failure = of_client(ClientError { code, ..ClientError::default() }, "orders");
+        assert!(failure.cause == Cause::NoTable && failure.error.message().contains("orders"), "{failure:?}");
+        let failed = ClientError { name: "TypeError".into(), message: "no region".into(), ..ClientError::default() };
+        assert!(of_client(failed, "orders").error.message().contains("no region"));
     }
 
     #[test]

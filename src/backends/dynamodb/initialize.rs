@@ -2,14 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, TableStatus,
-    TimeToLiveDescription, TimeToLiveSpecification, TimeToLiveStatus,
-};
-
-use super::error::{self, Cause, Failure, classify};
-use super::item::{EXPIRES_AT, ID};
-use super::requests::Session;
+use super::error::{Cause, Failure};
+use super::item::EXPIRES_AT;
+use super::tables::{Create, Describe, DescribeTtl, Description, EnableTtl, TtlSetting};
+use super::transport::{Transport, exists};
 use crate::error::{Detail, Error, Kind, Result};
 use crate::store::Probe;
 
@@ -27,23 +23,22 @@ enum Ttl {
     Unknown,
 }
 
-/// Makes the table usable within `limit`; answers warnings.
-pub(super) async fn initialize(on: &Session<'_>, limit: Duration) -> Result<Vec<String>> {
+/// Makes the table usable, within `limit` if there is one; answers warnings.
+pub(super) async fn initialize(on: &impl Transport, limit: Option<Duration>) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
-    let mut waiting = Waiting { until: Instant::now() + limit, pause: PAUSES.0 };
+    let mut waiting = Waiting { until: limit.map(|limit| Instant::now() + limit), pause: PAUSES.0 };
     loop {
-        match describe(on).await {
+        match on.send(Describe).await {
             Ok(table) => {
-                check_key(&table, on.table)?;
-                match table.table_status {
-                    Some(TableStatus::Creating | TableStatus::Deleting) => {}
-                    _ => break,
+                check_key(&table, on.table())?;
+                if !matches!(table.status.as_deref(), Some("CREATING" | "DELETING")) {
+                    break;
                 }
             }
             Err(failure) if failure.cause == Cause::NoTable => create(on).await?,
             Err(failure) if failure.cause == Cause::Denied => {
-                if on.exists().await? {
-                    warnings.push(lacks("DescribeTable", on.table, "its key and status are not checked"));
+                if exists(on).await? {
+                    warnings.push(lacks("DescribeTable", on.table(), "its key and status are not checked"));
                     break;
                 }
                 create(on).await?;
@@ -51,7 +46,7 @@ pub(super) async fn initialize(on: &Session<'_>, limit: Duration) -> Result<Vec<
             Err(failure) if failure.error.is_throttled() => {}
             Err(failure) => return Err(failure.error),
         }
-        waiting.wait(on.table).await?;
+        waiting.wait(on).await?;
     }
     warnings.extend(ensure_ttl(on, &mut waiting).await?);
     Ok(warnings)
@@ -59,18 +54,18 @@ pub(super) async fn initialize(on: &Session<'_>, limit: Duration) -> Result<Vec<
 
 /// Waits in growing pauses, for so long.
 struct Waiting {
-    until: Instant,
+    until: Option<Instant>,
     pause: Duration,
 }
 
 impl Waiting {
-    async fn wait(&mut self, table: &str) -> Result<()> {
-        if Instant::now() + self.pause >= self.until {
-            let text = format!("table {table} is still being created: call initialize() again");
+    async fn wait(&mut self, on: &impl Transport) -> Result<()> {
+        if self.until.is_some_and(|until| Instant::now() + self.pause >= until) {
+            let text = format!("table {} is still being created: call initialize() again", on.table());
             return Err(Error::new(Kind::Timeout, text));
         }
         // Several processes do this at once: apart from each other.
-        tokio::time::sleep(self.pause.mul_f64(0.5 + fastrand::f64())).await;
+        on.pause(self.pause.mul_f64(0.5 + fastrand::f64())).await;
         self.pause = (self.pause * 2).min(PAUSES.1);
         Ok(())
     }
@@ -80,23 +75,9 @@ fn lacks(action: &str, table: &str, consequence: &str) -> String {
     format!("the credentials lack the permission dynamodb:{action} on table {table}: {consequence}")
 }
 
-async fn describe(on: &Session<'_>) -> Result<TableDescription, Failure> {
-    let answer = on.client.describe_table().table_name(on.table).send().await;
-    let answer = answer.map_err(|error| classify(error, on.table))?;
-    answer.table.ok_or_else(|| error::unexpected().into())
-}
-
-fn check_key(table: &TableDescription, name: &str) -> Result<()> {
-    let key: Vec<String> = table
-        .key_schema()
-        .iter()
-        .map(|element| {
-            let attribute = element.attribute_name();
-            let definition = table.attribute_definitions().iter().find(|one| one.attribute_name() == attribute);
-            let kind = definition.map_or("?", |definition| definition.attribute_type().as_str());
-            format!("{attribute} ({kind}, {})", element.key_type().as_str())
-        })
-        .collect();
+fn check_key(table: &Description, name: &str) -> Result<()> {
+    let shown = table.key.iter().map(|part| format!("{} ({}, {})", part.attribute, part.kind, part.role));
+    let key: Vec<String> = shown.collect();
     if key == ["id (S, HASH)"] {
         return Ok(());
     }
@@ -108,24 +89,14 @@ fn check_key(table: &TableDescription, name: &str) -> Result<()> {
 }
 
 /// Who comes second finds the table being created.
-async fn create(on: &Session<'_>) -> Result<()> {
-    let attribute = AttributeDefinition::builder().attribute_name(ID).attribute_type(ScalarAttributeType::S).build();
-    let key = KeySchemaElement::builder().attribute_name(ID).key_type(KeyType::Hash).build();
-    let (Ok(attribute), Ok(key)) = (attribute, key) else { return Err(error::unexpected()) };
-    let request = on
-        .client
-        .create_table()
-        .table_name(on.table)
-        .attribute_definitions(attribute)
-        .key_schema(key)
-        .billing_mode(BillingMode::PayPerRequest);
-    match request.send().await.map_err(|error| classify(error, on.table)) {
-        Ok(_) => Ok(()),
+async fn create(on: &impl Transport) -> Result<()> {
+    match on.send(Create).await {
+        Ok(()) => Ok(()),
         Err(failure) if failure.cause == Cause::InUse || failure.error.is_throttled() => Ok(()),
         Err(failure) if failure.cause == Cause::Denied => {
             let text = format!(
                 "table {} does not exist, and these credentials may not create it (dynamodb:CreateTable)",
-                on.table
+                on.table()
             );
             Err(Error::new(Kind::Backend, text).with_source(failure.error))
         }
@@ -135,22 +106,21 @@ async fn create(on: &Session<'_>) -> Result<()> {
     }
 }
 
-async fn ttl(on: &Session<'_>) -> Result<Ttl, Failure> {
-    let answer = on.client.describe_time_to_live().table_name(on.table).send().await;
-    match answer.map_err(|error| classify(error, on.table)) {
-        Ok(answer) => Ok(answer.time_to_live_description.map_or(Ttl::Off, read_ttl)),
+async fn ttl(on: &impl Transport) -> Result<Ttl, Failure> {
+    match on.send(DescribeTtl).await {
+        Ok(setting) => Ok(read_ttl(setting)),
         Err(failure) if failure.cause == Cause::Denied => Ok(Ttl::Unknown),
         Err(failure) => Err(failure),
     }
 }
 
-fn read_ttl(description: TimeToLiveDescription) -> Ttl {
-    match description.time_to_live_status {
-        Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling) => match description.attribute_name {
+fn read_ttl(setting: TtlSetting) -> Ttl {
+    match setting.status.as_deref() {
+        Some("ENABLED" | "ENABLING") => match setting.attribute {
             Some(name) if name != EXPIRES_AT => Ttl::On(name),
             _ => Ttl::Ours,
         },
-        Some(TimeToLiveStatus::Disabling) => Ttl::TurningOff,
+        Some("DISABLING") => Ttl::TurningOff,
         _ => Ttl::Off,
     }
 }
@@ -166,56 +136,49 @@ fn complaint(ttl: &Ttl, table: &str) -> Option<String> {
     Some(format!("TTL of table {table} {what}: expired payloads are not removed by DynamoDB, only by cleanup()"))
 }
 
-async fn ensure_ttl(on: &Session<'_>, waiting: &mut Waiting) -> Result<Option<String>> {
+async fn ensure_ttl(on: &impl Transport, waiting: &mut Waiting) -> Result<Option<String>> {
     loop {
         let found = match ttl(on).await {
             Ok(found) => found,
             Err(failure) if failure.error.is_throttled() => {
-                waiting.wait(on.table).await?;
+                waiting.wait(on).await?;
                 continue;
             }
-            Err(failure) => return optional(failure, on.table),
+            Err(failure) => return optional(failure, on.table()),
         };
         if !matches!(found, Ttl::Off | Ttl::Unknown) {
-            return Ok(complaint(&found, on.table));
+            return Ok(complaint(&found, on.table()));
         }
-        let Err(failure) = enable_ttl(on).await else { return Ok(None) };
+        let Err(failure) = on.send(EnableTtl).await else { return Ok(None) };
         match failure.cause {
             Cause::Denied => {
                 let consequence = "expired payloads are not removed by DynamoDB, only by cleanup()";
                 return Ok(match found {
                     Ttl::Unknown => Some(lacks(
                         "UpdateTimeToLive and dynamodb:DescribeTimeToLive",
-                        on.table,
+                        on.table(),
                         "whether DynamoDB removes expired payloads is not known; cleanup() does",
                     )),
-                    _ => Some(lacks("UpdateTimeToLive", on.table, consequence)),
+                    _ => Some(lacks("UpdateTimeToLive", on.table(), consequence)),
                 });
             }
             // Somebody else was quicker, or it has been changed a moment ago.
             Cause::Invalid => {
                 return Ok(match ttl(on).await {
                     Ok(Ttl::Unknown) => {
-                        Some(lacks("DescribeTimeToLive", on.table, "whether TTL is on expiresAt is not known"))
+                        Some(lacks("DescribeTimeToLive", on.table(), "whether TTL is on expiresAt is not known"))
                     }
                     Ok(Ttl::Off) => {
-                        Some(format!("TTL of table {} cannot be switched on now: {}", on.table, failure.message))
+                        Some(format!("TTL of table {} cannot be switched on now: {}", on.table(), failure.message))
                     }
-                    Ok(now) => complaint(&now, on.table),
-                    Err(failure) => return optional(failure, on.table),
+                    Ok(now) => complaint(&now, on.table()),
+                    Err(failure) => return optional(failure, on.table()),
                 });
             }
-            _ if failure.cause == Cause::InUse || failure.error.is_throttled() => waiting.wait(on.table).await?,
-            _ => return optional(failure, on.table),
+            _ if failure.cause == Cause::InUse || failure.error.is_throttled() => waiting.wait(on).await?,
+            _ => return optional(failure, on.table()),
         }
     }
-}
-
-async fn enable_ttl(on: &Session<'_>) -> Result<(), Failure> {
-    let setting = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true).build();
-    let setting = setting.map_err(|_| error::unexpected())?;
-    let request = on.client.update_time_to_live().table_name(on.table).time_to_live_specification(setting);
-    request.send().await.map(drop).map_err(|error| classify(error, on.table))
 }
 
 /// A service that answers but does not have TTL is a warning; anything else is an error.
@@ -228,24 +191,24 @@ fn optional(failure: Failure, table: &str) -> Result<Option<String>> {
 }
 
 /// Looks at the table.
-pub(super) async fn probe(on: &Session<'_>) -> Result<Probe> {
+pub(super) async fn probe(on: &impl Transport) -> Result<Probe> {
     let mut probe = Probe::default();
-    if let Some(ahead) = on.executor.clock.ahead() {
+    if let Some(ahead) = on.clock().ahead() {
         probe.details.push(("clockOffsetMs", Detail::Number(ahead)));
     }
-    match describe(on).await {
+    match on.send(Describe).await {
         Ok(table) => {
-            if let Some(status) = &table.table_status {
-                probe.details.push(("tableStatus", Detail::Text(status.as_str().to_owned())));
-                if !matches!(status, TableStatus::Active | TableStatus::Updating) {
-                    probe.degraded = Some(format!("table {} is {}", on.table, status.as_str()));
+            if let Some(status) = table.status {
+                if !matches!(status.as_str(), "ACTIVE" | "UPDATING") {
+                    probe.degraded = Some(format!("table {} is {status}", on.table()));
                 }
+                probe.details.push(("tableStatus", Detail::Text(status)));
             }
         }
         Err(failure) if failure.cause == Cause::NoTable => probe.degraded = Some(failure.error.message().to_owned()),
         Err(failure) if failure.cause == Cause::Denied => {
-            if !on.exists().await? {
-                probe.degraded = Some(format!("table {} does not exist: call initialize()", on.table));
+            if !exists(on).await? {
+                probe.degraded = Some(format!("table {} does not exist: call initialize()", on.table()));
             }
         }
         Err(failure) => return Err(failure.error),
@@ -254,7 +217,7 @@ pub(super) async fn probe(on: &Session<'_>) -> Result<Probe> {
     if probe.degraded.is_none()
         && let Ok(found) = ttl(on).await
     {
-        probe.degraded = complaint(&found, on.table);
+        probe.degraded = complaint(&found, on.table());
     }
     Ok(probe)
 }
@@ -262,31 +225,25 @@ pub(super) async fn probe(on: &Session<'_>) -> Result<Probe> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backends::dynamodb::tables::KeyPart;
 
-    fn table(keys: &[(&str, ScalarAttributeType, KeyType)]) -> TableDescription {
-        let mut table = TableDescription::builder();
-        for (name, attribute, key) in keys {
-            table = table
-                .attribute_definitions(
-                    AttributeDefinition::builder()
-                        .attribute_name(*name)
-                        .attribute_type(attribute.clone())
-                        .build()
-                        .unwrap(),
-                )
-                .key_schema(KeySchemaElement::builder().attribute_name(*name).key_type(key.clone()).build().unwrap());
-        }
-        table.build()
+    fn table(keys: &[(&str, &str, &str)]) -> Description {
+        let part = |(attribute, kind, role): &(&str, &str, &str)| KeyPart {
+            attribute: String::from(*attribute),
+            kind: String::from(*kind),
+            role: String::from(*role),
+        };
+        Description { key: keys.iter().map(part).collect(), status: None }
     }
 
     #[test]
     fn another_key_is_named() {
-        let id = (ID, ScalarAttributeType::S, KeyType::Hash);
-        assert!(check_key(&table(std::slice::from_ref(&id)), "t").is_ok());
+        let id = ("id", "S", "HASH");
+        assert!(check_key(&table(&[id]), "t").is_ok());
         for (keys, shown) in [
-            (vec![("pk", ScalarAttributeType::S, KeyType::Hash)], "pk (S, HASH)"),
-            (vec![(ID, ScalarAttributeType::N, KeyType::Hash)], "id (N, HASH)"),
-            (vec![id, ("at", ScalarAttributeType::N, KeyType::Range)], "id (S, HASH), at (N, RANGE)"),
+            (vec![("pk", "S", "HASH")], "pk (S, HASH)"),
+            (vec![("id", "N", "HASH")], "id (N, HASH)"),
+            (vec![id, ("at", "N", "RANGE")], "id (S, HASH), at (N, RANGE)"),
         ] {
             let error = check_key(&table(&keys), "orders").unwrap_err();
             assert!(error.message().contains("orders") && error.message().contains(shown), "{error}");
@@ -295,14 +252,15 @@ mod tests {
 
     #[test]
     fn ttl_is_read() {
-        let read = |status: TimeToLiveStatus, name: &str| {
-            read_ttl(TimeToLiveDescription::builder().time_to_live_status(status).attribute_name(name).build())
+        let read = |status: &str, name: &str| {
+            read_ttl(TtlSetting { status: Some(String::from(status)), attribute: Some(String::from(name)) })
         };
-        assert_eq!(read(TimeToLiveStatus::Enabled, EXPIRES_AT), Ttl::Ours);
-        assert_eq!(read(TimeToLiveStatus::Enabling, EXPIRES_AT), Ttl::Ours);
-        assert_eq!(read(TimeToLiveStatus::Enabled, "ttl"), Ttl::On(String::from("ttl")));
-        assert_eq!(read(TimeToLiveStatus::Disabling, EXPIRES_AT), Ttl::TurningOff);
-        assert_eq!(read(TimeToLiveStatus::Disabled, EXPIRES_AT), Ttl::Off);
+        assert_eq!(read("ENABLED", EXPIRES_AT), Ttl::Ours);
+        assert_eq!(read("ENABLING", EXPIRES_AT), Ttl::Ours);
+        assert_eq!(read("ENABLED", "ttl"), Ttl::On(String::from("ttl")));
+        assert_eq!(read("DISABLING", EXPIRES_AT), Ttl::TurningOff);
+        assert_eq!(read("DISABLED", EXPIRES_AT), Ttl::Off);
+        assert_eq!(read_ttl(TtlSetting::default()), Ttl::Off);
         assert!(complaint(&Ttl::On(String::from("ttl")), "t").unwrap().contains("attribute ttl"));
         assert_eq!(complaint(&Ttl::Ours, "t"), None);
     }

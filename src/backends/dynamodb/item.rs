@@ -4,12 +4,9 @@
 //! time beside it, and counts as long as `expiresAt` is it rounded up; an item that other software
 //! has written or moved without it is judged by `expiresAt`. Without expiry there is neither.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 
+use super::attribute::{Attribute, Item};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
@@ -30,11 +27,8 @@ pub(super) const fn max_payload_bytes(id_bytes: u64) -> u64 {
     MAX_ITEM_BYTES - (ID.len() as u64 + id_bytes) - DATA.len() as u64 - EXPIRY_BYTES
 }
 
-/// An item as the SDK has it.
-pub(super) type Item = HashMap<String, AttributeValue>;
-
 /// Names that expressions use: some of the plain ones are reserved words.
-pub(super) const NAMES: [(&str, &str); 4] = [("#id", ID), ("#data", DATA), ("#at", EXPIRES_AT), ("#ms", EXPIRES_AT_MS)];
+const NAMES: [(&str, &str); 4] = [("#id", ID), ("#data", DATA), ("#at", EXPIRES_AT), ("#ms", EXPIRES_AT_MS)];
 
 /// What reads ask for; and without the payload.
 pub(super) const WHOLE: &str = "#id, #data, #at, #ms";
@@ -50,53 +44,60 @@ pub(super) const IS_LIVE: &str = "attribute_exists(#id) AND (NOT attribute_type(
 pub(super) const IS_EXPIRED: &str = "attribute_type(#at, :N) AND (#at < :s OR \
     (#at = :s AND #ms <= :now AND #ms > :floor))";
 
-/// The names of an expression.
-pub(super) fn names(expressions: &str) -> HashMap<String, String> {
-    let used = NAMES.into_iter().filter(|(short, _)| expressions.contains(short));
-    used.map(|(short, name)| (short.to_owned(), name.to_owned())).collect()
+/// Sets another expiry; the values are those of [`expiry_values`].
+pub(super) const SET_EXPIRY: &str = "SET #at = :at, #ms = :ms";
+
+/// The names that expressions use.
+pub(super) fn names(expressions: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    NAMES.into_iter().filter(move |(short, _)| expressions.contains(short))
 }
 
 /// The values of [`IS_LIVE`] and [`IS_EXPIRED`]. `:s` is the only second of which `expiresAt` alone
 /// does not say whether it is over: the one that the present rounds up to.
-pub(super) fn clock(now: Millis) -> HashMap<String, AttributeValue> {
+pub(super) fn clock(now: Millis) -> Item {
     let floor = now.0.div_euclid(1_000);
-    HashMap::from([
-        (String::from(":N"), AttributeValue::S(String::from("N"))),
-        (String::from(":s"), number(floor + 1)),
-        (String::from(":now"), number(now.0)),
-        (String::from(":floor"), number(floor * 1_000)),
+    Item::from([
+        (":N", Attribute::S(String::from("N"))),
+        (":s", Attribute::number(floor + 1)),
+        (":now", Attribute::number(now.0)),
+        (":floor", Attribute::number(floor * 1_000)),
     ])
 }
 
-pub(super) fn number(value: i64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
+/// The values of [`SET_EXPIRY`].
+pub(super) fn expiry_values(at: Millis) -> Item {
+    Item::from([(":at", Attribute::number(seconds(at))), (":ms", Attribute::number(at.0))])
 }
 
 /// Unix seconds, rounded up.
-pub(super) fn seconds(at: Millis) -> i64 {
+fn seconds(at: Millis) -> i64 {
     at.0.div_euclid(1_000) + i64::from(at.0.rem_euclid(1_000) > 0)
 }
 
 /// The key of an id.
 pub(super) fn key(id: &str) -> Item {
-    HashMap::from([(ID.to_owned(), AttributeValue::S(id.to_owned()))])
+    Item::from([(ID, Attribute::S(id.to_owned()))])
 }
 
 /// A payload's item.
 pub(super) fn encode(id: &str, data: &Bytes, expires_at: Option<Millis>) -> Item {
-    let mut item = HashMap::with_capacity(4);
-    item.insert(ID.to_owned(), AttributeValue::S(id.to_owned()));
-    item.insert(DATA.to_owned(), AttributeValue::B(Blob::new(data.to_vec())));
+    let mut item = key(id);
+    item.set(DATA, Attribute::B(data.clone()));
     if let Some(at) = expires_at {
-        item.insert(EXPIRES_AT.to_owned(), number(seconds(at)));
-        item.insert(EXPIRES_AT_MS.to_owned(), number(at.0));
+        item.set(EXPIRES_AT, Attribute::number(seconds(at)));
+        item.set(EXPIRES_AT_MS, Attribute::number(at.0));
     }
     item
 }
 
 /// The id of an item.
 pub(super) fn id_of(item: &Item) -> Option<&str> {
-    item.get(ID)?.as_s().ok().map(String::as_str)
+    item.get(ID)?.as_s()
+}
+
+/// The size of the payload in an item.
+pub(super) fn payload_bytes(item: &Item) -> usize {
+    if let Some(Attribute::B(data)) = item.get(DATA) { data.len() } else { 0 }
 }
 
 /// Whether an item's time is over.
@@ -106,14 +107,14 @@ pub(super) fn is_expired(item: &Item, now: Millis) -> Result<bool> {
 
 fn expiry(item: &Item) -> Result<Option<Millis>> {
     let Some(at) = item.get(EXPIRES_AT) else { return Ok(None) };
-    let seconds = at.as_n().ok().and_then(|text| whole(text)).ok_or_else(|| corrupt("expiresAt is not a number"))?;
-    let exact = item.get(EXPIRES_AT_MS).and_then(|ms| ms.as_n().ok()).and_then(|text| text.parse().ok()).map(Millis);
+    let seconds = at.as_n().and_then(whole).ok_or_else(|| corrupt("expiresAt is not a number"))?;
+    let exact = item.get(EXPIRES_AT_MS).and_then(Attribute::as_n).and_then(|text| text.parse().ok()).map(Millis);
     let rounds_up = |at: &Millis| self::seconds(*at) == seconds && at_is_whole(item);
     Ok(Some(exact.filter(rounds_up).unwrap_or(Millis(seconds.saturating_mul(1_000)))))
 }
 
 fn at_is_whole(item: &Item) -> bool {
-    item.get(EXPIRES_AT).and_then(|at| at.as_n().ok()).is_some_and(|text| text.parse::<i64>().is_ok())
+    item.get(EXPIRES_AT).and_then(Attribute::as_n).is_some_and(|text| text.parse::<i64>().is_ok())
 }
 
 /// The whole part of a number as DynamoDB writes it, as far as an `i64` goes.
@@ -130,8 +131,8 @@ pub(super) fn decode(mut item: Item, now: Millis) -> Result<Option<Bytes>> {
     if is_expired(&item, now)? {
         return Ok(None);
     }
-    match item.remove(DATA) {
-        Some(AttributeValue::B(blob)) => Ok(Some(Bytes::from(blob.into_inner()))),
+    match item.take(DATA) {
+        Some(Attribute::B(data)) => Ok(Some(data)),
         Some(_) => Err(corrupt("data is not binary")),
         None => Err(corrupt("it has no data")),
     }
@@ -146,29 +147,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// AWS's rule: the name's bytes, and about a byte for two digits and one more.
-    fn size(item: &Item) -> u64 {
-        item.iter()
-            .map(|(name, value)| {
-                name.len()
-                    + match value {
-                        AttributeValue::S(text) => text.len(),
-                        AttributeValue::B(blob) => blob.as_ref().len(),
-                        AttributeValue::N(digits) => {
-                            let significant = digits.trim_start_matches('-').trim_end_matches('0').len();
-                            significant.div_ceil(2) + 1 + usize::from(digits.starts_with('-'))
-                        }
-                        other => panic!("{other:?}"),
-                    }
-            })
-            .sum::<usize>() as u64
-    }
-
     fn numbers(at: &str, ms: Option<&str>) -> Item {
         let mut item = key("a");
-        item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(at.to_owned()));
+        item.set(EXPIRES_AT, Attribute::N(at.to_owned()));
         if let Some(ms) = ms {
-            item.insert(EXPIRES_AT_MS.to_owned(), AttributeValue::N(ms.to_owned()));
+            item.set(EXPIRES_AT_MS, Attribute::N(ms.to_owned()));
         }
         item
     }
@@ -180,9 +163,9 @@ mod tests {
             let data = Bytes::from(vec![0; usize::try_from(limit).unwrap()]);
             // The end of time is 8.64e15 ms, the number with the most digits 8639999999999999.
             for at in [None, Some(Millis(1)), Some(Millis(1_763_637_316_123)), Some(Millis(8_639_999_999_999_999))] {
-                assert!(size(&encode(id, &data, at)) <= MAX_ITEM_BYTES, "{id} {at:?}");
+                assert!(encode(id, &data, at).size() <= MAX_ITEM_BYTES, "{id} {at:?}");
             }
-            assert_eq!(size(&encode(id, &data, Some(Millis(8_639_999_999_998_999)))), MAX_ITEM_BYTES);
+            assert_eq!(encode(id, &data, Some(Millis(8_639_999_999_998_999))).size(), MAX_ITEM_BYTES);
         }
         assert_eq!(max_payload_bytes(1), 409_556);
     }
@@ -205,8 +188,8 @@ mod tests {
         assert_eq!(at(&numbers("6.5", Some("6001"))), Some(6_000));
         assert_eq!(at(&numbers("1000000000000000000000000000000", None)), Some(i64::MAX));
         assert_eq!(at(&numbers("-1E+30", None)), Some(i64::MIN));
-        let mut text = numbers("1", None);
-        text.insert(EXPIRES_AT.to_owned(), AttributeValue::S(String::from("2026-01-01")));
+        let mut text = key("a");
+        text.set(EXPIRES_AT, Attribute::S(String::from("2026-01-01")));
         assert_eq!(expiry(&text).unwrap_err().kind(), Kind::CorruptData);
     }
 
@@ -216,7 +199,7 @@ mod tests {
         let error = decode(key("a"), now).unwrap_err();
         assert!(error.kind() == Kind::CorruptData && error.message().contains("no data"), "{error}");
         let mut text = key("a");
-        text.insert(DATA.to_owned(), AttributeValue::S(String::from("text")));
+        text.set(DATA, Attribute::S(String::from("text")));
         assert_eq!(decode(text, now).unwrap_err().kind(), Kind::CorruptData);
         assert_eq!(decode(numbers("1", None), now).unwrap(), None);
     }

@@ -1,27 +1,43 @@
 //! DynamoDB, through the `aws-sdk-dynamodb` crate.
 //!
 //! ```text
-//! mod.rs         options, the driver
-//! config.rs      the URL and the options
-//! clock.rs       the server's clock beside ours
-//! executor.rs    the SDK client that stores share: region, credentials, TLS
-//! requests.rs    single requests about one table
-//! item.rs        a payload as an item: attributes, sizes, conditions on the expiry
-//! payloads.rs    groups of operations as batches and single requests
-//! initialize.rs  the table, its TTL, health
-//! sweep.rs       reading the whole table: cleanup, statistics
-//! error.rs       the SDK's errors in the store's terms
+//! mod.rs          options, the driver
+//! config.rs       the URL and the options
+//! attribute.rs    items as such, in the forms in which they travel
+//! item.rs         a payload as an item: attributes, sizes, conditions on the expiry
+//! requests.rs     requests about items, for the SDK and for clients of the application
+//! tables.rs       requests about the table
+//! transport.rs    who carries requests, and single operations over whichever it is
+//! executor.rs     the SDK client that stores share: region, credentials, TLS
+//! session.rs      the store's own way to a table, and batches on it
+//! guest.rs        on a client of the application
+//! clock.rs        the server's clock beside ours
+//! single.rs       one payload operation as one request
+//! payloads.rs     groups of operations as batches and single requests
+//! collect.rs      what a transaction can carry
+//! transaction.rs  the store's own transaction
+//! initialize.rs   the table, its TTL, health
+//! sweep.rs        reading the whole table: cleanup, statistics
+//! error.rs        errors of both SDKs in the store's terms
 //! ```
 
+mod attribute;
 mod clock;
+mod collect;
 mod config;
 mod error;
 mod executor;
+mod guest;
 mod initialize;
 mod item;
 mod payloads;
 mod requests;
+mod session;
+mod single;
 mod sweep;
+mod tables;
+mod transaction;
+mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,20 +45,25 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
+use crate::store::borrowed::Guest;
 use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::statistics::{Pool, Usage};
+use crate::store::transaction::{Isolation, Transaction};
 use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
+use clock::Clock;
 use config::Config;
 use executor::Executor;
+use guest::Hosted;
 use payloads::Sizes;
-use requests::Session;
+use session::Session;
 use sweep::Sweep;
+use transaction::{Buffered, Patience};
 
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: Transactions::Buffered,
@@ -63,21 +84,33 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     let connect_timeout = settings.connect_timeout;
     let key = format!("dynamodb:{} {connect_timeout:?}", place.key());
     let executor = Lease::take(key, || Executor::new(place, connect_timeout));
+    let guest = Arc::new(Hosted::new(table.clone(), Arc::clone(&executor.clock)));
     let driver = Arc::new(DynamoDb {
         table,
         executor,
         operation_timeout: settings.operation_timeout,
+        // A little less than the commit may take, so that the error says what came of it.
+        patience: Patience { retry: settings.retry, limit: settings.operation_timeout.mul_f64(0.9) },
         sizes: Sizes::default(),
         sweep: Mutex::new(None),
         unswept: AtomicBool::new(false),
     });
-    Ok(Opened { driver, guest: None })
+    Ok(Opened { driver, guest: Some(guest) })
+}
+
+/// What works on clients of the application. Takes `tableName`: where it is, and who asks, is the
+/// client's.
+pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
+    let table = config::read_table(&mut options)?;
+    options.finish()?;
+    Ok(Arc::new(Hosted::new(table, Arc::new(Clock::default()))))
 }
 
 struct DynamoDb {
     table: String,
     executor: Lease<Executor>,
     operation_timeout: Duration,
+    patience: Patience,
     sizes: Sizes,
     sweep: Mutex<Option<Sweep>>,
     unswept: AtomicBool,
@@ -85,10 +118,7 @@ struct DynamoDb {
 
 impl DynamoDb {
     async fn session(&self) -> Result<Session<'_>> {
-        let client = self.executor.client().await?;
-        let session = Session { client, executor: &self.executor, table: &self.table };
-        session.read_clock().await.map_err(Error::unsent)?;
-        Ok(session)
+        Session::open(&self.executor, &self.table).await
     }
 }
 
@@ -126,9 +156,21 @@ impl Driver for DynamoDb {
         })
     }
 
+    fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
+        Box::pin(async {
+            // The clock is known then.
+            drop(self.session().await?);
+            let executor = Arc::clone(self.executor.shared());
+            Ok(Box::new(Buffered::new(executor, self.table.clone(), self.patience)) as Box<dyn Transaction>)
+        })
+    }
+
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
-        // A little less than the operation may take, so that the error says what it waited for.
-        Box::pin(async { initialize::initialize(&self.session().await?, self.operation_timeout.mul_f64(0.9)).await })
+        Box::pin(async {
+            let session = self.session().await?.at_once();
+            // A little less than the operation may take, so that the error says what it waited for.
+            initialize::initialize(&session, Some(self.operation_timeout.mul_f64(0.9))).await
+        })
     }
 
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
@@ -136,7 +178,8 @@ impl Driver for DynamoDb {
             let session = self.session().await?;
             let slice = self.operation_timeout / 3;
             let now = self.executor.clock.stored(now);
-            let purged = sweep::purge(&session, &self.sweep, now, limit, slice).await?;
+            let mut sweep = self.sweep.lock().await;
+            let purged = Box::pin(sweep::purge(&session, &mut sweep, now, limit, Some(slice))).await?;
             self.unswept.store(purged.unfinished, Ordering::Relaxed);
             Ok(purged.removed)
         })
@@ -147,13 +190,13 @@ impl Driver for DynamoDb {
     }
 
     fn probe(&self) -> Task<'_, Result<Probe>> {
-        Box::pin(async { initialize::probe(&self.session().await?).await })
+        Box::pin(async { initialize::probe(&self.session().await?.at_once()).await })
     }
 
     fn usage(&self, now: Millis) -> Task<'_, Result<Usage>> {
         Box::pin(async move {
             let session = self.session().await?;
-            sweep::usage(&session, self.executor.clock.stored(now)).await
+            Box::pin(sweep::usage(&session, self.executor.clock.stored(now))).await
         })
     }
 

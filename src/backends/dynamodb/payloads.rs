@@ -11,11 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 
+use super::attribute::Item;
 use super::error::{self, Cause};
-use super::item::{self, HEAD, Item, WHOLE};
-use super::requests::Session;
+use super::item::{self, HEAD, WHOLE, payload_bytes};
+use super::session::Session;
+use super::single::{self, reply_of};
+use super::transport;
 use crate::error::{Error, Result};
-use crate::store::payloads::{Read, Reply, Write};
+use crate::store::payloads::{Operation, Read, Reply, Write};
 use crate::time::Millis;
 
 /// Puts in a BatchWriteItem, at most.
@@ -85,8 +88,7 @@ fn steps(group: &[Write]) -> Vec<Vec<Step>> {
     let mut places: HashMap<&str, usize> = HashMap::with_capacity(group.len());
     let mut chains: Vec<Vec<Step>> = Vec::with_capacity(group.len());
     for (index, write) in group.iter().enumerate() {
-        let (Write::Put { id, .. } | Write::Delete { id } | Write::Touch { id, .. }) = write;
-        let place = *places.entry(id).or_insert_with(|| {
+        let place = *places.entry(write.id()).or_insert_with(|| {
             chains.push(Vec::with_capacity(1));
             chains.len() - 1
         });
@@ -138,48 +140,32 @@ async fn run_wave(on: &Session<'_>, group: &[Write], members: &[usize]) -> Answe
         work.push(put_some(on, group, batch.to_vec()).boxed());
     }
     for member in others {
-        work.push(async move { vec![(member, write_one(on, &group[member]).await)] }.boxed());
+        work.push(async move { vec![(member, single::write(on, &group[member]).await)] }.boxed());
     }
     join_all(work).await.into_iter().flatten().collect()
 }
 
-fn item_of(on: &Session<'_>, write: &Write) -> Item {
-    match write {
-        Write::Put { id, data, expires_at } => {
-            item::encode(id, data, expires_at.map(|at| on.executor.clock.stored(at)))
-        }
-        Write::Delete { id } | Write::Touch { id, .. } => item::key(id),
-    }
-}
-
-async fn write_one(on: &Session<'_>, write: &Write) -> Result<Reply> {
-    let clock = &on.executor.clock;
-    let now = clock.now();
-    match write {
-        Write::Put { .. } => on.put(item_of(on, write)).await.map(|()| Reply::Done),
-        Write::Delete { id } => on.delete(id, now).await.map(Reply::Flag),
-        Write::Touch { id, expires_at } => on.touch(id, clock.stored(*expires_at), now).await.map(Reply::Flag),
-    }
-    .map_err(Error::from)
-}
-
 async fn put_some(on: &Session<'_>, group: &[Write], members: Vec<usize>) -> Answers {
     if let [member] = *members {
-        return vec![(member, write_one(on, &group[member]).await)];
+        return vec![(member, single::write(on, &group[member]).await)];
     }
-    let items = members.iter().map(|member| item_of(on, &group[*member])).collect();
+    let clock = &on.executor.clock;
+    let item = |member: &usize| match &group[*member] {
+        Write::Put { id, data, expires_at } => Some(item::encode(id, data, expires_at.map(|at| clock.stored(at)))),
+        _ => None,
+    };
+    let items = members.iter().filter_map(item).collect();
     match on.put_batch(items).await {
         Ok(unprocessed) => members
             .into_iter()
             .map(|member| {
-                let (Write::Put { id, .. } | Write::Delete { id } | Write::Touch { id, .. }) = &group[member];
-                let left = unprocessed.contains(&**id);
+                let left = unprocessed.contains(group[member].id());
                 (member, if left { Err(error::throttled()) } else { Ok(Reply::Done) })
             })
             .collect(),
         // One bad member spoils a batch, and batches may be forbidden: one by one, each for itself.
         Err(failure) if matches!(failure.cause, Cause::Invalid | Cause::Denied) => {
-            let singles = members.iter().map(|member| write_one(on, &group[*member]));
+            let singles = members.iter().map(|member| single::write(on, &group[*member]));
             let answers: Answers = members.iter().copied().zip(join_all(singles).await).collect();
             if failure.cause == Cause::Denied && answers.iter().any(|(_, answer)| answer.is_ok()) {
                 on.executor.singly.remember_puts();
@@ -220,9 +206,9 @@ pub(super) async fn read(on: &Session<'_>, group: &[Read], sizes: &Sizes) -> Vec
 /// An id, and the members of the group that ask for it.
 type Wanted<'a> = (&'a str, Vec<usize>);
 
-async fn read_one(on: &Session<'_>, projection: &str, wanted: &Wanted<'_>, sizes: Option<&Sizes>) -> Answers {
+async fn read_one(on: &Session<'_>, projection: &'static str, wanted: &Wanted<'_>, sizes: Option<&Sizes>) -> Answers {
     let (id, members) = wanted;
-    match on.get(id, projection).await {
+    match transport::get(on, id, projection).await {
         Ok(item) => {
             if let (Some(sizes), Some(item)) = (sizes, &item) {
                 sizes.note(1, payload_bytes(item));
@@ -234,7 +220,12 @@ async fn read_one(on: &Session<'_>, projection: &str, wanted: &Wanted<'_>, sizes
 }
 
 /// Reads different ids. With `sizes` they are wanted as a whole.
-async fn read_some(on: &Session<'_>, projection: &str, wanted: &[Wanted<'_>], sizes: Option<&Sizes>) -> Answers {
+async fn read_some(
+    on: &Session<'_>,
+    projection: &'static str,
+    wanted: &[Wanted<'_>],
+    sizes: Option<&Sizes>,
+) -> Answers {
     if let [one] = wanted {
         return read_one(on, projection, one, sizes).await;
     }
@@ -279,22 +270,13 @@ async fn read_some(on: &Session<'_>, projection: &str, wanted: &[Wanted<'_>], si
     answers
 }
 
-fn payload_bytes(item: &Item) -> usize {
-    item.get(item::DATA).and_then(|data| data.as_b().ok()).map_or(0, |data| data.as_ref().len())
-}
-
 fn fail(members: &[usize], error: &Error) -> Answers {
     members.iter().map(|member| (*member, Err(error.clone()))).collect()
 }
 
 /// What those who ask for an item are told; each gets bytes of its own.
 fn answer(item: Option<Item>, members: &[usize], whole: bool, now: Millis) -> Answers {
-    let result = match item {
-        None if whole => Ok(Reply::Data(None)),
-        None => Ok(Reply::Flag(false)),
-        Some(item) if whole => item::decode(item, now).map(Reply::Data),
-        Some(item) => item::is_expired(&item, now).map(|expired| Reply::Flag(!expired)),
-    };
+    let result = reply_of(item, whole, now);
     let Some((first, others)) = members.split_first() else { return Answers::new() };
     let mut answers: Answers = others
         .iter()

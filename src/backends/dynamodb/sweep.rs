@@ -5,17 +5,16 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
-use tokio::sync::Mutex;
-
-use super::item::{self, HEAD, IS_EXPIRED, Item, WHOLE};
-use super::requests::{Page, Session};
+use super::attribute::Item;
+use super::item::{self, HEAD, IS_EXPIRED, WHOLE};
+use super::requests::{Expression, Scan};
+use super::transport::{Transport, all, delete_expired};
 use crate::error::{Error, Result};
 use crate::store::statistics::Usage;
 use crate::time::Millis;
 
-/// Parts of the table that are read beside each other.
-const SEGMENTS: i32 = 4;
+/// Parts of the table that are read beside each other, if requests can be.
+const SEGMENTS: usize = 4;
 
 /// A walk through the table that goes on where it was when somebody wants more of it.
 pub(super) struct Sweep {
@@ -38,53 +37,77 @@ pub(super) struct Purged {
 }
 
 impl Sweep {
-    fn new(began: Millis) -> Self {
-        Self { began, segments: vec![Position::Start; SEGMENTS as usize] }
+    fn new<T: Transport>(began: Millis) -> Self {
+        let segments = if T::IN_PARALLEL { SEGMENTS } else { 1 };
+        Self { began, segments: vec![Position::Start; segments] }
     }
 
     fn is_at_end(&self) -> bool {
         self.segments.iter().all(|position| *position == Position::End)
     }
 
-    /// The next page of each segment.
-    fn pages<'a>(&self, projection: &'a str, filter: Option<(&'a str, Millis)>) -> Vec<Page<'a>> {
-        let open = (0..SEGMENTS).zip(&self.segments).filter(|(_, position)| **position != Position::End);
-        open.map(|(segment, position)| Page {
-            segment,
-            segments: SEGMENTS,
-            after: if let Position::After(key) = position { Some(key.clone()) } else { None },
-            projection,
-            filter: filter.map(|(expression, now)| (expression, item::clock(now))),
-        })
-        .collect()
+    /// Reads the next page of each segment.
+    async fn next_pages<T: Transport>(
+        &self,
+        on: &T,
+        projection: &'static str,
+        filter: Option<Expression>,
+    ) -> Result<Vec<ScannedSegment>> {
+        let segments = i32::try_from(self.segments.len()).unwrap_or(1);
+        let open = (0..).zip(&self.segments).filter(|(_, position)| **position != Position::End);
+        let scans = open.map(|(segment, position)| {
+            let after = if let Position::After(key) = position { Some(key.clone()) } else { None };
+            let scan = on.send(Scan { segment, segments, after, projection, filter: filter.clone() });
+            async move {
+                let (items, next) = scan.await?;
+                Ok(ScannedSegment { segment, items, next })
+            }
+        });
+        all::<T, _>(scans.collect()).await.into_iter().collect()
     }
+
+    fn go_to(&mut self, segment: i32, position: Position) {
+        if let Some(place) = usize::try_from(segment).ok().and_then(|index| self.segments.get_mut(index)) {
+            *place = position;
+        }
+    }
+}
+
+/// A page of a segment.
+struct ScannedSegment {
+    segment: i32,
+    items: Vec<Item>,
+    /// Where the next one begins.
+    next: Option<Item>,
 }
 
 /// Removes payloads whose time was over at `now`, at most `limit`, for about as long as `slice`.
 /// A call goes on where the one before it stopped; one with another `now` also looks at what lies
 /// before that place.
-pub(super) async fn purge(
-    on: &Session<'_>,
-    state: &Mutex<Option<Sweep>>,
+///
+/// Without a `slice` it goes on to the end. Dropped in the middle, it has removed what it has, and
+/// `state` says where to go on.
+pub(super) async fn purge<T: Transport>(
+    on: &T,
+    state: &mut Option<Sweep>,
     now: Millis,
     limit: u64,
-    slice: Duration,
+    slice: Option<Duration>,
 ) -> Result<Purged> {
-    let mut state = state.lock().await;
-    let until = Instant::now() + slice;
+    let until = slice.map(|slice| Instant::now() + slice);
     let mut removed = 0;
     loop {
-        let sweep = state.get_or_insert_with(|| Sweep::new(now));
+        let sweep = state.get_or_insert_with(|| Sweep::new::<T>(now));
         if sweep.is_at_end() {
             if sweep.began == now {
                 return Ok(Purged { removed, unfinished: false });
             }
-            *sweep = Sweep::new(now);
+            *sweep = Sweep::new::<T>(now);
         }
         if removed >= limit {
             return Ok(Purged { removed, unfinished: false });
         }
-        if Instant::now() >= until {
+        if until.is_some_and(|until| Instant::now() >= until) {
             return Ok(Purged { removed, unfinished: true });
         }
         removed += purge_pages(on, sweep, now, limit - removed).await?;
@@ -92,14 +115,12 @@ pub(super) async fn purge(
 }
 
 /// One page of each segment; at most `room` payloads. The sweep moves on past what has been removed.
-async fn purge_pages(on: &Session<'_>, sweep: &mut Sweep, now: Millis, room: u64) -> Result<u64> {
-    let pages = sweep.pages(HEAD, Some((IS_EXPIRED, now)));
-    let segments: Vec<i32> = pages.iter().map(|page| page.segment).collect();
-    let scanned = join_all(pages.into_iter().map(|page| on.scan(page))).await;
+async fn purge_pages<T: Transport>(on: &T, sweep: &mut Sweep, now: Millis, room: u64) -> Result<u64> {
+    let filter = Expression { text: IS_EXPIRED, values: item::clock(now) };
+    let scanned = sweep.next_pages(on, HEAD, Some(filter)).await?;
     let mut room = usize::try_from(room).unwrap_or(usize::MAX);
     let (mut ids, mut moves) = (Vec::new(), Vec::new());
-    for (segment, scanned) in segments.into_iter().zip(scanned) {
-        let (items, next) = scanned.map_err(Error::from)?;
+    for ScannedSegment { segment, items, next } in scanned {
         let mut expired: Vec<String> = items.iter().filter_map(item::id_of).map(str::to_owned).collect();
         let position = if expired.len() <= room {
             next.map_or(Position::End, Position::After)
@@ -114,39 +135,30 @@ async fn purge_pages(on: &Session<'_>, sweep: &mut Sweep, now: Millis, room: u64
         ids.append(&mut expired);
         moves.push((segment, position));
     }
-    let deleted = join_all(ids.iter().map(|id| on.delete_expired(id, now))).await;
+    let deletes = ids.iter().map(|id| delete_expired(on, id, now));
     let mut removed = 0;
-    for outcome in deleted {
+    for outcome in all::<T, _>(deletes.collect()).await {
         removed += u64::from(outcome.map_err(Error::from)?);
     }
     for (segment, position) in moves {
-        if let Some(place) = usize::try_from(segment).ok().and_then(|index| sweep.segments.get_mut(index)) {
-            *place = position;
-        }
+        sweep.go_to(segment, position);
     }
     Ok(removed)
 }
 
 /// Counts payloads and their bytes, which means reading them.
-pub(super) async fn usage(on: &Session<'_>, now: Millis) -> Result<Usage> {
+pub(super) async fn usage<T: Transport>(on: &T, now: Millis) -> Result<Usage> {
     let mut usage = Usage::default();
-    let mut sweep = Sweep::new(now);
+    let mut sweep = Sweep::new::<T>(now);
     while !sweep.is_at_end() {
-        let pages = sweep.pages(WHOLE, None);
-        let segments: Vec<i32> = pages.iter().map(|page| page.segment).collect();
-        let scanned = join_all(pages.into_iter().map(|page| on.scan(page))).await;
-        for (segment, scanned) in segments.into_iter().zip(scanned) {
-            let (items, next) = scanned.map_err(Error::from)?;
+        for ScannedSegment { segment, items, next } in sweep.next_pages(on, WHOLE, None).await? {
             for item in items {
                 usage.payloads += 1;
-                usage.bytes +=
-                    item.get(item::DATA).and_then(|data| data.as_b().ok()).map_or(0, |d| d.as_ref().len()) as u64;
+                usage.bytes += item::payload_bytes(&item) as u64;
                 // What is no payload of ours is counted, and cannot expire.
                 usage.expired += u64::from(item::is_expired(&item, now).unwrap_or(false));
             }
-            if let Some(place) = usize::try_from(segment).ok().and_then(|index| sweep.segments.get_mut(index)) {
-                *place = next.map_or(Position::End, Position::After);
-            }
+            sweep.go_to(segment, next.map_or(Position::End, Position::After));
         }
     }
     Ok(usage)

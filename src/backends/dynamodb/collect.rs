@@ -1,0 +1,111 @@
+//! What `TransactWriteItems` can carry: puts and deletes, one for each item, at most 100 of them and
+//! 4 MB in all. All of it is checked when an operation is called, not when the transaction is sent.
+
+use bytes::Bytes;
+
+use super::clock::Clock;
+use super::item;
+use super::requests::Change;
+use crate::error::{Detail, Error, Kind, Result};
+use crate::store::payloads::Write;
+use crate::store::plan::{Step, needs_an_answer};
+
+const MAX_ITEMS: u64 = 100;
+const MAX_BYTES: u64 = 4 << 20;
+
+/// How full a transaction is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) items: u64,
+    pub(super) bytes: u64,
+}
+
+impl Load {
+    /// With one change more, or with one in the place of another; an error if that is too much.
+    pub(super) fn with(self, change: &Change, instead_of: Option<u64>) -> Result<Self> {
+        let items = if instead_of.is_some() { self.items } else { self.items + 1 };
+        let bytes = self.bytes.saturating_sub(instead_of.unwrap_or(0)) + change.size();
+        let refused = if items > MAX_ITEMS {
+            let text =
+                format!("a DynamoDB transaction takes at most {MAX_ITEMS} items, and this would be number {items}");
+            Error::invalid(text).with_detail("limit", Detail::count(MAX_ITEMS))
+        } else if bytes > MAX_BYTES {
+            let text =
+                format!("the items of the transaction would have {bytes} bytes; the limit of dynamodb is {MAX_BYTES}");
+            Error::new(Kind::PayloadTooLarge, text)
+                .with_detail("size", Detail::count(bytes))
+                .with_detail("limit", Detail::count(MAX_BYTES))
+        } else {
+            return Ok(Self { items, bytes });
+        };
+        Err(refused.with_id(change.id().unwrap_or_default()))
+    }
+}
+
+/// What a step changes. It has bytes of its own: the caller's are the caller's again when the step
+/// has been queued.
+pub(super) fn change_of(step: &Step, clock: &Clock) -> Result<Change> {
+    match step {
+        Step::Write(Write::Put { id, data, expires_at }) => {
+            let data = Bytes::copy_from_slice(data);
+            Ok(Change::Put(item::encode(id, &data, expires_at.map(|at| clock.stored(at)))))
+        }
+        Step::Write(Write::Delete { id }) => Ok(Change::Delete(item::key(id))),
+        Step::Write(Write::Touch { .. }) | Step::Read(_) => Err(needs_an_answer(step)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::payloads::Read;
+    use crate::time::Millis;
+
+    fn put(id: &str, size: usize) -> Change {
+        Change::Put(item::encode(id, &Bytes::from(vec![0; size]), None))
+    }
+
+    #[test]
+    fn the_101st_item_is_refused() {
+        let mut load = Load::default();
+        for _ in 0..100 {
+            load = load.with(&Change::Delete(item::key("a")), None).unwrap();
+        }
+        let error = load.with(&put("b", 1), None).unwrap_err();
+        assert_eq!((error.kind(), error.id()), (Kind::InvalidArgument, Some("b")));
+        assert!(error.details().contains(&("limit", Detail::Number(100))), "{error}");
+        // In the place of another there is room.
+        assert_eq!(load.with(&put("a", 1), Some(3)).unwrap().items, 100);
+    }
+
+    #[test]
+    fn four_megabytes_are_the_limit_of_all_together() {
+        let mut load = Load::default();
+        for _ in 0..11 {
+            load = load.with(&put("a", 370_000), None).unwrap();
+        }
+        let left = usize::try_from(MAX_BYTES - load.bytes - put("a", 0).size()).unwrap();
+        assert_eq!(load.with(&put("a", left), None).unwrap().bytes, MAX_BYTES);
+        let error = load.with(&put("a", left + 1), None).unwrap_err();
+        assert_eq!(error.kind(), Kind::PayloadTooLarge);
+        let details = [("size", Detail::count(MAX_BYTES + 1)), ("limit", Detail::count(MAX_BYTES))];
+        assert_eq!(error.details(), details);
+        assert!(load.with(&put("a", left + 100), Some(put("a", 100).size())).is_ok());
+    }
+
+    #[test]
+    fn only_what_needs_no_answer_is_a_change() {
+        let clock = Clock::default();
+        let data = Bytes::from(vec![1; 64]);
+        let write = Write::Put { id: "a".into(), data: data.clone(), expires_at: Some(Millis(1)) };
+        let Ok(Change::Put(mut item)) = change_of(&Step::Write(write), &clock) else { panic!() };
+        let Some(super::super::attribute::Attribute::B(kept)) = item.take(item::DATA) else { panic!() };
+        assert!(kept == data && kept.as_ptr() != data.as_ptr());
+        let delete = change_of(&Step::Write(Write::Delete { id: "a".into() }), &clock).unwrap();
+        assert_eq!(delete, Change::Delete(item::key("a")));
+        let touch = Step::Write(Write::Touch { id: "a".into(), expires_at: Millis(1) });
+        for step in [touch, Step::Read(Read::Find { id: "a".into() }), Step::Read(Read::Has { id: "a".into() })] {
+            assert_eq!(change_of(&step, &clock).unwrap_err().kind(), Kind::Unsupported, "{step:?}");
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! On a client of the application: `DynamoDBClient`, `DynamoDB` and their document clients, and in a
+//! transaction that the application collects (`TransactItems`).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::collect::{Load, change_of};
+use super::error::{self, Failure, of_client};
+use super::requests::{Change, Request, take};
+use super::sweep::{self, Sweep};
+use super::transport::{Transport, read_clock};
+use super::{CAPABILITIES, initialize, item, single};
+use crate::error::{Error, Kind, Result};
+use crate::store::borrowed::{Client, ClientError, Guest};
+use crate::store::capability::Capabilities;
+use crate::store::dynamic::Dynamic;
+use crate::store::payloads::Reply;
+use crate::store::plan::{Step, needs_an_answer};
+use crate::store::statistics::Usage;
+use crate::store::{Probe, Task};
+use crate::time::Millis;
+
+/// A table, on whichever client.
+pub(super) struct Hosted {
+    table: String,
+    clock: Arc<Clock>,
+    sweep: Mutex<Option<Sweep>>,
+}
+
+impl Hosted {
+    pub(super) fn new(table: String, clock: Arc<Clock>) -> Self {
+        Self { table, clock, sweep: Mutex::default() }
+    }
+
+    /// A way to the table that requests can go. None leads there through a transaction that is only
+    /// collected.
+    async fn ready<'a>(&'a self, client: &'a Client) -> Result<OnClient<'a>> {
+        if client.facts().buffered {
+            let text = "this transaction is only sent at its end, and carries puts and deletes alone";
+            return Err(Error::new(Kind::Unsupported, text));
+        }
+        let on = OnClient { client, table: &self.table, clock: &self.clock };
+        if self.clock.ahead().is_none() {
+            read_clock(&on).await?;
+        }
+        Ok(on)
+    }
+
+    async fn run_step(&self, client: &Client, step: &Step) -> Result<Reply> {
+        if client.facts().buffered {
+            return self.collect(client, step).await;
+        }
+        let on = self.ready(client).await?;
+        match step {
+            Step::Write(write) => single::write(&on, write).await,
+            Step::Read(read) => single::read(&on, read).await,
+        }
+    }
+
+    async fn ask(&self, client: &Client, method: &'static str, arguments: Vec<Dynamic>) -> Result<Dynamic> {
+        client.ask(method, arguments).await.map_err(|error| of_client(error, &self.table).error)
+    }
+
+    /// Puts a change where the application collects those of its transaction.
+    async fn collect(&self, client: &Client, step: &Step) -> Result<Reply> {
+        let change = change_of(step, &self.clock)?;
+        let collected = self.collected(client).await?;
+        let (_, place) = collected.with(&change)?;
+        let input = change.input(&self.table);
+        match place {
+            Some(place) => self.ask(client, "replace", vec![Dynamic::Int(place), input]).await?,
+            None => self.ask(client, "push", vec![input]).await?,
+        };
+        Ok(Reply::Done)
+    }
+
+    async fn collected(&self, client: &Client) -> Result<Collected> {
+        let found = self.ask(client, "collected", vec![Dynamic::text(&self.table)]).await?;
+        Collected::read(found).ok_or_else(error::unexpected)
+    }
+
+    /// Whether all of the steps of a call have room where the first of them is queued.
+    async fn make_room(&self, client: &Client, steps: &[Step]) -> Result<()> {
+        let mut collected = self.collected(client).await?;
+        for step in steps {
+            let change = change_of(step, &self.clock)?;
+            let (load, place) = collected.with(&change)?;
+            collected.load = load;
+            if place.is_none() {
+                collected.items.push((change.id().map(str::to_owned), change.size()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is in a collected transaction.
+#[derive(Debug, PartialEq)]
+struct Collected {
+    load: Load,
+    /// Of each item the id, if it is in our table, and its size.
+    items: Vec<(Option<String>, u64)>,
+    /// Whether it is ours to change, not only to add to.
+    is_ours: bool,
+}
+
+impl Collected {
+    fn read(mut found: Dynamic) -> Option<Self> {
+        let is_ours = take(&mut found, "isOurs") == Some(Dynamic::Bool(true));
+        let items = take(&mut found, "items")?.into_list()?.into_iter().map(|item| {
+            let bytes = item.get("bytes").and_then(Dynamic::as_int).and_then(|bytes| u64::try_from(bytes).ok())?;
+            Some((item.get("id").and_then(Dynamic::as_text).map(str::to_owned), bytes))
+        });
+        let items: Vec<_> = items.collect::<Option<_>>()?;
+        let load = Load { items: items.len() as u64, bytes: items.iter().map(|(_, bytes)| bytes).sum() };
+        Some(Self { load, items, is_ours })
+    }
+
+    /// How full it is with a change more, and which item that replaces.
+    fn with(&self, change: &Change) -> Result<(Load, Option<i64>)> {
+        let id = change.id();
+        let place = self.items.iter().position(|(known, _)| known.is_some() && known.as_deref() == id);
+        if place.is_some() && !self.is_ours {
+            let text = "the transaction has an operation on this item already, and DynamoDB takes one for each";
+            return Err(Error::invalid(text).with_id(id.unwrap_or_default()));
+        }
+        let load = self.load.with(change, place.map(|place| self.items[place].1))?;
+        Ok((load, place.and_then(|place| i64::try_from(place).ok())))
+    }
+}
+
+/// A table, and a client of the application.
+struct OnClient<'a> {
+    client: &'a Client,
+    table: &'a str,
+    clock: &'a Clock,
+}
+
+impl Transport for OnClient<'_> {
+    const IN_PARALLEL: bool = false;
+
+    fn table(&self) -> &str {
+        self.table
+    }
+
+    fn clock(&self) -> &Clock {
+        self.clock
+    }
+
+    async fn send<R: Request>(&self, request: R) -> Result<R::Answer, Failure> {
+        let wants_date = Dynamic::Bool(self.clock.is_due());
+        let arguments = vec![R::NAME.into(), request.input(self.table), wants_date];
+        let answered = self.client.ask("send", arguments).await;
+        let mut answer = answered.map_err(|error| of_client(error, self.table))?;
+        if let Some(Dynamic::Text(date)) = take(&mut answer, "date") {
+            self.clock.read(&date);
+        }
+        R::answer(take(&mut answer, "output").unwrap_or(Dynamic::Null))
+    }
+
+    async fn pause(&self, pause: Duration) {
+        self.client.pause(pause).await;
+    }
+}
+
+/// A sweep, away from where it is kept until it is dropped: operations may be given up.
+struct Taken<'a> {
+    home: &'a Mutex<Option<Sweep>>,
+    sweep: Option<Sweep>,
+}
+
+impl<'a> Taken<'a> {
+    fn take(home: &'a Mutex<Option<Sweep>>) -> Self {
+        Self { home, sweep: home.lock().unwrap_or_else(PoisonError::into_inner).take() }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = self.sweep.take();
+    }
+}
+
+impl Guest for Hosted {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn max_payload_bytes(&self, id: &str) -> u64 {
+        item::max_payload_bytes(id.len() as u64)
+    }
+
+    fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
+        Box::pin(self.run_step(on, step))
+    }
+
+    /// Of a transaction that the client has sent.
+    fn classify(&self, error: ClientError) -> Error {
+        let failure = of_client(error, &self.table);
+        if failure.is_uncertain() { failure.into_unknown_outcome() } else { failure.error }
+    }
+
+    fn check(&self, on: &Client, steps: &[Step]) -> Result<()> {
+        let refused = steps.iter().find(|step| on.facts().buffered && !step.needs_no_answer());
+        refused.map_or(Ok(()), |step| Err(needs_an_answer(step)))
+    }
+
+    fn prepare<'a>(&'a self, on: &'a Client, steps: &'a [Step]) -> Task<'a, Result<()>> {
+        // A single one looks for its room itself.
+        if on.facts().buffered && steps.len() > 1 {
+            return Box::pin(self.make_room(on, steps));
+        }
+        Box::pin(async { Ok(()) })
+    }
+
+    fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
+        Box::pin(async move { initialize::initialize(&self.ready(on).await?, None).await })
+    }
+
+    fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {
+        Box::pin(async move {
+            let on = self.ready(on).await?;
+            let mut taken = Taken::take(&self.sweep);
+            let purged = sweep::purge(&on, &mut taken.sweep, self.clock.stored(now), limit, None).await?;
+            Ok(purged.removed)
+        })
+    }
+
+    fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {
+        Box::pin(async move { initialize::probe(&self.ready(on).await?).await })
+    }
+
+    fn usage<'a>(&'a self, on: &'a Client, now: Millis) -> Task<'a, Result<Usage>> {
+        Box::pin(async move { sweep::usage(&self.ready(on).await?, self.clock.stored(now)).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::store::borrowed::{Ask, Facts};
+    use crate::store::payloads::{Read, Write};
+
+    const COLLECTING: Facts = Facts { in_transaction: true, buffered: true };
+
+    fn hosted() -> Hosted {
+        Hosted::new(String::from("orders"), Arc::default())
+    }
+
+    /// Runs an operation on a client that answers like this; what it was asked.
+    fn drive<T>(
+        client: &Client,
+        work: impl Future<Output = T>,
+        mut answer: impl FnMut(&Ask) -> Result<Dynamic, ClientError>,
+    ) -> (T, Vec<Ask>) {
+        let (mut work, mut asked) = (std::pin::pin!(work), Vec::new());
+        loop {
+            if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return (done, asked);
+            }
+            let ask = client.take_ask().expect("it waits for its client");
+            client.answer(answer(&ask));
+            asked.push(ask);
+        }
+    }
+
+    fn put(id: &str, data: &Bytes) -> Step {
+        Step::Write(Write::Put { id: id.into(), data: data.clone(), expires_at: None })
+    }
+
+    fn sent(ask: &Ask) -> &str {
+        if ask.method == "send" { ask.arguments[0].as_text().unwrap() } else { ask.method }
+    }
+
+    fn collected(items: &[(Option<&str>, i64)], is_ours: bool) -> Dynamic {
+        let item = |(id, bytes): &(Option<&str>, i64)| {
+            Dynamic::map([("id", id.map_or(Dynamic::Null, Dynamic::text)), ("bytes", Dynamic::Int(*bytes))])
+        };
+        let items = Dynamic::List(items.iter().map(item).collect());
+        Dynamic::map([("items", items), ("isOurs", Dynamic::Bool(is_ours))])
+    }
+
+    #[test]
+    fn the_clock_is_looked_at_first_and_then_left_alone() {
+        let (hosted, client) = (hosted(), Client::new(Facts::default()));
+        let payload = Bytes::from_static(b"payload");
+        let date = Dynamic::text("Tue, 24 Nov 2099 00:00:00 GMT");
+        let answer = |_: &Ask| Ok(Dynamic::map([("output", Dynamic::map([])), ("date", date.clone())]));
+        let (step, again) = (put("a", &payload), put("b", &payload));
+        let (done, asked) = drive(&client, hosted.run(&client, &step), answer);
+        assert_eq!(done.unwrap(), Reply::Done);
+        // A difference counts when it is seen twice.
+        assert_eq!(asked.iter().map(sent).collect::<Vec<_>>(), ["GetItem", "GetItem", "PutItem"]);
+        assert!(hosted.clock.ahead().unwrap() > 365 * 86_400_000);
+        let (_, asked) = drive(&client, hosted.run(&client, &again), answer);
+        assert_eq!(asked.iter().map(sent).collect::<Vec<_>>(), ["PutItem"]);
+        assert_eq!(asked[0].arguments[2], Dynamic::Bool(false));
+        let item = asked[0].arguments[1].get("Item").and_then(|item| item.get("data")).and_then(|data| data.get("B"));
+        let Some(Dynamic::Bytes(carried)) = item else { panic!("{item:?}") };
+        assert_eq!(carried.as_ptr(), payload.as_ptr());
+    }
+
+    #[test]
+    fn a_client_without_dates_has_our_clock() {
+        let (hosted, client) = (hosted(), Client::new(Facts::default()));
+        let step = Step::Read(Read::Has { id: "a".into() });
+        let (done, asked) = drive(&client, hosted.run(&client, &step), |_| Ok(Dynamic::map([])));
+        assert_eq!((done.unwrap(), asked.len()), (Reply::Flag(false), 3));
+        assert_eq!(hosted.clock.ahead(), Some(0));
+    }
+
+    #[test]
+    fn a_condition_that_does_not_hold_is_an_answer() {
+        let (hosted, client) = (hosted(), Client::new(Facts::default()));
+        hosted.clock.settle();
+        let code = Some(String::from("ConditionalCheckFailedException"));
+        let refused = ClientError { code, ..ClientError::default() };
+        let step = Step::Write(Write::Delete { id: "a".into() });
+        let (done, _) = drive(&client, hosted.run(&client, &step), |_| Err(refused.clone()));
+        assert_eq!(done.unwrap(), Reply::Flag(false));
+    }
+
+    #[test]
+    fn a_commit_of_the_client_has_failed_or_it_is_not_known() {
+        let classify = |code: &str| {
+            let message = String::from("specific reasons [None, TransactionConflict]");
+            hosted().classify(ClientError { code: Some(code.into()), message, ..ClientError::default() })
+        };
+        let conflict = classify("TransactionCanceledException");
+        assert!(conflict.kind() == Kind::Backend && conflict.is_retryable(), "{conflict:?}");
+        assert!(conflict.message().contains("item 2 of 2"), "{conflict}");
+        for code in ["InternalServerError", "ECONNRESET"] {
+            assert_eq!(classify(code).kind(), Kind::Connection, "{code}");
+        }
+        assert_eq!(classify("AbortError").kind(), Kind::Timeout);
+    }
+
+    #[test]
+    fn a_collector_gets_copies() {
+        let (hosted, client) = (hosted(), Client::new(COLLECTING));
+        let data = Bytes::from(vec![1; 32]);
+        let step = put("a", &data);
+        let (done, asked) = drive(&client, hosted.run(&client, &step), |_| Ok(collected(&[(None, 10)], false)));
+        assert_eq!(done.unwrap(), Reply::Done);
+        assert_eq!(asked.iter().map(sent).collect::<Vec<_>>(), ["collected", "push"]);
+        let pushed = asked[1].arguments[0].get("Put").unwrap();
+        assert_eq!(pushed.get("TableName"), Some(&"orders".into()));
+        let carried = pushed.get("Item").and_then(|item| item.get("data")).and_then(|data| data.get("B"));
+        let Some(Dynamic::Bytes(carried)) = carried else { panic!("{carried:?}") };
+        assert!(*carried == data && carried.as_ptr() != data.as_ptr());
+    }
+
+    #[test]
+    fn one_operation_for_each_item_unless_the_collector_is_ours() {
+        let (hosted, client) = (hosted(), Client::new(COLLECTING));
+        let items = [(None, 10), (Some("a"), 10)];
+        let step = put("a", &Bytes::new());
+        let (done, asked) = drive(&client, hosted.run(&client, &step), |_| Ok(collected(&items, false)));
+        let error = done.unwrap_err();
+        assert_eq!((error.kind(), error.id(), asked.len()), (Kind::InvalidArgument, Some("a"), 1));
+        let (done, asked) = drive(&client, hosted.run(&client, &step), |_| Ok(collected(&items, true)));
+        assert_eq!(done.unwrap(), Reply::Done);
+        assert_eq!((asked[1].method, &asked[1].arguments[0]), ("replace", &Dynamic::Int(1)));
+    }
+
+    #[test]
+    fn several_are_queued_as_a_whole_or_not_at_all() {
+        let (hosted, client) = (hosted(), Client::new(COLLECTING));
+        let full: Vec<_> = (0..99).map(|_| (None, 10)).collect();
+        let (a, b, read) = (put("a", &Bytes::new()), put("b", &Bytes::new()), Step::Read(Read::Has { id: "c".into() }));
+        let steps = [a.clone(), b.clone()];
+        let work = hosted.prepare(&client, &steps);
+        let (done, asked) = drive(&client, work, |_| Ok(collected(&full, false)));
+        assert_eq!((done.unwrap_err().id(), asked.len()), (Some("b"), 1));
+        let work = hosted.prepare(&client, &steps);
+        assert!(drive(&client, work, |_| Ok(collected(&full[1..], false))).0.is_ok());
+        // Twice the same in one call.
+        let steps = [a.clone(), b.clone(), a.clone()];
+        let work = hosted.prepare(&client, &steps);
+        assert_eq!(drive(&client, work, |_| Ok(collected(&[], false))).0.unwrap_err().id(), Some("a"));
+        let work = hosted.prepare(&client, &steps);
+        assert!(drive(&client, work, |_| Ok(collected(&[], true))).0.is_ok());
+        let error = hosted.check(&client, &[a.clone(), read.clone()]).unwrap_err();
+        assert_eq!((error.kind(), error.id()), (Kind::Unsupported, Some("c")));
+        let client = Client::new(Facts::default());
+        assert!(hosted.check(&client, &[a.clone(), read]).is_ok());
+        let (done, asked) = drive(&client, hosted.prepare(&client, &steps), |_| unreachable!());
+        assert!(done.is_ok() && asked.is_empty());
+    }
+
+    #[test]
+    fn a_collector_carries_nothing_else() {
+        let (hosted, client) = (hosted(), Client::new(COLLECTING));
+        let never = |_: &Ask| unreachable!();
+        let refused = [
+            drive(&client, hosted.initialize(&client), never).0.map(drop),
+            drive(&client, hosted.purge_expired(&client, Millis(0), 1), never).0.map(drop),
+            drive(&client, hosted.probe(&client), never).0.map(drop),
+            drive(&client, hosted.usage(&client, Millis(0)), never).0.map(drop),
+            drive(&client, hosted.run(&client, &Step::Read(Read::Find { id: "a".into() })), never).0.map(drop),
+        ];
+        for result in refused {
+            assert_eq!(result.unwrap_err().kind(), Kind::Unsupported);
+        }
+    }
+
+    #[test]
+    fn a_purge_that_was_given_up_goes_on_where_it_was() {
+        let (hosted, client) = (hosted(), Client::new(Facts::default()));
+        hosted.clock.settle();
+        let page = |next: Option<&str>| {
+            let next = next.map_or(Dynamic::Null, |id| item::key(id).into_client());
+            let output = Dynamic::map([("Items", Dynamic::List(Vec::new())), ("LastEvaluatedKey", next)]);
+            Dynamic::map([("output", output)])
+        };
+        {
+            let mut given_up = hosted.purge_expired(&client, Millis(5), 10);
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(given_up.as_mut().poll(&mut context).is_pending());
+            assert!(client.take_ask().is_some());
+            client.answer(Ok(page(Some("m"))));
+            assert!(given_up.as_mut().poll(&mut context).is_pending());
+        }
+        let client = Client::new(Facts::default());
+        let (done, asked) = drive(&client, hosted.purge_expired(&client, Millis(5), 10), |_| Ok(page(None)));
+        assert_eq!((done.unwrap(), asked.len()), (0, 1));
+        assert_eq!(asked[0].arguments[1].get("ExclusiveStartKey"), Some(&item::key("m").into_client()));
+    }
+}

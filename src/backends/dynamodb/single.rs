@@ -1,0 +1,43 @@
+//! One payload operation as one request.
+
+use super::attribute::Item;
+use super::item::{self, HEAD, WHOLE};
+use super::transport::{self, Transport};
+use crate::error::{Error, Result};
+use crate::store::payloads::{Read, Reply, Write};
+use crate::time::Millis;
+
+/// Runs a write.
+pub(super) async fn write(on: &impl Transport, write: &Write) -> Result<Reply> {
+    let clock = on.clock();
+    match write {
+        Write::Put { id, data, expires_at } => {
+            let item = item::encode(id, data, expires_at.map(|at| clock.stored(at)));
+            transport::put(on, item).await.map(|()| Reply::Done)
+        }
+        Write::Delete { id } => transport::delete(on, id, clock.now()).await.map(Reply::Flag),
+        Write::Touch { id, expires_at } => {
+            transport::touch(on, id, clock.stored(*expires_at), clock.now()).await.map(Reply::Flag)
+        }
+    }
+    .map_err(Error::from)
+}
+
+/// Runs a read.
+pub(super) async fn read(on: &impl Transport, read: &Read) -> Result<Reply> {
+    let (id, projection, whole) = match read {
+        Read::Find { id } => (id, WHOLE, true),
+        Read::Has { id } => (id, HEAD, false),
+    };
+    reply_of(transport::get(on, id, projection).await?, whole, on.clock().now())
+}
+
+/// What is told to somebody who asks for an item, or only whether it is there.
+pub(super) fn reply_of(item: Option<Item>, whole: bool, now: Millis) -> Result<Reply> {
+    match item {
+        None if whole => Ok(Reply::Data(None)),
+        None => Ok(Reply::Flag(false)),
+        Some(item) if whole => item::decode(item, now).map(Reply::Data),
+        Some(item) => item::is_expired(&item, now).map(|expired| Reply::Flag(!expired)),
+    }
+}

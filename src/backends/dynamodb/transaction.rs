@@ -1,0 +1,216 @@
+//! The store's own transaction: writes are kept here, and sent together at the end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::collect::{Load, change_of};
+use super::error::{Cause, Failure, canceled_item};
+use super::executor::Executor;
+use super::requests::Change;
+use super::session::Session;
+use crate::error::{Error, Result};
+use crate::options::Retry;
+use crate::store::Task;
+use crate::store::payloads::Reply;
+use crate::store::plan::Step;
+use crate::store::transaction::Transaction;
+
+/// How often and for how long a commit is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) retry: Retry,
+    pub(super) limit: Duration,
+}
+
+/// Writes that nobody has sent yet; of each id the last one.
+pub(super) struct Buffered {
+    executor: Arc<Executor>,
+    table: String,
+    patience: Patience,
+    changes: Vec<Change>,
+    /// Where the change of an id stands.
+    places: HashMap<Box<str>, usize>,
+    load: Load,
+}
+
+impl Buffered {
+    pub(super) fn new(executor: Arc<Executor>, table: String, patience: Patience) -> Self {
+        let (changes, places) = (Vec::new(), HashMap::new());
+        Self { executor, table, patience, changes, places, load: Load::default() }
+    }
+
+    fn keep(&mut self, step: &Step) -> Result<Reply> {
+        let change = change_of(step, &self.executor.clock)?;
+        let place = self.places.get(step.id()).copied();
+        self.load = self.load.with(&change, place.map(|place| self.changes[place].size()))?;
+        if let Some(place) = place {
+            self.changes[place] = change;
+        } else {
+            self.places.insert(step.id().into(), self.changes.len());
+            self.changes.push(change);
+        }
+        Ok(Reply::Done)
+    }
+
+    async fn send(self) -> Result<()> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        let session = Session::open(&self.executor, &self.table).await?;
+        // DynamoDB keeps it for ten minutes: what has happened does not happen again.
+        let token = format!("{:032x}", fastrand::u128(..));
+        let until = Instant::now() + self.patience.limit;
+        let mut outcome = Outcome::default();
+        loop {
+            let Err(failure) = session.transact(self.changes.clone(), &token).await else { return Ok(()) };
+            let pause = outcome.after(&failure, self.patience.retry);
+            match pause.filter(|pause| Instant::now() + *pause < until) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(self.named(outcome.into_error(failure))),
+            }
+        }
+    }
+
+    /// With the id of the item that the transaction failed of.
+    fn named(&self, error: Error) -> Error {
+        match canceled_item(&error).and_then(|index| self.changes.get(index)?.id()) {
+            Some(id) => error.with_id(id),
+            None => error,
+        }
+    }
+}
+
+/// What is known after attempts that failed.
+#[derive(Debug, Default)]
+struct Outcome {
+    failed: u32,
+    /// It may have happened: an answer was lost.
+    uncertain: bool,
+}
+
+impl Outcome {
+    /// How long to wait before the same is sent again, if it is. A transaction that was refused as a
+    /// whole is the caller's to begin again.
+    fn after(&mut self, failure: &Failure, retry: Retry) -> Option<Duration> {
+        let error = &failure.error;
+        self.failed += 1;
+        self.uncertain = failure.cause != Cause::Canceled && (self.uncertain || failure.is_uncertain());
+        let again = error.is_retryable() && failure.cause != Cause::Canceled;
+        let attempts_left = self.failed < retry.attempts || error.is_throttled();
+        (again && attempts_left).then(|| retry.pause(self.failed))
+    }
+
+    /// The last failure, as what it says about all attempts.
+    fn into_error(self, failure: Failure) -> Error {
+        if self.uncertain { failure.into_unknown_outcome() } else { failure.error }
+    }
+}
+
+impl Transaction for Buffered {
+    fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
+        Box::pin(async move { self.keep(step) })
+    }
+
+    fn commit(self: Box<Self>) -> Task<'static, Result<()>> {
+        Box::pin(self.send())
+    }
+
+    fn roll_back(self: Box<Self>) -> Task<'static, ()> {
+        // Nothing has been sent.
+        Box::pin(async move { drop(self) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::error::Kind;
+    use crate::backends::dynamodb::config::Place;
+    use crate::backends::dynamodb::error;
+    use crate::backends::dynamodb::item;
+    use crate::store::borrowed::ClientError;
+    use crate::store::payloads::{Read, Write};
+
+    const RETRY: Retry = Retry { attempts: 3, base: Duration::ZERO, max: Duration::ZERO };
+
+    fn empty() -> Buffered {
+        let place = Place { region: None, endpoint: None, keys: None };
+        let executor = Arc::new(Executor::new(place, Duration::from_secs(1)));
+        Buffered::new(executor, String::from("orders"), Patience { retry: RETRY, limit: Duration::from_secs(1) })
+    }
+
+    fn put(id: &str, data: &'static [u8]) -> Step {
+        Step::Write(Write::Put { id: id.into(), data: Bytes::from_static(data), expires_at: None })
+    }
+
+    fn delete(id: &str) -> Step {
+        Step::Write(Write::Delete { id: id.into() })
+    }
+
+    #[test]
+    fn the_last_write_of_an_id_is_the_one_that_is_sent() {
+        let mut transaction = empty();
+        for step in
+            [put("a", b"1"), put("b", b"1"), put("a", b"22"), delete("b"), put("c", b""), delete("c"), put("c", b"3")]
+        {
+            assert_eq!(transaction.keep(&step).unwrap(), Reply::Done);
+        }
+        let stored = |id: &str, data: &'static [u8]| Change::Put(item::encode(id, &Bytes::from_static(data), None));
+        let expected = [stored("a", b"22"), Change::Delete(item::key("b")), stored("c", b"3")];
+        assert_eq!(transaction.changes, expected);
+        let load = Load { items: 3, bytes: expected.iter().map(Change::size).sum() };
+        assert_eq!(transaction.load, load);
+        let read = Step::Read(Read::Has { id: "a".into() });
+        assert_eq!(transaction.keep(&read).unwrap_err().kind(), Kind::Unsupported);
+        assert_eq!(transaction.load, load);
+    }
+
+    #[test]
+    fn a_refused_write_leaves_what_was_there() {
+        let mut transaction = empty();
+        for n in 0..100 {
+            transaction.keep(&put(&n.to_string(), b"x")).unwrap();
+        }
+        assert_eq!(transaction.keep(&put("100", b"x")).unwrap_err().kind(), Kind::InvalidArgument);
+        assert_eq!(transaction.keep(&delete("99")).unwrap(), Reply::Done);
+        assert_eq!(transaction.changes.len(), 100);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_for_nothing() {
+        // There is no server.
+        assert!(Box::new(empty()).commit().await.is_ok());
+    }
+
+    fn failure(code: &str) -> Failure {
+        let message = String::from("specific reasons [TransactionConflict]");
+        error::of_client(ClientError { code: Some(code.into()), message, ..ClientError::default() }, "orders")
+    }
+
+    #[test]
+    fn what_may_have_happened_is_sent_again_and_then_not_known() {
+        let mut outcome = Outcome::default();
+        assert!(outcome.after(&failure("InternalServerError"), RETRY).is_some());
+        assert!(outcome.after(&failure("TransactionInProgressException"), RETRY).is_some());
+        assert!(outcome.after(&failure("ThrottlingException"), RETRY).is_none());
+        let error = outcome.into_error(failure("ThrottlingException"));
+        assert!(error.kind() == Kind::Connection && error.message().contains("not known"), "{error:?}");
+    }
+
+    #[test]
+    fn what_was_refused_as_a_whole_has_not_happened() {
+        let mut outcome = Outcome::default();
+        assert!(outcome.after(&failure("InternalServerError"), RETRY).is_some());
+        let cancelled = failure("TransactionCanceledException");
+        assert!(outcome.after(&cancelled, RETRY).is_none());
+        let error = outcome.into_error(cancelled);
+        assert!(error.kind() == Kind::Backend && error.is_retryable(), "{error:?}");
+        let mut outcome = Outcome::default();
+        assert!(outcome.after(&failure("ThrottlingException"), RETRY).is_some());
+        assert!(outcome.after(&failure("ValidationException"), RETRY).is_none());
+        assert_eq!(outcome.into_error(failure("ValidationException")).kind(), Kind::Backend);
+    }
+}
