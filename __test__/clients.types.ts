@@ -1,4 +1,6 @@
 // Compiled, not run: the clients of the real libraries are what the options accept.
+import type { DynamoDB, DynamoDBClient, TransactWriteItem } from '@aws-sdk/client-dynamodb'
+import type { DynamoDBDocument, DynamoDBDocumentClient, TransactWriteCommandInput } from '@aws-sdk/lib-dynamodb'
 import type { PrismaClient as RuntimeClient } from '@prisma/client/extension'
 import type { getPrismaClient } from '@prisma/client/runtime/client'
 import type BetterSqlite3 from 'better-sqlite3'
@@ -10,6 +12,7 @@ import type { ControlledTransaction, Kysely, Transaction } from 'kysely'
 import type pg from 'pg'
 import type postgres from 'postgres'
 import type * as shapes from '../ts/clients/shapes'
+import type { DynamoDBClientLike, DynamoDBTransactItems } from '../ts/clients/shapes-dynamodb'
 
 type Accepts<Shape, Client extends Shape> = [Shape, Client]
 type Refuses<Shape, Other> = Other extends Shape ? never : true
@@ -42,6 +45,9 @@ export type Accepted = [
     pg.Pool | postgres.Sql | postgres.TransactionSql | PrismaClient | NodePgDatabase | Kysely<Tables> | Knex.Transaction
   >,
   Accepts<shapes.SqliteClient, BetterSqlite3.Database | BetterSQLite3Database | PrismaClient | Kysely<Tables> | Knex>,
+  Accepts<DynamoDBClientLike, DynamoDBClient | DynamoDB | DynamoDBDocumentClient | DynamoDBDocument>,
+  Accepts<DynamoDBTransactItems, TransactWriteItem[] | { TransactItems: TransactWriteItem[]; document?: boolean }>,
+  Accepts<DynamoDBTransactItems, NonNullable<TransactWriteCommandInput['TransactItems']>>,
 ]
 
 export const refused: [
@@ -51,4 +57,5 @@ export const refused: [
   Refuses<shapes.SqliteClient, NodePgDatabase>,
   Refuses<shapes.PostgresClient, BetterSQLite3Database>,
   Refuses<shapes.PostgresClient, string>,
-] = [true, true, true, true, true, true]
+  Refuses<DynamoDBClientLike, pg.Pool>,
+] = [true, true, true, true, true, true, true]

@@ -1,6 +1,7 @@
 import { openStore, type SagaStore, withTransaction } from '../index.js'
+import { dynamoDBLibraries } from './dynamodb-libraries'
 import { type Library, type OpenLibrary, postgresLibraries, sqliteLibraries } from './sql-libraries'
-import { openTarget, type Target, temporarySchema } from './targets'
+import { openTarget, randomName, type Target, temporarySchema, temporaryTable } from './targets'
 
 /** Another way for a backend's operations to reach the database than the store's own connections. */
 export interface Executor {
@@ -15,7 +16,8 @@ export interface Executor {
 }
 
 const OPERATIONS = ['put', 'get', 'find', 'has', 'delete', 'touch', 'putMany', 'getMany'] as const
-const QUEUED = ['put', 'putMany'] as const
+/** Buffered are those whose answer the suite can do without. */
+const QUEUED: readonly Name[] = ['put', 'putMany']
 
 type Name = (typeof OPERATIONS)[number]
 type Call = (operations: SagaStore) => Promise<unknown>
@@ -27,7 +29,7 @@ type Call = (operations: SagaStore) => Promise<unknown>
 function inTransactions(
   store: SagaStore,
   names: readonly Name[],
-  run: (call: Call) => Promise<unknown>,
+  run: (call: Call, name: Name) => Promise<unknown>,
   end?: () => Promise<unknown>,
 ): SagaStore {
   let last: Promise<unknown> = Promise.resolve()
@@ -43,7 +45,7 @@ function inTransactions(
         return (...args: never[]) => {
           const call: Call = (operations) => (operations[name as Name] as (...args: never[]) => Promise<unknown>)(...args)
           // A closed store is asked itself: the client of the library is closed as well.
-          const result = closed === undefined ? last.then(() => run(call)) : closed.then(() => call(store))
+          const result = closed === undefined ? last.then(() => run(call, name as Name)) : closed.then(() => call(store))
           last = result.catch(() => undefined)
           return result
         }
@@ -74,10 +76,12 @@ export function ownTransactions(target: Target): Executor {
     ...(target.variable === undefined ? {} : { variable: target.variable }),
     burst: 200,
     async open(more) {
-      const store = await openTarget(target, more)
-      const isBuffered = store.capabilities.transactions === 'buffered'
-      return inTransactions(store, isBuffered ? QUEUED : OPERATIONS, (call) =>
-        store.transaction(async (tx) => await call(tx as unknown as SagaStore)),
+      const isCluster = target.name === 'redis cluster'
+      const store = await openTarget(target, { ...(isCluster && { keyPrefix: `test:{${randomName()}}` }), ...more })
+      // One item too many for DynamoDB, which its own tests have.
+      const inOne = target.name === 'dynamodb' ? ['put'] : store.capabilities.transactions === 'buffered' ? QUEUED : OPERATIONS
+      return inTransactions(store, OPERATIONS, (call, name) =>
+        inOne.includes(name) ? store.transaction(async (tx) => await call(tx as unknown as SagaStore)) : call(store),
       )
     },
   }
@@ -143,3 +147,17 @@ export const clientExecutors: Executor[] = [...postgresLibraries, ...sqliteLibra
   onClient(library),
   inClientTransactions(library),
 ])
+
+/** DynamoDB's clients; its transactions answer nothing, and have a suite of their own. */
+export const dynamoDBExecutors: Executor[] = dynamoDBLibraries.map((library) => ({
+  name: `on ${library.name}`,
+  available: process.env.DYNAMODB_URL !== undefined,
+  variable: 'DYNAMODB_URL',
+  burst: 200,
+  async open(more) {
+    const { client, close } = library.open()
+    const store = openStore({ client, tableName: temporaryTable(), ...more } as never)
+    await store.initialize()
+    return closing(store, async () => close())
+  },
+}))

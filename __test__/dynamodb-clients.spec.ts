@@ -1,0 +1,162 @@
+import { createServer, type Socket } from 'node:net'
+import { inspect } from 'node:util'
+import { DynamoDB, DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { afterEach, describe, expect, it } from 'vitest'
+import { DynamoDBSagaStore, openStore } from '../index.js'
+import { payloadBehavior } from './behavior/payloads'
+import { configOf, dynamoDBLibraries } from './dynamodb-libraries'
+import { startProxy } from './dynamodb-proxy'
+import { dynamo, withDynamoDB } from './dynamodb-support'
+import { dynamoDBExecutors } from './executors'
+import { freePort, rejectionOf, runProgram } from './support'
+import { missing, randomName } from './targets'
+
+for (const executor of dynamoDBExecutors) {
+  describe.skipIf(missing(executor))(executor.name, () => payloadBehavior(executor))
+}
+
+describe('beside a store with a URL', () => {
+  withDynamoDB()
+
+  const closers: (() => unknown)[] = []
+  afterEach(async () => {
+    for (const close of closers.splice(0).reverse()) await close()
+  })
+
+  for (const library of dynamoDBLibraries) {
+    it(`${library.name}: the same records, table and answers`, async () => {
+      const { url, credentials } = dynamo.server
+      const { client, close } = library.open(url)
+      closers.push(close)
+      const tableName = randomName('t')
+      await using store = new DynamoDBSagaStore({ client: client as never, tableName })
+      await using own = new DynamoDBSagaStore({ url, credentials, tableName })
+      expect(await rejectionOf(store.put('id', Buffer.from('x')))).toMatchObject({
+        code: 'BACKEND',
+        message: expect.stringContaining('initialize'),
+      })
+      await Promise.all([store.initialize(), store.initialize()])
+      expect(store.capabilities).toEqual(own.capabilities)
+      const at = new Date(Date.now() + 3_600_001)
+      for (const data of [Buffer.alloc(0), Buffer.from([0, 255, 128]), Buffer.alloc(400_000, 7)]) {
+        await store.put('ü', new Uint8Array(data), at)
+        expect((await own.get('ü')).equals(data)).toBe(true)
+        await own.put('ü', data)
+        expect((await store.get('ü')).equals(data)).toBe(true)
+      }
+      await own.putMany([
+        { id: 'a', data: Buffer.from('a'), expiresAt: at },
+        { id: 'b', data: Buffer.from('b') },
+      ])
+      expect(await store.getMany(['b', 'none', 'a'])).toEqual(await own.getMany(['a', 'b']))
+      expect(await store.statistics()).toMatchObject({ payloads: { count: 3, bytes: 400_002, expired: 0 }, pool: null })
+      expect(await store.health()).toMatchObject({ status: 'healthy', backend: 'dynamodb' })
+    })
+  }
+
+  it('opens no connection of its own, and closes nothing', async () => {
+    let connections = 0
+    const { hostname, port } = new URL(dynamo.server.endpoint)
+    const relay = createServer((socket) => {
+      connections += 1
+      const onward = new (socket.constructor as typeof Socket)()
+      onward.connect(Number(port), hostname)
+      for (const end of [socket, onward]) end.on('error', () => {})
+      socket.pipe(onward).pipe(socket)
+      socket.on('close', () => onward.destroy())
+    })
+    await new Promise<void>((listening) => relay.listen(0, '127.0.0.1', listening))
+    closers.push(() => relay.close())
+    const endpoint = `http://127.0.0.1:${(relay.address() as { port: number }).port}`
+    const client = new DynamoDBClient({ ...configOf(dynamo.server.url), endpoint })
+    closers.push(() => client.destroy())
+    const store = openStore({ client, tableName: randomName('t') } as never)
+    await store.initialize()
+    for (let round = 0; round < 20; round++) {
+      await Promise.all(Array.from({ length: 250 }, (_, n) => store.put(`id-${n}`, Buffer.from('x'))))
+      await Promise.all(Array.from({ length: 250 }, (_, n) => store.get(`id-${n}`)))
+    }
+    await store.close()
+    // 10,000 operations; the client itself keeps at most 50 sockets.
+    expect(connections).toBeLessThanOrEqual(50)
+    await expect(new DynamoDB(configOf(dynamo.server.url)).listTables({})).resolves.toBeDefined()
+    expect((await client.send(new (await import('@aws-sdk/client-dynamodb')).ListTablesCommand({}))).TableNames).toBeDefined()
+  })
+
+  it('leaves retries to the client, and tells refusals with codes', async () => {
+    let refusal: { code: string; message?: string } | undefined
+    let refused = 0
+    await using proxy = await startProxy(dynamo.server.endpoint, {
+      request(operation) {
+        if (refusal === undefined || operation === 'GetItem') return undefined
+        refused += 1
+        return refusal
+      },
+    })
+    const client = new DynamoDBClient({ ...configOf(proxy.url), maxAttempts: 10 })
+    closers.push(() => client.destroy())
+    const hasty = new DynamoDBClient({ ...configOf(proxy.url), maxAttempts: 1 })
+    closers.push(() => hasty.destroy())
+    const tableName = randomName('t')
+    await using store = new DynamoDBSagaStore({ client, tableName })
+    await using once = new DynamoDBSagaStore({ client: hasty, tableName })
+    await store.initialize()
+    refusal = { code: 'AccessDeniedException', message: 'not authorized to perform: dynamodb:PutItem' }
+    const denied = await rejectionOf(store.put('id', Buffer.from('secret payload')))
+    expect(denied).toMatchObject({ code: 'BACKEND', retryable: false, backend: 'dynamodb', id: 'id' })
+    expect(denied.message).toContain('dynamodb:PutItem')
+    expect(inspect(denied)).not.toContain('secret')
+    expect(denied.cause).toMatchObject({ name: 'AccessDeniedException' })
+    refusal = { code: 'ProvisionedThroughputExceededException' }
+    expect(await rejectionOf(once.put('id', Buffer.from('x')))).toMatchObject({ code: 'BACKEND', retryable: true })
+    refused = 0
+    setTimeout(() => {
+      refusal = undefined
+    }, 300)
+    await store.put('id', Buffer.from('x'))
+    expect(refused).toBeGreaterThan(0)
+    expect((await store.get('id')).toString()).toBe('x')
+  })
+
+  it('nobody there, a client that was destroyed, one that never answers', async () => {
+    const client = new DynamoDBClient({ ...configOf(), endpoint: `http://127.0.0.1:${await freePort()}`, maxAttempts: 1 })
+    await using store = new DynamoDBSagaStore({ client, operationTimeoutMs: 2000 })
+    expect(await rejectionOf(store.put('id', Buffer.from('x')))).toMatchObject({ code: 'CONNECTION', retryable: true })
+    expect(await store.health()).toMatchObject({ status: 'unhealthy' })
+    const silent = createServer(() => {})
+    await new Promise<void>((listening) => silent.listen(0, '127.0.0.1', listening))
+    closers.push(() => silent.close())
+    const endpoint = `http://127.0.0.1:${(silent.address() as { port: number }).port}`
+    const waiting = new DynamoDBClient({ ...configOf(), endpoint, maxAttempts: 1 })
+    closers.push(() => waiting.destroy())
+    await using patient = new DynamoDBSagaStore({ client: waiting, operationTimeoutMs: 400 })
+    expect(await rejectionOf(patient.get('id'))).toMatchObject({ code: 'TIMEOUT' })
+  })
+
+  it('refuses what it does not know', () => {
+    const client = new DynamoDBClient(configOf())
+    closers.push(() => client.destroy())
+    const invalid = expect.objectContaining({ code: 'INVALID_ARGUMENT' })
+    expect(() => new DynamoDBSagaStore({ client, tableNmae: 'x' } as never)).toThrow(/tableNmae/)
+    expect(() => new DynamoDBSagaStore({ client, region: 'eu-west-1' } as never)).toThrow(invalid)
+    expect(() => new DynamoDBSagaStore({ client, url: 'dynamodb://local' } as never)).toThrow(invalid)
+    expect(() => new DynamoDBSagaStore({ client, tableName: 'a b' })).toThrow(invalid)
+    expect(() => new DynamoDBSagaStore({ client: { send() {}, destroy() {} } as never })).toThrow(/client-dynamodb/)
+  })
+
+  it('says so when the commands of a client cannot be found', async () => {
+    // Somewhere else, so that neither the application nor the package finds the SDK.
+    const program = `
+      const Module = require('node:module')
+      const find = Module._resolveFilename
+      Module._resolveFilename = function (name, ...rest) {
+        if (name.startsWith('@aws-sdk/')) throw Object.assign(new Error('no ' + name), { code: 'MODULE_NOT_FOUND' })
+        return find.call(this, name, ...rest)
+      }
+      const client = { config: { serviceId: 'DynamoDB' }, middlewareStack: {}, send() {}, destroy() {} }
+      const store = sagastore.openStore({ client })
+      await store.put('id', Buffer.from('x')).catch((error) => console.log(error.code, error.message))
+    `
+    expect(await runProgram(program)).toMatch(/INVALID_ARGUMENT.*@aws-sdk\/client-dynamodb.*install/)
+  })
+})
