@@ -127,10 +127,10 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::error::Kind;
     use crate::backends::dynamodb::config::Place;
     use crate::backends::dynamodb::error;
     use crate::backends::dynamodb::item;
+    use crate::error::Kind;
     use crate::store::borrowed::ClientError;
     use crate::store::payloads::{Read, Write};
 
