@@ -450,7 +450,7 @@ function clientCarrier(client) {
   };
 }
 function call(on, command) {
-  if (true) return on.callBuffer(...command);
+  if (!on.options.keyPrefix) return on.callBuffer(...command);
   const bare = { options: {}, isPipeline: true, sendCommand: (made) => on.sendCommand(made) };
   return on.callBuffer.apply(bare, command);
 }

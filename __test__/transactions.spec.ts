@@ -89,7 +89,7 @@ function ownTransactionBehavior(target: Target): void {
   })
 
   it('rolls a callback that never returns back after operationTimeoutMs', async () => {
-    const store = await open({ operationTimeoutMs: 300 })
+    const store = await open({ operationTimeoutMs: 1500 })
     const error = await rejectionOf(
       store.transaction(async (tx) => {
         await tx.put('a', slip)

@@ -63,7 +63,7 @@ function clientCarrier(client: Client): Carrier {
  * Cluster does not find out that it could ask a replica (`scaleReads`), which lags behind.
  */
 function call(on: Commander, command: (string | Buffer)[]): Promise<unknown> {
-  if (true) return on.callBuffer(...command)
+  if (!on.options.keyPrefix) return on.callBuffer(...command)
   const bare = { options: {}, isPipeline: true, sendCommand: (made: unknown) => on.sendCommand(made) }
   return on.callBuffer.apply(bare as unknown as Commander, command)
 }

@@ -170,9 +170,3 @@ impl Driver for DynamoDb {
         })
     }
 }
-
-/// What works on clients of the application.
-pub fn guest(options: OptionReader) -> Result<Arc<dyn crate::store::borrowed::Guest>> {
-    drop(options);
-    Err(crate::error::Error::new(crate::error::Kind::Unsupported, "to be written"))
-}

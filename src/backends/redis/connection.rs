@@ -414,7 +414,8 @@ mod tests {
         let error = executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), aborted()]).unwrap_err();
         assert!(error.message().contains("nothing of it has happened"), "{error:?}");
         // Without MULTI, SET has been carried out.
-        let error = executed(vec![refused("NOPERM no"), Ok(Value::from("OK")), refused("ERR EXEC without MULTI")]).unwrap_err();
+        let error =
+            executed(vec![refused("NOPERM no"), Ok(Value::from("OK")), refused("ERR EXEC without MULTI")]).unwrap_err();
         assert!(error.message().contains("may have happened"), "{error:?}");
         let broken = || Err(FredError::new(ErrorKind::IO, "the connection has ended"));
         let error = executed(vec![broken(), broken(), broken()]).unwrap_err();

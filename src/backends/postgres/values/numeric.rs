@@ -99,13 +99,13 @@ pub(super) fn decode(bytes: &[u8]) -> Option<String> {
     };
     text.push_str(&group(i32::from(weight).max(0)).to_string());
     for power in (0..i32::from(weight)).rev() {
-        text.push_str(&format!("{:04}", group(power)));
+        text.extend(format!("{:04}", group(power)).chars());
     }
     if scale > 0 {
         text.push('.');
         let whole = text.len();
         for power in 1..=i32::from(scale.div_ceil(4)) {
-            text.push_str(&format!("{:04}", group(-power)));
+            text.extend(format!("{:04}", group(-power)).chars());
         }
         text.truncate(whole + usize::from(scale));
     }
@@ -139,7 +139,8 @@ mod tests {
         ] {
             let mut bytes = Vec::new();
             encode(text, &mut bytes).unwrap();
-            assert_eq!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), hex, "{text}");
+            let found: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(found.concat(), hex, "{text}");
             assert_eq!(decode(&bytes).as_deref(), Some(text));
         }
     }
