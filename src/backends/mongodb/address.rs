@@ -175,6 +175,15 @@ fn check_parameters(url: &str) -> Result<()> {
     Ok(())
 }
 
+/// Checks `database`.
+pub(super) fn check_database(name: &str) -> Result<()> {
+    let forbidden = |c: char| "/\\. \"$\0".contains(c);
+    if !name.is_empty() && name.len() <= MAX_DATABASE && !name.contains(forbidden) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("the database's name must have 1 to {MAX_DATABASE} bytes, and none of '/\\. \"$'")))
+}
+
 /// Checks `collectionName`.
 pub(super) fn check_collection(name: &str) -> Result<()> {
     let starts_well = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
@@ -267,6 +276,14 @@ mod tests {
         let error = parse("mongodb://h/?maxPoolsize=5&retryWrite=true").err().unwrap();
         assert!(error.message().contains("did you mean 'retryWrites'"), "{error}");
         assert!(error.message().contains("accepted: appName"), "{error}");
+    }
+
+    #[test]
+    fn database_names_are_checked() {
+        assert!(["sagas", "my-app_1", "ü"].iter().all(|name| check_database(name).is_ok()));
+        for name in ["", "a.b", "a b", "a/b", "a$b", &"x".repeat(64)] {
+            assert_eq!(check_database(name).unwrap_err().kind(), Kind::InvalidArgument, "{name}");
+        }
     }
 
     #[test]

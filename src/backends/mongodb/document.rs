@@ -1,9 +1,11 @@
-//! Payloads as documents `{ _id, data: BinData, expiresAt: Date }`, and the commands that carry
-//! them, written straight into one buffer: a payload is copied once.
+//! Payloads as documents `{ _id, data: BinData, expiresAt: Date }`, and commands written straight
+//! into one buffer: a payload is copied once.
 
+use bytes::Bytes;
 use mongodb::bson::spec::{BinarySubtype, ElementType};
 use mongodb::bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf};
 
+use super::commands::Build;
 use super::error;
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
@@ -21,7 +23,7 @@ pub(super) const fn max_payload_bytes(id_bytes: usize) -> u64 {
     MAX_DOCUMENT - BESIDES - id_bytes as u64
 }
 
-/// A document being written.
+/// A document being written as the bytes that are sent.
 pub(super) struct Writer {
     bytes: Vec<u8>,
     open: Vec<usize>,
@@ -50,83 +52,6 @@ impl Writer {
         self.bytes.extend_from_slice(&i32::try_from(length).unwrap_or(i32::MAX).to_le_bytes());
     }
 
-    /// A string.
-    pub(super) fn text(&mut self, name: &str, value: &str) -> &mut Self {
-        self.key(ElementType::String, name);
-        self.length(value.len() + 1);
-        self.bytes.extend_from_slice(value.as_bytes());
-        self.bytes.push(0);
-        self
-    }
-
-    /// A 32-bit number.
-    pub(super) fn int(&mut self, name: &str, value: i32) -> &mut Self {
-        self.key(ElementType::Int32, name);
-        self.bytes.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-
-    /// A 64-bit number.
-    pub(super) fn long(&mut self, name: &str, value: i64) -> &mut Self {
-        self.key(ElementType::Int64, name);
-        self.bytes.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-
-    /// True or false.
-    pub(super) fn flag(&mut self, name: &str, value: bool) -> &mut Self {
-        self.key(ElementType::Boolean, name);
-        self.bytes.push(value.into());
-        self
-    }
-
-    /// A date.
-    pub(super) fn date(&mut self, name: &str, value: Millis) -> &mut Self {
-        self.key(ElementType::DateTime, name);
-        self.bytes.extend_from_slice(&value.0.to_le_bytes());
-        self
-    }
-
-    /// Bytes, of the generic subtype.
-    pub(super) fn binary(&mut self, name: &str, value: &[u8]) -> &mut Self {
-        self.key(ElementType::Binary, name);
-        self.length(value.len());
-        self.bytes.push(BinarySubtype::Generic.into());
-        self.bytes.extend_from_slice(value);
-        self
-    }
-
-    /// A document that is there already.
-    pub(super) fn embed(&mut self, name: &str, value: &RawDocument) -> &mut Self {
-        self.key(ElementType::EmbeddedDocument, name);
-        self.bytes.extend_from_slice(value.as_bytes());
-        self
-    }
-
-    /// Opens a document within this one.
-    pub(super) fn begin(&mut self, name: &str) -> &mut Self {
-        self.key(ElementType::EmbeddedDocument, name);
-        self.start();
-        self
-    }
-
-    /// Opens an array; its elements are named "0", "1" and so on.
-    pub(super) fn begin_array(&mut self, name: &str) -> &mut Self {
-        self.key(ElementType::Array, name);
-        self.start();
-        self
-    }
-
-    /// Closes what was opened last.
-    pub(super) fn end(&mut self) -> &mut Self {
-        if let Some(at) = self.open.pop() {
-            self.bytes.push(0);
-            let length = i32::try_from(self.bytes.len() - at).unwrap_or(i32::MAX);
-            self.bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
-        }
-        self
-    }
-
     /// The whole document.
     pub(super) fn finish(mut self) -> Result<RawDocumentBuf> {
         while !self.open.is_empty() {
@@ -137,32 +62,73 @@ impl Writer {
     }
 }
 
-/// One put: id, bytes, expiry by the server's clock.
-pub(super) type Put<'a> = (&'a str, &'a [u8], Option<Millis>);
-
-/// The statements of an `update` command that replace whole documents, or insert them.
-pub(super) fn write_puts(command: &mut Writer, puts: &[Put<'_>]) {
-    command.begin_array("updates");
-    for (index, (id, data, expires_at)) in puts.iter().enumerate() {
-        command.begin(&index.to_string()).begin("q").text("_id", id).end();
-        command.begin("u").text("_id", id).binary("data", data);
-        if let Some(at) = expires_at {
-            command.date("expiresAt", *at);
-        }
-        command.end().flag("upsert", true).end();
+impl Build for Writer {
+    fn text(&mut self, name: &str, value: &str) -> &mut Self {
+        self.key(ElementType::String, name);
+        self.length(value.len() + 1);
+        self.bytes.extend_from_slice(value.as_bytes());
+        self.bytes.push(0);
+        self
     }
-    command.end();
-}
 
-/// A condition that an expired document does not meet, at `now` by the server's clock. One with an
-/// `expiresAt` that is no date does: reading it tells what is wrong with it.
-pub(super) fn write_live(filter: &mut Writer, now: Millis) {
-    filter.begin("expiresAt").begin("$not").date("$lte", now).end().end();
-}
+    fn int(&mut self, name: &str, value: i32) -> &mut Self {
+        self.key(ElementType::Int32, name);
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+        self
+    }
 
-/// The bytes that `write_puts` needs, and some more for the rest of the command.
-pub(super) fn size_of_puts(puts: &[Put<'_>]) -> usize {
-    512 + puts.iter().map(|(id, data, _)| 2 * id.len() + data.len() + 128).sum::<usize>()
+    fn long(&mut self, name: &str, value: i64) -> &mut Self {
+        self.key(ElementType::Int64, name);
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+
+    fn flag(&mut self, name: &str, value: bool) -> &mut Self {
+        self.key(ElementType::Boolean, name);
+        self.bytes.push(value.into());
+        self
+    }
+
+    fn date(&mut self, name: &str, value: Millis) -> &mut Self {
+        self.key(ElementType::DateTime, name);
+        self.bytes.extend_from_slice(&value.0.to_le_bytes());
+        self
+    }
+
+    fn binary(&mut self, name: &str, value: &Bytes) -> &mut Self {
+        self.key(ElementType::Binary, name);
+        self.length(value.len());
+        self.bytes.push(BinarySubtype::Generic.into());
+        self.bytes.extend_from_slice(value);
+        self
+    }
+
+    fn embed(&mut self, name: &str, value: &RawDocument) -> &mut Self {
+        self.key(ElementType::EmbeddedDocument, name);
+        self.bytes.extend_from_slice(value.as_bytes());
+        self
+    }
+
+    fn begin(&mut self, name: &str) -> &mut Self {
+        self.key(ElementType::EmbeddedDocument, name);
+        self.start();
+        self
+    }
+
+    fn begin_array(&mut self, name: &str) -> &mut Self {
+        self.key(ElementType::Array, name);
+        self.start();
+        self
+    }
+
+    fn end(&mut self) -> &mut Self {
+        if let Some(at) = self.open.pop() {
+            self.bytes.push(0);
+            let length = i32::try_from(self.bytes.len() - at).unwrap_or(i32::MAX);
+            self.bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
+        }
+        self
+    }
 }
 
 /// A document as commands that are sent rarely are made.
@@ -182,33 +148,67 @@ pub(super) struct Found<'a> {
     pub(super) data: Result<Option<&'a [u8]>, String>,
 }
 
+/// A field of a document, as far as its type matters.
+pub(super) enum Field<T> {
+    Missing,
+    Null,
+    Date(Millis),
+    Binary(T),
+    /// Of another type, as the server's documentation names it.
+    Other(&'static str),
+}
+
+impl<T> Field<T> {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Null => "null",
+            Self::Date(_) => "a date",
+            Self::Binary(_) => "binary",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// Whether the time of a document is over, and its payload: see [`Found`].
+pub(super) fn judge<T>(expires_at: &Field<T>, data: Field<T>, now: Millis) -> (bool, Result<Option<T>, String>) {
+    match (expires_at, data) {
+        (Field::Date(at), _) if *at <= now => (true, Ok(None)),
+        (Field::Missing | Field::Null | Field::Date(_), Field::Binary(data)) => (false, Ok(Some(data))),
+        (Field::Missing | Field::Null | Field::Date(_), Field::Missing) => {
+            (false, Err(String::from("it has no 'data'")))
+        }
+        (Field::Missing | Field::Null | Field::Date(_), other) => {
+            (false, Err(format!("'data' is {}, not binary", other.name())))
+        }
+        (other, _) => (false, Err(format!("'expiresAt' is {}, not a date", other.name()))),
+    }
+}
+
 /// Reads a document that any program may have written.
 pub(super) fn read(document: &RawDocument, now: Millis) -> Result<Found<'_>> {
-    let (mut id, mut data, mut expires_at) = (None, None, None);
+    let (mut id, mut data, mut expires_at) = (None, Field::Missing, Field::Missing);
     for field in document {
         let (name, value) = field.map_err(error::malformed)?;
         match name.as_str() {
             "_id" => id = value.as_str(),
-            "data" => data = Some(value),
-            "expiresAt" => expires_at = Some(value),
+            "data" => data = field_of(&value),
+            "expiresAt" => expires_at = field_of(&value),
             _ => {}
         }
     }
     let id = id.ok_or_else(error::unexpected)?;
-    let expired = match expires_at {
-        None | Some(RawBsonRef::Null) => Ok(false),
-        Some(RawBsonRef::DateTime(at)) => Ok(at.timestamp_millis() <= now.0),
-        Some(other) => Err(format!("'expiresAt' is {}, not a date", name_of(&other))),
-    };
-    let over = matches!(expired, Ok(true));
-    let data = match (expired, data) {
-        (Err(wrong), _) => Err(wrong),
-        (Ok(true), _) => Ok(None),
-        (Ok(false), Some(RawBsonRef::Binary(binary))) => Ok(Some(binary.bytes)),
-        (Ok(false), Some(other)) => Err(format!("'data' is {}, not binary", name_of(&other))),
-        (Ok(false), None) => Err(String::from("it has no 'data'")),
-    };
+    let (over, data) = judge(&expires_at, data, now);
     Ok(Found { id, over, data })
+}
+
+fn field_of<'a>(value: &RawBsonRef<'a>) -> Field<&'a [u8]> {
+    match value {
+        RawBsonRef::Null => Field::Null,
+        RawBsonRef::DateTime(at) => Field::Date(Millis(at.timestamp_millis())),
+        RawBsonRef::Binary(binary) => Field::Binary(binary.bytes),
+        other => Field::Other(name_of(other)),
+    }
 }
 
 /// A type, as the server's documentation names it.
@@ -219,11 +219,8 @@ fn name_of(value: &RawBsonRef<'_>) -> &'static str {
         RawBsonRef::Array(_) => "an array",
         RawBsonRef::Document(_) => "an object",
         RawBsonRef::Boolean(_) => "a bool",
-        RawBsonRef::Null => "null",
         RawBsonRef::Int32(_) => "an int",
         RawBsonRef::Int64(_) => "a long",
-        RawBsonRef::Binary(_) => "binary",
-        RawBsonRef::DateTime(_) => "a date",
         RawBsonRef::ObjectId(_) => "an objectId",
         RawBsonRef::Decimal128(_) => "a decimal",
         _ => "of another type",
@@ -247,32 +244,6 @@ mod tests {
             let written = document(id, vec![7; largest], i64::MAX).to_vec().unwrap();
             assert_eq!(written.len() as u64, MAX_DOCUMENT, "{}", id.len());
         }
-    }
-
-    #[test]
-    fn commands_are_what_the_driver_would_write() {
-        let at = Millis(1_784_555_238_120);
-        let mut command = Writer::with_capacity(64);
-        command.text("update", "saga_store");
-        write_puts(&mut command, &[("ä", b"\0\xff", Some(at)), ("b", b"", None)]);
-        command.flag("ordered", false).int("n", -5).long("txnNumber", 7);
-        let concern = raw(&doc! { "w": "majority" }).unwrap();
-        command.embed("writeConcern", &concern);
-        write_live(&mut command, at);
-        let empty = Binary { subtype: BinarySubtype::Generic, bytes: Vec::new() };
-        let expected = doc! {
-            "update": "saga_store",
-            "updates": [
-                { "q": { "_id": "ä" }, "u": document("ä", vec![0, 255], at.0), "upsert": true },
-                { "q": { "_id": "b" }, "u": { "_id": "b", "data": empty }, "upsert": true },
-            ],
-            "ordered": false,
-            "n": -5,
-            "txnNumber": 7_i64,
-            "writeConcern": { "w": "majority" },
-            "expiresAt": { "$not": { "$lte": DateTime::from_millis(at.0) } },
-        };
-        assert_eq!(command.finish().unwrap(), raw(&expected).unwrap());
     }
 
     #[test]

@@ -12,12 +12,15 @@ use mongodb::error::{
 
 use super::payloads::number;
 use crate::error::{Detail, Error, Kind};
+use crate::store::borrowed::{ClientError, is_socket_code};
 
 /// A transaction number where the server has none: not a member of a replica set, an old storage
 /// engine, or a service that does not offer retryable writes.
 const NO_TRANSACTION_NUMBERS: [i32; 2] = [20, 301];
+/// A field, a command or an option that the server does not know, or has not implemented.
+const UNKNOWN_TO_SERVER: [i32; 7] = [2, 9, 59, 72, 115, 238, 40_415];
 /// The namespace does not exist.
-const NAMESPACE_NOT_FOUND: i32 = 26;
+pub(super) const NAMESPACE_NOT_FOUND: i32 = 26;
 /// The user lacks a permission, or there is no user.
 const UNAUTHORIZED: i32 = 13;
 /// The detail with the server's code.
@@ -66,11 +69,6 @@ pub(super) fn code_of(error: &DriverError) -> Option<i32> {
         ErrorKind::Command(command) => Some(command.code),
         _ => None,
     }
-}
-
-/// Whether the collection, or the database, does not exist.
-pub(super) fn is_missing_namespace(error: &DriverError) -> bool {
-    code_of(error) == Some(NAMESPACE_NOT_FOUND)
 }
 
 /// Whether the server knows no transaction numbers.
@@ -184,11 +182,14 @@ pub(super) fn complaint(entry: &Document, labelled: bool) -> Error {
 pub(super) fn unconfirmed(entry: &Document) -> Error {
     let code = i32::try_from(number(entry, "code")).unwrap_or(0);
     let message = entry.get_str("errmsg").unwrap_or_default().to_owned();
-    let error = match code {
-        64 | 79 | 100 => of_code(code, &message, false),
+    unconfirmed_by(code, &message).with_source(Complaint { code, message })
+}
+
+fn unconfirmed_by(code: i32, message: &str) -> Error {
+    match code {
+        64 | 79 | 100 => of_code(code, message, false),
         _ => Error::new(Kind::Backend, "the write is done, but not confirmed by enough servers").retryable(true),
-    };
-    error.with_source(Complaint { code, message })
+    }
 }
 
 /// Kind, whether to try again, and whether anything was done, by the server's code.
@@ -226,6 +227,65 @@ fn of_code(code: i32, text: &str, labelled: bool) -> Error {
         }
     };
     error.with_detail(SERVER_CODE, Detail::Number(code.into()))
+}
+
+/// The server's code, where a client of the application says that a command failed there.
+pub(super) fn code_of_client(error: &ClientError) -> Option<i32> {
+    error.code.as_deref()?.parse().ok()
+}
+
+/// A client of the application failed. Its library names its errors by what they are about.
+pub(super) fn of_client(error: ClientError) -> Error {
+    let broken = |message: &str| Error::new(Kind::Connection, message);
+    let has_label = |label: &str| error.labels.iter().any(|has| has == label);
+    let refused = error.message.contains("ECONNREFUSED") || error.code.as_deref() == Some("ECONNREFUSED");
+    let code = code_of_client(&error);
+    let classified = match (code, error.name.as_str()) {
+        (Some(code), "MongoWriteConcernError") => unconfirmed_by(code, &error.message),
+        (Some(code), _) => {
+            of_code(code, &error.message, has_label(RETRYABLE_WRITE_ERROR) || has_label(RETRYABLE_ERROR))
+        }
+        (None, "MongoServerSelectionError") if error.message.contains("certificate") => {
+            broken("the TLS connection to MongoDB cannot be made: its certificate is not trusted or not valid")
+                .retryable(false)
+                .unsent()
+        }
+        (None, "MongoServerSelectionError") => broken("the client could not reach a MongoDB server in time").unsent(),
+        (None, "MongoPoolClearedError" | "MongoWaitQueueTimeoutError") => {
+            broken("the client has no connection to MongoDB to spare").unsent()
+        }
+        (
+            None,
+            "MongoNotConnectedError"
+            | "MongoTopologyClosedError"
+            | "MongoClientClosedError"
+            | "MongoPoolClosedError"
+            | "MongoServerClosedError",
+        ) => broken("the client is closed").retryable(false).unsent(),
+        (None, "MongoExpiredSessionError") => Error::new(Kind::Closed, "the session has ended").unsent(),
+        (None, "MongoOperationTimeoutError") => Error::new(Kind::Timeout, "the client's timeoutMS was over"),
+        (None, "MongoCompatibilityError") => Error::new(Kind::Unsupported, error.message.clone()).unsent(),
+        // The driver puts this label on what broke before a connection was ready.
+        (None, name) if name.starts_with("MongoNetwork") && (refused || has_label(SYSTEM_OVERLOADED_ERROR)) => {
+            broken("the client cannot connect to MongoDB").unsent()
+        }
+        (None, name) if name.starts_with("MongoNetwork") || name == "MongoPoolClearedOnNetworkError" => {
+            broken("the connection to MongoDB broke")
+        }
+        _ if error.code.as_deref().is_some_and(is_socket_code) => broken("the connection to MongoDB broke"),
+        _ => Error::new(Kind::Backend, "the MongoDB client failed"),
+    };
+    classified.with_source(error)
+}
+
+/// Whether a server says that it has no transactions. Those that only speak the protocol do not know
+/// the fields and commands.
+pub(super) fn lacks_transactions(code: i32, text: &str) -> bool {
+    let is_about_them = ["ransaction", "autocommit", "txnNumber"].iter().any(|word| text.contains(word));
+    match code {
+        code if NO_TRANSACTION_NUMBERS.contains(&code) => text.contains("ransaction numbers"),
+        code => UNKNOWN_TO_SERVER.contains(&code) && is_about_them,
+    }
 }
 
 /// An answer that is no BSON.
@@ -274,6 +334,54 @@ mod tests {
         }
         let labelled = doc! { "code": 4_711, "errmsg": "new" };
         assert!(complaint(&labelled, true).is_retryable());
+    }
+
+    #[test]
+    fn errors_of_clients_have_the_same_meaning() {
+        let thrown = |name: &str, code: Option<&str>, message: &str| ClientError {
+            name: name.to_owned(),
+            code: code.map(str::to_owned),
+            message: message.to_owned(),
+            labels: Vec::new(),
+        };
+        for (name, code, message, kind, retryable, unsent) in [
+            ("MongoServerError", Some("11000"), "E11000", Kind::Backend, true, true),
+            ("MongoServerError", Some("10107"), "not primary", Kind::Connection, true, true),
+            ("MongoServerError", Some("13"), "not authorized on sagas", Kind::Backend, false, false),
+            ("MongoServerError", Some("50"), "operation exceeded time limit", Kind::Timeout, true, false),
+            ("MongoWriteConcernError", Some("64"), "waiting for replication timed out", Kind::Timeout, true, false),
+            ("MongoWriteConcernError", Some("91"), "shutting down", Kind::Backend, true, false),
+            ("MongoServerSelectionError", None, "connect ECONNREFUSED", Kind::Connection, true, true),
+            ("MongoServerSelectionError", None, "self-signed certificate", Kind::Connection, false, true),
+            ("MongoNetworkError", None, "connection 1 to h:27017 closed", Kind::Connection, true, false),
+            ("MongoNetworkError", Some("ECONNREFUSED"), "connect ECONNREFUSED", Kind::Connection, true, true),
+            ("MongoNetworkTimeoutError", None, "timed out", Kind::Connection, true, false),
+            ("MongoNotConnectedError", None, "Client must be connected", Kind::Connection, false, true),
+            ("MongoExpiredSessionError", None, "expired", Kind::Closed, false, true),
+            ("MongoCompatibilityError", None, "no sessions", Kind::Unsupported, false, true),
+            ("Error", Some("ECONNRESET"), "read ECONNRESET", Kind::Connection, true, false),
+            ("TypeError", None, "x is not a function", Kind::Backend, false, false),
+        ] {
+            let error = of_client(thrown(name, code, message));
+            assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{name} {message}");
+            assert_eq!(error.is_unsent(), unsent, "{name} {message}");
+            assert!(error.causes()[0].contains(message), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn servers_without_transactions_are_known_by_what_they_refuse() {
+        for (code, text, lacks) in [
+            (9, "update: unknown field \"startTransaction\"", true),
+            (9, "insert: unknown field \"autocommit\"", true),
+            (9, "unknown operator: $foo", false),
+            (59, "no such command: 'commitTransaction'", true),
+            (20, "Transaction numbers are only allowed on a replica set member or mongos", true),
+            (20, "illegal operation", false),
+            (112, "WriteConflict: this transaction has to be run again", false),
+        ] {
+            assert_eq!(lacks_transactions(code, text), lacks, "{code} {text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, Shared};
-use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::event::EventHandler;
 use mongodb::event::cmap::CmapEvent;
 use mongodb::{Client, ClientSession, Database};
@@ -14,6 +14,7 @@ use mongodb::{Client, ClientSession, Database};
 use super::address::Address;
 use super::clock::Clock;
 use super::error;
+use super::hello::{Deployment, Hello};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
 use crate::store::statistics::Pool;
@@ -22,60 +23,11 @@ use crate::time::Millis;
 /// Saying goodbye to the servers takes no longer.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// What kind of deployment answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deployment {
-    /// Members that elect a primary.
-    ReplicaSet,
-    /// Routers before several replica sets.
-    Sharded,
-    /// One server, with no transactions.
-    Standalone,
-}
-
-impl Deployment {
-    /// Its name in `health()`.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::ReplicaSet => "replica set",
-            Self::Sharded => "sharded cluster",
-            Self::Standalone => "standalone",
-        }
-    }
-}
-
-/// What the server said of itself.
-#[derive(Clone, Copy, Debug)]
-struct Hello {
-    deployment: Deployment,
-    sessions: bool,
-    time: Option<Millis>,
-}
-
-impl Hello {
-    fn of(reply: &Document) -> Self {
-        let deployment = if reply.get_str("msg").is_ok_and(|kind| kind == "isdbgrid") {
-            Deployment::Sharded
-        } else if reply.contains_key("setName") {
-            Deployment::ReplicaSet
-        } else {
-            Deployment::Standalone
-        };
-        Self {
-            deployment,
-            sessions: !matches!(reply.get("logicalSessionTimeoutMinutes"), None | Some(Bson::Null)),
-            time: reply.get_datetime("localTime").ok().map(|time| Millis(time.timestamp_millis())),
-        }
-    }
-}
-
 /// The client, connected.
 pub(super) struct Server {
     client: Client,
     database: Database,
-    /// What kind of deployment it is.
-    pub(super) deployment: Deployment,
-    sessions: bool,
+    hello: Hello,
     numbers: AtomicBool,
     one_by_one: bool,
 }
@@ -86,9 +38,9 @@ impl Server {
         &self.database
     }
 
-    /// Whether it has transactions of several operations.
-    pub(super) fn has_transactions(&self) -> bool {
-        self.sessions && self.deployment != Deployment::Standalone
+    /// What it has said of itself.
+    pub(super) fn hello(&self) -> Hello {
+        self.hello
     }
 
     /// Puts that one command may carry.
@@ -111,8 +63,13 @@ impl Server {
         self.numbers.store(false, Ordering::Relaxed);
     }
 
+    /// A session for a transaction.
+    pub(super) async fn new_session(&self) -> Result<ClientSession> {
+        self.client.start_session().await.map_err(error::connecting)
+    }
+
     /// Runs a command whose answer fits one document.
-    pub(super) async fn run(&self, command: RawDocumentBuf) -> Result<Document, mongodb::error::Error> {
+    pub(super) async fn run_raw(&self, command: RawDocumentBuf) -> Result<Document, mongodb::error::Error> {
         self.database.run_raw_command(command).await
     }
 }
@@ -236,11 +193,8 @@ impl Executor {
             one_by_one,
             database: client.database(&self.address.database),
             client,
-            deployment: hello.deployment,
-            sessions: hello.sessions,
-            numbers: AtomicBool::new(
-                hello.sessions && hello.deployment != Deployment::Standalone && self.address.retry_writes,
-            ),
+            hello,
+            numbers: AtomicBool::new(hello.has_transactions() && self.address.retry_writes),
         })
     }
 
@@ -331,26 +285,5 @@ async fn is_ferretdb_1(client: &Client) -> Result<bool> {
         // Who may not ask talks to another server.
         Err(failure) if error::code_of(&failure).is_some() => Ok(false),
         Err(failure) => Err(error::connecting(failure)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use mongodb::bson::DateTime;
-
-    #[test]
-    fn servers_say_what_they_are() {
-        for (reply, deployment, sessions) in [
-            (doc! { "setName": "rs0", "logicalSessionTimeoutMinutes": 30 }, Deployment::ReplicaSet, true),
-            (doc! { "msg": "isdbgrid", "logicalSessionTimeoutMinutes": 30 }, Deployment::Sharded, true),
-            (doc! { "logicalSessionTimeoutMinutes": 30 }, Deployment::Standalone, true),
-            (doc! { "ismaster": true, "logicalSessionTimeoutMinutes": Bson::Null }, Deployment::Standalone, false),
-        ] {
-            let hello = Hello::of(&reply);
-            assert_eq!((hello.deployment, hello.sessions, hello.time), (deployment, sessions, None), "{reply}");
-        }
-        let hello = Hello::of(&doc! { "localTime": DateTime::from_millis(5) });
-        assert_eq!(hello.time, Some(Millis(5)));
     }
 }

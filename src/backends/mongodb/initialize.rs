@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::Mongo;
-use super::document::raw;
+use super::carrier::{Carrier, Collection};
 use super::error;
-use super::executor::Server;
 use super::payloads::number;
 use crate::error::{Error, Kind, Result};
 
@@ -95,51 +93,51 @@ enum Step {
     Refused(Error),
 }
 
-impl Mongo {
+impl<C: Carrier> Collection<'_, C> {
     /// Looks at the index.
-    pub(super) async fn look(&self, server: &Server) -> Result<Index> {
+    pub(super) async fn look(&self) -> Result<Index> {
         let cursor = doc! { "batchSize": MAX_INDEXES };
-        match server.run(raw(&doc! { "listIndexes": &self.collection, "cursor": cursor })?).await {
+        match self.on.run(doc! { "listIndexes": self.terms.collection, "cursor": cursor }).await {
             Ok(reply) => Index::of(&reply),
-            Err(failure) if error::is_missing_namespace(&failure) => Ok(Index::NoCollection),
-            Err(failure) => Err(error::command(failure)),
+            Err(failure) if failure.code() == Some(error::NAMESPACE_NOT_FOUND) => Ok(Index::NoCollection),
+            Err(failure) => Err(failure.into_error()),
         }
     }
 
     /// Makes the index as it should be.
-    pub(super) async fn make_index(&self, server: &Server) -> Result<Made> {
+    pub(super) async fn make_index(&self) -> Result<Made> {
         let made = |ttl, refused| Ok(Made { ttl, refused });
         // The server takes `expireAfterSeconds`, as far as is known; what has been tried before.
         let (mut has_ttl, mut changed, mut created) = (true, false, false);
         let mut last: Option<Error> = None;
         for _ in 0..MAX_STEPS {
-            let index = self.look(server).await?;
+            let index = self.look().await?;
             let step = match &index {
                 Index::Ttl => return made(true, None),
-                Index::NoCollection | Index::Missing => self.create(server, has_ttl).await?,
+                Index::NoCollection | Index::Missing => self.create(has_ttl).await?,
                 _ if !has_ttl => return made(false, None),
                 Index::Ordinary(name) | Index::Late(name) if !changed => {
                     changed = true;
-                    self.change(server, name).await?;
+                    self.change(name).await?;
                     continue;
                 }
                 // It has taken the option without a word, and not kept it.
                 Index::Ordinary(_) if created => return made(false, None),
-                Index::Ordinary(_) => self.create(server, true).await?,
+                Index::Ordinary(_) => self.create(true).await?,
                 Index::Late(_) | Index::Partial(_) => Step::Conflict,
             };
             match (step, index) {
                 (Step::Done, _) => created = true,
                 (Step::Conflict, Index::Ordinary(name) | Index::Late(name) | Index::Partial(name)) => {
-                    if let Step::Refused(error) = self.drop_index(server, &name).await? {
+                    if let Step::Refused(error) = self.drop_index(&name).await? {
                         return made(false, Some(error));
                     }
                 }
                 // Another process was quicker.
-                (Step::Conflict, _) => tokio::time::sleep(PAUSE).await,
+                (Step::Conflict, _) => self.on.pause(PAUSE).await,
                 (Step::Refused(error), _) if error.is_retryable() => {
                     last = Some(error);
-                    tokio::time::sleep(PAUSE).await;
+                    self.on.pause(PAUSE).await;
                 }
                 (Step::Refused(error), _) if error::is_denied(&error) || !has_ttl => return made(false, Some(error)),
                 (Step::Refused(_), _) => has_ttl = false,
@@ -148,36 +146,36 @@ impl Mongo {
         made(false, Some(last.unwrap_or_else(error::unexpected)))
     }
 
-    async fn create(&self, server: &Server, ttl: bool) -> Result<Step> {
+    async fn create(&self, ttl: bool) -> Result<Step> {
         let mut index = doc! { "key": { "expiresAt": 1 }, "name": NAME };
         if ttl {
             index.insert("expireAfterSeconds", 0);
         }
-        self.step(server, doc! { "createIndexes": &self.collection, "indexes": [index] }).await
+        self.step(doc! { "createIndexes": self.terms.collection, "indexes": [index] }).await
     }
 
-    async fn change(&self, server: &Server, name: &str) -> Result<Step> {
+    async fn change(&self, name: &str) -> Result<Step> {
         let index = doc! { "name": name, "expireAfterSeconds": 0 };
-        self.step(server, doc! { "collMod": &self.collection, "index": index }).await
+        self.step(doc! { "collMod": self.terms.collection, "index": index }).await
     }
 
-    async fn drop_index(&self, server: &Server, name: &str) -> Result<Step> {
-        self.step(server, doc! { "dropIndexes": &self.collection, "index": name }).await
+    async fn drop_index(&self, name: &str) -> Result<Step> {
+        self.step(doc! { "dropIndexes": self.terms.collection, "index": name }).await
     }
 
     /// Runs a command on the index. An error is one that ends it all.
-    async fn step(&self, server: &Server, mut command: Document) -> Result<Step> {
+    async fn step(&self, mut command: Document) -> Result<Step> {
         command.insert("writeConcern", doc! { "w": "majority" });
-        let Err(failure) = server.run(raw(&command)?).await else { return Ok(Step::Done) };
-        match error::code_of(&failure) {
+        let Err(failure) = self.on.run(command).await else { return Ok(Step::Done) };
+        match failure.code() {
             Some(code) if CONFLICT.contains(&code) => Ok(Step::Conflict),
             // Another process has dropped it.
             Some(INDEX_NOT_FOUND) => Ok(Step::Done),
-            Some(_) => match error::command(failure) {
+            Some(_) => match failure.into_error() {
                 error if matches!(error.kind(), Kind::Connection | Kind::Timeout) => Err(error),
                 error => Ok(Step::Refused(error)),
             },
-            None => Err(error::command(failure)),
+            None => Err(failure.into_error()),
         }
     }
 }

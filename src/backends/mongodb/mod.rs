@@ -6,10 +6,17 @@
 //! payloads.rs    groups of writes as commands, and their answers
 //! reads.rs       groups of reads
 //! sessions.rs    writes that end once, and never late
+//! commands.rs    the commands on payloads
 //! document.rs    documents and commands as bytes
+//! objects.rs     documents and commands as objects of JavaScript
+//! steps.rs       one operation as one command
+//! transaction.rs the store's own transactions
+//! guest.rs       the same operations on clients of the application
+//! carrier.rs     who carries commands, and their failures
 //! initialize.rs  the index on the expiry
-//! inspect.rs     initialize, health, usage, purge
+//! inspect.rs     health, usage, purge
 //! executor.rs    the driver's client that stores share
+//! hello.rs       what servers say of themselves
 //! clock.rs       the server's clock
 //! error.rs       the driver's errors in the store's terms
 //! ```
@@ -29,22 +36,33 @@
 //! members for each read.
 
 mod address;
+mod carrier;
 mod clock;
+mod commands;
 mod document;
 mod error;
 mod executor;
+mod guest;
+#[cfg(test)]
+mod guest_tests;
+mod hello;
 mod initialize;
 mod inspect;
+mod objects;
 mod payloads;
 #[cfg(test)]
 mod peer;
 mod reads;
 mod sessions;
+mod steps;
 #[cfg(test)]
 mod tests;
+mod transaction;
+#[cfg(test)]
+mod transaction_tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use mongodb::bson::RawDocumentBuf;
 use tokio::sync::Semaphore;
@@ -52,14 +70,19 @@ use tokio::sync::Semaphore;
 use crate::error::Result;
 use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
+use crate::store::borrowed::Guest;
 use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::statistics::{Pool, Usage};
+use crate::store::transaction::{Isolation, Transaction};
 use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
 use address::Address;
-use executor::Executor;
+use carrier::Collection;
+use commands::Terms;
+use executor::{Executor, Server};
+use guest::Hosted;
 use reads::Sizes;
 use sessions::Suspects;
 
@@ -87,28 +110,38 @@ static CAPABILITIES: [Capabilities; 4] = [
 
 /// Opens a MongoDB URL without connecting. Takes `collectionName`.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
-    let collection = options.string("collectionName")?.unwrap_or_else(|| String::from("saga_store"));
+    let collection = collection_name(&mut options)?;
     options.finish()?;
-    address::check_collection(&collection)?;
     let address = Address::parse(url, settings.connect_timeout)?;
     let key = format!("mongodb:{} {url}", settings.connect_timeout.as_millis());
     let read_concern = address.read_concern.as_ref().map(document::raw).transpose()?;
-    let driver = Arc::new(Mongo {
+    let guest = Arc::new(Hosted::new(Some(address.database.clone()), collection.clone()));
+    let write_concern = document::raw(&address.write_concern)?;
+    let driver = Arc::new_cyclic(|this| Mongo {
+        this: Weak::clone(this),
         collection,
-        write_concern: document::raw(&address.write_concern)?,
+        write_concern,
         read_concern,
         max_time: i64::try_from(settings.operation_timeout.as_millis()).unwrap_or(i64::MAX).min(i32::MAX.into()),
         executor: Lease::take(key, || Executor::new(address)),
         suspects: Suspects::default(),
         sizes: Sizes::default(),
         permits: Semaphore::new(reads::AT_ONCE),
-        lacks: AtomicUsize::new(0),
+        lacks: Lacks::default(),
     });
-    Ok(Opened { driver, guest: None })
+    Ok(Opened { driver, guest: Some(guest) })
+}
+
+fn collection_name(options: &mut OptionReader) -> Result<String> {
+    let collection = options.string("collectionName")?.unwrap_or_else(|| String::from("saga_store"));
+    address::check_collection(&collection)?;
+    Ok(collection)
 }
 
 /// A store's own part: its collection. The client is shared.
 struct Mongo {
+    /// For transactions, which outlive the call that begins them.
+    this: Weak<Self>,
     executor: Lease<Executor>,
     collection: String,
     write_concern: RawDocumentBuf,
@@ -118,14 +151,35 @@ struct Mongo {
     suspects: Suspects,
     sizes: Sizes,
     permits: Semaphore,
-    /// The place in [`CAPABILITIES`].
-    lacks: AtomicUsize,
+    lacks: Lacks,
+}
+
+/// The place in [`CAPABILITIES`].
+#[derive(Default)]
+struct Lacks(AtomicUsize);
+
+impl Lacks {
+    fn learn(&self, has_transactions: bool, has_ttl: bool) {
+        self.0.store(usize::from(!has_transactions) + 2 * usize::from(!has_ttl), Ordering::Relaxed);
+    }
+
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES[self.0.load(Ordering::Relaxed) % CAPABILITIES.len()]
+    }
 }
 
 impl Mongo {
-    fn learn(&self, has_transactions: bool, has_ttl: bool) {
-        let lacks = usize::from(!has_transactions) + 2 * usize::from(!has_ttl);
-        self.lacks.store(lacks, Ordering::Relaxed);
+    fn terms(&self) -> Terms<'_> {
+        Terms {
+            collection: &self.collection,
+            write_concern: Some(&self.write_concern),
+            read_concern: self.read_concern.as_deref(),
+            max_time: Some(self.max_time),
+        }
+    }
+
+    fn collection_on<'a>(&'a self, server: &'a Server) -> Collection<'a, Server> {
+        Collection { on: server, terms: self.terms(), clock: self.executor.clock() }
     }
 
     /// A time of ours by the server's clock.
@@ -136,7 +190,7 @@ impl Mongo {
 
 impl Driver for Mongo {
     fn capabilities(&self) -> &'static Capabilities {
-        &CAPABILITIES[self.lacks.load(Ordering::Relaxed) % CAPABILITIES.len()]
+        self.lacks.capabilities()
     }
 
     fn max_payload_bytes(&self, id: &str) -> u64 {
@@ -156,20 +210,41 @@ impl Driver for Mongo {
         Box::pin(self.read_group(group))
     }
 
+    fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
+        Box::pin(self.begin_transaction())
+    }
+
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
-        Box::pin(self.initialize_collection())
+        Box::pin(async {
+            let server = self.executor.shared().server().await?;
+            let made = self.collection_on(&server).make_index().await?;
+            self.lacks.learn(server.hello().has_transactions(), made.ttl);
+            Ok(inspect::warnings(made, server.hello(), &self.collection))
+        })
     }
 
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
-        Box::pin(self.purge(now, limit))
+        Box::pin(async move {
+            let server = self.executor.shared().server().await?;
+            self.collection_on(&server).purge(now, limit).await
+        })
     }
 
     fn probe(&self) -> Task<'_, Result<Probe>> {
-        Box::pin(self.probe_server())
+        Box::pin(async {
+            let server = self.executor.shared().server().await?;
+            self.collection_on(&server).probe(&self.executor.address().database, server.hello()).await
+        })
     }
 
     fn usage(&self, now: Millis) -> Task<'_, Result<Usage>> {
-        Box::pin(self.count(now))
+        Box::pin(async move {
+            let server = self.executor.shared().server().await?;
+            match self.collection_on(&server).count(now).await? {
+                Some(usage) => Ok(usage),
+                None => self.count_one_by_one(&server, now).await,
+            }
+        })
     }
 
     fn pool(&self) -> Option<Pool> {
@@ -184,4 +259,16 @@ impl Driver for Mongo {
             }
         })
     }
+}
+
+/// What works on clients of the application. Takes `collectionName`, and `database`, which is that of the
+/// client.
+pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
+    let collection = collection_name(&mut options)?;
+    let database = options.string("database")?;
+    options.finish()?;
+    if let Some(database) = &database {
+        address::check_database(database)?;
+    }
+    Ok(Arc::new(Hosted::new(database, collection)))
 }

@@ -9,13 +9,13 @@ use futures_util::future::join_all;
 use mongodb::bson::{Bson, Document};
 
 use super::Mongo;
-use super::document::{Put, Writer, size_of_puts, write_live, write_puts};
+use super::commands::{Put, size_of_puts, size_of_single, write_puts, write_single};
+use super::document::Writer;
 use super::error;
 use super::executor::Server;
 use super::sessions::has_retry_label;
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::{Operation, Reply, Write};
-use crate::time::Millis;
 
 /// Commands of a group under way at once, each on a connection.
 const COMMANDS_AT_ONCE: usize = 4;
@@ -181,7 +181,7 @@ impl Mongo {
         let puts: Vec<Put<'_>> = places
             .iter()
             .filter_map(|at| match &group[*at] {
-                Write::Put { id, data, expires_at } => Some((&**id, &**data, expires_at.map(|at| self.there(at)))),
+                Write::Put { id, data, expires_at } => Some((&**id, data, expires_at.map(|at| self.there(at)))),
                 Write::Delete { .. } | Write::Touch { .. } => None,
             })
             .collect();
@@ -189,11 +189,7 @@ impl Mongo {
             return Vec::new();
         }
         let ids: Vec<&str> = puts.iter().map(|(id, ..)| *id).collect();
-        let write = |command: &mut Writer| {
-            command.text("update", &self.collection);
-            write_puts(command, &puts);
-            command.flag("ordered", false);
-        };
+        let write = |command: &mut Writer| write_puts(command, &self.collection, &puts);
         match self.run_write(server, &ids, size_of_puts(&puts), write).await {
             Ok(reply) => {
                 let answer = Answer::of(&reply);
@@ -204,26 +200,20 @@ impl Mongo {
     }
 
     async fn run_single(&self, server: &Arc<Server>, write: &Write) -> Result<Reply> {
-        let now = self.there(Millis::now());
-        let write_single = |command: &mut Writer| match write {
-            Write::Delete { id } => {
-                command.text("delete", &self.collection).begin_array("deletes").begin("0");
-                command.begin("q").text("_id", id);
-                write_live(command, now);
-                command.end().int("limit", 1).end().end();
-            }
-            Write::Put { id, .. } | Write::Touch { id, .. } => {
-                let until = if let Write::Touch { expires_at, .. } = write { self.there(*expires_at) } else { now };
-                command.text("update", &self.collection).begin_array("updates").begin("0");
-                command.begin("q").text("_id", id);
-                write_live(command, now);
-                command.end().begin("u").begin("$set").date("expiresAt", until).end().end().end().end();
-            }
-        };
-        let reply = self.run_write(server, &[write.id()], 512 + write.id().len(), write_single).await?;
-        let answer = Answer::of(&reply);
-        answer.at(0).map(|()| Reply::Flag(answer.count > 0))
+        let command = |command: &mut Writer| write_single(command, &self.collection, write, |at| self.there(at));
+        let reply = self.run_write(server, &[write.id()], size_of_single(write), command).await?;
+        answer_to_single(write, &reply)
     }
+}
+
+/// What an answer to a single write says.
+pub(super) fn answer_to_single(write: &Write, reply: &Document) -> Result<Reply> {
+    let answer = Answer::of(reply);
+    answer.at(0)?;
+    Ok(match write {
+        Write::Put { .. } => Reply::Done,
+        Write::Delete { .. } | Write::Touch { .. } => Reply::Flag(answer.count > 0),
+    })
 }
 
 /// Whether what follows on the same way would fail as well.

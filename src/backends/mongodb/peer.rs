@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mongodb::bson::{DateTime, Document, doc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +17,8 @@ const MESSAGE: i32 = 2_013;
 pub(super) enum Reply {
     /// Answer.
     Say(Document),
+    /// Answer after a while.
+    Late(Duration, Document),
     /// Close the connection.
     HangUp,
     /// Read it, and say nothing.
@@ -105,6 +108,10 @@ async fn serve(
         };
         let answer = match reply {
             Reply::Say(document) => document.to_vec().unwrap(),
+            Reply::Late(pause, document) => {
+                tokio::time::sleep(pause).await;
+                document.to_vec().unwrap()
+            }
             Reply::HangUp => return Ok(()),
             Reply::Never => continue,
         };

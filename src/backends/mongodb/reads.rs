@@ -5,15 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use mongodb::bson::RawDocumentBuf;
+use mongodb::bson::{RawDocumentBuf, doc};
 use mongodb::raw_batch_cursor::RawBatch;
 
 use super::Mongo;
+use super::commands::{size_of_find, write_find};
 use super::document::{self, Writer};
 use super::error;
 use super::executor::Server;
 use crate::error::{Error, Result};
 use crate::store::payloads::{Operation, Read, Reply};
+use crate::store::statistics::Usage;
 use crate::time::Millis;
 
 /// From this size on, payloads are asked for one by one, over several connections.
@@ -50,6 +52,9 @@ impl Sizes {
         }
     }
 }
+
+/// Payloads in an answer, where they are counted one by one: two of the largest fit.
+const COUNT_AT_ONCE: u32 = 2;
 
 /// What was found under the ids of a command.
 type Payloads = HashMap<Box<str>, Result<Option<Bytes>>>;
@@ -141,30 +146,32 @@ impl Mongo {
         Ok(payloads)
     }
 
-    /// Asks by the id alone, which servers answer on their shortest way; what is over is told by
-    /// the answer.
-    fn find_command(&self, ids: &[&str], names_only: bool) -> Result<RawDocumentBuf> {
-        let count = i32::try_from(ids.len()).unwrap_or(i32::MAX);
-        let mut command = Writer::with_capacity(512 + ids.iter().map(|id| id.len() + 16).sum::<usize>());
-        command.text("find", &self.collection).begin("filter");
-        if let [id] = ids {
-            command.text("_id", id);
-        } else {
-            command.begin("_id").begin_array("$in");
-            for (index, id) in ids.iter().enumerate() {
-                command.text(&index.to_string(), id);
+    /// Counts where the server cannot count bytes: they are read, all of them.
+    pub(super) async fn count_one_by_one(&self, server: &Server, now: Millis) -> Result<Usage> {
+        let find =
+            doc! { "find": &self.collection, "projection": { "data": 1, "expiresAt": 1 }, "batchSize": COUNT_AT_ONCE };
+        let now = self.there(now);
+        let mut usage = Usage::default();
+        let command = server.database().run_raw_cursor_command(document::raw(&find)?).batch_size(COUNT_AT_ONCE);
+        let mut answers = command.batch().await.map_err(error::command)?;
+        while let Some(answer) = answers.next().await {
+            let answer = answer.map_err(error::command)?;
+            for entry in answer.doc_slices().map_err(error::command)? {
+                let entry = entry.map_err(error::malformed)?;
+                let Some(document) = entry.as_document() else { continue };
+                usage.payloads += 1;
+                usage.bytes += document.get_binary("data").map_or(0, |data| data.bytes.len() as u64);
+                let over = document.get_datetime("expiresAt").is_ok_and(|at| at.timestamp_millis() <= now.0);
+                usage.expired += u64::from(over);
             }
-            command.end().end();
         }
-        command.end().begin("projection").int("_id", 1).int("expiresAt", 1);
-        if !names_only {
-            command.int("data", 1);
-        }
-        // As many as there can be: the server keeps no cursor unless they exceed 16 MB.
-        command.end().int("limit", count).int("batchSize", count).long("maxTimeMS", self.max_time);
-        if let Some(concern) = &self.read_concern {
-            command.embed("readConcern", concern);
-        }
+        Ok(usage)
+    }
+
+    fn find_command(&self, ids: &[&str], names_only: bool) -> Result<RawDocumentBuf> {
+        let mut command = Writer::with_capacity(size_of_find(ids));
+        write_find(&mut command, &self.collection, ids, names_only);
+        self.terms().end_read(&mut command);
         command.finish()
     }
 

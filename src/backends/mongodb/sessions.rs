@@ -24,6 +24,7 @@ use mongodb::bson::{Bson, Document, RawDocumentBuf};
 use mongodb::error::{Error as DriverError, RETRYABLE_WRITE_ERROR};
 
 use super::Mongo;
+use super::commands::Build;
 use super::document::Writer;
 use super::error;
 use super::executor::{Server, WriteSession};
@@ -107,7 +108,7 @@ impl Mongo {
     ) -> Result<Document> {
         let command = |number| self.write_command(size, &write, number);
         if !server.numbers_writes() {
-            return server.run(command(None)?).await.map_err(error::command);
+            return server.run_raw(command(None)?).await.map_err(error::command);
         }
         let mut session = self.executor.write_session(server).await?;
         session.number += 1;
@@ -166,7 +167,7 @@ impl Mongo {
     fn write_command(&self, size: usize, write: impl Fn(&mut Writer), number: Option<i64>) -> Result<RawDocumentBuf> {
         let mut command = Writer::with_capacity(size);
         write(&mut command);
-        command.embed("writeConcern", &self.write_concern).long("maxTimeMS", self.max_time);
+        self.terms().end_write(&mut command);
         if let Some(number) = number {
             command.long("txnNumber", number);
         }

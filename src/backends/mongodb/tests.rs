@@ -17,13 +17,18 @@ use crate::store::capability::{Expiry, Transactions};
 use crate::store::payloads::{Read, Reply as Answer, Write};
 use crate::time::Millis;
 
-fn open(url: &str) -> Arc<dyn Driver> {
-    let mut options = OptionReader::parse(r#"{"connectTimeoutMs": 2000, "operationTimeoutMs": 4000}"#).unwrap();
+pub(super) fn open(url: &str) -> Arc<dyn Driver> {
+    open_with(url, 4_000)
+}
+
+pub(super) fn open_with(url: &str, timeout_ms: u64) -> Arc<dyn Driver> {
+    let options = format!(r#"{{"connectTimeoutMs": 2000, "operationTimeoutMs": {timeout_ms}}}"#);
+    let mut options = OptionReader::parse(&options).unwrap();
     let settings = Settings::read(&mut options).unwrap();
     super::open(url, &settings, options).unwrap().driver
 }
 
-fn put(id: &str, expires_at: Option<Millis>) -> Write {
+pub(super) fn put(id: &str, expires_at: Option<Millis>) -> Write {
     Write::Put { id: id.into(), data: Bytes::from_static(b"data"), expires_at }
 }
 
@@ -33,11 +38,11 @@ fn done(results: Vec<Result<Answer>>) {
     }
 }
 
-fn ok() -> Reply {
+pub(super) fn ok() -> Reply {
     Reply::Say(doc! { "n": 1, "nModified": 0, "ok": 1 })
 }
 
-fn failed(code: i32, text: &str) -> Reply {
+pub(super) fn failed(code: i32, text: &str) -> Reply {
     Reply::Say(doc! { "ok": 0, "code": code, "codeName": "X", "errmsg": text })
 }
 
