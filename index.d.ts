@@ -90,6 +90,18 @@ export type DynamoDBTransactItems = object[] | {
 	TransactItems: object[];
 	document?: boolean;
 };
+/** `mongodb`: a MongoClient, whose default database is meant, or a Db. */
+export type MongoClientLike = MongoClientShape | MongoDbShape;
+export interface MongoClientShape {
+	db(name?: string): unknown;
+	startSession(): unknown;
+	close(): unknown;
+}
+export interface MongoDbShape {
+	readonly databaseName: string;
+	command(command: never, options?: never): unknown;
+	collection(name: string): unknown;
+}
 /** `ioredis`: a Redis or a Cluster. */
 export interface IoredisClient {
 	readonly status: string;
@@ -230,8 +242,19 @@ export interface RedisUrlOptions extends StoreOptions {
 	/** A PEM file with the certificate authorities to trust. Default: the system's. */
 	tlsCaFile?: string;
 }
-/** Options of a MongoDB store. */
-export interface MongoStoreOptions extends StoreOptions {
+/** Options of a MongoDB store: on connections of its own, or on a client of the application. */
+export type MongoStoreOptions = MongoUrlOptions | MongoClientOptions;
+/** Options of a MongoDB store on a client of the application, whose concerns hold (`w: 0` is refused; without one, `majority`). */
+export interface MongoClientOptions extends StoreOptions {
+	/** `mongodb`: a MongoClient or a Db. */
+	client: MongoClientLike;
+	/** Default: that of the client. */
+	database?: string;
+	/** Default `saga_store`. */
+	collectionName?: string;
+}
+/** Options of a MongoDB store on connections of its own. */
+export interface MongoUrlOptions extends StoreOptions {
 	/** The driver's URL, `mongodb:` or `mongodb+srv:`; the database is its path, `sagas` where there is none. */
 	url: string;
 	/** Default `saga_store`. */

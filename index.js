@@ -401,10 +401,10 @@ var OwnItems = class {
   TransactItems = [];
   document = false;
 };
-var recognizeDynamoDBTransaction = (transaction4) => {
-  const items = () => Array.isArray(transaction4) ? transaction4 : membersOf(transaction4)?.TransactItems;
+var recognizeDynamoDBTransaction = (transaction5) => {
+  const items = () => Array.isArray(transaction5) ? transaction5 : membersOf(transaction5)?.TransactItems;
   if (!Array.isArray(items()) || !items().every(isTransactItem)) return void 0;
-  const { document } = transaction4;
+  const { document } = transaction5;
   return {
     backend: "dynamodb",
     library: "TransactItems",
@@ -414,7 +414,7 @@ var recognizeDynamoDBTransaction = (transaction4) => {
       const isDocument = { said: document, byDefault: home?.library === DOCUMENTS };
       switch (method) {
         case "collected":
-          return { items: summaryOf(items(), args[0]), isOurs: transaction4 instanceof OwnItems };
+          return { items: summaryOf(items(), args[0]), isOurs: transaction5 instanceof OwnItems };
         case "push":
           return addItem(items(), items().length, args[0], isDocument);
         case "replace":
@@ -674,6 +674,121 @@ async function transaction(client, work) {
   return result;
 }
 
+// ts/clients/mongodb.ts
+var import_promises = require("node:timers/promises");
+var PLAIN = { promoteBuffers: true, promoteLongs: true, promoteValues: true, readPreference: "primary" };
+var LIBRARY = "mongodb";
+var COMMIT_PAUSE_MS = 50;
+var recognizeMongo = (client) => {
+  const members = membersOf(client);
+  if (members === void 0) return void 0;
+  if (hasMethods(members, "startTransaction", "commitTransaction", "abortTransaction", "inTransaction", "endSession")) {
+    return sessionCarrier(client);
+  }
+  if (hasMethods(members, "db", "startSession", "withSession", "close")) return clientCarrier3(client);
+  if (hasMethods(members, "command", "collection", "aggregate", "admin") && typeof members.databaseName === "string") {
+    const db = client;
+    return clientCarrier3(db.client, db.databaseName);
+  }
+  return void 0;
+};
+function clientCarrier3(client, database) {
+  return {
+    backend: "mongodb",
+    library: LIBRARY,
+    database,
+    isTransaction: false,
+    isBuffered: false,
+    send(method, args) {
+      const [first, second] = args;
+      if (method === "hello") return hello(databaseOf(client, first, database));
+      return run(databaseOf(client, second, database), first);
+    },
+    begin: (work, options) => transaction2(client, work, options)
+  };
+}
+function sessionCarrier(session) {
+  const { client } = session;
+  const check = () => {
+    if (session.inTransaction()) return;
+    throw invalidArgument(
+      "the ClientSession is not in a transaction: call startTransaction first, or use its withTransaction",
+      "open",
+      "mongodb"
+    );
+  };
+  let last = Promise.resolve();
+  return {
+    backend: "mongodb",
+    library: LIBRARY,
+    isTransaction: true,
+    isBuffered: false,
+    check,
+    send(method, args, home) {
+      const [first, second] = args;
+      const database = home?.database;
+      if (method === "hello") return hello(databaseOf(client, first, database));
+      const db = databaseOf(client, second, database);
+      if (method === "outside") return run(db, first);
+      const result = last.then(() => {
+        check();
+        return run(db, first, session);
+      });
+      last = result.catch(() => void 0);
+      return result;
+    }
+  };
+}
+function databaseOf(client, wanted, byDefault) {
+  return client.db(wanted ?? byDefault);
+}
+async function run(db, command, session) {
+  const { $clusterTime, operationTime, ...answer } = await db.command(command, session === void 0 ? PLAIN : { ...PLAIN, session });
+  return answer;
+}
+async function hello(db) {
+  const { msg, setName, logicalSessionTimeoutMinutes, localTime } = await db.command({ hello: 1 }, PLAIN);
+  const { w, journal, wtimeoutMS } = db.writeConcern ?? {};
+  return {
+    hello: defined({ msg, setName, logicalSessionTimeoutMinutes, localTime }),
+    writeConcern: defined({ w, journal, wtimeoutMS }),
+    readConcern: defined({ level: db.readConcern?.level })
+  };
+}
+function defined(members) {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== void 0));
+}
+async function transaction2(client, work, { timeoutMs }) {
+  const session = client.startSession();
+  try {
+    session.startTransaction({ readPreference: "primary", maxCommitTimeMS: timeoutMs });
+    let result;
+    try {
+      result = await work(session);
+    } catch (error) {
+      await session.abortTransaction().catch(() => void 0);
+      throw error;
+    }
+    await commit(session, performance.now() + timeoutMs);
+    return result;
+  } finally {
+    await session.endSession();
+  }
+}
+async function commit(session, until) {
+  for (; ; ) {
+    try {
+      await session.commitTransaction();
+      return;
+    } catch (error) {
+      const { code, hasErrorLabel } = error;
+      const isOpen = hasErrorLabel?.call(error, "UnknownTransactionCommitResult") === true;
+      if (!isOpen || code === 50 || performance.now() + COMMIT_PAUSE_MS > until) throw error;
+      await (0, import_promises.setTimeout)(COMMIT_PAUSE_MS);
+    }
+  }
+}
+
 // ts/clients/node-redis.ts
 var AS_BUFFERS = { typeMapping: { 36: Buffer } };
 var recognizeNodeRedis = (client) => {
@@ -681,7 +796,7 @@ var recognizeNodeRedis = (client) => {
   if (members === void 0) return void 0;
   if (hasMethods(members, "addCommand", "execTyped", "execAsPipeline", "exec")) return multiCarrier2(client);
   if (!hasMethods(members, "multi", "sendCommand", "withTypeMapping")) return void 0;
-  return clientCarrier3(client, caller(client, members), members);
+  return clientCarrier4(client, caller(client, members), members);
 };
 function caller(client, members) {
   if (hasMethods(members, "nodeClient")) return (commands, node) => callCluster(client, commands, node);
@@ -702,7 +817,7 @@ async function callCluster(cluster, commands, node) {
   const client = await cluster.nodeClient(found);
   return settled(commands.map((args) => client.sendCommand(args, AS_BUFFERS)));
 }
-function clientCarrier3(client, call2, members) {
+function clientCarrier4(client, call2, members) {
   return {
     backend: "redis",
     library: "redis",
@@ -712,7 +827,7 @@ function clientCarrier3(client, call2, members) {
       if (method === "nodes") return members.masters?.map(({ address }) => address) ?? [null];
       return call2(args[0].map(words), args[1]);
     },
-    begin: (work) => transaction2(client, work)
+    begin: (work) => transaction3(client, work)
   };
 }
 function multiCarrier2(multi) {
@@ -743,7 +858,7 @@ function multiCarrier2(multi) {
     }
   };
 }
-async function transaction2(client, work) {
+async function transaction3(client, work) {
   const multi = client.multi();
   const result = await work(multi);
   await multi.exec().catch((error) => {
@@ -857,7 +972,7 @@ function poolCarrier(pool) {
     library: "pg",
     isTransaction: false,
     ...statements2(pool),
-    begin: (work, { isolation }) => transaction3(pool, work, isolation)
+    begin: (work, { isolation }) => transaction4(pool, work, isolation)
   });
 }
 function connectionCarrier(connection) {
@@ -880,21 +995,21 @@ function oneByOne(connection) {
   };
 }
 function statements2(client) {
-  const run3 = (text2, values, rowMode) => client.query({ text: text2, ...values.length > 0 && { values: [...values] }, ...rowMode && { rowMode } });
+  const run4 = (text2, values, rowMode) => client.query({ text: text2, ...values.length > 0 && { values: [...values] }, ...rowMode && { rowMode } });
   return {
-    query: async (sql, values) => (await run3(sql, values, "array")).rows,
-    execute: async (sql, values) => (await run3(sql, values)).rowCount ?? 0,
-    rows: async (sql, values) => (await run3(sql, values)).rows
+    query: async (sql, values) => (await run4(sql, values, "array")).rows,
+    execute: async (sql, values) => (await run4(sql, values)).rowCount ?? 0,
+    rows: async (sql, values) => (await run4(sql, values)).rows
   };
 }
-async function transaction3(pool, work, isolation) {
+async function transaction4(pool, work, isolation) {
   const connection = await pool.connect();
   let broken;
   const onError = (error) => {
     broken = error;
   };
   connection.on("error", onError);
-  const run3 = async (text2) => {
+  const run4 = async (text2) => {
     try {
       return await connection.query({ text: text2 });
     } catch (error) {
@@ -903,17 +1018,17 @@ async function transaction3(pool, work, isolation) {
     }
   };
   try {
-    await run3(isolation === void 0 ? "begin" : `begin isolation level ${isolationLevel(isolation)}`);
+    await run4(isolation === void 0 ? "begin" : `begin isolation level ${isolationLevel(isolation)}`);
     let result;
     try {
       result = await work(connection);
     } catch (error) {
-      await run3("rollback").catch((failed) => {
+      await run4("rollback").catch((failed) => {
         broken ??= failed;
       });
       throw error;
     }
-    const { command } = await run3("commit");
+    const { command } = await run4("commit");
     if (command !== "COMMIT") throw rolledBack();
     return result;
   } finally {
@@ -933,12 +1048,12 @@ var recognizePostgresJs = (client) => {
   if (!hasMethods(members, "unsafe", "typed", "notify", "array", "file")) return void 0;
   const sql = client;
   const isRoot = hasMethods(members, "begin", "reserve");
-  const run3 = (text2, values) => sql.unsafe(text2, [...values], { prepare: values.length > 0 });
+  const run4 = (text2, values) => sql.unsafe(text2, [...values], { prepare: values.length > 0 });
   return sqlCarrier("postgres", {
     library: "postgres",
     isTransaction: !isRoot,
-    query: (text2, values) => run3(text2, values).values(),
-    execute: async (text2, values) => (await run3(text2, values)).count ?? 0,
+    query: (text2, values) => run4(text2, values).values(),
+    execute: async (text2, values) => (await run4(text2, values)).count ?? 0,
     rows: async (text2, values) => [...await sql.unsafe(text2, values, { prepare: false })],
     ...isRoot && {
       // Once a statement has failed, and was not inside a savepoint, it rolls back by itself.
@@ -1028,7 +1143,7 @@ function statements3(backend, knex) {
     if (backend === "postgres") return values;
     return knex.client.driverName === "sqlite3" ? values.map((value) => typeof value === "bigint" ? Number(value) : value) : wholeNumbers(values);
   };
-  const ask = (method, sql, bindings, options = {}) => run(knex, { method, sql, bindings, options });
+  const ask = (method, sql, bindings, options = {}) => run2(knex, { method, sql, bindings, options });
   return {
     async query(sql, values) {
       if (backend === "sqlite") return cells(rowsOf(await ask("raw", sql, bound(values))));
@@ -1044,7 +1159,7 @@ function statements3(backend, knex) {
 function rowsOf({ response }) {
   return Array.isArray(response) ? response : response?.rows ?? [];
 }
-async function run({ client, isCompleted }, question) {
+async function run2({ client, isCompleted }, question) {
   const connection = await client.acquireConnection();
   try {
     if (isCompleted?.()) throw new Error("the transaction of knex is over");
@@ -1114,15 +1229,15 @@ var recognizeNodeSqlite = (client) => {
   const carrier = sqlCarrier("sqlite", {
     library: "node:sqlite",
     isTransaction: false,
-    query: (sql, values) => cells(run2(database, sql, (statement) => statement.all(...wholeNumbers(values)))),
-    execute: (sql, values) => run2(database, sql, (statement) => statement.run(...wholeNumbers(values)).changes),
+    query: (sql, values) => cells(run3(database, sql, (statement) => statement.all(...wholeNumbers(values)))),
+    execute: (sql, values) => run3(database, sql, (statement) => statement.run(...wholeNumbers(values)).changes),
     rows: (sql, values) => database.prepare(sql).all(...values),
     check: () => guard.check()
   });
   shareGuard(database, carrier);
   return withLiveTransaction(carrier, isInTransaction);
 };
-function run2(database, sql, ask) {
+function run3(database, sql, ask) {
   try {
     return ask(statements5.of(database, sql));
   } catch (error) {
@@ -1215,11 +1330,18 @@ function recognizeSqlClient(client) {
 }
 
 // ts/clients/recognize.ts
-var recognizers2 = [recognizeIoredis, recognizeNodeRedis, recognizeDynamoDB, recognizeDynamoDBTransaction];
+var recognizers2 = [
+  recognizeIoredis,
+  recognizeNodeRedis,
+  recognizeMongo,
+  recognizeDynamoDB,
+  recognizeDynamoDBTransaction
+];
 var CLIENTS = [
   ...SQL_CLIENTS,
   "ioredis (Redis, Cluster)",
   "redis (node-redis 5 and later)",
+  "mongodb (MongoClient, Db)",
   "@aws-sdk/client-dynamodb and lib-dynamodb",
   "an array of DynamoDB's TransactItems"
 ];
@@ -1263,15 +1385,15 @@ function checkRoute(route, operation, backend) {
   const message = "the transaction that this operation belongs to has ended";
   throw new ClosedError({ code: "CLOSED", message, operation, backend, retryable: false, causes: [], details: {} });
 }
-function transactionCarrier(transaction4, what, operation) {
-  const carrier = recognize(transaction4, what, operation);
+function transactionCarrier(transaction5, what, operation) {
+  const carrier = recognize(transaction5, what, operation);
   if (!carrier.isTransaction && carrier.begin !== void 0) {
     throw invalidArgument(`${what} is a ${carrier.library} client, not a transaction of it`, operation);
   }
   return carrier;
 }
-function withTransaction(transaction4, work) {
-  const carrier = transactionCarrier(transaction4, "the transaction", "withTransaction");
+function withTransaction(transaction5, work) {
+  const carrier = transactionCarrier(transaction5, "the transaction", "withTransaction");
   if (typeof work !== "function") throw invalidArgument("withTransaction takes a transaction and a function", "withTransaction");
   const handle = enterHandle(carrier);
   let isOver = false;
@@ -1284,8 +1406,8 @@ function withTransaction(transaction4, work) {
   const scope = { backend: carrier.backend, owner: void 0, route, outer: scopes2.getStore() };
   let result;
   try {
-    const run3 = () => scopes2.run(scope, work);
-    result = handle === void 0 ? run3() : handle.run(run3);
+    const run4 = () => scopes2.run(scope, work);
+    result = handle === void 0 ? run4() : handle.run(run4);
   } catch (error) {
     end();
     throw error;
@@ -1301,7 +1423,7 @@ function isPromiseLike(value) {
 }
 
 // ts/stores.ts
-var import_promises2 = require("node:timers/promises");
+var import_promises3 = require("node:timers/promises");
 var import_node_util = require("node:util");
 var import_node_worker_threads = require("node:worker_threads");
 
@@ -1326,7 +1448,7 @@ function byId(ids, payloads) {
 }
 
 // ts/conversation.ts
-var import_promises = require("node:timers/promises");
+var import_promises2 = require("node:timers/promises");
 var OPERATIONS = {
   put: 0,
   get: 1,
@@ -1479,7 +1601,7 @@ var Conversation = class {
     const [, handle, method, ...args] = outcome;
     let answer;
     try {
-      answer = method === "pause" ? (0, import_promises.setTimeout)(args[0]) : this.#carrier.send(method, args, this.#home);
+      answer = method === "pause" ? (0, import_promises2.setTimeout)(args[0]) : this.#carrier.send(method, args, this.#home);
     } catch (error) {
       return this.#thrown(handle, error);
     }
@@ -1751,9 +1873,9 @@ var SagaTransaction = class {
   #query;
   #backend;
   /** @internal */
-  constructor(backend, run3, query) {
+  constructor(backend, run4, query) {
     this.#backend = backend;
-    this.#run = run3;
+    this.#run = run4;
     this.#query = query;
   }
   /** As `SagaStore.put`. */
@@ -1828,7 +1950,7 @@ var SagaStore = class {
     if (getTransaction !== void 0 && typeof getTransaction !== "function") {
       throw invalidArgument("option 'getTransaction' must be a function", "open", backend ?? void 0);
     }
-    this.#client = client === void 0 ? void 0 : clientCarrier4(client, rest.url, backend);
+    this.#client = client === void 0 ? void 0 : clientCarrier5(client, rest.url, backend);
     this.#getTransaction = getTransaction;
     const json = JSON.stringify(rest, jsonValue);
     const opened = this.#client === void 0 ? native.NativeStore.open(backend, json, setImmediate, import_node_worker_threads.isMainThread) : native.NativeStore.openOnClients(this.#client.backend, json, setImmediate, import_node_worker_threads.isMainThread);
@@ -2000,9 +2122,9 @@ var SagaStore = class {
   #route(operation) {
     const joined = joinedRoute(this.backend, this);
     if (joined !== void 0) return joined;
-    const transaction4 = this.#getTransaction?.();
-    if (transaction4 !== void 0 && transaction4 !== null) {
-      const carrier = transactionCarrier(transaction4, "what getTransaction returned", operation);
+    const transaction5 = this.#getTransaction?.();
+    if (transaction5 !== void 0 && transaction5 !== null) {
+      const carrier = transactionCarrier(transaction5, "what getTransaction returned", operation);
       if (carrier.backend === this.backend) return { carrier, isJoined: true };
       const message = `getTransaction returned a transaction of ${carrier.library} on ${carrier.backend}`;
       throw invalidArgument(message, operation, this.backend);
@@ -2055,21 +2177,21 @@ var SagaStore = class {
         const passes = error instanceof SagaStoreError && error.retryable && error.code === "BACKEND";
         if (!passes || attempt >= retryAttempts) throw error;
       }
-      await (0, import_promises2.setTimeout)(Math.random() * Math.min(retryMaxMs, retryBaseMs * 2 ** (attempt - 1)));
+      await (0, import_promises3.setTimeout)(Math.random() * Math.min(retryMaxMs, retryBaseMs * 2 ** (attempt - 1)));
     }
   }
   async #ownTransaction(work, isolation) {
-    const transaction4 = await this.#native.begin(isolation ?? null).then(void 0, raise);
+    const transaction5 = await this.#native.begin(isolation ?? null).then(void 0, raise);
     let isOver = false;
-    const route = { transaction: transaction4, isOver: () => isOver };
+    const route = { transaction: transaction5, isOver: () => isOver };
     try {
       const result = await this.#inTime(runJoined(this.backend, this, route, async () => work(this.#transactionOn(route))));
       isOver = true;
-      await this.#native.commit(transaction4).then(void 0, raise);
+      await this.#native.commit(transaction5).then(void 0, raise);
       return result;
     } catch (error) {
       isOver = true;
-      await this.#native.rollBack(transaction4).catch(() => void 0);
+      await this.#native.rollBack(transaction5).catch(() => void 0);
       throw error;
     }
   }
@@ -2080,10 +2202,10 @@ var SagaStore = class {
     }
     let isOver = false;
     let thrown;
-    const run3 = async (transaction4) => {
+    const run4 = async (transaction5) => {
       try {
         const route = {
-          carrier: transactionCarrier(transaction4, "the client's transaction", "transaction"),
+          carrier: transactionCarrier(transaction5, "the client's transaction", "transaction"),
           isJoined: true,
           isOver: () => isOver
         };
@@ -2097,7 +2219,7 @@ var SagaStore = class {
     };
     const timeoutMs = this.#native.settings.operationTimeoutMs;
     try {
-      return await client.begin(run3, isolation === void 0 ? { timeoutMs } : { isolation, timeoutMs });
+      return await client.begin(run4, isolation === void 0 ? { timeoutMs } : { isolation, timeoutMs });
     } catch (error) {
       if (thrown !== void 0) throw thrown.error;
       throw error instanceof SagaStoreError ? error : toError(this.#conversations.classify(error));
@@ -2145,7 +2267,7 @@ async function within(limitMs, running, late) {
     clearTimeout(timer);
   }
 }
-function clientCarrier4(client, url, backend) {
+function clientCarrier5(client, url, backend) {
   if (url !== void 0) throw invalidArgument("give either 'url' or 'client', not both", "open", backend ?? void 0);
   if (backend === "memory") throw invalidArgument("the memory store has no option 'client'", "open", backend);
   const carrier = recognize(client, "option 'client'", "open");
@@ -2203,7 +2325,7 @@ var classes2 = {
 };
 function openStore(options) {
   const { url, client } = typeof options === "string" ? { url: options } : asObject(options);
-  if (client !== void 0) return new classes2[clientCarrier4(client, url, null).backend](options);
+  if (client !== void 0) return new classes2[clientCarrier5(client, url, null).backend](options);
   if (typeof url !== "string" || url === "")
     throw invalidArgument("openStore takes a connection string or options with 'url' or 'client'", "open");
   const backend = native.backendOf(url);

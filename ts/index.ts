@@ -11,6 +11,7 @@ export type {
   SqliteClient,
 } from './clients/shapes'
 export type { DynamoDBClientLike, DynamoDBTransactItems } from './clients/shapes-dynamodb'
+export type { MongoClientLike } from './clients/shapes-mongodb'
 export type { IoredisClient, NodeRedisClient, RedisClient } from './clients/shapes-redis'
 export { withTransaction } from './context'
 export {
@@ -47,7 +48,9 @@ export type {
   DynamoDBUrlOptions,
   Health,
   MemoryStoreOptions,
+  MongoClientOptions,
   MongoStoreOptions,
+  MongoUrlOptions,
   OperationStatistics,
   PayloadEntry,
   PostgresClientOptions,

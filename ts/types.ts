@@ -1,5 +1,6 @@
 import type { PostgresClient, SqliteClient } from './clients/shapes'
 import type { DynamoDBClientLike } from './clients/shapes-dynamodb'
+import type { MongoClientLike } from './clients/shapes-mongodb'
 import type { RedisClient } from './clients/shapes-redis'
 import type { Logger } from './observe'
 
@@ -122,8 +123,21 @@ export interface RedisUrlOptions extends StoreOptions {
   tlsCaFile?: string
 }
 
-/** Options of a MongoDB store. */
-export interface MongoStoreOptions extends StoreOptions {
+/** Options of a MongoDB store: on connections of its own, or on a client of the application. */
+export type MongoStoreOptions = MongoUrlOptions | MongoClientOptions
+
+/** Options of a MongoDB store on a client of the application, whose concerns hold (`w: 0` is refused; without one, `majority`). */
+export interface MongoClientOptions extends StoreOptions {
+  /** `mongodb`: a MongoClient or a Db. */
+  client: MongoClientLike
+  /** Default: that of the client. */
+  database?: string
+  /** Default `saga_store`. */
+  collectionName?: string
+}
+
+/** Options of a MongoDB store on connections of its own. */
+export interface MongoUrlOptions extends StoreOptions {
   /** The driver's URL, `mongodb:` or `mongodb+srv:`; the database is its path, `sagas` where there is none. */
   url: string
   /** Default `saga_store`. */

@@ -59,6 +59,8 @@ pub fn guest(backend: Backend, options: OptionReader) -> Result<Arc<dyn Guest>> 
         Backend::Postgres => postgres::guest(options),
         #[cfg(feature = "redis")]
         Backend::Redis => redis::guest(options),
+        #[cfg(feature = "mongodb")]
+        Backend::Mongodb => mongodb::guest(options),
         #[cfg(feature = "dynamodb")]
         Backend::Dynamodb => dynamodb::guest(options),
         _ => {

@@ -3,17 +3,25 @@ import type { Carrier, Recognizer } from './carrier'
 import { membersOf } from './common'
 import { recognizeDynamoDB, recognizeDynamoDBTransaction } from './dynamodb'
 import { recognizeIoredis } from './ioredis'
+import { recognizeMongo } from './mongodb'
 import { recognizeNodeRedis } from './node-redis'
 import { recognizeSqlClient, SQL_CLIENTS } from './sql'
 
 /** Recognised beside SQL's. */
-const recognizers: readonly Recognizer[] = [recognizeIoredis, recognizeNodeRedis, recognizeDynamoDB, recognizeDynamoDBTransaction]
+const recognizers: readonly Recognizer[] = [
+  recognizeIoredis,
+  recognizeNodeRedis,
+  recognizeMongo,
+  recognizeDynamoDB,
+  recognizeDynamoDBTransaction,
+]
 
 /** What can be recognised, for messages. */
 const CLIENTS: readonly string[] = [
   ...SQL_CLIENTS,
   'ioredis (Redis, Cluster)',
   'redis (node-redis 5 and later)',
+  'mongodb (MongoClient, Db)',
   '@aws-sdk/client-dynamodb and lib-dynamodb',
   "an array of DynamoDB's TransactItems",
 ]
