@@ -701,7 +701,7 @@ function clientCarrier3(client, database) {
     isBuffered: false,
     send(method, args) {
       const [first, second] = args;
-      if (method === "hello") return hello(databaseOf(client, first, database));
+      if (method === "hello") return hello(client, databaseOf(client, first, database));
       return run(databaseOf(client, second, database), first);
     },
     begin: (work, options) => transaction2(client, work, options)
@@ -727,7 +727,7 @@ function sessionCarrier(session) {
     send(method, args, home) {
       const [first, second] = args;
       const database = home?.database;
-      if (method === "hello") return hello(databaseOf(client, first, database));
+      if (method === "hello") return hello(client, databaseOf(client, first, database));
       const db = databaseOf(client, second, database);
       if (method === "outside") return run(db, first);
       const result = last.then(() => {
@@ -746,10 +746,22 @@ async function run(db, command, session) {
   const { $clusterTime, operationTime, ...answer } = await db.command(command, session === void 0 ? PLAIN : { ...PLAIN, session });
   return answer;
 }
-async function hello(db) {
+var greetings = /* @__PURE__ */ new WeakMap();
+function hello(client, db) {
+  const underWay = greetings.get(client) ?? /* @__PURE__ */ new Map();
+  greetings.set(client, underWay);
+  let asked = underWay.get(db.databaseName);
+  if (asked === void 0) {
+    asked = greet(db).finally(() => underWay.delete(db.databaseName));
+    underWay.set(db.databaseName, asked);
+  }
+  return asked;
+}
+async function greet(db) {
   const { msg, setName, logicalSessionTimeoutMinutes, localTime } = await db.command({ hello: 1 }, PLAIN);
   const { w, journal, wtimeoutMS } = db.writeConcern ?? {};
   return {
+    database: db.databaseName,
     hello: defined({ msg, setName, logicalSessionTimeoutMinutes, localTime }),
     writeConcern: defined({ w, journal, wtimeoutMS }),
     readConcern: defined({ level: db.readConcern?.level })

@@ -7,12 +7,17 @@ import type BetterSqlite3 from 'better-sqlite3'
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import type { Cluster, Redis } from 'ioredis'
 import type { Knex } from 'knex'
 import type { ControlledTransaction, Kysely, Transaction } from 'kysely'
+import type { Db, MongoClient } from 'mongodb'
 import type pg from 'pg'
 import type postgres from 'postgres'
+import type { createClient, createCluster } from 'redis'
 import type * as shapes from '../ts/clients/shapes'
 import type { DynamoDBClientLike, DynamoDBTransactItems } from '../ts/clients/shapes-dynamodb'
+import type { MongoClientLike } from '../ts/clients/shapes-mongodb'
+import type { RedisClient } from '../ts/clients/shapes-redis'
 
 type Accepts<Shape, Client extends Shape> = [Shape, Client]
 type Refuses<Shape, Other> = Other extends Shape ? never : true
@@ -45,6 +50,8 @@ export type Accepted = [
     pg.Pool | postgres.Sql | postgres.TransactionSql | PrismaClient | NodePgDatabase | Kysely<Tables> | Knex.Transaction
   >,
   Accepts<shapes.SqliteClient, BetterSqlite3.Database | BetterSQLite3Database | PrismaClient | Kysely<Tables> | Knex>,
+  Accepts<RedisClient, Redis | Cluster | ReturnType<typeof createClient> | ReturnType<typeof createCluster>>,
+  Accepts<MongoClientLike, MongoClient | Db>,
   Accepts<DynamoDBClientLike, DynamoDBClient | DynamoDB | DynamoDBDocumentClient | DynamoDBDocument>,
   Accepts<DynamoDBTransactItems, TransactWriteItem[] | { TransactItems: TransactWriteItem[]; document?: boolean }>,
   Accepts<DynamoDBTransactItems, NonNullable<TransactWriteCommandInput['TransactItems']>>,
@@ -58,4 +65,6 @@ export const refused: [
   Refuses<shapes.PostgresClient, BetterSQLite3Database>,
   Refuses<shapes.PostgresClient, string>,
   Refuses<DynamoDBClientLike, pg.Pool>,
-] = [true, true, true, true, true, true, true]
+  Refuses<MongoClientLike, pg.Pool>,
+  Refuses<RedisClient, MongoClient>,
+] = [true, true, true, true, true, true, true, true, true]

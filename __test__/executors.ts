@@ -1,7 +1,8 @@
+import { MongoClient } from 'mongodb'
 import { openStore, type SagaStore, withTransaction } from '../index.js'
 import { dynamoDBLibraries } from './dynamodb-libraries'
 import { type Library, type OpenLibrary, postgresLibraries, sqliteLibraries } from './sql-libraries'
-import { openTarget, randomName, type Target, temporarySchema, temporaryTable } from './targets'
+import { openTarget, randomName, type Target, temporaryCollection, temporarySchema, temporaryTable } from './targets'
 
 /** Another way for a backend's operations to reach the database than the store's own connections. */
 export interface Executor {
@@ -159,5 +160,26 @@ export const dynamoDBExecutors: Executor[] = dynamoDBLibraries.map((library) => 
     const store = openStore({ client, tableName: temporaryTable(), ...more } as never)
     await store.initialize()
     return closing(store, async () => close())
+  },
+}))
+
+/** MongoDB's clients, with answers decoded in more than one way. */
+export const mongoExecutors: Executor[] = [
+  { name: 'MongoClient', open: (url: string) => new MongoClient(url), client: (client: MongoClient) => client },
+  {
+    name: 'Db, with values not promoted',
+    open: (url: string) => new MongoClient(url, { promoteValues: false, useBigInt64: false }),
+    client: (client: MongoClient) => client.db(),
+  },
+].map(({ name, open, client }) => ({
+  name: `on ${name}`,
+  available: process.env.MONGODB_URL !== undefined,
+  variable: 'MONGODB_URL',
+  burst: 200,
+  async open(more) {
+    const made = open(process.env.MONGODB_URL as string)
+    const store = openStore({ client: client(made), collectionName: temporaryCollection(), ...more } as never)
+    await store.initialize()
+    return closing(store, () => made.close())
   },
 }))

@@ -64,7 +64,7 @@ function clientCarrier(client: Client, database?: string): MongoCarrier {
     isBuffered: false,
     send(method, args) {
       const [first, second] = args
-      if (method === 'hello') return hello(databaseOf(client, first, database))
+      if (method === 'hello') return hello(client, databaseOf(client, first, database))
       return run(databaseOf(client, second, database), first as Command)
     },
     begin: (work, options) => transaction(client, work, options),
@@ -92,7 +92,7 @@ function sessionCarrier(session: Session): Carrier {
     send(method, args, home?: Carrier) {
       const [first, second] = args
       const database = (home as MongoCarrier | undefined)?.database
-      if (method === 'hello') return hello(databaseOf(client, first, database))
+      if (method === 'hello') return hello(client, databaseOf(client, first, database))
       const db = databaseOf(client, second, database)
       if (method === 'outside') return run(db, first as Command)
       // A server runs the commands of a transaction one after the other.
@@ -116,10 +116,26 @@ async function run(db: Db, command: Command, session?: Session): Promise<Answer>
   return answer
 }
 
-async function hello(db: Db): Promise<Answer> {
+/** What is being asked of a server already, for each database. */
+const greetings = new WeakMap<Client, Map<string, Promise<Answer>>>()
+
+/** All who ask at the same time get one answer. */
+function hello(client: Client, db: Db): Promise<Answer> {
+  const underWay = greetings.get(client) ?? new Map<string, Promise<Answer>>()
+  greetings.set(client, underWay)
+  let asked = underWay.get(db.databaseName)
+  if (asked === undefined) {
+    asked = greet(db).finally(() => underWay.delete(db.databaseName))
+    underWay.set(db.databaseName, asked)
+  }
+  return asked
+}
+
+async function greet(db: Db): Promise<Answer> {
   const { msg, setName, logicalSessionTimeoutMinutes, localTime } = await db.command({ hello: 1 }, PLAIN)
   const { w, journal, wtimeoutMS } = db.writeConcern ?? {}
   return {
+    database: db.databaseName,
     hello: defined({ msg, setName, logicalSessionTimeoutMinutes, localTime }),
     writeConcern: defined({ w, journal, wtimeoutMS }),
     readConcern: defined({ level: db.readConcern?.level }),

@@ -157,8 +157,9 @@ pub(super) fn write_find(command: &mut impl Build, collection: &str, ids: &[&str
     if !names_only {
         command.int("data", 1);
     }
-    // As many as there can be: the server keeps no cursor unless they exceed 16 MB.
-    command.end().int("limit", count).int("batchSize", count);
+    // More than there can be: the server keeps no cursor unless they exceed 16 MB. Where both are the same
+    // FerretDB 1 keeps one, and with it a connection that its writes wait for.
+    command.end().int("limit", count).int("batchSize", count.saturating_add(1));
 }
 
 /// The bytes that `write_find` needs, and some more for the rest of the command.

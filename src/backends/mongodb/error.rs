@@ -256,12 +256,10 @@ pub(super) fn of_client(error: ClientError) -> Error {
         }
         (
             None,
-            "MongoNotConnectedError"
-            | "MongoTopologyClosedError"
-            | "MongoClientClosedError"
-            | "MongoPoolClosedError"
-            | "MongoServerClosedError",
+            "MongoNotConnectedError" | "MongoClientClosedError" | "MongoPoolClosedError" | "MongoServerClosedError",
         ) => broken("the client is closed").retryable(false).unsent(),
+        // A first connection that fails ends in this as well, and the next operation tries anew.
+        (None, "MongoTopologyClosedError") => broken("the client has no connection to a MongoDB server").unsent(),
         (None, "MongoExpiredSessionError") => Error::new(Kind::Closed, "the session has ended").unsent(),
         (None, "MongoOperationTimeoutError") => Error::new(Kind::Timeout, "the client's timeoutMS was over"),
         (None, "MongoCompatibilityError") => Error::new(Kind::Unsupported, error.message.clone()).unsent(),
@@ -357,6 +355,7 @@ mod tests {
             ("MongoNetworkError", Some("ECONNREFUSED"), "connect ECONNREFUSED", Kind::Connection, true, true),
             ("MongoNetworkTimeoutError", None, "timed out", Kind::Connection, true, false),
             ("MongoNotConnectedError", None, "Client must be connected", Kind::Connection, false, true),
+            ("MongoTopologyClosedError", None, "Topology is closed", Kind::Connection, true, true),
             ("MongoExpiredSessionError", None, "expired", Kind::Closed, false, true),
             ("MongoCompatibilityError", None, "no sessions", Kind::Unsupported, false, true),
             ("Error", Some("ECONNRESET"), "read ECONNRESET", Kind::Connection, true, false),

@@ -45,6 +45,8 @@ pub(super) struct Hosted {
 
 /// What is known of the server and of the client.
 struct Known {
+    /// The client's database, or ours.
+    database: String,
     hello: Hello,
     write_concern: RawDocumentBuf,
     read_concern: Option<RawDocumentBuf>,
@@ -98,6 +100,7 @@ impl Hosted {
             self.clock.read(time, before, after);
         }
         let known = Known {
+            database: of("database").as_text().or(self.database.as_deref()).unwrap_or_default().to_owned(),
             hello,
             write_concern: write_concern(&of("writeConcern"))?,
             read_concern: read_concern(&of("readConcern"))?,
@@ -151,7 +154,7 @@ impl Hosted {
                 "projection": { "data": 1, "expiresAt": 1 },
                 "sort": { "_id": 1 },
                 "limit": page,
-                "batchSize": page,
+                "batchSize": page + 1,
             };
             let found = first_batch(on.ask("command", of_document(find)).await.map_err(Failure::into_error)?)?;
             let Some(id) = found.last().and_then(|document| document.get("_id")?.as_text().map(str::to_owned)) else {
@@ -275,8 +278,7 @@ impl Guest for Hosted {
             let terms = self.terms(on, &known);
             // Servers do not tell of indexes within a transaction.
             let outside = Outside(self.on(on));
-            let database = self.database.as_deref().unwrap_or_default();
-            Collection { on: &outside, terms, clock: &self.clock }.probe(database, known.hello).await
+            Collection { on: &outside, terms, clock: &self.clock }.probe(&known.database, known.hello).await
         })
     }
 

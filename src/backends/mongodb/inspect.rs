@@ -75,7 +75,7 @@ impl<C: Carrier> Collection<'_, C> {
             "filter": { "expiresAt": over(), "_id": { "$type": "string" } },
             "projection": { "_id": 1 },
             "limit": limit,
-            "batchSize": limit,
+            "batchSize": limit.saturating_add(1),
         };
         self.bound(&mut find);
         let found = self.on.run(find).await.map_err(Failure::into_error)?;
