@@ -302,6 +302,7 @@ function inDocumentShape(item) {
 }
 function plainValue(value) {
   const { S, N, B } = value;
+  if (B?.byteLength === 0) return new DataView(new ArrayBuffer(0));
   return N === void 0 ? S ?? B : Number(N);
 }
 function untyped(value) {
@@ -2273,6 +2274,10 @@ function clientCarrier5(client, url, backend) {
   const carrier = recognize(client, "option 'client'", "open");
   if (backend !== null && carrier.backend !== backend) {
     throw invalidArgument(`option 'client' is a ${carrier.library} client of ${carrier.backend}`, "open", backend);
+  }
+  if (carrier.isBuffered) {
+    const message = `option 'client' is a transaction that is sent at its end (${carrier.library}): give the client, and use withTransaction`;
+    throw invalidArgument(message, "open", carrier.backend);
   }
   return carrier;
 }
