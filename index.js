@@ -331,10 +331,10 @@ var recognizeDynamoDB = (client) => {
   return membersOf(members.config)?.serviceId === "DynamoDB" ? clientCarrier(client) : void 0;
 };
 function clientCarrier(client) {
-  let commands;
+  let found;
   const findCommands = () => {
-    commands ??= commandsFor(client);
-    return commands;
+    found ??= { commands: commandsFor(client) };
+    return found.commands;
   };
   const methods = client;
   return {

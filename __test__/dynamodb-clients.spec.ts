@@ -1,5 +1,5 @@
 import { Agent } from 'node:http'
-import { type AddressInfo, connect, createServer, type Server } from 'node:net'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import { inspect } from 'node:util'
 import { DynamoDBClient, ListTablesCommand } from '@aws-sdk/client-dynamodb'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -7,7 +7,7 @@ import { DynamoDBSagaStore, openStore, RedisSagaStore } from '../index.js'
 import { configOf, dynamoDBLibraries } from './dynamodb-libraries'
 import { startProxy } from './dynamodb-proxy'
 import { dynamo, withDynamoDB } from './dynamodb-support'
-import { freePort, rejectionOf, runProgram } from './support'
+import { connectionsTo, eventually, freePort, rejectionOf, runProgram } from './support'
 import { randomName } from './targets'
 
 describe('beside a store with a URL', () => {
@@ -56,25 +56,11 @@ describe('beside a store with a URL', () => {
   }
 
   it('opens no connection in 10,000 operations, and closes nothing', async () => {
-    let opened = 0
-    let open = 0
-    const { hostname, port } = new URL(dynamo.server.endpoint)
-    const relay = createServer((socket) => {
-      opened += 1
-      open += 1
-      const onward = connect(Number(port), hostname)
-      for (const end of [socket, onward]) end.on('error', () => {})
-      socket.pipe(onward).pipe(socket)
-      socket.on('close', () => {
-        open -= 1
-        onward.destroy()
-      })
-    })
-    const endpoint = `http://127.0.0.1:${await listening(relay)}`
-    const sockets = 4
-    const agent = new Agent({ keepAlive: true, maxSockets: sockets })
-    const client = new DynamoDBClient({ ...configOf(dynamo.server.url), endpoint, requestHandler: { httpAgent: agent } })
+    const port = Number(new URL(dynamo.server.endpoint).port)
+    const requestHandler = { httpAgent: new Agent({ keepAlive: true, maxSockets: 4 }) }
+    const client = new DynamoDBClient({ ...configOf(dynamo.server.url), requestHandler })
     closers.push(() => client.destroy())
+    await eventually('nobody else is connected', () => connectionsTo(port) === 0)
     const store = new DynamoDBSagaStore({ client, tableName: randomName('t') })
     await store.initialize()
     const round = async (count: number) => {
@@ -84,12 +70,12 @@ describe('beside a store with a URL', () => {
       expect(found.map(String)).toEqual(ids)
     }
     await round(20)
-    expect([opened, open]).toEqual([sockets, sockets])
+    expect(connectionsTo(port)).toBe(4)
     for (let done = 0; done < 10_000; done += 500) await round(250)
-    expect([opened, open]).toEqual([sockets, sockets])
+    expect(connectionsTo(port)).toBe(4)
     await store.close()
     await client.send(new ListTablesCommand({}))
-    expect([opened, open], 'close() closes nothing of the application’s').toEqual([sockets, sockets])
+    expect(connectionsTo(port), 'close() closes nothing of the application’s').toBe(4)
     // About 18 seconds on two idle cores.
   }, 240_000)
 
@@ -170,19 +156,39 @@ describe('beside a store with a URL', () => {
     }
   })
 
+  // Neither the application nor the package finds the SDK from here on, as in a bundle.
+  const hidden = `
+    const Module = require('node:module')
+    const find = Module._resolveFilename
+    Module._resolveFilename = function (name, ...rest) {
+      if (name.startsWith('@aws-sdk/')) throw Object.assign(new Error('no ' + name), { code: 'MODULE_NOT_FOUND' })
+      return find.call(this, name, ...rest)
+    }`
+
   it('says so when the commands of a client cannot be found', async () => {
-    // Somewhere else, so that neither the application nor the package finds the SDK.
     const program = `
-      const Module = require('node:module')
-      const find = Module._resolveFilename
-      Module._resolveFilename = function (name, ...rest) {
-        if (name.startsWith('@aws-sdk/')) throw Object.assign(new Error('no ' + name), { code: 'MODULE_NOT_FOUND' })
-        return find.call(this, name, ...rest)
-      }
+      ${hidden}
       const client = { config: { serviceId: 'DynamoDB' }, middlewareStack: {}, send() {}, destroy() {} }
       const store = sagastore.openStore({ client })
       await store.put('id', Buffer.from('x')).catch((error) => console.log(error.code, error.message))
     `
     expect(await runProgram(program)).toMatch(/INVALID_ARGUMENT.*@aws-sdk\/client-dynamodb.*install/)
+  })
+
+  it('does without commands on a client that has them as methods', async () => {
+    const program = `
+      const { DynamoDB } = require('@aws-sdk/client-dynamodb')
+      const client = new DynamoDB(args.config)
+      ${hidden}
+      const store = sagastore.openStore({ client, tableName: args.tableName })
+      await store.initialize()
+      await store.put('id', Buffer.from('x'), new Date(Date.now() + 60000))
+      await store.transaction((tx) => tx.put('other', Buffer.from('y')))
+      console.log(String(await store.get('id')), await store.touch('id', new Date(0)), await store.delete('other'), (await store.health()).status)
+      await store.close()
+      client.destroy()
+    `
+    const config = configOf(dynamo.server.url)
+    expect(await runProgram(program, { config, tableName: randomName('t') })).toContain('x true true healthy')
   })
 })
