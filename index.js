@@ -302,6 +302,7 @@ function inDocumentShape(item) {
 }
 function plainValue(value) {
   const { S, N, B } = value;
+  if (B?.byteLength === 0) return new DataView(new ArrayBuffer(0));
   return N === void 0 ? S ?? B : Number(N);
 }
 function untyped(value) {
@@ -330,10 +331,10 @@ var recognizeDynamoDB = (client) => {
   return membersOf(members.config)?.serviceId === "DynamoDB" ? clientCarrier(client) : void 0;
 };
 function clientCarrier(client) {
-  let commands;
+  let found;
   const findCommands = () => {
-    commands ??= commandsFor(client);
-    return commands;
+    found ??= { commands: commandsFor(client) };
+    return found.commands;
   };
   const methods = client;
   return {
@@ -2285,6 +2286,10 @@ function clientCarrier5(client, url, backend) {
   const carrier = recognize(client, "option 'client'", "open");
   if (backend !== null && carrier.backend !== backend) {
     throw invalidArgument(`option 'client' is a ${carrier.library} client of ${carrier.backend}`, "open", backend);
+  }
+  if (carrier.isBuffered) {
+    const message = `option 'client' is a transaction that is sent at its end (${carrier.library}): give the client, and use withTransaction`;
+    throw invalidArgument(message, "open", carrier.backend);
   }
   return carrier;
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CreateTableCommand, DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb'
+import { DynamoDBDocumentClient, TransactWriteCommand } from '@aws-sdk/lib-dynamodb'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { DynamoDBSagaStore, MemorySagaStore, type SagaStore, withTransaction } from '../index.js'
 import { configOf, dynamoDBLibraries, type OpenDynamoDBLibrary } from './dynamodb-libraries'
@@ -201,6 +202,17 @@ describe('the collector', () => {
     expect([...(await other.getMany(['a', 'b'])).keys()]).toEqual(['a', 'b'])
   })
 
+  it('keeps a payload of no bytes, whatever the document client makes of empty values', async () => {
+    const { store, other } = await begin(client)
+    const under = new DynamoDBClient(configOf(dynamo.server.url))
+    closers.push(() => under.destroy())
+    const converting = DynamoDBDocumentClient.from(under, { marshallOptions: { convertEmptyValues: true } })
+    const input = { TransactItems: [] as never[], document: true }
+    await withTransaction(input, () => store.put('empty', Buffer.alloc(0)))
+    await converting.send(new TransactWriteCommand({ TransactItems: input.TransactItems }))
+    expect(await other.get('empty')).toEqual(Buffer.alloc(0))
+  })
+
   it('is for stores of DynamoDB, is left alone by others, and is over at its end', async () => {
     const { store, other } = await begin(client)
     const memory = kept(new MemorySagaStore())
@@ -297,7 +309,7 @@ describe.each(Object.entries(ways))('store.transaction of a store on %s', (_way,
   })
 
   it('takes 100 items and refuses one more; refuses what needs an answer, isolation and queries', async () => {
-    const { store, other } = await opened()
+    const { store, proxy, other } = await opened()
     await store.transaction(async (tx) => {
       for (let n = 0; n < 100; n++) await tx.put(`id-${n}`, slip)
       expect(await rejectionOf(tx.put('id-100', slip))).toMatchObject({ code: 'INVALID_ARGUMENT', limit: 100 })
@@ -306,8 +318,24 @@ describe.each(Object.entries(ways))('store.transaction of a store on %s', (_way,
       expect(await rejectionOf(tx.query('select 1'))).toMatchObject({ code: 'UNSUPPORTED' })
     })
     expect((await other.statistics()).payloads.count).toBe(100)
+    expect(proxy.seen.filter((name) => name === 'TransactWriteItems')).toHaveLength(1)
     const isolated = store.transaction(async () => undefined, { isolation: 'serializable' })
     expect(await rejectionOf(isolated)).toMatchObject({ code: 'INVALID_ARGUMENT' })
+  })
+
+  it('takes of a putMany all or nothing', async () => {
+    const { store, other } = await opened()
+    const many = (from: number, count: number, size = 1) =>
+      Array.from({ length: count }, (_, n) => ({ id: `id-${from + n}`, data: Buffer.alloc(size) }))
+    await store.transaction(async (tx) => {
+      await tx.putMany(many(0, 95))
+      expect(await rejectionOf(tx.putMany(many(95, 10)))).toMatchObject({ code: 'INVALID_ARGUMENT', id: 'id-100', limit: 100 })
+      expect(await rejectionOf(tx.putMany(many(0, 11, 400_000)))).toMatchObject({ code: 'PAYLOAD_TOO_LARGE', id: 'id-10', limit: 4 << 20 })
+      // Of an id the last one counts; what is there already needs no room.
+      await tx.putMany([...many(90, 10), ...many(90, 10, 2)])
+    })
+    const found = await other.getMany(many(0, 200).map(({ id }) => id))
+    expect([found.size, found.get('id-0')?.length, found.get('id-90')?.length, found.has('id-100')]).toEqual([100, 1, 2, false])
   })
 
   it('runs again, with what it does then, after a conflict', async () => {

@@ -421,6 +421,11 @@ function clientCarrier(client: unknown, url: unknown, backend: BackendName | nul
   if (backend !== null && carrier.backend !== backend) {
     throw invalidArgument(`option 'client' is a ${carrier.library} client of ${carrier.backend}`, 'open', backend)
   }
+  // What a store puts would be gone, unless somebody sends it.
+  if (carrier.isBuffered) {
+    const message = `option 'client' is a transaction that is sent at its end (${carrier.library}): give the client, and use withTransaction`
+    throw invalidArgument(message, 'open', carrier.backend)
+  }
   return carrier
 }
 

@@ -68,6 +68,8 @@ function inDocumentShape(item: CollectedItem): Item {
 /** The store's numbers are seconds and milliseconds: a double has them exactly. */
 function plainValue(value: unknown): unknown {
   const { S, N, B } = value as { S?: string; N?: string; B?: Uint8Array }
+  // A client with `convertEmptyValues` makes NULL of an array of no bytes; a view stays what it is.
+  if (B?.byteLength === 0) return new DataView(new ArrayBuffer(0))
   return N === undefined ? (S ?? B) : Number(N)
 }
 

@@ -41,10 +41,11 @@ export const recognizeDynamoDB: Recognizer = (client) => {
 }
 
 function clientCarrier(client: Client): Carrier {
-  let commands: Commands | undefined
+  // Looked for once: where a bundler has swallowed them, every operation would search the disk.
+  let found: { commands: Commands | undefined } | undefined
   const findCommands = () => {
-    commands ??= commandsFor(client)
-    return commands
+    found ??= { commands: commandsFor(client) }
+    return found.commands
   }
   const methods = client as unknown as Aggregated
   return {

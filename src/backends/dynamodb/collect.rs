@@ -42,13 +42,20 @@ impl Load {
     }
 }
 
-/// What a step changes. It has bytes of its own: the caller's are the caller's again when the step
-/// has been queued.
+/// What a step changes. Its bytes are the caller's: to look at, not to keep.
 pub(super) fn change_of(step: &Step, clock: &Clock) -> Result<Change> {
+    change_with(step, clock, Bytes::clone)
+}
+
+/// The same with bytes of its own: the caller's are the caller's again when the step has been queued.
+pub(super) fn copy_of(step: &Step, clock: &Clock) -> Result<Change> {
+    change_with(step, clock, |data| Bytes::copy_from_slice(data))
+}
+
+fn change_with(step: &Step, clock: &Clock, bytes_of: impl Fn(&Bytes) -> Bytes) -> Result<Change> {
     match step {
         Step::Write(Write::Put { id, data, expires_at }) => {
-            let data = Bytes::copy_from_slice(data);
-            Ok(Change::Put(item::encode(id, &data, expires_at.map(|at| clock.stored(at)))))
+            Ok(Change::Put(item::encode(id, &bytes_of(data), expires_at.map(|at| clock.stored(at)))))
         }
         Step::Write(Write::Delete { id }) => Ok(Change::Delete(item::key(id))),
         Step::Write(Write::Touch { .. }) | Step::Read(_) => Err(needs_an_answer(step)),
@@ -98,9 +105,12 @@ mod tests {
         let clock = Clock::default();
         let data = Bytes::from(vec![1; 64]);
         let write = Write::Put { id: "a".into(), data: data.clone(), expires_at: Some(Millis(1)) };
-        let Ok(Change::Put(mut item)) = change_of(&Step::Write(write), &clock) else { panic!() };
-        let Some(super::super::attribute::Attribute::B(kept)) = item.take(item::DATA) else { panic!() };
-        assert!(kept == data && kept.as_ptr() != data.as_ptr());
+        let put = Step::Write(write);
+        for (change, is_copy) in [(change_of(&put, &clock), false), (copy_of(&put, &clock), true)] {
+            let Ok(Change::Put(mut item)) = change else { panic!() };
+            let Some(super::super::attribute::Attribute::B(kept)) = item.take(item::DATA) else { panic!() };
+            assert!(kept == data && (kept.as_ptr() != data.as_ptr()) == is_copy);
+        }
         let delete = change_of(&Step::Write(Write::Delete { id: "a".into() }), &clock).unwrap();
         assert_eq!(delete, Change::Delete(item::key("a")));
         let touch = Step::Write(Write::Touch { id: "a".into(), expires_at: Millis(1) });

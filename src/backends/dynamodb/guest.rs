@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::collect::{Load, change_of};
+use super::collect::{Load, change_of, copy_of};
 use super::error::{self, Failure, of_client};
 use super::requests::{Change, Request, take};
 use super::sweep::{self, Sweep};
@@ -64,12 +64,15 @@ impl Hosted {
 
     /// Puts a change where the application collects those of its transaction.
     async fn collect(&self, client: &Client, step: &Step) -> Result<Reply> {
-        let change = change_of(step, &self.clock)?;
+        let change = copy_of(step, &self.clock)?;
         let collected = self.collected(client).await?;
         let (_, place) = collected.with(&change)?;
         let input = change.input(&self.table);
         match place {
-            Some(place) => self.ask(client, "replace", vec![Dynamic::Int(place), input]).await?,
+            Some(place) => {
+                let place = Dynamic::Int(i64::try_from(place).map_err(|_| error::unexpected())?);
+                self.ask(client, "replace", vec![place, input]).await?
+            }
             None => self.ask(client, "push", vec![input]).await?,
         };
         Ok(Reply::Done)
@@ -87,8 +90,9 @@ impl Hosted {
             let change = change_of(step, &self.clock)?;
             let (load, place) = collected.with(&change)?;
             collected.load = load;
-            if place.is_none() {
-                collected.items.push((change.id().map(str::to_owned), change.size()));
+            match place {
+                Some(place) => collected.items[place].1 = change.size(),
+                None => collected.items.push((change.id().map(str::to_owned), change.size())),
             }
         }
         Ok(())
@@ -118,7 +122,7 @@ impl Collected {
     }
 
     /// How full it is with a change more, and which item that replaces.
-    fn with(&self, change: &Change) -> Result<(Load, Option<i64>)> {
+    fn with(&self, change: &Change) -> Result<(Load, Option<usize>)> {
         let id = change.id();
         let place = self.items.iter().position(|(known, _)| known.is_some() && known.as_deref() == id);
         if place.is_some() && !self.is_ours {
@@ -126,7 +130,7 @@ impl Collected {
             return Err(Error::invalid(text).with_id(id.unwrap_or_default()));
         }
         let load = self.load.with(change, place.map(|place| self.items[place].1))?;
-        Ok((load, place.and_then(|place| i64::try_from(place).ok())))
+        Ok((load, place))
     }
 }
 
@@ -385,6 +389,15 @@ mod tests {
         assert_eq!(drive(&client, work, |_| Ok(collected(&[], false))).0.unwrap_err().id(), Some("a"));
         let work = hosted.prepare(&client, &steps);
         assert!(drive(&client, work, |_| Ok(collected(&[], true))).0.is_ok());
+        // Of an id that comes twice the last size counts.
+        let large = Bytes::from(vec![0; 400_000]);
+        let steps = [a.clone(), put("a", &large), b.clone()];
+        let almost = [(Some("a"), 300_000), (None, (4 << 20) - 600_000)];
+        let work = hosted.prepare(&client, &steps);
+        assert!(drive(&client, work, |_| Ok(collected(&almost, true))).0.is_ok());
+        let almost = [(Some("a"), 300_000), (None, (4 << 20) - 400_000)];
+        let work = hosted.prepare(&client, &steps);
+        assert_eq!(drive(&client, work, |_| Ok(collected(&almost, true))).0.unwrap_err().id(), Some("a"));
         let error = hosted.check(&client, &[a.clone(), read.clone()]).unwrap_err();
         assert_eq!((error.kind(), error.id()), (Kind::Unsupported, Some("c")));
         let client = Client::new(Facts::default());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::collect::{Load, change_of};
+use super::collect::{Load, change_of, copy_of};
 use super::error::{Cause, Failure, canceled_item};
 use super::executor::Executor;
 use super::requests::Change;
@@ -41,7 +41,7 @@ impl Buffered {
     }
 
     fn keep(&mut self, step: &Step) -> Result<Reply> {
-        let change = change_of(step, &self.executor.clock)?;
+        let change = copy_of(step, &self.executor.clock)?;
         let place = self.places.get(step.id()).copied();
         self.load = self.load.with(&change, place.map(|place| self.changes[place].size()))?;
         if let Some(place) = place {
@@ -51,6 +51,20 @@ impl Buffered {
             self.changes.push(change);
         }
         Ok(Reply::Done)
+    }
+
+    /// Whether all of the steps of a call have room where the first of them is queued.
+    fn make_room(&self, steps: &[Step]) -> Result<()> {
+        let mut load = self.load;
+        // Of ids that the call itself has come by.
+        let mut sizes: HashMap<&str, u64> = HashMap::with_capacity(steps.len());
+        for step in steps {
+            let change = change_of(step, &self.executor.clock)?;
+            let kept = self.places.get(step.id()).map(|place| self.changes[*place].size());
+            let instead_of = sizes.insert(step.id(), change.size()).or(kept);
+            load = load.with(&change, instead_of)?;
+        }
+        Ok(())
     }
 
     async fn send(self) -> Result<()> {
@@ -108,6 +122,10 @@ impl Outcome {
 }
 
 impl Transaction for Buffered {
+    fn check(&self, steps: &[Step]) -> Result<()> {
+        self.make_room(steps)
+    }
+
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move { self.keep(step) })
     }
@@ -177,6 +195,35 @@ mod tests {
         assert_eq!(transaction.keep(&put("100", b"x")).unwrap_err().kind(), Kind::InvalidArgument);
         assert_eq!(transaction.keep(&delete("99")).unwrap(), Reply::Done);
         assert_eq!(transaction.changes.len(), 100);
+    }
+
+    #[test]
+    fn a_call_is_queued_as_a_whole_or_not_at_all() {
+        let mut transaction = empty();
+        for n in 0..98 {
+            transaction.keep(&put(&n.to_string(), b"x")).unwrap();
+        }
+        assert!(transaction.check(&[put("a", b"x"), put("b", b"x")]).is_ok());
+        // Those that are there already, or twice in the call, take no room of their own.
+        assert!(transaction.check(&[put("a", b"x"), put("7", b"yy"), put("a", b"z"), put("b", b"x")]).is_ok());
+        let error = transaction.check(&[put("a", b"x"), put("b", b"x"), put("c", b"x")]).unwrap_err();
+        assert_eq!((error.kind(), error.id()), (Kind::InvalidArgument, Some("c")));
+        let read = Step::Read(Read::Has { id: "0".into() });
+        assert_eq!(transaction.check(&[put("a", b"x"), read]).unwrap_err().kind(), Kind::Unsupported);
+        assert_eq!(transaction.changes.len(), 98);
+    }
+
+    #[test]
+    fn the_size_of_a_call_is_that_of_what_it_leaves() {
+        static LARGE: [u8; 400_000] = [0; 400_000];
+        let mut transaction = empty();
+        for n in 0..9 {
+            transaction.keep(&put(&n.to_string(), &LARGE)).unwrap();
+        }
+        assert!(transaction.check(&[put("a", &LARGE), put("a", &LARGE), put("0", &LARGE)]).is_ok());
+        let error = transaction.check(&[put("a", &LARGE), put("b", &LARGE)]).unwrap_err();
+        assert_eq!((error.kind(), error.id()), (Kind::PayloadTooLarge, Some("b")));
+        assert!(transaction.check(&[delete("0"), put("a", &LARGE), put("b", &LARGE)]).is_ok());
     }
 
     #[tokio::test]
