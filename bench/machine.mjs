@@ -1,7 +1,7 @@
 // Under which circumstances: what has to be told with every figure.
 
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -24,7 +24,7 @@ export function describeVersions(candidates) {
   /** @type {Record<string, string>} */
   const versions = { sagastore: versionIn(`${ROOT}package.json`) }
   for (const { package: name } of candidates) {
-    if (name !== undefined) versions[name] = versionIn(`${ROOT}bench/node_modules/${name}/package.json`)
+    if (name !== undefined) versions[name] = versionIn(manifestOf(name))
   }
   return versions
 }
@@ -48,6 +48,16 @@ export function describeAddon() {
 function addonIn(directory) {
   const file = readdirSync(directory).find((name) => /^sagastore\..+\.node$/.test(name))
   return file && join(directory, file)
+}
+
+/**
+ * Of the driver that the candidates get: those that only `--client` needs come with the tests.
+ *
+ * @param {string} name
+ */
+function manifestOf(name) {
+  const places = [`${ROOT}bench/node_modules/`, `${ROOT}node_modules/`].map((place) => `${place}${name}/package.json`)
+  return places.find((file) => existsSync(file)) ?? places[0]
 }
 
 /** @param {string} file */

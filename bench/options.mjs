@@ -1,22 +1,25 @@
 import { parseArgs } from 'node:util'
-import { BACKENDS, usualSizes } from './backends/index.mjs'
+import { BACKENDS, CLIENT_BACKENDS, usualSizes } from './backends/index.mjs'
 
 export const USAGE = `Usage: npm run bench -- redis|postgres|sqlite|mongodb|dynamodb|memory [OPTION...]
+       npm run bench -- [redis|postgres|sqlite|mongodb|dynamodb] --client [OPTION...]
 
-  --size BYTES,...      payload sizes     (1024,32768,262144; dynamodb: 1024,32768,358400)
-  --concurrency N,...   operations in flight                        (1,32,256)
+  --client              puts on borrowed clients, each compared with the same put written by hand
+  --size BYTES,...      payload sizes     (1024,32768,262144; dynamodb: 1024,32768,358400; --client: 1024,32768)
+  --concurrency N,...   operations in flight                        (1,32,256; --client: 1,32)
   --rounds N            trials of each figure, the median counts    (3)
   --seconds S           measured time of a trial                    (1)
   --peers NAME,...      compare with these only
-  --json FILE           where everything goes    (bench/results/BACKEND-TIME.json)
+  --json FILE           where everything goes    (bench/results/BACKEND[-client]-TIME.json)
   --quick               one short round of everything: shows that it works, measures nothing
 
 REDIS_URL, POSTGRES_URL, MONGODB_URL or DYNAMODB_URL is used if it is set; otherwise a server is started for the run.`
 
 /**
  * @typedef {object} Options
- * @property {string} backend
- * @property {number[]} sizes
+ * @property {string[]} backends one, or with `client` all that have clients
+ * @property {boolean} client
+ * @property {number[] | undefined} sizes none: the usual ones
  * @property {number[]} concurrencies
  * @property {number} rounds
  * @property {number} seconds
@@ -24,6 +27,8 @@ REDIS_URL, POSTGRES_URL, MONGODB_URL or DYNAMODB_URL is used if it is set; other
  * @property {string[]} peers names or packages of candidates; empty for all
  * @property {string | undefined} json
  * @property {boolean} quick
+ *
+ * @typedef {Omit<Options, 'backends' | 'sizes'> & { backend: string, sizes: number[] }} BackendOptions
  */
 
 /**
@@ -36,7 +41,8 @@ export function parseOptions(args) {
     allowPositionals: true,
     options: {
       size: { type: 'string' },
-      concurrency: { type: 'string', default: '1,32,256' },
+      client: { type: 'boolean', default: false },
+      concurrency: { type: 'string' },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
       peers: { type: 'string', default: '' },
@@ -46,13 +52,17 @@ export function parseOptions(args) {
     },
   })
   if (values.help) return undefined
-  const [backend] = positionals
-  if (positionals.length !== 1 || !BACKENDS.includes(backend)) throw new Error(`one backend of ${BACKENDS.join(', ')}, please`)
-  const { quick } = values
+  const { quick, client } = values
+  const known = client ? CLIENT_BACKENDS : BACKENDS
+  const isForAll = client && positionals.length === 0
+  if (!isForAll && (positionals.length !== 1 || !known.includes(positionals[0])))
+    throw new Error(`one backend of ${known.join(', ')}, please`)
+  if (isForAll && (values.json !== undefined || values.peers !== '')) throw new Error('--json and --peers are for one backend: name it')
   return {
-    backend,
-    sizes: values.size === undefined ? usualSizes(backend) : numbers('size', values.size, 0),
-    concurrencies: numbers('concurrency', values.concurrency, 1),
+    backends: isForAll ? CLIENT_BACKENDS : positionals,
+    client,
+    sizes: values.size === undefined ? undefined : numbers('size', values.size, 0),
+    concurrencies: numbers('concurrency', values.concurrency ?? (client ? '1,32' : '1,32,256'), 1),
     rounds: number('rounds', values.rounds ?? (quick ? '1' : '3'), 1),
     seconds: positive('seconds', values.seconds ?? (quick ? '0.05' : '1')),
     warmup: quick ? 0 : 0.5,
@@ -60,6 +70,15 @@ export function parseOptions(args) {
     json: values.json,
     quick,
   }
+}
+
+/**
+ * @param {Options} options
+ * @param {string} backend
+ * @returns {BackendOptions}
+ */
+export function optionsFor({ backends, sizes, ...options }, backend) {
+  return { ...options, backend, sizes: sizes ?? usualSizes(backend, options.client) }
 }
 
 /**

@@ -21,11 +21,11 @@ export function chooseCandidates(all, peers) {
     throw new Error(`no peer ${unknown.join(', ')}: there are ${names.join(', ')}`)
   }
   const chosen = all.filter((candidate) => !isPeer(candidate) || peers.length === 0 || peers.some((name) => isNamed(candidate, name)))
-  // Without its named peer, a candidate is compared with the first one that is there.
+  // Without its named peer, a candidate is compared with the first one that is there; not one that borrows the peer's client.
   return chosen
     .map((candidate) => {
       const stays = chosen.some(({ name }) => name === candidate.peer)
-      return stays ? candidate : { ...candidate, peer: chosen[0].name }
+      return stays || candidate.on !== undefined ? candidate : { ...candidate, peer: chosen[0].name }
     })
     .filter((candidate) => chosen.some(({ name, module }) => name === candidate.peer && module !== 'sagastore'))
 }
@@ -39,13 +39,13 @@ export function chooseCandidates(all, peers) {
  */
 
 /**
- * @param {import('./options.mjs').Options} options
+ * @param {Pick<import('./options.mjs').BackendOptions, 'sizes' | 'concurrencies' | 'quick' | 'client'>} options
  * @param {import('./backends/index.mjs').Arena} arena
  * @returns {SizePlan[]}
  */
-export function planOf({ sizes, concurrencies, quick }, { scans = false, isFeasible = () => true }) {
+export function planOf({ sizes, concurrencies, quick, client }, { scans = false, isFeasible = () => true }) {
   return sizes.map((size) => {
-    const cells = /** @type {const} */ (['put', 'get']).flatMap((operation) =>
+    const cells = /** @type {Array<'put' | 'get'>} */ (client ? ['put'] : ['put', 'get']).flatMap((operation) =>
       concurrencies.map((concurrency) => ({ operation, size, concurrency })),
     )
     const feasible = cells.filter((cell) => isFeasible(cell, quick))

@@ -12,14 +12,21 @@ import { markdownTable } from 'markdown-table'
  * @property {number} concurrency
  * @property {Figures} median of the rounds
  * @property {Figures} ratio to the peer's median
+ * @property {{ us: number, targetUs: number }} [overhead] on a borrowed client: event-loop time per operation beyond the peer's
  * @property {number} spread between the fastest and the slowest round, as a part of the median throughput
  * @property {Trial[]} rounds
  */
 
 const FIGURES = /** @type {const} */ (['throughput', 'p50', 'p99', 'loop', 'cpu', 'rss'])
+/** Of event-loop time, that a put on a borrowed client may cost more than the one written by hand. */
+const TARGET_US = 30
 const HEADER = [
   ...['in flight', 'candidate', 'ops/s', 'p50 ms', 'p99 ms', 'loop us/op', 'CPU us/op', 'RSS MB'],
   ...['x', 'loop', 'p99', 'RSS', 'spread'],
+]
+const PAIRS_HEADER = [
+  ...['in flight', 'client', 'ops/s by hand', 'store', 'x'],
+  ...['loop us/op by hand', 'store', 'difference', 'target', 'CPU us/op by hand', 'store', 'spread'],
 ]
 
 /**
@@ -29,7 +36,7 @@ const HEADER = [
  */
 export function rowsOf(cell, results) {
   const medians = new Map(results.map(({ candidate, trials }) => [candidate.name, medianFigures(trials)]))
-  return results.map(({ candidate: { name, peer }, trials }) => {
+  return results.map(({ candidate: { name, peer, on }, trials }) => {
     const median = /** @type {Figures} */ (medians.get(name))
     const reference = /** @type {Figures} */ (medians.get(peer))
     const throughputs = trials.map(({ throughput }) => throughput)
@@ -39,6 +46,7 @@ export function rowsOf(cell, results) {
       ...cell,
       median,
       ratio: figures((figure) => median[figure] / reference[figure]),
+      ...(on !== undefined && { overhead: { us: median.loop - reference.loop, targetUs: TARGET_US } }),
       spread: (Math.max(...throughputs) - Math.min(...throughputs)) / median.throughput,
       rounds: trials,
     }
@@ -54,7 +62,7 @@ export function documentOf(results) {
   const { backend, complete, command, commit, changed, machine, addon, versions, server, options, leftOut, harness, rows } = results
   const list = (/** @type {Record<string, string>} */ named) => Object.entries(named).map(([name, value]) => `${name} ${value}`)
   return [
-    `## ${backend}${complete ? '' : ' (incomplete)'}`,
+    `## ${backend}${options.client ? ', borrowed clients' : ''}${complete ? '' : ' (incomplete)'}`,
     '',
     `\`${command}\` at commit ${commit}${changed ? ' with changes' : ''}, ${addon.build} build.`,
     `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system}, Node.js ${machine.node}.`,
@@ -67,7 +75,7 @@ export function documentOf(results) {
 }
 
 /**
- * @param {import('./options.mjs').Options} options
+ * @param {import('./options.mjs').BackendOptions} options
  * @param {Array<import('./plan.mjs').Cell & { loop: number }>} harness
  */
 function methodOf({ rounds, seconds }, harness) {
@@ -88,6 +96,40 @@ function tablesOf(rows) {
 
 /** @param {Row[]} rows */
 function tableOf(rows) {
+  return rows.some(({ overhead }) => overhead !== undefined) ? pairsTableOf(rows) : candidatesTableOf(rows)
+}
+
+/**
+ * One line for each client: written by hand, and by a store that borrows it.
+ *
+ * @param {Row[]} rows
+ */
+function pairsTableOf(rows) {
+  let shown = 0
+  const lines = rows.flatMap(({ peer, concurrency, median, ratio, overhead, spread }) => {
+    const byHand = rows.find((row) => row.candidate === peer && row.concurrency === concurrency)
+    if (overhead === undefined || byHand === undefined) return []
+    const inFlight = concurrency === shown ? '' : String(concurrency)
+    shown = concurrency
+    const signed = `${overhead.us < 0 ? '' : '+'}${overhead.us.toFixed(1)}`
+    return [
+      [
+        ...[inFlight, peer, wholeText(byHand.median.throughput), wholeText(median.throughput), ratioText(ratio.throughput)],
+        ...[
+          digitsText(byHand.median.loop),
+          digitsText(median.loop),
+          signed,
+          `${overhead.us <= overhead.targetUs ? '' : 'over '}${overhead.targetUs}`,
+        ],
+        ...[digitsText(byHand.median.cpu), digitsText(median.cpu), percentText(Math.max(byHand.spread, spread))],
+      ],
+    ]
+  })
+  return markdownTable([PAIRS_HEADER, ...lines], { align: PAIRS_HEADER.map((title) => (title === 'client' ? 'l' : 'r')) })
+}
+
+/** @param {Row[]} rows */
+function candidatesTableOf(rows) {
   const lines = rows.map((row, index) => {
     const { median, ratio } = row
     const isFirst = rows[index - 1]?.concurrency !== row.concurrency
@@ -95,7 +137,7 @@ function tableOf(rows) {
     return [
       ...[isFirst ? String(row.concurrency) : '', row.candidate, wholeText(median.throughput)],
       ...[median.p50, median.p99, median.loop, median.cpu].map(digitsText),
-      ...[wholeText(median.rss / 1e6), ...ratios, row.rounds.length > 1 ? `${Math.round(row.spread * 100)} %` : ''],
+      ...[wholeText(median.rss / 1e6), ...ratios, row.rounds.length > 1 ? percentText(row.spread) : ''],
     ]
   })
   return markdownTable([HEADER, ...lines], { align: HEADER.map((title) => (title === 'candidate' ? 'l' : 'r')) })
@@ -153,6 +195,11 @@ function wholeText(value) {
  */
 function digitsText(value) {
   return value >= 100 ? String(Math.round(value)) : value.toPrecision(3)
+}
+
+/** @param {number} share */
+function percentText(share) {
+  return `${Math.round(share * 100)} %`
 }
 
 /** @param {number} value */

@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadBackend } from './backends/index.mjs'
 import { describeAddon, describeCommit, describeMachine, describeVersions } from './machine.mjs'
-import { parseOptions, USAGE } from './options.mjs'
+import { optionsFor, parseOptions, USAGE } from './options.mjs'
 import { claimIds } from './payloads.mjs'
 import { chooseCandidates, orderOf, planOf } from './plan.mjs'
 import { runTrial } from './process.mjs'
@@ -16,6 +16,7 @@ import { documentOf, rowsOf, sizeText } from './report.mjs'
  * @typedef {import('./backends/index.mjs').Candidate} Candidate
  * @typedef {import('./plan.mjs').Cell} Cell
  * @typedef {import('./report.mjs').Row} Row
+ * @typedef {import('./options.mjs').BackendOptions} Options
  */
 
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url))
@@ -35,7 +36,7 @@ class Run {
   #candidates
 
   /**
-   * @param {import('./options.mjs').Options} options
+   * @param {Options} options
    * @param {import('./backends/index.mjs').Backend} backend
    * @param {import('./backends/index.mjs').Arena} arena
    * @param {Candidate[]} candidates
@@ -96,6 +97,7 @@ class Run {
       {
         kind,
         module: candidate.module,
+        on: candidate.on,
         backend: this.#options.backend,
         place: candidate === NOTHING ? {} : this.#arena.place(candidate, { seeding: kind === 'seed' }),
         seedFirst: candidate !== NOTHING && !this.#backend.keepsData,
@@ -113,10 +115,10 @@ function labelOf({ operation, size, concurrency }) {
   return `${operation} ${sizeText(size)}, ${concurrency} in flight`
 }
 
-/** @param {import('./options.mjs').Options} options */
+/** @param {Options} options */
 async function main(options) {
   const backend = await loadBackend(options.backend)
-  const candidates = chooseCandidates(backend.candidates, options.peers)
+  const candidates = chooseCandidates((options.client ? backend.clients : backend.candidates) ?? [], options.peers)
   const startedAt = new Date()
   const circumstances = {
     backend: options.backend,
@@ -155,11 +157,12 @@ async function main(options) {
 }
 
 /**
- * @param {import('./options.mjs').Options} options
+ * @param {Options} options
  * @param {Date} startedAt
  */
-function fileFor({ backend, json }, startedAt) {
-  return json === undefined ? join(RESULTS, `${backend}-${startedAt.toISOString().replaceAll(':', '-').slice(0, 19)}.json`) : resolve(json)
+function fileFor({ backend, client, json }, startedAt) {
+  const name = client ? `${backend}-client` : backend
+  return json === undefined ? join(RESULTS, `${name}-${startedAt.toISOString().replaceAll(':', '-').slice(0, 19)}.json`) : resolve(json)
 }
 
 /** @param {string} text */
@@ -175,7 +178,7 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
 try {
   const options = parseOptions(process.argv.slice(2))
   if (options === undefined) process.stdout.write(`${USAGE}\n`)
-  else await main(options)
+  else for (const backend of options.backends) await main(optionsFor(options, backend))
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : error}\n`)
   process.exitCode = 1

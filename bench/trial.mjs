@@ -10,12 +10,14 @@ import { claimIds, Payload, shuffled } from './payloads.mjs'
  * @property {(id: string, data: Buffer, expiresAt: Date) => unknown} put a promise, unless the driver is synchronous
  * @property {(id: string) => Promise<Buffer> | Buffer} get
  * @property {() => Promise<void>} close
+ * @property {any} [client] the driver's, that a store can borrow
  *
- * @typedef {(where: { backend: string, place: any, size: number }) => Promise<Opened>} Open Exported as `open` by each candidate.
+ * @typedef {(where: { backend: string, place: any, size: number, on?: string }) => Promise<Opened>} Open Exported as `open` by each candidate.
  *
  * @typedef {object} Task
  * @property {'seed' | 'put' | 'get'} kind
  * @property {string} module
+ * @property {string} [on] module of the candidate whose client a store borrows
  * @property {string} backend
  * @property {any} place
  * @property {boolean} seedFirst the candidate keeps nothing from one process to the next

@@ -1,4 +1,4 @@
-// `npm run bench -- redis|postgres|sqlite|mongodb|dynamodb`: installs the drivers to compare with, starts the server, compares, stops it.
+// `npm run bench -- redis|postgres|sqlite|mongodb|dynamodb [--client]`: installs the drivers to compare with, starts the server, compares, stops it.
 
 import { execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -33,10 +33,25 @@ async function main(args) {
     return
   }
   installPeers()
-  const needed = SERVERS[options.backend]
+  const { backends } = options
+  for (const backend of backends) {
+    const code = await runOn(backend, backends.length === 1 ? args : [backend, ...args])
+    if (code !== 0) {
+      process.exitCode = code
+      return
+    }
+  }
+}
+
+/**
+ * @param {string} backend
+ * @param {string[]} args
+ */
+async function runOn(backend, args) {
+  const needed = SERVERS[backend]
   const server = needed && !process.env[needed.variable] ? await needed.start() : undefined
   try {
-    process.exitCode = await run(args, server ? { [needed.variable]: server.url } : {})
+    return await run(args, server ? { [needed.variable]: server.url } : {})
   } finally {
     await server?.remove()
   }

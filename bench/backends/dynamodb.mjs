@@ -1,5 +1,5 @@
 import { DeleteTableCommand, DynamoDBClient, waitUntilTableNotExists } from '@aws-sdk/client-dynamodb'
-import { requiredVariable } from './index.mjs'
+import { borrowing, requiredVariable } from './index.mjs'
 
 /** DynamoDB Local lets everybody in, but the clients want to have some. */
 const LOCAL_CREDENTIALS = { accessKeyId: 'sagastore', secretAccessKey: 'sagastore-bench' }
@@ -11,13 +11,14 @@ export const backend = {
     { name: 'aws-sdk', module: 'aws-sdk', package: '@aws-sdk/client-dynamodb', peer: 'aws-sdk', operations: ['put', 'get'] },
     { name: 'sagastore', module: 'sagastore', peer: 'aws-sdk', operations: ['put', 'get'] },
   ],
+  clients: borrowing({ name: 'aws-sdk', package: '@aws-sdk/client-dynamodb' }),
   async enter() {
     // Otherwise each trial's process says that the SDK will need a later Node.js some day.
     process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true'
     const where = whereIs(requiredVariable('DYNAMODB_URL'))
     // A copy: the SDK adds to the credentials that it is given.
     const client = new DynamoDBClient(structuredClone(where))
-    const tableOf = (/** @type {import('./index.mjs').Candidate} */ { name }) => `sagastore_bench_${name}`
+    const tableOf = (/** @type {import('./index.mjs').Candidate} */ { name }) => `sagastore_bench_${name.replaceAll(' ', '_')}`
     const drop = async (/** @type {import('./index.mjs').Candidate} */ candidate) => {
       const table = { TableName: tableOf(candidate) }
       try {
@@ -35,7 +36,7 @@ export const backend = {
       describe: () => describe(client, where),
       isFeasible: ({ size, concurrency }, quick) => !quick || size * concurrency <= 16 * 2 ** 20,
       async close() {
-        for (const candidate of backend.candidates) await drop(candidate)
+        for (const candidate of [...backend.candidates, ...(backend.clients ?? [])]) await drop(candidate)
         client.destroy()
       },
     }

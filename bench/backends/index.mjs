@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
  * @property {string} name unique within the backend
  * @property {string} module file name in candidates/, without its ending
  * @property {string} [package] whose version is reported
+ * @property {string} [on] module of the candidate whose client a store borrows
  * @property {string} peer name of the candidate that it is compared with; its own for the peer itself
  * @property {Array<'put' | 'get'>} operations
  *
@@ -21,19 +22,23 @@ import { promisify } from 'node:util'
  *
  * @typedef {object} Backend Each file beside this one exports one as `backend`.
  * @property {Candidate[]} candidates the named peer of each group comes right before those compared with it
+ * @property {Candidate[]} [clients] the same for `--client`: see `borrowing`
  * @property {boolean} keepsData a payload is still there in another process
  * @property {() => Promise<Arena>} enter
  */
 
 export const BACKENDS = ['redis', 'postgres', 'sqlite', 'mongodb', 'dynamodb', 'memory']
+/** Those with client libraries for a store to borrow. */
+export const CLIENT_BACKENDS = BACKENDS.filter((name) => name !== 'memory')
 
 /**
  * Payload sizes where none are asked for. An item of DynamoDB ends at 400 KiB, with its id and the names in it.
  *
  * @param {string} name
+ * @param {boolean} client
  */
-export function usualSizes(name) {
-  return [1024, 32 * 1024, name === 'dynamodb' ? 350 * 1024 : 256 * 1024]
+export function usualSizes(name, client) {
+  return client ? [1024, 32 * 1024] : [1024, 32 * 1024, name === 'dynamodb' ? 350 * 1024 : 256 * 1024]
 }
 
 /**
@@ -42,6 +47,20 @@ export function usualSizes(name) {
  */
 export async function loadBackend(name) {
   return (await import(`./${name}.mjs`)).backend
+}
+
+/**
+ * A put that a person writes with a client library, and one of a store that borrows the same client.
+ *
+ * @param {{ name: string, module?: string, package?: string }} client `module` is the name unless it is given
+ * @returns {Candidate[]}
+ */
+export function borrowing({ name, module = name, package: installed }) {
+  const pair = { peer: name, operations: /** @type {Array<'put'>} */ (['put']) }
+  return [
+    { name, module, package: installed, ...pair },
+    { name: `store on ${name}`, module: 'sagastore', on: module, ...pair },
+  ]
 }
 
 /** @param {string} name */

@@ -1,5 +1,5 @@
 import { MongoClient } from 'mongodb'
-import { requiredVariable, writeBack } from './index.mjs'
+import { borrowing, requiredVariable, writeBack } from './index.mjs'
 
 const FERRETDB_1 = 'FerretDB 1.x'
 
@@ -10,13 +10,14 @@ export const backend = {
     { name: 'mongodb', module: 'mongodb', package: 'mongodb', peer: 'mongodb', operations: ['put', 'get'] },
     { name: 'sagastore', module: 'sagastore', peer: 'mongodb', operations: ['put', 'get'] },
   ],
+  clients: borrowing({ name: 'mongodb', package: 'mongodb' }),
   async enter() {
     const url = requiredVariable('MONGODB_URL')
     const database = databaseOf(url)
     const client = new MongoClient(url)
     const server = await describe(client)
     // Collections of the URL's own database: another one may be out of the user's reach.
-    const collectionOf = (/** @type {import('./index.mjs').Candidate} */ { name }) => `sagastore_bench_${name}`
+    const collectionOf = (/** @type {import('./index.mjs').Candidate} */ { name }) => `sagastore_bench_${name.replaceAll(' ', '_')}`
     const drop = async (/** @type {import('./index.mjs').Candidate} */ candidate) => {
       await client.db(database).dropCollection(collectionOf(candidate))
     }
@@ -34,7 +35,7 @@ export const backend = {
       describe: async () => server,
       ...(FERRETDB_1 in server && { scans: true, isFeasible: isFeasibleOnFerretDB }),
       async close() {
-        for (const candidate of backend.candidates) await drop(candidate)
+        for (const candidate of [...backend.candidates, ...(backend.clients ?? [])]) await drop(candidate)
         await client.close()
       },
     }

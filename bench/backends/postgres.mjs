@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { requiredVariable, writeBack } from './index.mjs'
+import { borrowing, requiredVariable, writeBack } from './index.mjs'
 
 const SCHEMA = 'sagastore_bench'
 
@@ -11,6 +11,14 @@ export const backend = {
     { name: 'postgres.js', module: 'postgres-js', package: 'postgres', peer: 'pg', operations: ['put', 'get'] },
     { name: 'sagastore', module: 'sagastore', peer: 'pg', operations: ['put', 'get'] },
   ],
+  clients: [
+    { name: 'pg', package: 'pg' },
+    { name: 'postgres.js', module: 'postgres-js', package: 'postgres' },
+    { name: 'drizzle', package: 'drizzle-orm' },
+    { name: 'kysely', package: 'kysely' },
+    { name: 'knex', package: 'knex' },
+    { name: 'prisma', package: '@prisma/client' },
+  ].flatMap(borrowing),
   async enter() {
     const url = requiredVariable('POSTGRES_URL')
     const client = new pg.Client(url)

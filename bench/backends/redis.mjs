@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import { requiredVariable } from './index.mjs'
+import { borrowing, requiredVariable } from './index.mjs'
 
 /** @type {import('./index.mjs').Backend} */
 export const backend = {
@@ -9,6 +9,10 @@ export const backend = {
     { name: 'node-redis', module: 'node-redis', package: 'redis', peer: 'ioredis', operations: ['put', 'get'] },
     { name: 'sagastore', module: 'sagastore', peer: 'ioredis', operations: ['put', 'get'] },
   ],
+  clients: [
+    { name: 'ioredis', package: 'ioredis' },
+    { name: 'node-redis', package: 'redis' },
+  ].flatMap(borrowing),
   async enter() {
     const url = requiredVariable('REDIS_URL')
     const redis = new Redis(url, { lazyConnect: true, retryStrategy: () => null })

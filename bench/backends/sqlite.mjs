@@ -1,8 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { isBuiltin } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Database from 'better-sqlite3'
-import { writeBack } from './index.mjs'
+import { borrowing, writeBack } from './index.mjs'
 
 // Not in the system's temporary directory, which is memory on many machines: `full` would cost nothing there.
 const RESULTS = fileURLToPath(new URL('../results/', import.meta.url))
@@ -12,16 +13,22 @@ export const backend = {
   keepsData: true,
   // What durability costs is seen in puts only.
   candidates: [...durable('normal', ['put', 'get']), ...durable('full', ['put'])],
+  clients: [
+    { name: 'better-sqlite3', package: 'better-sqlite3' },
+    { name: 'drizzle', module: 'drizzle-sqlite', package: 'drizzle-orm' },
+    // Node.js 20 has none.
+    ...(isBuiltin('node:sqlite') ? [{ name: 'node:sqlite', module: 'node-sqlite' }] : []),
+  ].flatMap(borrowing),
   async enter() {
     mkdirSync(RESULTS, { recursive: true })
     const directory = mkdtempSync(join(RESULTS, 'sqlite-'))
     const remove = () => rmSync(directory, { recursive: true, force: true })
     process.once('exit', remove)
-    const fileOf = (/** @type {import('./index.mjs').Candidate} */ { name }) => join(directory, `${name.replaceAll(' ', '-')}.db`)
+    const fileOf = (/** @type {import('./index.mjs').Candidate} */ { name }) => join(directory, `${name.replaceAll(/\W/g, '-')}.db`)
     return {
       place: (candidate, { seeding }) => ({
         file: fileOf(candidate),
-        durability: seeding ? 'normal' : candidate.name.split(' ')[1],
+        durability: !seeding && candidate.name.endsWith(' full') ? 'full' : 'normal',
       }),
       settle: writeBack,
       async clear(candidate) {

@@ -12,6 +12,7 @@ export async function open({ place: { table, ...where } }) {
   // Its defaults: connections are kept alive, 50 of them at most, three attempts.
   const client = new DynamoDBClient(where)
   return {
+    client,
     async initialize() {
       await client.send(
         new CreateTableCommand({

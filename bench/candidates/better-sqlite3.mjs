@@ -10,6 +10,7 @@ export async function open({ place: { file, durability } }) {
     on conflict (id) do update set data = excluded.data, expires_at = excluded.expires_at`)
   const get = db.prepare('select data from claims where id = ? and (expires_at is null or expires_at > ?)').pluck()
   return {
+    client: db,
     async initialize() {},
     // Synchronous, as the library is: the event loop waits.
     put(id, data, expiresAt) {

@@ -4,6 +4,7 @@ import { Redis } from 'ioredis'
 export async function open({ place: { url, prefix } }) {
   const redis = new Redis(url)
   return {
+    client: redis,
     async initialize() {},
     put: (id, data, expiresAt) => redis.set(`${prefix}:${id}`, data, 'PXAT', expiresAt.getTime()),
     async get(id) {

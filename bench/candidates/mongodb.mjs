@@ -12,6 +12,7 @@ export async function open({ place: { url, database, collection } }) {
     promoteBuffers: true,
   })
   return {
+    client,
     async initialize() {
       try {
         await claims.createIndex({ expiresAt: 1 }, { expireAfterSeconds: 0 })

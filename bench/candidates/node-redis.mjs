@@ -6,6 +6,7 @@ export async function open({ place: { url, prefix } }) {
   await client.connect()
   const binary = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
   return {
+    client,
     async initialize() {},
     put: (id, data, expiresAt) => client.set(`${prefix}:${id}`, data, { expiration: { type: 'PXAT', value: expiresAt.getTime() } }),
     async get(id) {

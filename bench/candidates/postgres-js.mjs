@@ -6,6 +6,7 @@ export async function open({ place: { url, schema, table } }) {
   const sql = postgres(url, { max: 10, onnotice: () => {} })
   const name = sql(`${schema}.${table}`)
   return {
+    client: sql,
     async initialize() {
       await sql`create table if not exists ${name} (id text primary key, data bytea not null, expires_at timestamptz)`
     },
