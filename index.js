@@ -714,7 +714,7 @@ function sessionCarrier(session) {
     if (session.inTransaction()) return;
     throw invalidArgument(
       "the ClientSession is not in a transaction: call startTransaction first, or use its withTransaction",
-      "open",
+      "withTransaction",
       "mongodb"
     );
   };

@@ -78,7 +78,7 @@ function sessionCarrier(session: Session): Carrier {
     if (session.inTransaction()) return
     throw invalidArgument(
       'the ClientSession is not in a transaction: call startTransaction first, or use its withTransaction',
-      'open',
+      'withTransaction',
       'mongodb',
     )
   }
