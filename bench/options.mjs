@@ -1,14 +1,20 @@
 import { parseArgs } from 'node:util'
 import { BACKENDS, CLIENT_BACKENDS, usualSizes } from './backends/index.mjs'
+import { TARGETS } from './targets.mjs'
 
-export const USAGE = `Usage: npm run bench -- redis|postgres|sqlite|mongodb|dynamodb|memory [OPTION...]
+export const USAGE = `Usage: npm run bench -- [OPTION...]
+       npm run bench -- redis|postgres|sqlite|mongodb|dynamodb|memory [OPTION...]
        npm run bench -- [redis|postgres|sqlite|mongodb|dynamodb] --client [OPTION...]
 
+Without a backend: everything that has a target, in under fifteen minutes, with the targets beside the figures;
+writes bench/results/TIME.json and docs/benchmarks.svg.
+
+  --targets             of one backend only what has a target
   --client              puts on borrowed clients, each compared with the same put written by hand
   --size BYTES,...      payload sizes     (1024,32768,262144; dynamodb: 1024,32768,358400; --client: 1024,32768)
   --concurrency N,...   operations in flight                        (1,32,256; --client: 1,32)
   --rounds N            trials of each figure, the median counts    (3)
-  --seconds S           measured time of a trial                    (1)
+  --seconds S           measured time of a trial                    (1; --targets: 0.5)
   --peers NAME,...      compare with these only
   --json FILE           where everything goes    (bench/results/BACKEND[-client]-TIME.json)
   --quick               one short round of everything: shows that it works, measures nothing
@@ -19,6 +25,7 @@ REDIS_URL, POSTGRES_URL, MONGODB_URL or DYNAMODB_URL is used if it is set; other
  * @typedef {object} Options
  * @property {string[]} backends one, or with `client` all that have clients
  * @property {boolean} client
+ * @property {boolean} targets
  * @property {number[] | undefined} sizes none: the usual ones
  * @property {number[]} concurrencies
  * @property {number} rounds
@@ -42,6 +49,7 @@ export function parseOptions(args) {
     options: {
       size: { type: 'string' },
       client: { type: 'boolean', default: false },
+      targets: { type: 'boolean', default: false },
       concurrency: { type: 'string' },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
@@ -53,19 +61,26 @@ export function parseOptions(args) {
   })
   if (values.help) return undefined
   const { quick, client } = values
-  const known = client ? CLIENT_BACKENDS : BACKENDS
-  const isForAll = client && positionals.length === 0
-  if (!isForAll && (positionals.length !== 1 || !known.includes(positionals[0])))
+  const isForAll = positionals.length === 0
+  const targets = values.targets || (isForAll && !client)
+  if (client && values.targets) throw new Error('--client and --targets are two things to measure: one of them, please')
+  const known = client ? CLIENT_BACKENDS : targets ? Object.keys(TARGETS) : BACKENDS
+  if (!isForAll && (positionals.length !== 1 || !known.includes(positionals[0]))) {
     throw new Error(`one backend of ${known.join(', ')}, please`)
-  if (isForAll && (values.json !== undefined || values.peers !== '')) throw new Error('--json and --peers are for one backend: name it')
+  }
+  const narrowing = /** @type {const} */ (['json', 'peers', 'size', 'concurrency']).find((name) => values[name])
+  if (isForAll && narrowing !== undefined && !(client && ['size', 'concurrency'].includes(narrowing))) {
+    throw new Error(`--${narrowing} is for one backend: name it`)
+  }
   return {
-    backends: isForAll ? CLIENT_BACKENDS : positionals,
+    backends: isForAll ? known : positionals,
     client,
+    targets,
     sizes: values.size === undefined ? undefined : numbers('size', values.size, 0),
     concurrencies: numbers('concurrency', values.concurrency ?? (client ? '1,32' : '1,32,256'), 1),
     rounds: number('rounds', values.rounds ?? (quick ? '1' : '3'), 1),
-    seconds: positive('seconds', values.seconds ?? (quick ? '0.05' : '1')),
-    warmup: quick ? 0 : 0.5,
+    seconds: positive('seconds', values.seconds ?? (quick ? '0.05' : targets ? '0.5' : '1')),
+    warmup: quick ? 0 : targets ? 0.3 : 0.5,
     peers: values.peers.split(',').filter(Boolean),
     json: values.json,
     quick,

@@ -1,4 +1,5 @@
 import { ringSize } from './payloads.mjs'
+import { TARGETS } from './targets.mjs'
 
 /**
  * @typedef {object} Cell What is compared between candidates.
@@ -31,6 +32,18 @@ export function chooseCandidates(all, peers) {
 }
 
 /**
+ * Those with a target, and their peers.
+ *
+ * @param {import('./backends/index.mjs').Candidate[]} all
+ * @param {string} backend
+ */
+export function withTargets(all, backend) {
+  const isAimed = (/** @type {string} */ name) => TARGETS[backend].some(({ candidate }) => candidate === name)
+  const peers = all.filter(({ name }) => isAimed(name)).map(({ peer }) => peer)
+  return all.filter(({ name }) => isAimed(name) || peers.includes(name))
+}
+
+/**
  * @typedef {object} SizePlan All that is compared with payloads of one size.
  * @property {number} size
  * @property {number} ids how many payloads each candidate holds
@@ -39,15 +52,21 @@ export function chooseCandidates(all, peers) {
  */
 
 /**
- * @param {Pick<import('./options.mjs').BackendOptions, 'sizes' | 'concurrencies' | 'quick' | 'client'>} options
+ * @param {Pick<import('./options.mjs').BackendOptions, 'backend' | 'sizes' | 'concurrencies' | 'quick' | 'client' | 'targets'>} options
  * @param {import('./backends/index.mjs').Arena} arena
  * @returns {SizePlan[]}
  */
-export function planOf({ sizes, concurrencies, quick, client }, { scans = false, isFeasible = () => true }) {
-  return sizes.map((size) => {
-    const cells = /** @type {Array<'put' | 'get'>} */ (client ? ['put'] : ['put', 'get']).flatMap((operation) =>
-      concurrencies.map((concurrency) => ({ operation, size, concurrency })),
+export function planOf({ backend, sizes, concurrencies, quick, client, targets }, { scans = false, isFeasible = () => true }) {
+  const planned = targets ? TARGETS[backend] : []
+  return (targets ? [...new Set(planned.map(({ size }) => size))] : sizes).map((size) => {
+    const every = /** @type {Array<'put' | 'get'>} */ (client ? ['put'] : ['put', 'get']).flatMap((operation) =>
+      (targets ? [...new Set(planned.map(({ concurrency }) => concurrency))] : concurrencies).map((concurrency) => ({
+        operation,
+        size,
+        concurrency,
+      })),
     )
+    const cells = targets ? every.filter((cell) => planned.some((target) => isOf(target, cell))) : every
     const feasible = cells.filter((cell) => isFeasible(cell, quick))
     const most = Math.max(...feasible.map(({ concurrency }) => concurrency))
     return {
@@ -57,6 +76,14 @@ export function planOf({ sizes, concurrencies, quick, client }, { scans = false,
       leftOut: cells.filter((cell) => !feasible.includes(cell)),
     }
   })
+}
+
+/**
+ * @param {Cell} target
+ * @param {Cell} cell
+ */
+export function isOf(target, cell) {
+  return target.operation === cell.operation && target.size === cell.size && target.concurrency === cell.concurrency
 }
 
 /**

@@ -8,7 +8,7 @@ import { loadBackend } from './backends/index.mjs'
 import { describeAddon, describeCommit, describeMachine, describeVersions } from './machine.mjs'
 import { optionsFor, parseOptions, USAGE } from './options.mjs'
 import { claimIds } from './payloads.mjs'
-import { chooseCandidates, orderOf, planOf } from './plan.mjs'
+import { chooseCandidates, orderOf, planOf, withTargets } from './plan.mjs'
 import { runTrial } from './process.mjs'
 import { documentOf, rowsOf, sizeText } from './report.mjs'
 
@@ -118,7 +118,8 @@ function labelOf({ operation, size, concurrency }) {
 /** @param {Options} options */
 async function main(options) {
   const backend = await loadBackend(options.backend)
-  const candidates = chooseCandidates((options.client ? backend.clients : backend.candidates) ?? [], options.peers)
+  const all = (options.client ? backend.clients : backend.candidates) ?? []
+  const candidates = chooseCandidates(options.targets ? withTargets(all, options.backend) : all, options.peers)
   const startedAt = new Date()
   const circumstances = {
     backend: options.backend,

@@ -1,4 +1,4 @@
-// `npm run bench -- redis|postgres|sqlite|mongodb|dynamodb [--client]`: installs the drivers to compare with, starts the server, compares, stops it.
+// `npm run bench -- [redis|postgres|sqlite|mongodb|dynamodb] [--client]`: installs the drivers to compare with, starts the server, compares, stops it.
 
 import { execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -34,13 +34,24 @@ async function main(args) {
   }
   installPeers()
   const { backends } = options
+  if (backends.length === 1) {
+    process.exitCode = await runOn(backends[0], args)
+    return
+  }
+  const date = new Date().toISOString().replaceAll(':', '-').slice(0, 19)
+  const files = []
   for (const backend of backends) {
-    const code = await runOn(backend, backends.length === 1 ? args : [backend, ...args])
+    const file = join(BENCH, 'results', `${date}-${backend}.json`)
+    const code = await runOn(backend, [backend, ...args, ...(options.targets ? ['--targets', '--json', file] : [])])
     if (code !== 0) {
       process.exitCode = code
       return
     }
+    files.push(file)
   }
+  // What it needs is installed only now.
+  const { summarize } = await import('../bench/summary.mjs')
+  if (options.targets) await summarize(files, date, options.quick)
 }
 
 /**

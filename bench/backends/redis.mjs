@@ -17,7 +17,7 @@ export const backend = {
     const url = requiredVariable('REDIS_URL')
     const redis = new Redis(url, { lazyConnect: true, retryStrategy: () => null })
     await redis.connect()
-    const prefixOf = (/** @type {import('./index.mjs').Candidate} */ { name }) => `sagastore-bench:${name}`
+    const prefixOf = (/** @type {import('./index.mjs').Candidate} */ { name }) => `sagastore-bench:${name.replaceAll(/\W/g, '-')}`
     return {
       place: (candidate) => ({ url, prefix: prefixOf(candidate) }),
       settle: async () => {},
