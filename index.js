@@ -575,8 +575,16 @@ function words(command) {
 function keptWords(command) {
   return command.map((word) => typeof word === "string" ? word : Buffer.from(word));
 }
-function settled(replies) {
-  return Promise.all(replies.map((reply) => reply.then(void 0, (error) => ({ error: describeClientError(error) }))));
+async function settled(commands, call2) {
+  const reply = async (command) => {
+    try {
+      return await call2(command);
+    } catch (error) {
+      return { error: describeClientError(error) };
+    }
+  };
+  const [first] = commands;
+  return commands.length === 1 && first !== void 0 ? [await reply(first)] : await Promise.all(commands.map(reply));
 }
 function checkReplies(errors, count) {
   if (errors.length === 0) return;
@@ -609,7 +617,7 @@ function clientCarrier2(client) {
       const [commands, node] = args;
       const on = node === void 0 ? client : nodesOf(client).find((one) => nameOf(one) === node);
       if (on === void 0) throw Object.assign(new Error(`${node} has left the cluster`), { code: "ECONNRESET" });
-      return settled(commands.map(async (command) => call(on, words(command))));
+      return settled(commands, (command) => call(on, words(command)));
     },
     begin: (work) => transaction(client, work)
   };
@@ -744,8 +752,10 @@ function databaseOf(client, wanted, byDefault) {
   return client.db(wanted ?? byDefault);
 }
 async function run(db, command, session) {
-  const { $clusterTime, operationTime, ...answer } = await db.command(command, session === void 0 ? PLAIN : { ...PLAIN, session });
-  return answer;
+  const answer = await db.command(command, session === void 0 ? PLAIN : { ...PLAIN, session });
+  if (answer.$clusterTime === void 0 && answer.operationTime === void 0) return answer;
+  const { $clusterTime, operationTime, ...own } = answer;
+  return own;
 }
 var greetings = /* @__PURE__ */ new WeakMap();
 function hello(client, db) {
@@ -814,21 +824,21 @@ var recognizeNodeRedis = (client) => {
 function caller(client, members) {
   if (hasMethods(members, "nodeClient")) return (commands, node) => callCluster(client, commands, node);
   if (hasMethods(members, "use", "getMasterNode")) {
-    const send3 = (one, commands) => settled(commands.map((args) => one.sendCommand(false, args, AS_BUFFERS)));
+    const send3 = (one, commands) => settled(commands, (args) => one.sendCommand(false, args, AS_BUFFERS));
     return (commands) => client.use((one) => send3(one, commands));
   }
-  const send2 = (one, commands) => settled(commands.map((args) => one.sendCommand(args, AS_BUFFERS)));
+  const send2 = (one, commands) => settled(commands, (args) => one.sendCommand(args, AS_BUFFERS));
   if (hasMethods(members, "execute")) return (commands) => client.execute((one) => send2(one, commands));
   return (commands) => send2(client, commands);
 }
 async function callCluster(cluster, commands, node) {
   if (node === void 0) {
-    return settled(commands.map((args) => cluster.sendCommand(args[1], false, args, AS_BUFFERS)));
+    return settled(commands, (args) => cluster.sendCommand(args[1], false, args, AS_BUFFERS));
   }
   const found = cluster.masters.find(({ address }) => address === node);
   if (found === void 0) throw Object.assign(new Error(`${node} has left the cluster`), { code: "ECONNRESET" });
   const client = await cluster.nodeClient(found);
-  return settled(commands.map((args) => client.sendCommand(args, AS_BUFFERS)));
+  return settled(commands, (args) => client.sendCommand(args, AS_BUFFERS));
 }
 function clientCarrier4(client, call2, members) {
   return {
@@ -1513,13 +1523,21 @@ var Conversations = class {
     }
     const verified = guardOf(carrier)?.verify();
     this.#underWay += 1;
-    const leave = () => {
-      this.#underWay -= 1;
-      if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
-    };
-    running.then(leave, leave);
-    const settled3 = running.then(asBuffer, raise);
+    const settled3 = running.then(
+      (value) => {
+        this.#leave();
+        return asBuffer(value);
+      },
+      (failure) => {
+        this.#leave();
+        return raise(failure);
+      }
+    );
     return verified === void 0 ? settled3 : Promise.all([settled3, verified]).then(([value]) => value);
+  }
+  #leave() {
+    this.#underWay -= 1;
+    if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
   }
   /** What the client threw, as the error that it stands for. */
   classify(error) {
@@ -1537,23 +1555,22 @@ var Conversations = class {
     if (before.length === 0) {
       const state = conversation.start();
       if (!("answer" in state)) return settled2(state);
-      return this.#keep(known3, ids, conversation.wait(state));
+      return keep(known3, ids, (ended) => conversation.wait(state, ended));
     }
-    return this.#keep(
+    return keep(
       known3,
       ids,
-      Promise.allSettled(before).then(() => conversation.run())
+      (ended) => Promise.allSettled(before).then(() => conversation.run()).finally(ended)
     );
   }
-  #keep(tails, ids, running) {
-    for (const id of ids) tails.set(id, running);
-    const leave = () => {
-      for (const id of ids) if (tails.get(id) === running) tails.delete(id);
-    };
-    running.then(leave, leave);
-    return running;
-  }
 };
+function keep(tails, ids, begin) {
+  const running = begin(() => {
+    for (const id of ids) if (tails.get(id) === running) tails.delete(id);
+  });
+  for (const id of ids) tails.set(id, running);
+  return running;
+}
 var Conversation = class {
   #native;
   #carrier;
@@ -1582,13 +1599,14 @@ var Conversation = class {
     const [id, data, expiresAt] = this.#args;
     return this.#advance(this.#native.start(OPERATIONS[this.#operation], facts, id, data, expiresAt));
   }
-  /** Waits for this answer and all others, at most for the operation's time. */
-  wait(first) {
+  /** Waits for this answer and all others, at most for the operation's time. `ended` is called in a later microtask. */
+  wait(first, ended) {
     return new Promise((resolve, reject) => {
       let handle;
       const timer = setTimeout(() => {
         if (handle !== void 0) this.#native.abandon(handle);
         handle = void 0;
+        ended?.();
         reject(this.#timeout());
       }, this.#timeoutMs);
       const listen = (state) => {
@@ -1602,6 +1620,7 @@ var Conversation = class {
         }
         handle = void 0;
         clearTimeout(timer);
+        ended?.();
         if ("value" in state) resolve(state.value);
         else reject(state.failure);
       };
@@ -1956,6 +1975,16 @@ var SagaStore = class {
   /** The client that it was given in place of a URL. */
   #client;
   #getTransaction;
+  /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
+  #gets = 0;
+  #got = (data) => {
+    this.#gets -= 1;
+    return data;
+  };
+  #notGot = (failure) => {
+    this.#gets -= 1;
+    return raise(failure);
+  };
   /** @internal */
   constructor(backend, options) {
     const given = typeof options === "string" ? { url: options } : asObject(options);
@@ -1998,7 +2027,7 @@ var SagaStore = class {
    * @throws NotFoundError if there is none, or if its time is over
    */
   get(id) {
-    return this.#isPlain() ? this.#native.get(id).then(void 0, raise) : this.#perform("get", [id]);
+    return this.#isPlain() ? this.#get(id) : this.#perform("get", [id]);
   }
   /** The payload, or null if there is none. */
   find(id) {
@@ -2109,6 +2138,11 @@ var SagaStore = class {
   #isPlain() {
     return this.#client === void 0 && this.#getTransaction === void 0 && !hasScopes() && !this.#observer.isActive;
   }
+  #get(id) {
+    const getting = this.#native.get(id, this.#gets === 0);
+    this.#gets += 1;
+    return getting.then(this.#got, this.#notGot);
+  }
   #perform(operation, args, options, within2) {
     const start = () => this.#start(operation, args, within2);
     return this.#observer.isActive ? this.#observer.watch(subjectOf(operation, args, options), start) : start();
@@ -2147,6 +2181,8 @@ var SagaStore = class {
   #onOwnConnections(operation, args) {
     const [first, data, expiresAt] = args;
     switch (operation) {
+      case "get":
+        return this.#get(first);
       case "touch":
         return this.#native.touch(first, expiresAt);
       case "put":

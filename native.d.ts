@@ -40,7 +40,7 @@ export declare class NativeStore {
   /** Stores a payload. */
   put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>
   /** The payload; rejects with `NOT_FOUND`. */
-  get(id: string): Promise<Buffer>
+  get(id: string, alone: boolean): Promise<Buffer>
   /** The payload or null. */
   find(id: string): Promise<Buffer | null>
   /** Whether there is a payload. */

@@ -82,13 +82,22 @@ export class Conversations {
     // Outside of `withTransaction` an operation must not have become part of somebody's transaction.
     const verified = guardOf(carrier)?.verify()
     this.#underWay += 1
-    const leave = () => {
-      this.#underWay -= 1
-      if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve()
-    }
-    running.then(leave, leave)
-    const settled = running.then(asBuffer, raise) as Promise<T>
+    const settled = running.then(
+      (value) => {
+        this.#leave()
+        return asBuffer(value)
+      },
+      (failure) => {
+        this.#leave()
+        return raise(failure)
+      },
+    )
     return verified === undefined ? settled : Promise.all([settled, verified]).then(([value]) => value)
+  }
+
+  #leave(): void {
+    this.#underWay -= 1
+    if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve()
   }
 
   /** What the client threw, as the error that it stands for. */
@@ -108,23 +117,23 @@ export class Conversations {
     if (before.length === 0) {
       const state = conversation.start()
       if (!('answer' in state)) return settled(state)
-      return this.#keep(known, ids, conversation.wait(state))
+      return keep(known, ids, (ended) => conversation.wait(state, ended))
     }
-    return this.#keep(
-      known,
-      ids,
-      Promise.allSettled(before).then(() => conversation.run()),
+    return keep(known, ids, (ended) =>
+      Promise.allSettled(before)
+        .then(() => conversation.run())
+        .finally(ended),
     )
   }
+}
 
-  #keep<T>(tails: Map<string, Promise<unknown>>, ids: readonly string[], running: Promise<T>): Promise<T> {
-    for (const id of ids) tails.set(id, running)
-    const leave = () => {
-      for (const id of ids) if (tails.get(id) === running) tails.delete(id)
-    }
-    running.then(leave, leave)
-    return running
-  }
+/** Begins a write, which is the last one of its ids until it has ended or another one comes. */
+function keep<T>(tails: Map<string, Promise<unknown>>, ids: readonly string[], begin: (ended: () => void) => Promise<T>): Promise<T> {
+  const running: Promise<T> = begin(() => {
+    for (const id of ids) if (tails.get(id) === running) tails.delete(id)
+  })
+  for (const id of ids) tails.set(id, running)
+  return running
 }
 
 /** One operation: asks its client for one thing after the other until it is done. */
@@ -160,14 +169,15 @@ class Conversation<T> {
     return this.#advance(this.#native.start(OPERATIONS[this.#operation], facts, id, data, expiresAt))
   }
 
-  /** Waits for this answer and all others, at most for the operation's time. */
-  wait(first: Waiting): Promise<T> {
+  /** Waits for this answer and all others, at most for the operation's time. `ended` is called in a later microtask. */
+  wait(first: Waiting, ended?: () => void): Promise<T> {
     return new Promise((resolve, reject) => {
       // Of the answer that is waited for; none once the operation is over.
       let handle: number | undefined
       const timer = setTimeout(() => {
         if (handle !== undefined) this.#native.abandon(handle)
         handle = undefined
+        ended?.()
         reject(this.#timeout())
       }, this.#timeoutMs)
       const listen = (state: State<T>) => {
@@ -181,6 +191,7 @@ class Conversation<T> {
         }
         handle = undefined
         clearTimeout(timer)
+        ended?.()
         if ('value' in state) resolve(state.value)
         else reject(state.failure)
       }

@@ -46,6 +46,16 @@ export class SagaStore implements SagaStoreAdapter {
   /** The client that it was given in place of a URL. */
   readonly #client: Carrier | undefined
   readonly #getTransaction: (() => unknown) | undefined
+  /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
+  #gets = 0
+  readonly #got = (data: Buffer): Buffer => {
+    this.#gets -= 1
+    return data
+  }
+  readonly #notGot = (failure: Failure): never => {
+    this.#gets -= 1
+    return raise(failure)
+  }
 
   /** @internal */
   protected constructor(backend: BackendName | null, options: string | AnyStoreOptions) {
@@ -95,7 +105,7 @@ export class SagaStore implements SagaStoreAdapter {
    * @throws NotFoundError if there is none, or if its time is over
    */
   get(id: string): Promise<Buffer> {
-    return this.#isPlain() ? this.#native.get(id).then(undefined, raise) : this.#perform('get', [id])
+    return this.#isPlain() ? this.#get(id) : this.#perform('get', [id])
   }
 
   /** The payload, or null if there is none. */
@@ -223,6 +233,12 @@ export class SagaStore implements SagaStoreAdapter {
     return this.#client === undefined && this.#getTransaction === undefined && !hasScopes() && !this.#observer.isActive
   }
 
+  #get(id: string): Promise<Buffer> {
+    const getting = this.#native.get(id, this.#gets === 0)
+    this.#gets += 1
+    return getting.then(this.#got, this.#notGot)
+  }
+
   #perform<T>(operation: OperationName, args: Arguments, options?: PutOptions, within?: Route): Promise<T> {
     const start = () => this.#start<T>(operation, args, within)
     return this.#observer.isActive ? this.#observer.watch(subjectOf(operation, args, options), start) : start()
@@ -264,6 +280,8 @@ export class SagaStore implements SagaStoreAdapter {
   #onOwnConnections<T>(operation: OperationName, args: Arguments): Promise<T> {
     const [first, data, expiresAt] = args as [never, never, never]
     switch (operation) {
+      case 'get':
+        return this.#get(first) as Promise<T>
       case 'touch':
         return this.#native.touch(first, expiresAt) as Promise<T>
       case 'put':

@@ -8,6 +8,7 @@ export async function open({ place: { file, durability } }) {
   handle.pragma('journal_mode = WAL')
   handle.pragma(`synchronous = ${durability}`)
   handle.exec('create table if not exists claims (id text primary key, data blob not null, expires_at integer)')
+  handle.exec('create index if not exists claims_expires_at on claims (expires_at)')
   const db = drizzle(handle)
   return {
     client: db,

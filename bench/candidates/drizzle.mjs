@@ -11,7 +11,9 @@ export async function open({ place: { url, schema, table } }) {
   return {
     client: db,
     async initialize() {
-      await pool.query(statementsOf(`${schema}.${table}`).create)
+      const { create, index } = statementsOf(`${schema}.${table}`)
+      await pool.query(create)
+      await pool.query(index)
     },
     put: (id, data, expiresAt) =>
       db.execute(sql`insert into ${name} (id, data, expires_at) values (${id}, ${data}, ${expiresAt})

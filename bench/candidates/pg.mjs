@@ -4,7 +4,7 @@ import { dataOf, statementsOf } from './statements.mjs'
 /** @type {import('../trial.mjs').Open} */
 export async function open({ place: { url, schema, table } }) {
   const pool = new pg.Pool({ connectionString: url, max: 10 })
-  const { create, ...statements } = statementsOf(`${schema}.${table}`)
+  const { create, index, ...statements } = statementsOf(`${schema}.${table}`)
   // A name makes it a prepared statement, once on each connection.
   const put = { name: 'put', text: statements.put }
   const get = { name: 'get', text: statements.get }
@@ -12,6 +12,7 @@ export async function open({ place: { url, schema, table } }) {
     client: pool,
     async initialize() {
       await pool.query(create)
+      await pool.query(index)
     },
     put: (id, data, expiresAt) => pool.query({ ...put, values: [id, data, expiresAt] }),
     async get(id) {

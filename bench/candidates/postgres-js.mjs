@@ -9,6 +9,7 @@ export async function open({ place: { url, schema, table } }) {
     client: sql,
     async initialize() {
       await sql`create table if not exists ${name} (id text primary key, data bytea not null, expires_at timestamptz)`
+      await sql`create index if not exists ${sql(`${table}_expires_at`)} on ${name} (expires_at)`
     },
     put: (id, data, expiresAt) => sql`insert into ${name} (id, data, expires_at) values (${id}, ${data}, ${expiresAt})
       on conflict (id) do update set data = excluded.data, expires_at = excluded.expires_at`,

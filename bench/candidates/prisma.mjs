@@ -7,11 +7,12 @@ import { dataOf, statementsOf } from './statements.mjs'
 export async function open({ place: { url, schema, table } }) {
   const { PrismaClient } = createRequire(import.meta.url)(generatePrismaClient(TEST_MODELS, 'postgresql'))
   const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: url, max: 10 }) })
-  const { create, put, get } = statementsOf(`${schema}.${table}`)
+  const { create, index, put, get } = statementsOf(`${schema}.${table}`)
   return {
     client: prisma,
     async initialize() {
       await prisma.$executeRawUnsafe(create)
+      await prisma.$executeRawUnsafe(index)
     },
     put: (id, data, expiresAt) => prisma.$executeRawUnsafe(put, id, data, expiresAt),
     async get(id) {

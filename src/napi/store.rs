@@ -200,10 +200,10 @@ impl NativeStore {
     }
 
     /// The payload; rejects with `NOT_FOUND`.
-    #[napi(ts_args_type = "id: string", ts_return_type = "Promise<Buffer>")]
-    pub fn get(&self, env: Env, id: Raw) -> napi::Result<Raw> {
+    #[napi(ts_args_type = "id: string, alone: boolean", ts_return_type = "Promise<Buffer>")]
+    pub fn get(&self, env: Env, id: Raw, alone: bool) -> napi::Result<Raw> {
         self.with_id("get", env, id, |id, start| {
-            self.store.get(id, start.settle());
+            self.store.get(id, alone, start.settle());
             Ok(())
         })
     }

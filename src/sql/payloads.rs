@@ -12,6 +12,10 @@ use crate::store::plan::Step;
 use crate::store::statistics::Usage;
 use crate::time::Millis;
 
+/// What is read on the caller's thread is no larger: reading more takes longer than asking another thread for it.
+#[cfg(feature = "sqlite")]
+const SMALL_BYTES: u32 = 16 * 1024;
+
 /// The statements for one table.
 #[derive(Debug)]
 pub(crate) struct PayloadSql {
@@ -31,6 +35,9 @@ pub(crate) struct PayloadSql {
     delete: String,
     touch: String,
     find: String,
+    /// The same, with NULL in place of a large payload, of which nothing is read then.
+    #[cfg(feature = "sqlite")]
+    find_small: String,
     has: String,
     purge: String,
     usage: String,
@@ -105,6 +112,8 @@ impl PayloadSql {
                 "select id::text, data from {t} where id = any($1::text[]) and (expires_at is null or expires_at > {})",
                 at(2)
             ),
+            #[cfg(feature = "sqlite")]
+            find_small: String::new(),
             has: format!(
                 "select id::text from {t} where id = any($1::text[]) and (expires_at is null or expires_at > {})",
                 at(2)
@@ -149,6 +158,11 @@ impl PayloadSql {
                          and (expires_at is null or julianday(expires_at) > julianday($3))"
             ),
             find: format!("select expires_at, data from {t} where id = $1"),
+            // length() reads a row's header only; expires_at stands behind the payload.
+            find_small: format!(
+                "select case when length(data) <= {SMALL_BYTES} then expires_at end, \
+                         case when length(data) <= {SMALL_BYTES} then data end from {t} where id = $1"
+            ),
             has: format!("select expires_at from {t} where id = $1"),
             // The first comparison uses the index; '2026-01-01 …' sorts before '2026-01-01T…', so the second decides.
             purge: format!(
@@ -283,6 +297,19 @@ impl PayloadSql {
                 Ok(Reply::Flag(on.run(&self.touch, &values).await?.affected > 0))
             }
         }
+    }
+
+    /// Finds a payload if it is small; none if it is large.
+    pub(crate) async fn find_small<E: Executor>(&self, on: &mut E, id: &str, now: Millis) -> Result<Option<Reply>> {
+        let mut rows = on.run(&self.find_small, &[Value::text(id)]).await?.rows.into_iter();
+        let Some(row) = rows.next() else { return Ok(Some(Reply::Data(None))) };
+        let mut cells = row.into_iter();
+        let (expires_at, data) = (cells.next().unwrap_or(Cell::Null), cells.next().unwrap_or(Cell::Null));
+        if matches!(data, Cell::Null) {
+            return Ok(None);
+        }
+        let data = if lives(expires_at, now)? { Some(data.into_bytes("data")?) } else { None };
+        Ok(Some(Reply::Data(data)))
     }
 
     async fn read_row<E: Executor>(&self, on: &mut E, operation: &Read, now: Millis) -> Result<Reply> {

@@ -87,6 +87,12 @@ pub trait Driver: Send + Sync + 'static {
         None
     }
 
+    /// Answers at once, on the caller's thread, if that takes no longer than the way to another
+    /// thread and back; asked only by a caller that waits for nothing else.
+    fn read_alone(&self, _operation: &Read) -> Option<Result<Reply>> {
+        None
+    }
+
     /// Runs a group of writes; writes of one id in their order.
     fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>>;
 
@@ -332,8 +338,8 @@ impl Store {
         }
     }
 
-    /// The payload; `NOT_FOUND` if there is none.
-    pub fn get(&self, id: &str, settle: Settle) {
+    /// The payload; `NOT_FOUND` if there is none. `alone`: the caller waits for nothing else.
+    pub fn get(&self, id: &str, alone: bool, settle: Settle) {
         let (backend, owned) = (self.backend.name(), Box::<str>::from(id));
         let settle: Settle = Box::new(move |result| {
             settle(match result {
@@ -343,7 +349,7 @@ impl Store {
                 other => other,
             });
         });
-        self.read(Call::Get, id, |id| Read::Find { id }, settle);
+        self.read_as(Call::Get, id, alone, |id| Read::Find { id }, settle);
     }
 
     /// The payload, or none.
@@ -530,13 +536,20 @@ impl Store {
     }
 
     fn read(&self, call: Call, id: &str, operation: impl FnOnce(Box<str>) -> Read, settle: Settle) {
+        self.read_as(call, id, false, operation, settle);
+    }
+
+    fn read_as(&self, call: Call, id: &str, alone: bool, operation: impl FnOnce(Box<str>) -> Read, settle: Settle) {
         let started = Instant::now();
         match self.own().and_then(|own| Ok((own, operation(self.checked_id(id)?)))) {
             Err(error) => self.refuse(call, error.with_id(id), settle),
-            Ok((own, operation)) => match own.driver.read_now(&operation) {
-                Some(result) => self.answer(call, started, result, settle),
-                None => own.reads.submit(call.name(), operation, self.meter(call), settle),
-            },
+            Ok((own, operation)) => {
+                let here = || if alone { own.driver.read_alone(&operation) } else { None };
+                match own.driver.read_now(&operation).or_else(here) {
+                    Some(result) => self.answer(call, started, result, settle),
+                    None => own.reads.submit(call.name(), operation, self.meter(call), settle),
+                }
+            }
         }
     }
 

@@ -51,7 +51,7 @@ function clientCarrier(client: Client): Carrier {
       if (on === undefined) throw Object.assign(new Error(`${node} has left the cluster`), { code: 'ECONNRESET' })
       // In one turn, over one connection: in this order. Not as a pipeline, which in a cluster has room
       // for the keys of one server only.
-      return settled(commands.map(async (command) => call(on, words(command))))
+      return settled(commands, (command) => call(on, words(command)))
     },
     begin: (work) => transaction(client, work),
   }

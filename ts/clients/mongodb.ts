@@ -111,9 +111,11 @@ function databaseOf(client: Client, wanted: unknown, byDefault: string | undefin
 }
 
 async function run(db: Db, command: Command, session?: Session): Promise<Answer> {
-  // What servers add for their drivers is of no use here.
-  const { $clusterTime, operationTime, ...answer } = await db.command(command, session === undefined ? PLAIN : { ...PLAIN, session })
-  return answer
+  const answer = await db.command(command, session === undefined ? PLAIN : { ...PLAIN, session })
+  // What servers add for their drivers is of no use here, and cannot be read as plain data.
+  if (answer.$clusterTime === undefined && answer.operationTime === undefined) return answer
+  const { $clusterTime, operationTime, ...own } = answer
+  return own
 }
 
 /** What is being asked of a server already, for each database. */

@@ -54,10 +54,10 @@ export const recognizeNodeRedis: Recognizer = (client) => {
 function caller(client: unknown, members: Members): Call {
   if (hasMethods(members, 'nodeClient')) return (commands, node) => callCluster(client as Cluster, commands, node)
   if (hasMethods(members, 'use', 'getMasterNode')) {
-    const send = (one: SentinelClient, commands: Words[]) => settled(commands.map((args) => one.sendCommand(false, args, AS_BUFFERS)))
+    const send = (one: SentinelClient, commands: Words[]) => settled(commands, (args) => one.sendCommand(false, args, AS_BUFFERS))
     return (commands) => (client as Sentinel).use((one) => send(one, commands))
   }
-  const send = (one: Client, commands: Words[]) => settled(commands.map((args) => one.sendCommand(args, AS_BUFFERS)))
+  const send = (one: Client, commands: Words[]) => settled(commands, (args) => one.sendCommand(args, AS_BUFFERS))
   if (hasMethods(members, 'execute')) return (commands) => (client as Pool).execute((one) => send(one, commands))
   return (commands) => send(client as Client, commands)
 }
@@ -65,12 +65,12 @@ function caller(client: unknown, members: Members): Call {
 async function callCluster(cluster: Cluster, commands: Words[], node?: string): Promise<unknown[]> {
   if (node === undefined) {
     // Never as read-only: a replica lags behind.
-    return settled(commands.map((args) => cluster.sendCommand(args[1], false, args, AS_BUFFERS)))
+    return settled(commands, (args) => cluster.sendCommand(args[1], false, args, AS_BUFFERS))
   }
   const found = cluster.masters.find(({ address }) => address === node)
   if (found === undefined) throw Object.assign(new Error(`${node} has left the cluster`), { code: 'ECONNRESET' })
   const client = await cluster.nodeClient(found)
-  return settled(commands.map((args) => client.sendCommand(args, AS_BUFFERS)))
+  return settled(commands, (args) => client.sendCommand(args, AS_BUFFERS))
 }
 
 function clientCarrier(client: { multi(): Multi }, call: Call, members: Members): Carrier {

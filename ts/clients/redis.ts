@@ -19,9 +19,18 @@ export function keptWords(command: Command): (string | Buffer)[] {
   return command.map((word) => (typeof word === 'string' ? word : Buffer.from(word)))
 }
 
-/** The reply to each command, or what it failed of. */
-export function settled(replies: readonly PromiseLike<unknown>[]): Promise<unknown[]> {
-  return Promise.all(replies.map((reply) => reply.then(undefined, (error: unknown) => ({ error: describeClientError(error) }))))
+/** Calls all commands in one turn; the reply to each, or what it failed of. */
+export async function settled<T>(commands: readonly T[], call: (command: T) => PromiseLike<unknown>): Promise<unknown[]> {
+  const reply = async (command: T) => {
+    try {
+      return await call(command)
+    } catch (error) {
+      return { error: describeClientError(error) }
+    }
+  }
+  // Nearly always there is one: an array of promises would only cost.
+  const [first] = commands
+  return commands.length === 1 && first !== undefined ? [await reply(first)] : await Promise.all(commands.map(reply))
 }
 
 /** What EXEC answers where it fails of single commands. Redis has run the others. */

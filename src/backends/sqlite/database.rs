@@ -5,9 +5,11 @@
 //! | writer | writer | groups of writes, schema, purge | the first write |
 //! | reader | reader | groups of reads, probe | the first read |
 //! | background | background | checkpoints, counting | the first of these |
+//! | the caller's | here | a small payload, where nothing else is under way | - |
 //!
 //! A database in memory has the writer alone, for everything.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,9 @@ use crate::store::statistics::Pool;
 /// The pause between attempts that found the database locked; each of them has waited for
 /// [`connection::BUSY_SLICE`] already.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
+
+/// The page cache for callers' own reads, in KiB: single small payloads, and the tops of the trees.
+const CALLERS_CACHE_KIB: i32 = 4_096;
 
 /// A place for one connection, opened when it is wanted. A failed open leaves it empty, to
 /// be tried again by the next attempt.
@@ -131,6 +136,19 @@ impl Slot {
         Ok(connection)
     }
 
+    /// Runs `work` on the connection if it is open and nobody else is at it. A connection that fails is closed.
+    fn at_once<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, Failure>) -> Option<T> {
+        let mut slot = self.connection.try_lock().ok()?;
+        match work(slot.as_mut()?) {
+            Ok(value) => Some(value),
+            Err(Failure::Busy(_)) => None,
+            Err(_) => {
+                *slot = None;
+                None
+            }
+        }
+    }
+
     /// Closes the connection. The last one of all processes moves the WAL into the database
     /// and removes it.
     pub(super) fn close(&self) {
@@ -138,6 +156,11 @@ impl Slot {
         if let Some(Err((_, error))) = connection.map(Connection::close) {
             tracing::warn!(%error, "sqlite: closing failed");
         }
+    }
+
+    fn is_open(&self) -> bool {
+        // Somebody is at it, so it is.
+        self.connection.try_lock().map_or(true, |slot| slot.is_some())
     }
 
     fn count(&self, pool: &mut Pool) {
@@ -160,6 +183,10 @@ pub(super) struct Database {
     writer: Arc<Slot>,
     reader: Arc<Slot>,
     background: Arc<Slot>,
+    /// Opened and closed by the reader's thread, used by callers on theirs.
+    here: Arc<Slot>,
+    /// Whether callers must not read by themselves.
+    keeps_off: AtomicBool,
     threads: Mutex<Threads>,
 }
 
@@ -180,7 +207,18 @@ impl Database {
         let alone = location == Location::Memory;
         let another = || if alone { Arc::clone(&writer) } else { Slot::new(&location, durability, None) };
         let (reader, background) = (another(), another());
-        Self { location, durability, checkpoints, writer, reader, background, threads: Mutex::default() }
+        let here = Slot::new(&location, durability, None);
+        Self {
+            location,
+            durability,
+            checkpoints,
+            writer,
+            reader,
+            background,
+            here,
+            keeps_off: AtomicBool::new(alone),
+            threads: Mutex::default(),
+        }
     }
 
     fn threads(&self) -> MutexGuard<'_, Threads> {
@@ -209,8 +247,11 @@ impl Database {
         let handle = threads.start(
             |threads| &mut threads.reader,
             || {
-                let slot = Arc::clone(&self.reader);
-                Worker::start("sagastore-sqlr", std::future::pending(), move || slot.close())
+                let (slot, here) = (Arc::clone(&self.reader), Arc::clone(&self.here));
+                Worker::start("sagastore-sqlr", std::future::pending(), move || {
+                    here.close();
+                    slot.close();
+                })
             },
         )?;
         Ok((Arc::clone(&self.reader), handle))
@@ -243,6 +284,33 @@ impl Database {
         &self.reader
     }
 
+    /// Opens the connection on which callers read by themselves, if it is not open: only where
+    /// readers never wait for a writer.
+    pub(super) fn prepare_here(&self) {
+        if self.keeps_off.load(Ordering::Relaxed) || self.here.is_open() {
+            return;
+        }
+        let opened = self.here.attempt(false, |connection| {
+            connection.busy_timeout(Duration::ZERO)?;
+            connection.pragma_update(None, "cache_size", -CALLERS_CACHE_KIB)?;
+            Ok(connection::journal_mode(connection)? == "wal")
+        });
+        match opened {
+            Ok(true) => {}
+            Ok(false) => {
+                self.keeps_off.store(true, Ordering::Relaxed);
+                self.here.close();
+            }
+            // The reader's own connection will meet the same, and say it.
+            Err(failure) => tracing::debug!(error = %failure.into_error(), "sqlite: no connection for callers"),
+        }
+    }
+
+    /// Runs `work` on the caller's thread, if a connection is free for that.
+    pub(super) fn here<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, Failure>) -> Option<T> {
+        self.here.at_once(work)
+    }
+
     /// Connections open and idle.
     pub(super) fn pool(&self) -> Pool {
         let mut pool = Pool::default();
@@ -250,6 +318,7 @@ impl Database {
         if self.location != Location::Memory {
             self.reader.count(&mut pool);
             self.background.count(&mut pool);
+            self.here.count(&mut pool);
         }
         pool
     }

@@ -137,6 +137,10 @@ impl Driver for Sqlite {
         Box::pin(payloads::read(&self.database, &self.statements, group, self.group_patience))
     }
 
+    fn read_alone(&self, operation: &Read) -> Option<Result<Reply>> {
+        payloads::read_here(&self.database, &self.statements, operation)
+    }
+
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
         Box::pin(async {
             let (slot, thread) = self.database.writer()?;

@@ -49,7 +49,20 @@ fn write_group(connection: &mut Connection, sql: &PayloadSql, group: &[Write]) -
 /// Runs a group of reads on one state of the database, on the reader's thread.
 pub(super) async fn read(database: &Database, sql: &PayloadSql, group: &[Read], limit: Duration) -> Vec<Result<Reply>> {
     let results = database.readers_slot().patiently(false, limit, |connection| read_group(connection, sql, group));
-    for_each(group, results.await)
+    let results = for_each(group, results.await);
+    database.prepare_here();
+    results
+}
+
+/// Reads one small payload on the caller's thread; none where that is not possible without
+/// waiting, or where it fails: the reader's thread knows what to do then.
+pub(super) fn read_here(database: &Database, sql: &PayloadSql, operation: &Read) -> Option<Result<Reply>> {
+    let Read::Find { id } = operation else { return None };
+    let now = Millis::now();
+    let found = database.here(|connection| {
+        Alone::run(connection, async |on| sql.find_small(on, id, now).await)?.map_err(Failure::Failed)
+    })?;
+    found.map(Ok)
 }
 
 fn read_group(connection: &mut Connection, sql: &PayloadSql, group: &[Read]) -> Result<Vec<Result<Reply>>, Failure> {

@@ -1,6 +1,7 @@
 //! Against real files, through a [`Store`] as the binding uses it.
 
 mod concurrency;
+mod here;
 #[cfg(unix)]
 mod processes;
 mod query;
@@ -63,7 +64,7 @@ fn find(store: &Store, id: &str) -> Result<Option<Bytes>> {
 }
 
 fn get_error(store: &Store, id: &str) -> Error {
-    one(|settle| store.get(id, settle)).unwrap_err()
+    one(|settle| store.get(id, false, settle)).unwrap_err()
 }
 
 fn open_with(path: &Path, options: &str) -> Store {
@@ -118,7 +119,7 @@ fn puts_and_reads_and_closes() {
     assert_eq!(one(|settle| store.delete("empty", settle)).unwrap(), Reply::Flag(true));
     let statistics = wait(store.statistics()).unwrap();
     assert_eq!((statistics.usage.payloads, statistics.usage.bytes), (1, 3_000_000));
-    assert_eq!(statistics.pool.unwrap().open, 3);
+    assert_eq!(statistics.pool.unwrap().open, 4);
     wait(store.close());
     assert_eq!(get_error(&store, "large").kind(), Kind::Closed);
     let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
