@@ -617,10 +617,16 @@ function clientCarrier2(client) {
       const [commands, node] = args;
       const on = node === void 0 ? client : nodesOf(client).find((one) => nameOf(one) === node);
       if (on === void 0) throw Object.assign(new Error(`${node} has left the cluster`), { code: "ECONNRESET" });
+      if (client.stream !== void 0) writeTogether(client.stream);
       return settled(commands, (command) => call(on, words(command)));
     },
     begin: (work) => transaction(client, work)
   };
+}
+function writeTogether(stream) {
+  if (stream.writableCorked > 0) return;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
 }
 function call(on, command) {
   if (!on.options.keyPrefix) return on.callBuffer(...command);
@@ -1472,6 +1478,49 @@ function byId(ids, payloads) {
 
 // ts/conversation.ts
 var import_promises2 = require("node:timers/promises");
+
+// ts/deadlines.ts
+var Deadlines = class {
+  timeoutMs;
+  /** Who has waited longest comes first. */
+  #waiting = /* @__PURE__ */ new Set();
+  #timer;
+  constructor(timeoutMs) {
+    this.timeoutMs = timeoutMs;
+  }
+  /** Begins a wait. While there is one, the process does not end by itself. */
+  start(onOver) {
+    const waiting = { until: performance.now() + this.timeoutMs, onOver };
+    this.#waiting.add(waiting);
+    if (this.#timer === void 0) this.#wake(this.timeoutMs);
+    else if (this.#waiting.size === 1) this.#timer.ref();
+    return waiting;
+  }
+  end(waiting) {
+    if (this.#waiting.delete(waiting) && this.#waiting.size === 0) this.#timer?.unref();
+  }
+  #wake(ms) {
+    this.#timer = setTimeout(() => this.#onWake(), ms);
+  }
+  #onWake() {
+    this.#timer = void 0;
+    const now = performance.now();
+    const over = [];
+    for (const waiting of this.#waiting) {
+      if (waiting.until > now) {
+        this.#wake(Math.ceil(waiting.until - now));
+        break;
+      }
+      over.push(waiting);
+    }
+    for (const waiting of over) {
+      this.#waiting.delete(waiting);
+      waiting.onOver();
+    }
+  }
+};
+
+// ts/conversation.ts
 var OPERATIONS = {
   put: 0,
   get: 1,
@@ -1494,7 +1543,7 @@ var Conversations = class {
   #native;
   /** The client that the store was made from, if it was. */
   #home;
-  #timeoutMs;
+  #deadlines;
   /** For each carrier the last write of each id that is under way: the next one waits for it. */
   #tails = /* @__PURE__ */ new WeakMap();
   /** Operations whose client has not answered yet. */
@@ -1503,7 +1552,7 @@ var Conversations = class {
   constructor(store, home) {
     this.#native = store;
     this.#home = home;
-    this.#timeoutMs = store.settings.operationTimeoutMs;
+    this.#deadlines = new Deadlines(store.settings.operationTimeoutMs);
   }
   /** Ready when nothing is under way. */
   async ended() {
@@ -1515,7 +1564,7 @@ var Conversations = class {
     let running;
     try {
       carrier.check?.();
-      const conversation = new Conversation(this.#native, [carrier, this.#home], operation, args, this.#timeoutMs);
+      const conversation = new Conversation(this.#native, [carrier, this.#home], operation, args, this.#deadlines);
       const ids = written(operation, args);
       running = ids === void 0 ? conversation.run() : this.#inOrder(conversation, carrier, ids);
     } catch (error) {
@@ -1577,16 +1626,16 @@ var Conversation = class {
   #home;
   #operation;
   #args;
-  #timeoutMs;
+  #deadlines;
   /** What the client threw last. */
   #cause;
-  constructor(store, [carrier, home], operation, args, timeoutMs) {
+  constructor(store, [carrier, home], operation, args, deadlines) {
     this.#native = store;
     this.#carrier = carrier;
     this.#home = home;
     this.#operation = operation;
     this.#args = args;
-    this.#timeoutMs = timeoutMs;
+    this.#deadlines = deadlines;
   }
   run() {
     const state = this.start();
@@ -1603,12 +1652,12 @@ var Conversation = class {
   wait(first, ended) {
     return new Promise((resolve, reject) => {
       let handle;
-      const timer = setTimeout(() => {
+      const deadline = this.#deadlines.start(() => {
         if (handle !== void 0) this.#native.abandon(handle);
         handle = void 0;
         ended?.();
         reject(this.#timeout());
-      }, this.#timeoutMs);
+      });
       const listen = (state) => {
         if ("answer" in state) {
           handle = state.handle;
@@ -1619,7 +1668,7 @@ var Conversation = class {
           return;
         }
         handle = void 0;
-        clearTimeout(timer);
+        this.#deadlines.end(deadline);
         ended?.();
         if ("value" in state) resolve(state.value);
         else reject(state.failure);
@@ -1647,7 +1696,7 @@ var Conversation = class {
     return this.#advance(this.#native.resume(handle, false, describeClientError(error), this.#args[1]));
   }
   #timeout() {
-    const message = `no answer of the client within operationTimeoutMs (${this.#timeoutMs} ms)`;
+    const message = `no answer of the client within operationTimeoutMs (${this.#deadlines.timeoutMs} ms)`;
     const [id] = this.#args;
     const failure = { code: "TIMEOUT", message, backend: this.#carrier.backend, retryable: true, causes: [], details: {} };
     return { ...failure, operation: this.#operation, ...typeof id === "string" && { id } };

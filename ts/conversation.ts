@@ -3,6 +3,7 @@ import type { Carrier } from './clients/carrier'
 import { describeClientError } from './clients/failure'
 import { guardOf } from './clients/handle'
 import { type CarrierRoute, isPromiseLike } from './context'
+import { Deadlines } from './deadlines'
 import { type Failure, raise } from './errors'
 import type { native } from './native'
 
@@ -48,7 +49,7 @@ export class Conversations {
   readonly #native: Native
   /** The client that the store was made from, if it was. */
   readonly #home: Carrier | undefined
-  readonly #timeoutMs: number
+  readonly #deadlines: Deadlines
   /** For each carrier the last write of each id that is under way: the next one waits for it. */
   readonly #tails = new WeakMap<Carrier, Map<string, Promise<unknown>>>()
 
@@ -59,7 +60,7 @@ export class Conversations {
   constructor(store: Native, home: Carrier | undefined) {
     this.#native = store
     this.#home = home
-    this.#timeoutMs = store.settings.operationTimeoutMs
+    this.#deadlines = new Deadlines(store.settings.operationTimeoutMs)
   }
 
   /** Ready when nothing is under way. */
@@ -73,7 +74,7 @@ export class Conversations {
     let running: Promise<T>
     try {
       carrier.check?.()
-      const conversation = new Conversation<T>(this.#native, [carrier, this.#home], operation, args, this.#timeoutMs)
+      const conversation = new Conversation<T>(this.#native, [carrier, this.#home], operation, args, this.#deadlines)
       const ids = written(operation, args)
       running = ids === undefined ? conversation.run() : this.#inOrder(conversation, carrier, ids)
     } catch (error) {
@@ -143,17 +144,17 @@ class Conversation<T> {
   readonly #home: Carrier | undefined
   readonly #operation: OperationName
   readonly #args: Arguments
-  readonly #timeoutMs: number
+  readonly #deadlines: Deadlines
   /** What the client threw last. */
   #cause: unknown
 
-  constructor(store: Native, [carrier, home]: [Carrier, Carrier?], operation: OperationName, args: Arguments, timeoutMs: number) {
+  constructor(store: Native, [carrier, home]: [Carrier, Carrier?], operation: OperationName, args: Arguments, deadlines: Deadlines) {
     this.#native = store
     this.#carrier = carrier
     this.#home = home
     this.#operation = operation
     this.#args = args
-    this.#timeoutMs = timeoutMs
+    this.#deadlines = deadlines
   }
 
   run(): Promise<T> {
@@ -174,12 +175,12 @@ class Conversation<T> {
     return new Promise((resolve, reject) => {
       // Of the answer that is waited for; none once the operation is over.
       let handle: number | undefined
-      const timer = setTimeout(() => {
+      const deadline = this.#deadlines.start(() => {
         if (handle !== undefined) this.#native.abandon(handle)
         handle = undefined
         ended?.()
         reject(this.#timeout())
-      }, this.#timeoutMs)
+      })
       const listen = (state: State<T>) => {
         if ('answer' in state) {
           handle = state.handle
@@ -190,7 +191,7 @@ class Conversation<T> {
           return
         }
         handle = undefined
-        clearTimeout(timer)
+        this.#deadlines.end(deadline)
         ended?.()
         if ('value' in state) resolve(state.value)
         else reject(state.failure)
@@ -222,7 +223,7 @@ class Conversation<T> {
   }
 
   #timeout(): Failure {
-    const message = `no answer of the client within operationTimeoutMs (${this.#timeoutMs} ms)`
+    const message = `no answer of the client within operationTimeoutMs (${this.#deadlines.timeoutMs} ms)`
     const [id] = this.#args
     const failure: Failure = { code: 'TIMEOUT', message, backend: this.#carrier.backend, retryable: true, causes: [], details: {} }
     return { ...failure, operation: this.#operation, ...(typeof id === 'string' && { id }) }

@@ -27,7 +27,13 @@ export const backend = {
     await client.query(`drop schema if exists ${SCHEMA} cascade`)
     await client.query(`create schema ${SCHEMA}`)
     return {
-      place: (candidate) => ({ url, schema: SCHEMA, table: tableOf(candidate) }),
+      place: (candidate) => ({
+        url,
+        schema: SCHEMA,
+        table: tableOf(candidate),
+        // The same statement as a store's on it, which has no name: connections may change under it (PgBouncer).
+        named: !backend.clients?.includes(candidate),
+      }),
       // Otherwise whoever comes next pays for the dead rows and the checkpoint of the one before.
       async settle(candidate) {
         await client.query(`vacuum ${SCHEMA}.${tableOf(candidate)}`)

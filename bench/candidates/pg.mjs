@@ -2,12 +2,12 @@ import pg from 'pg'
 import { dataOf, statementsOf } from './statements.mjs'
 
 /** @type {import('../trial.mjs').Open} */
-export async function open({ place: { url, schema, table } }) {
+export async function open({ place: { url, schema, table, named } }) {
   const pool = new pg.Pool({ connectionString: url, max: 10 })
   const { create, index, ...statements } = statementsOf(`${schema}.${table}`)
   // A name makes it a prepared statement, once on each connection.
-  const put = { name: 'put', text: statements.put }
-  const get = { name: 'get', text: statements.get }
+  const put = { ...(named && { name: 'put' }), text: statements.put }
+  const get = { ...(named && { name: 'get' }), text: statements.get }
   return {
     client: pool,
     async initialize() {

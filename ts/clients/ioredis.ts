@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream'
 import { invalidArgument } from '../errors'
 import type { Carrier, Recognizer } from './carrier'
 import { hasMethods, membersOf } from './common'
@@ -12,6 +13,8 @@ interface Commander {
 interface Client extends Commander {
   isCluster: boolean
   multi(): Multi
+  /** Its connection, once there is one. A Cluster has none of its own. */
+  stream?: Writable
   /** Of a Cluster. */
   nodes?(role: 'master'): (Commander & { options: { host?: string; port?: number } })[]
 }
@@ -51,10 +54,18 @@ function clientCarrier(client: Client): Carrier {
       if (on === undefined) throw Object.assign(new Error(`${node} has left the cluster`), { code: 'ECONNRESET' })
       // In one turn, over one connection: in this order. Not as a pipeline, which in a cluster has room
       // for the keys of one server only.
+      if (client.stream !== undefined) writeTogether(client.stream)
       return settled(commands, (command) => call(on, words(command)))
     },
     begin: (work) => transaction(client, work),
   }
+}
+
+/** What is called in one turn is written at its end: a system call for each would wake the server for each. */
+function writeTogether(stream: Writable): void {
+  if (stream.writableCorked > 0) return
+  stream.cork()
+  process.nextTick(() => stream.uncork())
 }
 
 /**
