@@ -910,6 +910,7 @@ function sqlCarrier(backend, client) {
     library: client.library,
     isTransaction: client.isTransaction,
     isBuffered: false,
+    ...client.isSynchronous === void 0 ? {} : { isSynchronous: client.isSynchronous },
     send(method, args) {
       const [sql, values] = args;
       switch (method) {
@@ -966,6 +967,7 @@ var recognizeBetterSqlite3 = (client) => {
   const carrier = sqlCarrier("sqlite", {
     library: "better-sqlite3",
     isTransaction: false,
+    isSynchronous: true,
     query(sql, values) {
       const statement = statements.of(database, sql);
       if (statement.reader) return statement.all(...wholeNumbers(values));
@@ -1109,6 +1111,7 @@ var recognizeDrizzle = (client) => {
       return isTransaction || inner.isTransaction;
     },
     isBuffered: false,
+    ...inner.isSynchronous && { isSynchronous: true },
     send: inner.send,
     ...inner.check && { check: inner.check },
     ...begin !== void 0 && { begin: beginOf(database) }
@@ -1258,6 +1261,7 @@ var recognizeNodeSqlite = (client) => {
   const carrier = sqlCarrier("sqlite", {
     library: "node:sqlite",
     isTransaction: false,
+    isSynchronous: true,
     query: (sql, values) => cells(run3(database, sql, (statement) => statement.all(...wholeNumbers(values)))),
     execute: (sql, values) => run3(database, sql, (statement) => statement.run(...wholeNumbers(values)).changes),
     rows: (sql, values) => database.prepare(sql).all(...values),
@@ -1539,6 +1543,7 @@ var DONE = 0;
 var FAILED = 1;
 var IN_TRANSACTION = 1;
 var BUFFERED = 2;
+var AT_ONCE = 4;
 var Conversations = class {
   #native;
   /** The client that the store was made from, if it was. */
@@ -1643,8 +1648,9 @@ var Conversation = class {
   }
   /** Runs until the first answer that has to be waited for. */
   start() {
-    const { isTransaction, isBuffered } = this.#carrier;
-    const facts = (isTransaction ? IN_TRANSACTION : 0) | (isBuffered ? BUFFERED : 0);
+    const { isTransaction, isBuffered, isSynchronous } = this.#carrier;
+    const kind = isBuffered ? BUFFERED | AT_ONCE : isSynchronous ? AT_ONCE : 0;
+    const facts = kind | (isTransaction ? IN_TRANSACTION : 0);
     const [id, data, expiresAt] = this.#args;
     return this.#advance(this.#native.start(OPERATIONS[this.#operation], facts, id, data, expiresAt));
   }
@@ -1682,11 +1688,21 @@ var Conversation = class {
     const [, handle, method, ...args] = outcome;
     let answer;
     try {
-      answer = method === "pause" ? (0, import_promises2.setTimeout)(args[0]) : this.#carrier.send(method, args, this.#home);
+      answer = this.#ask(handle, method, args);
     } catch (error) {
       return this.#thrown(handle, error);
     }
     return isPromiseLike(answer) ? { handle, answer } : this.#answer(handle, answer);
+  }
+  #ask(handle, method, args) {
+    switch (method) {
+      case "pause":
+        return (0, import_promises2.setTimeout)(args[0]);
+      case "compute":
+        return this.#native.compute(handle);
+      default:
+        return this.#carrier.send(method, args, this.#home);
+    }
   }
   #answer(handle, answer) {
     return this.#advance(this.#native.resume(handle, true, answer, this.#args[1]));

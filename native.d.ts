@@ -18,6 +18,8 @@ export declare class NativeStore {
   start(operation: number, facts: number, id: unknown, data: unknown, expiresAt: unknown): [number, ...unknown[]]
   /** Goes on with the client's answer, or with what it threw (`describeClientError`). */
   resume(handle: number, succeeded: boolean, answer: unknown, data: unknown): [number, ...unknown[]]
+  /** Does what a request `compute` waits for, on another thread. */
+  compute(handle: number): Promise<void>
   /** Gives an operation up, whose time is over. */
   abandon(handle: number): void
   /** The fields of the error that what a client threw stands for. */

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::store::compression::Compression;
 
 /// A day in milliseconds times 366: no timeout of ours is longer.
 const A_YEAR_MS: u64 = 366 * 24 * 60 * 60 * 1000;
@@ -115,6 +116,14 @@ impl OptionReader {
         Ok(value)
     }
 
+    /// A word in place of the object `name` stands for one with that word as its `field`.
+    pub fn word_for(&mut self, name: &str, field: &str) {
+        if let Some(value) = self.left.get_mut(name).filter(|value| value.is_string()) {
+            let word = value.take();
+            *value = Value::Object(Map::from_iter([(field.to_owned(), word)]));
+        }
+    }
+
     /// Refuses what nobody took.
     pub fn finish(self) -> Result<()> {
         let Some(unknown) = self.left.keys().next() else { return Ok(()) };
@@ -157,8 +166,10 @@ impl Retry {
 pub struct Settings {
     /// How long a payload that was already past its expiry at the put is kept.
     pub late_retention: Duration,
-    /// The caller's own limit on a payload's bytes.
+    /// The caller's own limit on a payload's bytes, as they are stored.
     pub max_payload_bytes: Option<u64>,
+    /// Whether payloads are compressed.
+    pub compression: Compression,
     /// The longest that a promise stays pending.
     pub operation_timeout: Duration,
     /// The longest that reaching the server may take.
@@ -176,6 +187,7 @@ impl Settings {
                 u64::MAX => None,
                 limit => Some(limit),
             },
+            compression: Compression::read(options)?,
             operation_timeout: options.millis("operationTimeoutMs", 30_000, 1)?,
             connect_timeout: options.millis("connectTimeoutMs", 5_000, 1)?,
             retry: options.nested("retry", "retry.", |retry| {

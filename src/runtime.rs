@@ -4,18 +4,24 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::thread::available_parallelism;
 
 use tokio::runtime::{Builder, Handle};
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, Kind, Result};
 
 /// Every runtime started so far.
 static RUNTIMES: Mutex<Vec<Handle>> = Mutex::new(Vec::new());
 
-/// Stops all I/O threads for good: for the end of the process, when memory that they read is
-/// about to be freed.
+/// Held by what computes; taken for good by `freeze`.
+static COMPUTING: RwLock<()> = RwLock::new(());
+
+/// Stops all I/O threads for good, and what computes: for the end of the process, when memory that
+/// they read is about to be freed.
 pub fn freeze() {
+    std::mem::forget(COMPUTING.write().unwrap_or_else(PoisonError::into_inner));
     for runtime in RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         // A current-thread runtime runs one task at a time: this one never gives its turn back.
         drop(runtime.spawn(async {
@@ -46,4 +52,18 @@ where
 pub fn io() -> Result<Handle> {
     static IO: OnceLock<Result<Handle>> = OnceLock::new();
     IO.get_or_init(|| start_thread("sagastore-io", std::future::pending())).clone()
+}
+
+/// Runs what keeps a processor busy beside the I/O threads, as many at once as there are processors.
+pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    static SLOTS: OnceLock<Arc<Semaphore>> = OnceLock::new();
+    let slots = SLOTS.get_or_init(|| Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))));
+    let failed = || Error::new(Kind::Backend, "a computation panicked; please report this");
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(|_| failed())?;
+    let computed = io()?.spawn_blocking(move || {
+        let _slot = slot;
+        let _computing = COMPUTING.read().unwrap_or_else(PoisonError::into_inner);
+        work()
+    });
+    computed.await.map_err(|error| failed().with_source(error))
 }

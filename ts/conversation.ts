@@ -32,6 +32,7 @@ const FAILED = 1
 
 const IN_TRANSACTION = 1
 const BUFFERED = 2
+const AT_ONCE = 4
 
 /** The arguments of an operation, as the native side takes them. */
 export type Arguments = [id?: unknown, data?: unknown, expiresAt?: unknown]
@@ -164,8 +165,9 @@ class Conversation<T> {
 
   /** Runs until the first answer that has to be waited for. */
   start(): State<T> {
-    const { isTransaction, isBuffered } = this.#carrier
-    const facts = (isTransaction ? IN_TRANSACTION : 0) | (isBuffered ? BUFFERED : 0)
+    const { isTransaction, isBuffered, isSynchronous } = this.#carrier
+    const kind = isBuffered ? BUFFERED | AT_ONCE : isSynchronous ? AT_ONCE : 0
+    const facts = kind | (isTransaction ? IN_TRANSACTION : 0)
     const [id, data, expiresAt] = this.#args
     return this.#advance(this.#native.start(OPERATIONS[this.#operation], facts, id, data, expiresAt))
   }
@@ -206,11 +208,22 @@ class Conversation<T> {
     const [, handle, method, ...args] = outcome as [number, number, string, ...unknown[]]
     let answer: unknown
     try {
-      answer = method === 'pause' ? sleep(args[0] as number) : this.#carrier.send(method, args, this.#home)
+      answer = this.#ask(handle, method, args)
     } catch (error) {
       return this.#thrown(handle, error)
     }
     return isPromiseLike(answer) ? { handle, answer } : this.#answer(handle, answer)
+  }
+
+  #ask(handle: number, method: string, args: unknown[]): unknown {
+    switch (method) {
+      case 'pause':
+        return sleep(args[0] as number)
+      case 'compute':
+        return this.#native.compute(handle)
+      default:
+        return this.#carrier.send(method, args, this.#home)
+    }
   }
 
   #answer(handle: number, answer: unknown): State<T> {

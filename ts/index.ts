@@ -43,6 +43,7 @@ export type {
   AnyStoreOptions,
   BackendName,
   Capabilities,
+  CompressionOptions,
   DynamoDBClientOptions,
   DynamoDBStoreOptions,
   DynamoDBUrlOptions,

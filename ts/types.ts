@@ -25,8 +25,15 @@ export interface StoreOptions {
   logger?: Logger
   /** How long a payload whose `expiresAt` had passed at the put is kept, in ms. Default 3,600,000; with 0 such a put is refused. */
   lateRetentionMs?: number
-  /** Larger payloads are refused. Default: what the backend can hold. */
+  /** Larger payloads are refused; what counts is what is stored, compressed or not. Default: what the backend can hold. */
   maxPayloadBytes?: number
+  /**
+   * Payloads are compressed off the event loop, behind a header that says so; `'zstd'` is `{ algorithm: 'zstd' }`.
+   * What is compressed can be read whatever this option is, and so can what is not. Default `'none'`.
+   */
+  compression?: 'zstd' | 'none' | CompressionOptions
+  /** A stored payload that would be larger when it is decompressed is refused. Default 256 MiB. */
+  maxDecompressedBytes?: number
   /** The longest that a promise stays pending, in ms. Default 30,000. */
   operationTimeoutMs?: number
   /** The longest that reaching the server may take, in ms. Default 5,000. */
@@ -38,6 +45,16 @@ export interface StoreOptions {
    * of the application's for example; `undefined` for none. See `withTransaction` for what it may be.
    */
   getTransaction?: () => unknown
+}
+
+/** How payloads are compressed. */
+export interface CompressionOptions {
+  /** Zstandard (RFC 8878), or nothing. */
+  algorithm?: 'zstd' | 'none'
+  /** 1 (fast) to 19 (small). Default 1. */
+  level?: number
+  /** Smaller payloads stay as they are, and so does what does not shrink. Default 1,024. */
+  minBytes?: number
 }
 
 /** Full jitter: the pause is a random part of `baseMs * 2^n`, at most `maxMs`. */

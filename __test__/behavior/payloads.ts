@@ -377,4 +377,89 @@ export function payloadBehavior(executor: Executor): void {
       expect(await store.health()).toMatchObject({ status: 'unhealthy' })
     })
   })
+
+  describe('compression', () => {
+    const slip = (bytes: number) => {
+      const step = '{"step":"charge","orderId":"o-17","amount":1299},'
+      return Buffer.from(step.repeat(Math.ceil(bytes / step.length))).subarray(0, bytes)
+    }
+    const header = Buffer.from('\x89SagaZ\x1a', 'latin1')
+
+    it('stores fewer bytes, and gives back what was put', async () => {
+      const zstd = await another({ compression: 'zstd' })
+      const given = [
+        ['slip', slip(200_000)],
+        ['small', slip(100)],
+        ['noise', randomBytes(50_000)],
+        ['empty', Buffer.alloc(0)],
+        ['looks compressed', Buffer.concat([header, Buffer.from([1]), slip(20_000)])],
+        ['only begins like it', header],
+      ] as const
+      await zstd.putMany(given.map(([id, data]) => ({ id, data, expiresAt: inAMinute() })))
+      const found = await zstd.getMany(given.map(([id]) => id))
+      for (const [id, data] of given) {
+        expect(found.get(id)?.equals(data), id).toBe(true)
+        expect((await zstd.get(id)).equals(data), id).toBe(true)
+        expect((await zstd.find(id))?.equals(data), id).toBe(true)
+      }
+      const { payloads } = await zstd.statistics()
+      expect(payloads?.count ?? given.length).toBe(given.length)
+      expect(payloads?.bytes ?? 0).toBeLessThan(60_000)
+    })
+
+    it('keeps what begins like a compressed payload without it, too', async () => {
+      for (const tail of [Buffer.alloc(0), Buffer.from([0]), Buffer.concat([Buffer.from([1]), slip(50_000)])]) {
+        const data = Buffer.concat([header, tail])
+        await store.put('looks compressed', data)
+        expect((await store.get('looks compressed')).equals(data)).toBe(true)
+      }
+    })
+
+    it('keeps the order of writes, however long they take', async () => {
+      const zstd = await another({ compression: { algorithm: 'zstd', level: 3, minBytes: 500 } })
+      const sizes = [300_000, 10, 100_000, 499, 501, 200_000, 20]
+      for (let round = 0; round < 3; round += 1) {
+        await Promise.all(sizes.map((size) => zstd.put('ordered', slip(size))))
+        expect((await zstd.get('ordered')).length).toBe(20)
+      }
+      const [, deleted] = await Promise.all([zstd.put('deleted', slip(300_000)), zstd.delete('deleted').catch(() => true)])
+      expect(deleted).toBe(true)
+    })
+
+    it('limits what is stored, not what is given', async () => {
+      const zstd = await another({ compression: 'zstd', maxPayloadBytes: 5_000 })
+      await zstd.put('slip', slip(100_000))
+      expect((await zstd.get('slip')).length).toBe(100_000)
+      const noise = randomBytes(6_000)
+      expect(await rejectionOf(zstd.put('noise', noise))).toMatchObject({
+        code: 'PAYLOAD_TOO_LARGE',
+        size: 6_000,
+        limit: 5_000,
+        id: 'noise',
+        retryable: false,
+      })
+      expect(await zstd.has('noise')).toBe(false)
+      expect((await zstd.get('slip')).length).toBe(100_000)
+    })
+
+    it('leaves the caller its buffer once the promise has settled', async () => {
+      const zstd = await another({ compression: 'zstd' })
+      const data = slip(100_000)
+      await zstd.put('mine', data)
+      data.fill(2)
+      const found = await zstd.get('mine')
+      expect(found.equals(slip(100_000))).toBe(true)
+      found.fill(3)
+      expect((await zstd.get('mine')).equals(slip(100_000))).toBe(true)
+    })
+
+    it('refuses what would become larger than maxDecompressedBytes', async () => {
+      const careful = await another({ compression: 'zstd', maxDecompressedBytes: 10_000 })
+      const bomb = Buffer.alloc(100_000)
+      await careful.put('as it is', bomb)
+      expect((await careful.get('as it is')).equals(bomb)).toBe(true)
+      await careful.put('compressed', slip(10_000))
+      expect((await careful.get('compressed')).equals(slip(10_000))).toBe(true)
+    })
+  })
 }

@@ -17,6 +17,7 @@ use super::dynamic::{Reader, Writer};
 use super::store::NativeStore;
 use super::values::{Answer, Failure, answer_value, failure_object};
 use crate::error::{Error, Kind, Result};
+use crate::runtime;
 use crate::store::borrowed::{Client, ClientError, Facts};
 use crate::store::dynamic::Dynamic;
 use crate::store::payloads::Reply;
@@ -36,6 +37,7 @@ enum Outcome {
 /// Bits of `facts`.
 const IN_TRANSACTION: u32 = 1;
 const BUFFERED: u32 = 2;
+const AT_ONCE: u32 = 4;
 
 /// Numbers of the operations behind those of [`Call`].
 const INITIALIZE: u32 = 100;
@@ -88,7 +90,8 @@ impl NativeStore {
         ts_return_type = "[number, ...unknown[]]"
     )]
     pub fn start(&self, env: Env, operation: u32, facts: u32, id: Raw, data: Raw, expires_at: Raw) -> Raw {
-        let facts = Facts { in_transaction: facts & IN_TRANSACTION != 0, buffered: facts & BUFFERED != 0 };
+        let is = |fact: u32| facts & fact != 0;
+        let facts = Facts { in_transaction: is(IN_TRANSACTION), buffered: is(BUFFERED), at_once: is(AT_ONCE) };
         let client = Arc::new(Client::new(facts));
         match self.work(env.raw(), operation, &client, [id, data, expires_at]) {
             Ok((work, payloads)) => {
@@ -121,6 +124,20 @@ impl NativeStore {
         });
         let in_place = std::mem::take(&mut reader.in_place);
         self.go_on(env.raw(), conversation, data, &in_place)
+    }
+
+    /// Does what a request `compute` waits for, on another thread.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn compute(&self, handle: u32) -> napi::Result<Raw> {
+        let conversations = self.conversations.borrow();
+        let job =
+            conversations.open.get(handle as usize).and_then(Option::as_ref).and_then(|one| one.client.take_job());
+        self.background("compute", |_| async move {
+            match job {
+                Some(job) => runtime::compute(job).await.map(|()| Answer::Reply(Reply::Done)),
+                None => Err(Error::new(Kind::Backend, "there is nothing to compute; please report this")),
+            }
+        })
     }
 
     /// Gives an operation up, whose time is over.
@@ -166,7 +183,9 @@ impl NativeStore {
             }),
             number => {
                 let call = Call::numbered(number).ok_or_else(|| Error::invalid("no such operation"))?;
-                let given = self.given(env, call, [id, data, at], true)?;
+                // What is compressed is read by another thread.
+                let stays = !self.store.settings().compression.is_on();
+                let given = self.given(env, call, [id, data, at], stays)?;
                 match &given {
                     Given::Payload(_, data, _) => payloads.push(data.clone()),
                     Given::Payloads(entries) => payloads.extend(entries.iter().map(|(_, data, _)| data.clone())),

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -72,7 +72,12 @@ pub struct Facts {
     pub in_transaction: bool,
     /// Whether commands are only collected, to be sent at the end: there are no answers.
     pub buffered: bool,
+    /// Whether it must have been asked when the call returns: it answers at once, or only collects.
+    pub at_once: bool,
 }
+
+/// Work that is too long for the JavaScript thread.
+pub type Job = Box<dyn FnOnce() + Send>;
 
 enum Exchange {
     Idle,
@@ -85,12 +90,13 @@ enum Exchange {
 pub struct Client {
     facts: Facts,
     exchange: Mutex<Exchange>,
+    job: Mutex<Option<Job>>,
 }
 
 impl Client {
     /// Nothing has been asked yet.
     pub fn new(facts: Facts) -> Self {
-        Self { facts, exchange: Mutex::new(Exchange::Idle) }
+        Self { facts, exchange: Mutex::new(Exchange::Idle), job: Mutex::default() }
     }
 
     /// What is known of it.
@@ -123,6 +129,25 @@ impl Client {
         let millis = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
         // It cannot fail; if it did, the pause would only be shorter.
         drop(self.ask("pause", vec![Dynamic::Int(millis)]).await);
+    }
+
+    /// Waits for work that another thread does meanwhile (see [`Self::take_job`]).
+    pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let computed = Arc::new(Mutex::new(None));
+        let result = Arc::clone(&computed);
+        let job: Job = Box::new(move || {
+            let done = work();
+            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        });
+        *self.job.lock().unwrap_or_else(PoisonError::into_inner) = Some(job);
+        drop(self.ask("compute", Vec::new()).await);
+        let done = computed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        done.ok_or_else(|| Error::new(Kind::Backend, "a computation panicked; please report this"))
+    }
+
+    /// The work that a request `compute` waits for, once.
+    pub fn take_job(&self) -> Option<Job> {
+        self.job.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The request that waits to be carried, once.

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use super::Driver;
 use super::payloads::{Operation, Reply};
 use super::statistics::Meter;
+use super::transcode::Transcoder;
 use crate::error::{Error, Kind, Result};
 use crate::options::Settings;
 use crate::url::Backend;
@@ -233,6 +234,7 @@ struct Worker<O: Operation> {
     inbox: Arc<Inbox<O>>,
     driver: Arc<dyn Driver>,
     settings: Settings,
+    transcoder: Transcoder,
     shape: Shape,
     pending: VecDeque<Job<O>>,
     delayed: Vec<Delayed<O>>,
@@ -247,6 +249,7 @@ impl<O: Operation> Worker<O> {
             inbox: Arc::clone(&lane.inbox),
             driver: Arc::clone(&lane.driver),
             settings: lane.settings,
+            transcoder: Transcoder::new(lane.backend, &lane.settings),
             shape: lane.driver.shape::<O>(),
             pending: VecDeque::new(),
             delayed: Vec::new(),
@@ -361,11 +364,11 @@ impl<O: Operation> Worker<O> {
     }
 
     fn start(&mut self, operations: Vec<O>, states: Vec<JobState>) {
-        let driver = Arc::clone(&self.driver);
+        let (driver, transcoder) = (Arc::clone(&self.driver), self.transcoder);
         let deadline = states.iter().map(|state| state.deadline).min().unwrap_or_else(Instant::now);
         self.in_flight.push(Box::pin(async move {
             let results = {
-                let work = AssertUnwindSafe(O::run(&*driver, &operations)).catch_unwind();
+                let work = AssertUnwindSafe(O::run(&*driver, &transcoder, &operations)).catch_unwind();
                 match tokio::time::timeout_at(deadline.into(), work).await {
                     Ok(Ok(results)) => Some(results),
                     Ok(Err(_panic)) => {

@@ -3,6 +3,7 @@
 
 pub mod borrowed;
 pub mod capability;
+pub mod compression;
 pub mod dynamic;
 mod gather;
 pub mod lane;
@@ -13,6 +14,7 @@ pub mod payloads;
 pub mod plan;
 pub mod statistics;
 pub mod transaction;
+pub mod transcode;
 
 use std::any::TypeId;
 use std::future::Future;
@@ -36,7 +38,8 @@ use lane::{Lane, Settle, Shape};
 use payloads::{Operation, Read, Reply, Write, check_id};
 use plan::{Call, Given, Plan, Step};
 use statistics::{Latency, Meter, Pool, Usage};
-use transaction::{Isolation, Open, Transaction};
+use transaction::{Isolation, Open, Payloads, Transaction};
+use transcode::Transcoder;
 
 /// A boxed future, as the methods of a trait object return it.
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -404,21 +407,22 @@ impl Store {
 
     fn checked_put(&self, id: &str, data: Bytes, expires_at: Option<Millis>) -> Result<Write> {
         let id = self.checked_id(id)?;
-        let backend_limit = match (&self.own, &self.guest) {
-            (Some(own), _) => own.driver.max_payload_bytes(&id),
-            (None, Some(guest)) => guest.max_payload_bytes(&id),
-            (None, None) => NOTHING.max_payload_bytes,
-        };
-        let limit = self.settings.max_payload_bytes.map_or(backend_limit, |limit| limit.min(backend_limit));
-        let size = data.len() as u64;
-        if size > limit {
-            let message = format!("the payload has {size} bytes; the limit of {} is {limit}", self.backend.name());
-            return Err(Error::new(Kind::PayloadTooLarge, message)
-                .with_detail("size", Detail::count(size))
-                .with_detail("limit", Detail::count(limit)));
-        }
+        self.transcoder().check(&id, &data, &|id| self.max_payload_bytes(id))?;
         let expires_at = expires_at.map(|at| self.kept_until(at)).transpose()?;
         Ok(Write::Put { id, data, expires_at })
+    }
+
+    fn transcoder(&self) -> Transcoder {
+        Transcoder::new(self.backend, &self.settings)
+    }
+
+    /// The largest record that the backend takes under `id`.
+    fn max_payload_bytes(&self, id: &str) -> u64 {
+        match (&self.own, &self.guest) {
+            (Some(own), _) => own.driver.max_payload_bytes(id),
+            (None, Some(guest)) => guest.max_payload_bytes(id),
+            (None, None) => NOTHING.max_payload_bytes,
+        }
     }
 
     /// A payload that is already past its expiry belongs to a saga that timed out and still has
@@ -493,7 +497,10 @@ impl Store {
             }
             let transaction = self.supervised("transaction", own.driver.begin(isolation)).await?;
             let runtime = own.driver.runtime_of(true)?;
-            Ok(Open::serve(self.backend, transaction, &runtime, self.settings.operation_timeout))
+            let driver = Arc::clone(&own.driver);
+            let limit = Box::new(move |id: &str| driver.max_payload_bytes(id));
+            let payloads = Payloads { transcoder: self.transcoder(), limit };
+            Ok(Open::serve(self.backend, transaction, &runtime, self.settings.operation_timeout, payloads))
         };
         begun.await.map_err(|error: Error| error.at(self.backend.name(), "transaction"))
     }
@@ -529,9 +536,22 @@ impl Store {
             Err(error) => return self.refuse(call, error, settle),
         };
         let started = Instant::now();
-        match own.driver.write_now(&operation) {
+        let transcoder = self.transcoder();
+        // Compressing may take long: writes of the same id that come later wait behind it in the lane.
+        let now = if transcoder.is_on() { None } else { self.write_now(own, &transcoder, &operation) };
+        match now {
             Some(result) => self.answer(call, started, result, settle),
             None => own.writes.submit(call.name(), operation, self.meter(call), settle),
+        }
+    }
+
+    fn write_now(&self, own: &Own, transcoder: &Transcoder, operation: &Write) -> Option<Result<Reply>> {
+        if !transcoder.is_work(operation) {
+            return own.driver.write_now(operation);
+        }
+        match transcoder.encode_here(operation.clone(), &|id| self.max_payload_bytes(id)) {
+            Ok(encoded) => own.driver.write_now(&encoded),
+            Err(error) => Some(Err(error)),
         }
     }
 
@@ -545,7 +565,12 @@ impl Store {
             Err(error) => self.refuse(call, error.with_id(id), settle),
             Ok((own, operation)) => {
                 let here = || if alone { own.driver.read_alone(&operation) } else { None };
-                match own.driver.read_now(&operation).or_else(here) {
+                let found = own.driver.read_now(&operation).or_else(here);
+                let decoded = found.and_then(|found| match found {
+                    Ok(reply) => self.transcoder().decode_here(reply),
+                    Err(error) => Some(Err(error)),
+                });
+                match decoded.map(|result| result.map_err(|error| error.with_id(id))) {
                     Some(result) => self.answer(call, started, result, settle),
                     None => own.reads.submit(call.name(), operation, self.meter(call), settle),
                 }

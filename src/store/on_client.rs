@@ -8,6 +8,7 @@ use super::borrowed::{Client, ClientError, Guest};
 use super::payloads::Reply;
 use super::plan::{Plan, Step};
 use super::transaction::is_answer;
+use super::transcode::Place;
 use super::{Health, PURGE_BATCH, Statistics, Store};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
@@ -41,13 +42,16 @@ impl Store {
 
     async fn run_steps(&self, on: &Client, plan: Plan) -> Result<Reply> {
         let guest = self.guest()?;
-        guest.check(on, &plan.steps)?;
-        guest.prepare(on, &plan.steps).await?;
-        let mut replies = Vec::with_capacity(plan.steps.len());
-        for step in &plan.steps {
+        let (transcoder, place) = (self.transcoder(), Place::Client(on));
+        let steps = transcoder.encode_steps(plan.steps, &|id| guest.max_payload_bytes(id), place).await?;
+        guest.check(on, &steps)?;
+        guest.prepare(on, &steps).await?;
+        let mut replies = Vec::with_capacity(steps.len());
+        for step in &steps {
             replies.push(self.run_step(&**guest, on, step).await.map_err(|error| error.with_id(step.id()))?);
         }
-        plan.answer(replies)
+        let replies = transcoder.decode_replies(&steps, replies, place).await?;
+        Plan { call: plan.call, steps }.answer(replies)
     }
 
     /// Repeats what may be repeated, but never within a transaction: after an error it is the

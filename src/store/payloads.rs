@@ -8,6 +8,7 @@
 
 use bytes::Bytes;
 
+use super::transcode::Transcoder;
 use super::{Driver, Task};
 use crate::error::{Error, Result};
 use crate::time::Millis;
@@ -88,7 +89,7 @@ pub trait Operation: Send + Sync + 'static {
     fn may_repeat(&self) -> bool;
 
     /// Runs a group; one result per member, in order.
-    fn run<'a>(driver: &'a dyn Driver, group: &'a [Self]) -> Task<'a, Vec<Result<Reply>>>
+    fn run<'a>(driver: &'a dyn Driver, transcoder: &'a Transcoder, group: &'a [Self]) -> Task<'a, Vec<Result<Reply>>>
     where
         Self: Sized;
 }
@@ -114,8 +115,8 @@ impl Operation for Write {
         !matches!(self, Self::Delete { .. })
     }
 
-    fn run<'a>(driver: &'a dyn Driver, group: &'a [Self]) -> Task<'a, Vec<Result<Reply>>> {
-        driver.write(group)
+    fn run<'a>(driver: &'a dyn Driver, transcoder: &'a Transcoder, group: &'a [Self]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(transcoder.write(driver, group))
     }
 }
 
@@ -136,8 +137,8 @@ impl Operation for Read {
         true
     }
 
-    fn run<'a>(driver: &'a dyn Driver, group: &'a [Self]) -> Task<'a, Vec<Result<Reply>>> {
-        driver.read(group)
+    fn run<'a>(driver: &'a dyn Driver, transcoder: &'a Transcoder, group: &'a [Self]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(transcoder.read(driver, group))
     }
 }
 

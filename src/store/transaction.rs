@@ -13,6 +13,7 @@ use super::lane::Settle;
 use super::payloads::Reply;
 use super::plan::{Call, Plan, Step};
 use super::statistics::Meter;
+use super::transcode::{Place, Transcoder};
 use crate::error::{Error, Kind, Result};
 use crate::url::Backend;
 
@@ -85,6 +86,14 @@ enum Message {
     RollBack(oneshot::Sender<Result<()>>),
 }
 
+/// What happens to payloads on their way into a transaction and out of it.
+pub struct Payloads {
+    /// How they are stored.
+    pub transcoder: Transcoder,
+    /// The largest record under an id.
+    pub limit: Box<dyn Fn(&str) -> u64 + Send + Sync>,
+}
+
 /// The caller's end of an open transaction. Dropped, it is rolled back.
 #[derive(Clone)]
 pub struct Open {
@@ -94,9 +103,15 @@ pub struct Open {
 
 impl Open {
     /// Serves `transaction` on `runtime`, at most for `limit`: then it is rolled back.
-    pub fn serve(backend: Backend, transaction: Box<dyn Transaction>, runtime: &Handle, limit: Duration) -> Self {
+    pub fn serve(
+        backend: Backend,
+        transaction: Box<dyn Transaction>,
+        runtime: &Handle,
+        limit: Duration,
+        payloads: Payloads,
+    ) -> Self {
         let (messages, inbox) = unbounded_channel();
-        runtime.spawn(serve(transaction, inbox, limit, backend));
+        runtime.spawn(serve(transaction, inbox, limit, backend, payloads));
         Self { backend, messages }
     }
 
@@ -159,6 +174,7 @@ async fn serve(
     mut inbox: UnboundedReceiver<Message>,
     limit: Duration,
     backend: Backend,
+    payloads: Payloads,
 ) {
     let deadline = Instant::now() + limit;
     let commit = loop {
@@ -175,7 +191,7 @@ async fn serve(
             Message::Run(plan, meter, settle) => {
                 let started = Instant::now();
                 let call = plan.call;
-                let worked = tokio::time::timeout_at(deadline.into(), run(&mut *transaction, plan)).await;
+                let worked = tokio::time::timeout_at(deadline.into(), run(&mut *transaction, plan, &payloads)).await;
                 let late = worked.is_err();
                 let result = worked.unwrap_or_else(|_| Err(overdue(limit)));
                 if let Some(meter) = meter {
@@ -217,14 +233,17 @@ async fn serve(
     refuse(inbox, &ended(), backend).await;
 }
 
-async fn run(transaction: &mut dyn Transaction, plan: Plan) -> Result<Reply> {
-    transaction.check(&plan.steps)?;
-    let mut replies = Vec::with_capacity(plan.steps.len());
-    for step in &plan.steps {
+async fn run(transaction: &mut dyn Transaction, plan: Plan, payloads: &Payloads) -> Result<Reply> {
+    let (call, transcoder) = (plan.call, &payloads.transcoder);
+    let steps = transcoder.encode_steps(plan.steps, &*payloads.limit, Place::Beside).await?;
+    transaction.check(&steps)?;
+    let mut replies = Vec::with_capacity(steps.len());
+    for step in &steps {
         replies.push(transaction.run(step).await.map_err(|error| error.with_id(step.id()))?);
     }
-    debug_assert!(plan.call != Call::Put || replies.len() == 1);
-    plan.answer(replies)
+    debug_assert!(call != Call::Put || replies.len() == 1);
+    let replies = transcoder.decode_replies(&steps, replies, Place::Beside).await?;
+    Plan { call, steps }.answer(replies)
 }
 
 /// Tells everybody who still comes that the transaction is gone.

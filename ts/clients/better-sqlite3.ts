@@ -32,6 +32,7 @@ export const recognizeBetterSqlite3: Recognizer = (client) => {
   const carrier = sqlCarrier('sqlite', {
     library: 'better-sqlite3',
     isTransaction: false,
+    isSynchronous: true,
     query(sql: string, values: SqlValue[]) {
       const statement = statements.of(database, sql)
       if (statement.reader) return statement.all(...wholeNumbers(values)) as unknown[][]

@@ -23,6 +23,8 @@ export interface Carrier {
   readonly isTransaction: boolean
   /** Whether commands are only collected: there are no answers before the end. */
   readonly isBuffered: boolean
+  /** Whether it answers before the call returns. */
+  readonly isSynchronous?: boolean
   /**
    * Carries one request; throws, or rejects with, the client's own error. `home` is the client that the
    * store was made from, if it was: a transaction that is only collected takes the shape of values from it.
@@ -41,6 +43,7 @@ export type SqlValue = null | string | number | bigint | Uint8Array
 export interface SqlClient {
   library: string
   isTransaction: boolean
+  isSynchronous?: boolean
   /** Rows, each its cells in the order of the statement's columns. */
   query(sql: string, values: SqlValue[]): Awaitable<unknown[][]>
   /** How many rows a statement without a result has changed. */
@@ -58,6 +61,7 @@ export function sqlCarrier(backend: 'postgres' | 'sqlite', client: SqlClient): C
     library: client.library,
     isTransaction: client.isTransaction,
     isBuffered: false,
+    ...(client.isSynchronous === undefined ? {} : { isSynchronous: client.isSynchronous }),
     send(method, args) {
       const [sql, values] = args as [string, SqlValue[]]
       switch (method) {

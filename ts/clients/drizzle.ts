@@ -29,6 +29,7 @@ export const recognizeDrizzle: Recognizer = (client) => {
       return isTransaction || inner.isTransaction
     },
     isBuffered: false,
+    ...(inner.isSynchronous && { isSynchronous: true }),
     send: inner.send,
     ...(inner.check && { check: inner.check }),
     ...(begin !== undefined && { begin: beginOf(database as unknown as Database) }),

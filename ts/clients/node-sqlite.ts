@@ -34,6 +34,7 @@ export const recognizeNodeSqlite: Recognizer = (client) => {
   const carrier = sqlCarrier('sqlite', {
     library: 'node:sqlite',
     isTransaction: false,
+    isSynchronous: true,
     query: (sql: string, values: SqlValue[]) => cells(run(database, sql, (statement) => statement.all(...wholeNumbers(values)))),
     execute: (sql: string, values: SqlValue[]) => run(database, sql, (statement) => statement.run(...wholeNumbers(values)).changes),
     rows: (sql: string, values: unknown[]) => database.prepare(sql).all(...values),

@@ -250,7 +250,7 @@ mod tests {
     use crate::store::borrowed::{Ask, Facts};
     use crate::store::payloads::{Read, Write};
 
-    const COLLECTING: Facts = Facts { in_transaction: true, buffered: true };
+    const COLLECTING: Facts = Facts { in_transaction: true, buffered: true, at_once: true };
 
     fn hosted() -> Hosted {
         Hosted::new(String::from("orders"), Arc::default())

@@ -49,7 +49,7 @@ fn alone() -> Client {
 }
 
 fn in_transaction() -> Client {
-    Client::new(Facts { in_transaction: true, buffered: false })
+    Client::new(Facts { in_transaction: true, ..Facts::default() })
 }
 
 /// What a client answers to `hello`, with these concerns of its own.
