@@ -3,7 +3,7 @@ import { BACKENDS, CLIENT_BACKENDS, usualSizes } from './backends/index.mjs'
 import { TARGETS } from './targets.mjs'
 
 export const USAGE = `Usage: npm run bench -- [OPTION...]
-       npm run bench -- redis|postgres|sqlite|mongodb|dynamodb|memory [OPTION...]
+       npm run bench -- redis|postgres|sqlite|mongodb|dynamodb|memory|compression [OPTION...]
        npm run bench -- [redis|postgres|sqlite|mongodb|dynamodb] --client [OPTION...]
 
 Without a backend: everything that has a target, in under fifteen minutes, with the targets beside the figures;

@@ -1,6 +1,6 @@
 // Which ids and which bytes: the same for every candidate.
 
-import { createHash, randomFillSync } from 'node:crypto'
+import { createHash, randomFillSync, randomUUID } from 'node:crypto'
 
 const RING_BYTES = 64 * 1024 * 1024
 const QUICK_RING_BYTES = 1 * 1024 * 1024
@@ -63,6 +63,39 @@ export class Payload {
   next() {
     this.#stamp += 1
     for (let at = 0; at < this.#stamps.length; at += STAMP_EVERY / 4) this.#stamps[at] = this.#stamp
+    return this.#data
+  }
+}
+
+/** Routing slips as an engine writes them, which compress to about a quarter; other ones at each call of `next`. */
+export class Slip {
+  #data
+  #turn = 0
+
+  /** @param {number} size */
+  constructor(size) {
+    const words = ['reserve', 'charge', 'ship', 'notify', 'pending', 'done', 'EUR', 'USD', 'DE', 'FR', 'US']
+    const word = () => words[Math.floor(Math.random() * words.length)]
+    let text = ''
+    while (text.length < size) {
+      const step = {
+        step: word(),
+        state: word(),
+        orderId: randomUUID(),
+        address: { country: word(), zip: Math.floor(Math.random() * 1e5) },
+        amount: { value: Math.floor(Math.random() * 1e6) / 100, currency: word() },
+        startedAt: new Date(Date.now() - Math.random() * 1e9).toISOString(),
+        compensation: { url: `https://orders.example.com/${word()}/undo`, retries: 3 },
+      }
+      text += `${JSON.stringify(step)},`
+    }
+    this.#data = Buffer.from(text.slice(0, size))
+  }
+
+  next() {
+    this.#turn += 1
+    const stamp = this.#turn.toString().padStart(10, '0')
+    for (let at = 0; at + stamp.length <= this.#data.length; at += STAMP_EVERY) this.#data.write(stamp, at, 'latin1')
     return this.#data
   }
 }

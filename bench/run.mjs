@@ -100,6 +100,7 @@ class Run {
         on: candidate.on,
         backend: this.#options.backend,
         place: candidate === NOTHING ? {} : this.#arena.place(candidate, { seeding: kind === 'seed' }),
+        slips: this.#backend.slips ?? false,
         seedFirst: candidate !== NOTHING && !this.#backend.keepsData,
         size,
         ids,

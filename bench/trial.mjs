@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { measure } from './measure.mjs'
-import { claimIds, Payload, shuffled } from './payloads.mjs'
+import { claimIds, Payload, Slip, shuffled } from './payloads.mjs'
 
 /**
  * @typedef {object} Opened A claim check on one driver, as a person would write it.
@@ -21,6 +21,7 @@ import { claimIds, Payload, shuffled } from './payloads.mjs'
  * @property {string} backend
  * @property {any} place
  * @property {boolean} seedFirst the candidate keeps nothing from one process to the next
+ * @property {boolean} [slips] the payloads are text that can be compressed, not random bytes
  * @property {number} size bytes
  * @property {number} ids how many
  * @property {import('./measure.mjs').Pace} pace
@@ -61,25 +62,24 @@ async function run(task) {
  * @param {Opened} candidate
  * @param {Task} task
  */
-async function seed(candidate, { size, ids: count }) {
+async function seed(candidate, { size, slips, ids: count }) {
   await candidate.initialize()
   const ids = claimIds(count)
   let next = 0
   const work = async () => {
-    const payload = new Payload(size)
+    const payload = payloadOf(size, slips)
     while (next < ids.length) await candidate.put(ids[next++], payload.next(), EXPIRES_AT)
   }
   await Promise.all(Array.from({ length: SEEDERS }, work))
-  await expectRoundTrip(candidate, ids[0], size)
+  await expectRoundTrip(candidate, ids[0], payloadOf(size, slips).next())
 }
 
 /**
  * @param {Opened} candidate
  * @param {string} id
- * @param {number} size
+ * @param {Buffer} put
  */
-async function expectRoundTrip(candidate, id, size) {
-  const put = new Payload(size).next()
+async function expectRoundTrip(candidate, id, put) {
   await candidate.put(id, put, EXPIRES_AT)
   if (!put.equals(await candidate.get(id))) throw new Error('what came back is not what was put')
 }
@@ -88,10 +88,10 @@ async function expectRoundTrip(candidate, id, size) {
  * @param {Opened} candidate
  * @param {Task} task
  */
-function measurePut(candidate, { size, ids: count, pace }) {
+function measurePut(candidate, { size, slips, ids: count, pace }) {
   const ids = shuffled(claimIds(count))
   // One for each slot: the bytes may not change while their put is under way.
-  const payloads = Array.from({ length: pace.concurrency }, () => new Payload(size))
+  const payloads = Array.from({ length: pace.concurrency }, () => payloadOf(size, slips))
   const put = (/** @type {number} */ slot, /** @type {number} */ turn) =>
     candidate.put(ids[turn % count], payloads[slot].next(), EXPIRES_AT)
   return measure(put, () => {}, pace)
@@ -108,6 +108,14 @@ function measureGet(candidate, { size, ids: count, pace }) {
     if (data.length !== size) throw new Error(`${data.length} bytes came back instead of ${size}`)
   }
   return measure(get, check, pace)
+}
+
+/**
+ * @param {number} size
+ * @param {boolean} [slips]
+ */
+function payloadOf(size, slips) {
+  return slips ? new Slip(size) : new Payload(size)
 }
 
 /** Bytes. Not `maxRSS`: on Linux it begins with the size of the process that this one was forked from. */

@@ -23,13 +23,15 @@ import { promisify } from 'node:util'
  * @typedef {object} Backend Each file beside this one exports one as `backend`.
  * @property {Candidate[]} candidates the named peer of each group comes right before those compared with it
  * @property {Candidate[]} [clients] the same for `--client`: see `borrowing`
+ * @property {boolean} [slips] the payloads are text that can be compressed, not random bytes
  * @property {boolean} keepsData a payload is still there in another process
  * @property {() => Promise<Arena>} enter
  */
 
-export const BACKENDS = ['redis', 'postgres', 'sqlite', 'mongodb', 'dynamodb', 'memory']
+/** The last one is no backend: what compression costs in memory. */
+export const BACKENDS = ['redis', 'postgres', 'sqlite', 'mongodb', 'dynamodb', 'memory', 'compression']
 /** Those with client libraries for a store to borrow. */
-export const CLIENT_BACKENDS = BACKENDS.filter((name) => name !== 'memory')
+export const CLIENT_BACKENDS = BACKENDS.filter((name) => !['memory', 'compression'].includes(name))
 
 /**
  * Payload sizes where none are asked for. An item of DynamoDB ends at 400 KiB, with its id and the names in it.

@@ -3,6 +3,7 @@ import { DynamoDBSagaStore, MemorySagaStore, MongoSagaStore, PostgresSagaStore, 
 /** @type {Record<string, (place: any) => import('../../index.js').SagaStore>} */
 const stores = {
   memory: () => new MemorySagaStore(),
+  compression: () => new MemorySagaStore({ compression: 'zstd' }),
   sqlite: ({ file, durability }) => new SqliteSagaStore({ url: `sqlite:${file}`, durability }),
   postgres: ({ url, schema, table }) => new PostgresSagaStore({ url, schema, tableName: table }),
   redis: ({ url, prefix }) => new RedisSagaStore({ url, keyPrefix: prefix }),
