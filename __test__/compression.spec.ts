@@ -1,10 +1,14 @@
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { describe, expect, it } from 'vitest'
 import { openStore, type SagaStore, SqliteSagaStore } from '../index.js'
 import { rejectionOf } from './support'
 import { missing, randomName, targets, temporaryDirectory } from './targets'
 
+const root = join(import.meta.dirname, '..')
 const slip = Buffer.from('{"step":"charge","orderId":"o-17","amount":1299},'.repeat(2_000))
 
 for (const target of targets.filter(({ name }) => name !== 'sqlite::memory:')) {
@@ -37,6 +41,15 @@ for (const target of targets.filter(({ name }) => name !== 'sqlite::memory:')) {
       expect(await rejectionOf(careful.getMany(['bomb']))).toMatchObject({ code: 'PAYLOAD_TOO_LARGE' })
       expect(await careful.has('bomb')).toBe(true)
       expect((await store.get('bomb')).length).toBe(50_000_000)
+    })
+
+    it('stores what the backend could not hold as it is', async () => {
+      await using store = openStore({ ...target.options(), compression: 'zstd' } as never)
+      await store.initialize()
+      const size = Math.min(store.capabilities.maxPayloadBytes * 2, 33_000_000)
+      const data = Buffer.alloc(size, slip)
+      await store.put('large', data)
+      expect((await store.get('large')).equals(data)).toBe(true)
     })
 
     it('leaves the event loop alone', async () => {
@@ -108,6 +121,24 @@ describe('compressed payloads that were damaged', () => {
       await client.quit()
     },
   )
+})
+
+describe('the end of a process or a worker while a payload is compressed', () => {
+  const put = `
+    const { openStore } = require(${JSON.stringify(root)})
+    const store = openStore({ url: 'memory://', compression: { algorithm: 'zstd', level: 19 } })
+    const data = Buffer.from(require('node:crypto').randomBytes(1_000_000).toString('base64'))
+    for (let number = 0; number < 4; number += 1) store.put('order-' + number, Buffer.from(data))`
+
+  it('waits for what reads its memory', async () => {
+    await promisify(execFile)(process.execPath, ['-e', `${put}; setTimeout(() => process.exit(0), 50)`], { timeout: 60_000 })
+    const worker = `${put}; require('node:worker_threads').parentPort.postMessage('begun')`
+    const script = `
+      const worker = new (require('node:worker_threads').Worker)(${JSON.stringify(worker)}, { eval: true })
+      worker.once('message', () => setTimeout(() => worker.terminate().then(() => console.log('ended')), 50))`
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], { timeout: 60_000 })
+    expect(stdout).toBe('ended\n')
+  })
 })
 
 describe('the option compression', () => {
