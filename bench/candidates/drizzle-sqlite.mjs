@@ -1,14 +1,14 @@
 import Database from 'better-sqlite3'
 import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
+import { TABLE } from './sqlite-table.mjs'
 
 /** @type {import('../trial.mjs').Open} */
 export async function open({ place: { file, durability } }) {
   const handle = new Database(file)
   handle.pragma('journal_mode = WAL')
   handle.pragma(`synchronous = ${durability}`)
-  handle.exec('create table if not exists claims (id text primary key, data blob not null, expires_at integer)')
-  handle.exec('create index if not exists claims_expires_at on claims (expires_at)')
+  handle.exec(TABLE)
   const db = drizzle(handle)
   return {
     client: db,

@@ -1,11 +1,11 @@
 import { DatabaseSync } from 'node:sqlite'
+import { TABLE } from './sqlite-table.mjs'
 
 /** @type {import('../trial.mjs').Open} */
 export async function open({ place: { file, durability } }) {
   const db = new DatabaseSync(file)
   db.exec(`pragma journal_mode = WAL; pragma synchronous = ${durability}`)
-  db.exec('create table if not exists claims (id text primary key, data blob not null, expires_at integer)')
-  db.exec('create index if not exists claims_expires_at on claims (expires_at)')
+  db.exec(TABLE)
   const put = db.prepare(`insert into claims (id, data, expires_at) values (?, ?, ?)
     on conflict (id) do update set data = excluded.data, expires_at = excluded.expires_at`)
   const get = db.prepare('select data from claims where id = ? and (expires_at is null or expires_at > ?)')

@@ -320,7 +320,7 @@ mod tests {
             for compression in [compression, off()] {
                 let stored = compression.encode(&data).unwrap();
                 prop_assert!(stored.len() <= data.len() + HEADER);
-                prop_assert_eq!(compression.work_to_encode(&data) == 0, stored == data && !compression.is_on());
+                prop_assert!(compression.work_to_encode(&data) > 0 || stored == data);
                 prop_assert_eq!(off().decode(stored).unwrap(), data.clone());
             }
         }

@@ -66,7 +66,7 @@ impl Transcoder {
         if stored <= limit {
             return Ok(());
         }
-        let compressed = if self.compression.is_on() { format!(" compressed (of {given})") } else { String::new() };
+        let compressed = if stored < given as u64 { format!(" compressed (of {given})") } else { String::new() };
         let message =
             format!("the payload has {stored} bytes{compressed}; the limit of {} is {limit}", self.backend.name());
         Err(Error::new(Kind::PayloadTooLarge, message)
@@ -97,9 +97,14 @@ impl Transcoder {
 
     /// A write that is done on the caller's thread.
     pub fn encode_here(&self, write: Write, limit: Limit<'_>) -> Result<Write> {
+        let stored = self.compression.encode(&payload_of(&write));
+        self.with_payload(write, stored, limit)
+    }
+
+    fn with_payload(&self, write: Write, stored: Result<Bytes>, limit: Limit<'_>) -> Result<Write> {
         match write {
             Write::Put { id, data, expires_at } => {
-                let stored = self.compression.encode(&data)?;
+                let stored = stored?;
                 self.check_stored(&id, stored.len() as u64, data.len(), limit)?;
                 Ok(Write::Put { id, data: stored, expires_at })
             }
@@ -169,20 +174,11 @@ impl Transcoder {
 
     async fn encode(&self, writes: Vec<Write>, limit: Limit<'_>, place: Place<'_>) -> Result<Vec<Result<Write>>> {
         let compression = self.compression;
-        let data = |write: &Write| if let Write::Put { data, .. } = write { data.clone() } else { Bytes::new() };
-        let given: Vec<Bytes> = writes.iter().map(data).collect();
+        let given: Vec<Bytes> = writes.iter().map(payload_of).collect();
         // Switched off, only a header is put in front of what looks like ours.
         let work = |data: &Bytes| if compression.is_on() { compression.work_to_encode(data) } else { 0 };
         let stored = in_portions(given, work, move |data| compression.encode(&data), place).await?;
-        let check = |(write, stored): (Write, Result<Bytes>)| match write {
-            Write::Put { id, data, expires_at } => {
-                let stored = stored?;
-                self.check_stored(&id, stored.len() as u64, data.len(), limit)?;
-                Ok(Write::Put { id, data: stored, expires_at })
-            }
-            other => Ok(other),
-        };
-        Ok(writes.into_iter().zip(stored).map(check).collect())
+        Ok(writes.into_iter().zip(stored).map(|(write, stored)| self.with_payload(write, stored, limit)).collect())
     }
 
     async fn decode(&self, results: Vec<&mut Result<Reply>>, place: Place<'_>) {
@@ -209,6 +205,11 @@ impl Transcoder {
             }
         }
     }
+}
+
+/// The bytes of a put; none of others.
+fn payload_of(write: &Write) -> Bytes {
+    if let Write::Put { data, .. } = write { data.clone() } else { Bytes::new() }
 }
 
 /// Works on each of `inputs`, in passing or in portions of a thread's size.
