@@ -143,10 +143,11 @@ describe('the end of a process or a worker while a payload is compressed', () =>
 
 describe('the option compression', () => {
   it.each([
-    ['gzip', "'none' or 'zstd'"],
+    ['gzip', "'none', 'zstd' or an object"],
+    [{ algorithm: 'gzip' }, "'none' or 'zstd'"],
     [{ algorithm: 'zstd', level: 20 }, 'from 1 to 19'],
     [{ algoritm: 'zstd' }, "did you mean 'algorithm'"],
-    [7, "option 'compression' must be"],
+    [true, "option 'compression' must be 'none', 'zstd' or an object"],
   ])('%j is refused', (compression, part) => {
     const open = () => openStore({ url: 'memory://', compression } as never)
     expect(open).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining(part) }))

@@ -116,12 +116,21 @@ impl OptionReader {
         Ok(value)
     }
 
-    /// A word in place of the object `name` stands for one with that word as its `field`.
-    pub fn word_for(&mut self, name: &str, field: &str) {
-        if let Some(value) = self.left.get_mut(name).filter(|value| value.is_string()) {
-            let word = value.take();
-            *value = Value::Object(Map::from_iter([(field.to_owned(), word)]));
+    /// One of the words `accepted` in place of the object `name` stands for one with that word as its `field`.
+    pub fn word_for(&mut self, name: &str, field: &str, accepted: &[&str]) -> Result<()> {
+        let wrong = || {
+            let words: Vec<String> = accepted.iter().map(|word| format!("'{word}'")).collect();
+            self.wrong(name, &format!("{} or an object", words.join(", ")))
+        };
+        match self.left.get(name) {
+            None | Some(Value::Null | Value::Object(_)) => {}
+            Some(Value::String(word)) if accepted.contains(&word.as_str()) => {
+                let object = Map::from_iter([(field.to_owned(), Value::String(word.clone()))]);
+                self.left.insert(name.to_owned(), Value::Object(object));
+            }
+            Some(_) => return Err(wrong()),
         }
+        Ok(())
     }
 
     /// Refuses what nobody took.

@@ -23,6 +23,9 @@ const STORED: u8 = 0;
 /// Behind the magic: one frame of Zstandard (RFC 8878), with its content's size and checksum.
 const ZSTD: u8 = 1;
 
+/// Their names in the options; the first is the default.
+const ALGORITHMS: [&str; 2] = ["none", "zstd"];
+
 /// How payloads are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compression {
@@ -37,9 +40,9 @@ pub struct Compression {
 impl Compression {
     /// Takes `compression` and `maxDecompressedBytes`.
     pub fn read(options: &mut OptionReader) -> Result<Self> {
-        options.word_for("compression", "algorithm");
+        options.word_for("compression", "algorithm", &ALGORITHMS)?;
         let (level, min_bytes) = options.nested("compression", "compression.", |compression| {
-            let algorithm = compression.choice("algorithm", &["none", "zstd"])?;
+            let algorithm = compression.choice("algorithm", &ALGORITHMS)?;
             let level = i32::try_from(compression.number("level", 1, 1..=19)?).unwrap_or(1);
             let min_bytes = compression.number("minBytes", 1_024, 0..=u64::MAX)?;
             Ok(((algorithm == "zstd").then_some(level), min_bytes))
@@ -223,10 +226,11 @@ mod tests {
     #[test]
     fn what_is_wrong_in_the_option_is_named() {
         for (json, part) in [
-            (r#"{"compression": "gzip"}"#, "option 'compression.algorithm' must be 'none' or 'zstd'"),
+            (r#"{"compression": "gzip"}"#, "option 'compression' must be 'none', 'zstd' or an object"),
+            (r#"{"compression": {"algorithm": "gzip"}}"#, "option 'compression.algorithm' must be 'none' or 'zstd'"),
             (r#"{"compression": {"algorithm": "zstd", "level": 20}}"#, "from 1 to 19"),
             (r#"{"compression": {"algorithm": "zstd", "levle": 3}}"#, "did you mean 'level'"),
-            (r#"{"compression": 5}"#, "option 'compression' must be an object"),
+            (r#"{"compression": true}"#, "option 'compression' must be 'none', 'zstd' or an object"),
             (r#"{"maxDecompressedBytes": -1}"#, "maxDecompressedBytes"),
         ] {
             let error = read(json).unwrap_err();
