@@ -81,10 +81,7 @@ impl OptionReader {
     pub fn choice(&mut self, name: &'static str, accepted: &[&'static str]) -> Result<&'static str> {
         let Some(value) = self.take(name) else { return Ok(accepted[0]) };
         let found = value.as_str().and_then(|text| accepted.iter().find(|word| **word == text));
-        found.copied().ok_or_else(|| {
-            let words: Vec<String> = accepted.iter().map(|word| format!("'{word}'")).collect();
-            self.wrong(name, &words.join(" or "))
-        })
+        found.copied().ok_or_else(|| self.wrong(name, &quoted(accepted, " or ")))
     }
 
     /// A name that goes into SQL, quoted: letters, digits and underscores, at most 63 of them.
@@ -118,17 +115,13 @@ impl OptionReader {
 
     /// One of the words `accepted` in place of the object `name` stands for one with that word as its `field`.
     pub fn word_for(&mut self, name: &str, field: &str, accepted: &[&str]) -> Result<()> {
-        let wrong = || {
-            let words: Vec<String> = accepted.iter().map(|word| format!("'{word}'")).collect();
-            self.wrong(name, &format!("{} or an object", words.join(", ")))
-        };
         match self.left.get(name) {
             None | Some(Value::Null | Value::Object(_)) => {}
             Some(Value::String(word)) if accepted.contains(&word.as_str()) => {
                 let object = Map::from_iter([(field.to_owned(), Value::String(word.clone()))]);
                 self.left.insert(name.to_owned(), Value::Object(object));
             }
-            Some(_) => return Err(wrong()),
+            Some(_) => return Err(self.wrong(name, &format!("{} or an object", quoted(accepted, ", ")))),
         }
         Ok(())
     }
@@ -149,6 +142,10 @@ impl OptionReader {
         let shown: String = unknown.chars().take(60).collect();
         Err(Error::invalid(format!("unknown option '{}{shown}'{hint}; accepted: {}", self.prefix, accepted.join(", "))))
     }
+}
+
+fn quoted(words: &[&str], between: &str) -> String {
+    words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(between)
 }
 
 /// How often and how soon a failed operation is repeated (full jitter).

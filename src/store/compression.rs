@@ -120,13 +120,15 @@ impl Compression {
         if size > self.max_decompressed {
             let limit = self.max_decompressed;
             let message = format!("the payload would have {size} bytes; maxDecompressedBytes is {limit}");
-            return Err(Error::new(Kind::PayloadTooLarge, message)
-                .with_detail("size", Detail::count(size))
-                .with_detail("limit", Detail::count(limit)));
+            return Err(too_large(message, size, limit));
         }
         let size = usize::try_from(size).map_err(|_| corrupt("its size does not fit this machine"))?;
-        let decompressed = with_decompressor(|decompressor| decompressor.decompress(frame, size))?;
-        let decompressed = decompressed.map_err(|error| corrupt("it cannot be decompressed").with_source(error))?;
+        let decompressed = DECOMPRESSOR.with_borrow_mut(|kept| {
+            let failed = |error| Error::new(Kind::Backend, "nothing can be decompressed").with_source(error);
+            let decompressor = kept.take().map_or_else(Decompressor::new, Ok).map_err(failed)?;
+            let decompressed = kept.insert(decompressor).decompress(frame, size);
+            decompressed.map_err(|error| corrupt("it cannot be decompressed").with_source(error))
+        })?;
         if decompressed.len() != size {
             return Err(corrupt(format!("{} bytes came out of it in place of {size}", decompressed.len())));
         }
@@ -141,6 +143,13 @@ fn split(stored: &[u8]) -> Option<(u8, &[u8])> {
 
 fn content_size(frame: &[u8]) -> Option<u64> {
     get_frame_content_size(frame).ok().flatten()
+}
+
+/// `PAYLOAD_TOO_LARGE`; `size` and `limit` in bytes.
+pub(super) fn too_large(message: String, size: u64, limit: u64) -> Error {
+    Error::new(Kind::PayloadTooLarge, message)
+        .with_detail("size", Detail::count(size))
+        .with_detail("limit", Detail::count(limit))
 }
 
 fn corrupt(why: impl std::fmt::Display) -> Error {
@@ -175,16 +184,6 @@ fn compress(data: &[u8], level: i32) -> Result<Option<Bytes>> {
         // What was reserved for the worst case may be many times as much.
         stored.shrink_to_fit();
         Ok(Some(Bytes::from(stored)))
-    })
-}
-
-fn with_decompressor<T>(work: impl FnOnce(&mut Decompressor<'static>) -> T) -> Result<T> {
-    DECOMPRESSOR.with_borrow_mut(|kept| {
-        if kept.is_none() {
-            let failed = |error| Error::new(Kind::Backend, "nothing can be decompressed").with_source(error);
-            *kept = Some(Decompressor::new().map_err(failed)?);
-        }
-        kept.as_mut().map(work).ok_or_else(|| Error::new(Kind::Backend, "nothing can be decompressed"))
     })
 }
 

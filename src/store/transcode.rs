@@ -6,10 +6,10 @@ use futures_util::future::try_join_all;
 
 use super::Driver;
 use super::borrowed::Client;
-use super::compression::Compression;
+use super::compression::{Compression, too_large};
 use super::payloads::{Operation, Read, Reply, Write};
 use super::plan::Step;
-use crate::error::{Detail, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::options::Settings;
 use crate::runtime;
 use crate::url::Backend;
@@ -69,9 +69,7 @@ impl Transcoder {
         let compressed = if stored < given as u64 { format!(" compressed (of {given})") } else { String::new() };
         let message =
             format!("the payload has {stored} bytes{compressed}; the limit of {} is {limit}", self.backend.name());
-        Err(Error::new(Kind::PayloadTooLarge, message)
-            .with_detail("size", Detail::count(stored))
-            .with_detail("limit", Detail::count(limit)))
+        Err(too_large(message, stored, limit))
     }
 
     /// Whether the write has to be worked on first.
@@ -84,13 +82,16 @@ impl Transcoder {
         self.compression.is_on()
     }
 
+    /// Bytes to work through before a reply can be handed out; 0: it is handed out as it is.
+    fn work_in(&self, reply: &Reply) -> usize {
+        if let Reply::Data(Some(stored)) = reply { self.compression.work_to_decode(stored) } else { 0 }
+    }
+
     /// A reply that was found on the caller's thread; none if it is too much work there.
     pub fn decode_here(&self, reply: Reply) -> Option<Result<Reply>> {
         match reply {
-            Reply::Data(Some(stored)) if self.compression.work_to_decode(&stored) > 0 => {
-                let in_passing = self.compression.work_to_decode(&stored) <= IN_PASSING;
-                in_passing.then(|| self.compression.decode(stored).map(|data| Reply::Data(Some(data))))
-            }
+            reply if self.work_in(&reply) > IN_PASSING => None,
+            Reply::Data(Some(stored)) => Some(self.compression.decode(stored).map(|data| Reply::Data(Some(data)))),
             other => Some(Ok(other)),
         }
     }
@@ -130,11 +131,7 @@ impl Transcoder {
     /// Runs a group of reads; one result for each, in their order.
     pub async fn read(&self, driver: &dyn Driver, group: &[Read]) -> Vec<Result<Reply>> {
         let mut results = driver.read(group).await;
-        let stored = results.iter_mut().filter_map(|result| match result {
-            Ok(Reply::Data(Some(stored))) if self.compression.work_to_decode(stored) > 0 => Some(result),
-            _ => None,
-        });
-        self.decode(stored.collect(), Place::Beside).await;
+        self.decode(&mut results, Place::Beside).await;
         results
     }
 
@@ -158,13 +155,11 @@ impl Transcoder {
 
     /// The replies to the steps of one call as they are handed out.
     pub async fn decode_replies(&self, steps: &[Step], replies: Vec<Reply>, place: Place<'_>) -> Result<Vec<Reply>> {
-        let is_work =
-            |reply: &Reply| matches!(reply, Reply::Data(Some(stored)) if self.compression.work_to_decode(stored) > 0);
-        if !replies.iter().any(is_work) {
+        if !replies.iter().any(|reply| self.work_in(reply) > 0) {
             return Ok(replies);
         }
         let mut results: Vec<_> = replies.into_iter().map(Ok).collect();
-        self.decode(results.iter_mut().filter(|result| result.as_ref().is_ok_and(is_work)).collect(), place).await;
+        self.decode(&mut results, place).await;
         results
             .into_iter()
             .zip(steps)
@@ -181,8 +176,13 @@ impl Transcoder {
         Ok(writes.into_iter().zip(stored).map(|(write, stored)| self.with_payload(write, stored, limit)).collect())
     }
 
-    async fn decode(&self, results: Vec<&mut Result<Reply>>, place: Place<'_>) {
+    async fn decode(&self, results: &mut [Result<Reply>], place: Place<'_>) {
         let compression = self.compression;
+        let is_work = |result: &Result<Reply>| result.as_ref().is_ok_and(|reply| self.work_in(reply) > 0);
+        let results: Vec<_> = results.iter_mut().filter(|result| is_work(result)).collect();
+        if results.is_empty() {
+            return;
+        }
         // On a client's thread an answer's bytes are JavaScript's, and stay there.
         let bytes = |stored: &Bytes| {
             if matches!(place, Place::Beside) { stored.clone() } else { Bytes::copy_from_slice(stored) }
