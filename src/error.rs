@@ -102,6 +102,13 @@ impl Error {
         }))
     }
 
+    /// A payload, or what it comes with, is larger than `limit`; both in bytes.
+    pub fn too_large(message: impl Into<String>, size: u64, limit: u64) -> Self {
+        Self::new(Kind::PayloadTooLarge, message)
+            .with_detail("size", Detail::count(size))
+            .with_detail("limit", Detail::count(limit))
+    }
+
     /// `INVALID_ARGUMENT`.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::InvalidArgument, message)

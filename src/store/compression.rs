@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{CParameter, compress_bound, get_frame_content_size};
 
-use crate::error::{Detail, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::options::OptionReader;
 
 /// What no text and no usual format begins with.
@@ -120,7 +120,7 @@ impl Compression {
         if size > self.max_decompressed {
             let limit = self.max_decompressed;
             let message = format!("the payload would have {size} bytes; maxDecompressedBytes is {limit}");
-            return Err(too_large(message, size, limit));
+            return Err(Error::too_large(message, size, limit));
         }
         let size = usize::try_from(size).map_err(|_| corrupt("its size does not fit this machine"))?;
         let decompressed = DECOMPRESSOR.with_borrow_mut(|kept| {
@@ -143,13 +143,6 @@ fn split(stored: &[u8]) -> Option<(u8, &[u8])> {
 
 fn content_size(frame: &[u8]) -> Option<u64> {
     get_frame_content_size(frame).ok().flatten()
-}
-
-/// `PAYLOAD_TOO_LARGE`; `size` and `limit` in bytes.
-pub(super) fn too_large(message: String, size: u64, limit: u64) -> Error {
-    Error::new(Kind::PayloadTooLarge, message)
-        .with_detail("size", Detail::count(size))
-        .with_detail("limit", Detail::count(limit))
 }
 
 fn corrupt(why: impl std::fmt::Display) -> Error {

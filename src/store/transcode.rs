@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 
 use super::Driver;
 use super::borrowed::Client;
-use super::compression::{Compression, too_large};
+use super::compression::Compression;
 use super::payloads::{Operation, Read, Reply, Write};
 use super::plan::Step;
 use crate::error::{Error, Kind, Result};
@@ -69,7 +69,7 @@ impl Transcoder {
         let compressed = if stored < given as u64 { format!(" compressed (of {given})") } else { String::new() };
         let message =
             format!("the payload has {stored} bytes{compressed}; the limit of {} is {limit}", self.backend.name());
-        Err(too_large(message, stored, limit))
+        Err(Error::too_large(message, stored, limit))
     }
 
     /// Whether the write has to be worked on first.

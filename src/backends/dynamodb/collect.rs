@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::clock::Clock;
 use super::item;
 use super::requests::Change;
-use crate::error::{Detail, Error, Kind, Result};
+use crate::error::{Detail, Error, Result};
 use crate::store::payloads::Write;
 use crate::store::plan::{Step, needs_an_answer};
 
@@ -32,9 +32,7 @@ impl Load {
         } else if bytes > MAX_BYTES {
             let text =
                 format!("the items of the transaction would have {bytes} bytes; the limit of dynamodb is {MAX_BYTES}");
-            Error::new(Kind::PayloadTooLarge, text)
-                .with_detail("size", Detail::count(bytes))
-                .with_detail("limit", Detail::count(MAX_BYTES))
+            Error::too_large(text, bytes, MAX_BYTES)
         } else {
             return Ok(Self { items, bytes });
         };
@@ -65,6 +63,7 @@ fn change_with(step: &Step, clock: &Clock, bytes_of: impl Fn(&Bytes) -> Bytes) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
     use crate::store::payloads::Read;
     use crate::time::Millis;
 
