@@ -10,6 +10,10 @@ use std::sync::Arc;
 pub enum Kind {
     /// No record has this id.
     NotFound,
+    /// A record with this id, or another id that must be unique, is there already.
+    AlreadyExists,
+    /// The record has another version than was expected.
+    ConcurrencyConflict,
     /// The payload is larger than the backend or `maxPayloadBytes` allows.
     PayloadTooLarge,
     /// `expiresAt` has passed and `lateRetentionMs` is 0.
@@ -35,6 +39,8 @@ impl Kind {
     pub const fn code(self) -> &'static str {
         match self {
             Self::NotFound => "NOT_FOUND",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::ConcurrencyConflict => "CONCURRENCY_CONFLICT",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::AlreadyExpired => "ALREADY_EXPIRED",
             Self::InvalidArgument => "INVALID_ARGUMENT",

@@ -182,6 +182,10 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// Repeating what failed.
     pub retry: Retry,
+    /// How long a saga that has ended is kept after its last change; none: as others are.
+    pub completed_ttl: Option<Duration>,
+    /// How long a saga is kept after its last change; none: until it is deleted.
+    pub default_ttl: Option<Duration>,
 }
 
 impl Settings {
@@ -203,8 +207,15 @@ impl Settings {
                     max: retry.millis("maxMs", 2_000, 0)?,
                 })
             })?,
+            completed_ttl: ttl(options, "completedTtlMs")?,
+            default_ttl: ttl(options, "defaultTtlMs")?,
         })
     }
+}
+
+/// A time to live; 0 is for ever.
+fn ttl(options: &mut OptionReader, name: &'static str) -> Result<Option<Duration>> {
+    Ok(Some(options.millis(name, 0, 0)?).filter(|ttl| !ttl.is_zero()))
 }
 
 #[cfg(test)]

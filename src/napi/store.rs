@@ -10,11 +10,13 @@ use napi_derive::napi;
 use super::arguments::{self, Raw};
 use super::borrowed::Conversations;
 use super::bridge::{Calling, Deferred, JsSide};
+use super::dynamic::Reader;
 use super::values::{Answer, Failure, failure_object};
 use crate::error::{Error, Result};
 use crate::runtime;
 use crate::store::Store;
 use crate::store::capability::{Expiry, Transactions};
+use crate::store::dynamic::Dynamic;
 use crate::store::lane::Settle;
 use crate::store::payloads::Reply;
 use crate::store::plan::{Call, Given};
@@ -271,6 +273,16 @@ impl NativeStore {
         })
     }
 
+    /// Runs an operation on saga state; `given` is what `ts/states.ts` makes of its arguments.
+    #[napi(ts_args_type = "operation: number, given: unknown[]", ts_return_type = "Promise<unknown>")]
+    pub fn state(&self, env: Env, operation: u32, given: Raw) -> napi::Result<Raw> {
+        let call = Call::numbered(operation).unwrap_or(Call::StateById);
+        self.call(call.name(), |deferred| match self.state_given(env.raw(), given) {
+            Ok(given) => self.store.state(call, given, self.settle(deferred)),
+            Err(error) => self.refuse(deferred, error, call.name()),
+        })
+    }
+
     /// Removes expired payloads; answers how many.
     #[napi(ts_args_type = "limit: number", ts_return_type = "Promise<number>")]
     pub fn purge_expired(&self, limit: f64) -> napi::Result<Raw> {
@@ -364,6 +376,9 @@ impl NativeStore {
 
     /// What a call was given, for where there are no lanes; `stays` if the work is done on this thread.
     pub(super) fn given(&self, env: sys::napi_env, call: Call, [id, data, at]: [Raw; 3], stays: bool) -> Result<Given> {
+        if call.is_on_states() {
+            return self.state_given(env, id).map(Given::State);
+        }
         if call == Call::PutMany {
             return self.entries(env, id, data, at, stays).map(Given::Payloads);
         }
@@ -384,6 +399,13 @@ impl NativeStore {
             (Call::Touch, _, Some(at)) => Ok(Given::Expiry(id, at)),
             (Call::Touch, _, None) => Err(Error::invalid("expiresAt must be a Date").with_id(&id)),
             _ => Ok(Given::Id(id)),
+        }
+    }
+
+    fn state_given(&self, env: sys::napi_env, given: Raw) -> Result<Vec<Dynamic>> {
+        match Reader::new(env, &self.side).read(given)? {
+            Dynamic::List(given) => Ok(given),
+            _ => Err(Error::invalid("an array is expected")),
         }
     }
 

@@ -183,6 +183,12 @@ impl Values {
             Reply::Data(data) => self.data(data),
             Reply::Many(many) => self.array(many.into_iter().map(|data| self.data(data))),
             Reply::Count(count) => self.count(count),
+            Reply::State(state) => state.map_or_else(|| self.null(), |state| self.text(&state)),
+            // Flat: an object for each would cost more than what is in it.
+            Reply::States(states) => {
+                let texts = states.iter().flat_map(|found| [&*found.name, &*found.id, &*found.state]);
+                self.array(texts.map(|text| self.text(text)).collect::<Vec<_>>().into_iter())
+            }
         }
     }
 

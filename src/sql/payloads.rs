@@ -233,6 +233,7 @@ impl PayloadSql {
             (Dialect::Sqlite, Step::Write(write)) => self.write_row(on, write, now).await,
             #[cfg(feature = "sqlite")]
             (Dialect::Sqlite, Step::Read(read)) => self.read_row(on, read, now).await,
+            (_, Step::State(_)) => Err(crate::store::without_states()),
         }
     }
 

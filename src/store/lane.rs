@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use super::Driver;
 use super::payloads::{Operation, Reply};
 use super::statistics::Meter;
+use super::transaction::is_answer;
 use super::transcode::Transcoder;
 use crate::error::{Error, Kind, Result};
 use crate::options::Settings;
@@ -70,7 +71,7 @@ impl JobState {
     fn settle_with(&mut self, result: Result<Reply>) {
         if let Some(settle) = self.settle.take() {
             if let Some(meter) = &self.meter {
-                meter.record(self.started.elapsed(), result.is_ok());
+                meter.record(self.started.elapsed(), is_answer(&result));
             }
             settle(result.map_err(|error| error.at(self.backend.name(), self.name)));
         }

@@ -10,13 +10,14 @@ pub mod lane;
 #[cfg(test)]
 mod lane_tests;
 mod on_client;
+mod on_states;
 pub mod payloads;
 pub mod plan;
+pub mod states;
 pub mod statistics;
 pub mod transaction;
 pub mod transcode;
 
-use std::any::TypeId;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,7 @@ use gather::Gather;
 use lane::{Lane, Settle, Shape};
 use payloads::{Operation, Read, Reply, Write, check_id};
 use plan::{Call, Given, Plan, Step};
+use states::{StateRead, StateStep, StateWrite};
 use statistics::{Latency, Meter, Pool, Usage};
 use transaction::{Isolation, Open, Payloads, Transaction};
 use transcode::Transcoder;
@@ -102,6 +104,21 @@ pub trait Driver: Send + Sync + 'static {
     /// Runs a group of reads.
     fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>>;
 
+    /// Answers at once, on the caller's thread, if that never waits for anything.
+    fn state_now(&self, _step: &StateStep) -> Option<Result<Reply>> {
+        None
+    }
+
+    /// Runs a group of changes of saga state; those of one saga id in their order.
+    fn write_states<'a>(&'a self, group: &'a [StateWrite]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(async { vec![Err(without_states()); group.len()] })
+    }
+
+    /// Runs a group of questions about saga state.
+    fn read_states<'a>(&'a self, group: &'a [StateRead]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(async { vec![Err(without_states()); group.len()] })
+    }
+
     /// Opens a transaction; without `isolation`, on SQL, with `read committed`.
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
         Box::pin(async { Err(Error::new(Kind::Unsupported, "transactions of this backend are not built yet")) })
@@ -136,12 +153,12 @@ pub trait Driver: Send + Sync + 'static {
 impl dyn Driver {
     /// The shape of the lane that carries `O`.
     pub fn shape<O: Operation>(&self) -> Shape {
-        self.shape_of(TypeId::of::<O>() == TypeId::of::<Write>())
+        self.shape_of(O::WRITES)
     }
 
     /// The runtime of the lane that carries `O`.
     pub fn runtime<O: Operation>(&self) -> Result<Handle> {
-        self.runtime_of(TypeId::of::<O>() == TypeId::of::<Write>())
+        self.runtime_of(O::WRITES)
     }
 }
 
@@ -169,6 +186,21 @@ struct Own {
     driver: Arc<dyn Driver>,
     writes: Lane<Write>,
     reads: Lane<Read>,
+    state_writes: Lane<StateWrite>,
+    state_reads: Lane<StateRead>,
+}
+
+impl Own {
+    /// Operations that wait to be sent.
+    fn waiting(&self) -> usize {
+        let states = self.state_writes.waiting() + self.state_reads.waiting();
+        self.writes.waiting() + self.reads.waiting() + states
+    }
+}
+
+/// `UNSUPPORTED`, of a backend that keeps payloads only.
+pub fn without_states() -> Error {
+    Error::new(Kind::Unsupported, "saga state is not kept on this backend yet")
 }
 
 /// A store: one backend, its settings, its lanes.
@@ -262,6 +294,8 @@ impl Store {
             own: Some(Own {
                 writes: Lane::new(chosen, Arc::clone(&driver), settings),
                 reads: Lane::new(chosen, Arc::clone(&driver), settings),
+                state_writes: Lane::new(chosen, Arc::clone(&driver), settings),
+                state_reads: Lane::new(chosen, Arc::clone(&driver), settings),
                 driver,
             }),
             guest,
@@ -441,6 +475,10 @@ impl Store {
     /// Checks a call and makes steps of it, for a transaction or a client of the application.
     pub fn plan(&self, call: Call, given: Given) -> Result<Plan> {
         let steps = match (call, given) {
+            (call, Given::State(given)) => {
+                self.check_open()?;
+                vec![Step::State(states::step(call, given, &self.settings)?)]
+            }
             (Call::Put, Given::Payload(id, data, expires_at)) => {
                 let put = self.checked_put(&id, data, expires_at).map_err(|error| error.with_id(&id))?;
                 vec![Step::Write(put)]
@@ -643,12 +681,7 @@ impl Store {
     pub async fn statistics(&self) -> Result<Statistics> {
         let own = self.own().map_err(|error| error.at(self.backend.name(), "statistics"))?;
         let usage = self.supervised("statistics", own.driver.usage(Millis::now())).await?;
-        Ok(Statistics {
-            usage,
-            pool: own.driver.pool(),
-            waiting: (own.writes.waiting() + own.reads.waiting()) as u64,
-            operations: self.latencies(),
-        })
+        Ok(Statistics { usage, pool: own.driver.pool(), waiting: own.waiting() as u64, operations: self.latencies() })
     }
 
     fn latencies(&self) -> Vec<(&'static str, Latency)> {
@@ -659,9 +692,10 @@ impl Store {
     pub async fn close(&self) {
         let first = !std::mem::replace(&mut *self.closed.lock().unwrap_or_else(PoisonError::into_inner), true);
         let Some(own) = &self.own else { return };
-        let lanes = (own.writes.close(), own.reads.close());
-        lanes.0.await;
-        lanes.1.await;
+        // All are closed before the first is waited for.
+        let (writes, reads) = (own.writes.close(), own.reads.close());
+        let (state_writes, state_reads) = (own.state_writes.close(), own.state_reads.close());
+        futures_util::future::join4(writes, reads, state_writes, state_reads).await;
         if first {
             own.driver.close().await;
         }

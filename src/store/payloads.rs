@@ -8,6 +8,7 @@
 
 use bytes::Bytes;
 
+use super::states::FoundState;
 use super::transcode::Transcoder;
 use super::{Driver, Task};
 use crate::error::{Error, Result};
@@ -72,12 +73,19 @@ pub enum Reply {
     Many(Vec<Option<Bytes>>),
     /// A count.
     Count(u64),
+    /// The JSON of a saga's state, if there is one.
+    State(Option<String>),
+    /// Several states.
+    States(Vec<FoundState>),
 }
 
 /// What a lane needs to know of the operations that wait in it.
 pub trait Operation: Send + Sync + 'static {
     /// Whether two operations of one id must not be under way at once.
     const ORDERED: bool;
+
+    /// Whether operations change anything.
+    const WRITES: bool;
 
     /// The id.
     fn id(&self) -> &str;
@@ -96,6 +104,7 @@ pub trait Operation: Send + Sync + 'static {
 
 impl Operation for Write {
     const ORDERED: bool = true;
+    const WRITES: bool = true;
 
     fn id(&self) -> &str {
         match self {
@@ -122,6 +131,7 @@ impl Operation for Write {
 
 impl Operation for Read {
     const ORDERED: bool = false;
+    const WRITES: bool = false;
 
     fn id(&self) -> &str {
         match self {

@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 
+use super::dynamic::Dynamic;
 use super::payloads::{Operation, Read, Reply, Write};
+use super::states::StateStep;
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
@@ -26,18 +28,80 @@ pub enum Call {
     PutMany,
     /// `getMany`
     GetMany,
+    /// `states.getById`
+    StateById,
+    /// `states.getByCorrelationId`
+    StateByCorrelation,
+    /// `states.insert`
+    StateInsert,
+    /// `states.update`
+    StateUpdate,
+    /// `states.delete`
+    StateDelete,
+    /// `states.deleteByCorrelationId`
+    StateDeleteByCorrelation,
+    /// `states.findByName`
+    StateList,
+    /// `states.countByName`
+    StateCount,
+    /// `states.deleteCompletedBefore`
+    StateDeleteCompleted,
+    /// `states.findTimedOut`
+    StateTimedOut,
 }
 
 impl Call {
     /// Their names in errors, logs and statistics, in the order of the variants.
-    pub const NAMES: [&'static str; 8] = ["put", "get", "find", "has", "delete", "touch", "putMany", "getMany"];
+    pub const NAMES: [&'static str; 18] = [
+        "put",
+        "get",
+        "find",
+        "has",
+        "delete",
+        "touch",
+        "putMany",
+        "getMany",
+        "states.getById",
+        "states.getByCorrelationId",
+        "states.insert",
+        "states.update",
+        "states.delete",
+        "states.deleteByCorrelationId",
+        "states.findByName",
+        "states.countByName",
+        "states.deleteCompletedBefore",
+        "states.findTimedOut",
+    ];
 
-    const ALL: [Self; 8] =
-        [Self::Put, Self::Get, Self::Find, Self::Has, Self::Delete, Self::Touch, Self::PutMany, Self::GetMany];
+    const ALL: [Self; Self::NAMES.len()] = [
+        Self::Put,
+        Self::Get,
+        Self::Find,
+        Self::Has,
+        Self::Delete,
+        Self::Touch,
+        Self::PutMany,
+        Self::GetMany,
+        Self::StateById,
+        Self::StateByCorrelation,
+        Self::StateInsert,
+        Self::StateUpdate,
+        Self::StateDelete,
+        Self::StateDeleteByCorrelation,
+        Self::StateList,
+        Self::StateCount,
+        Self::StateDeleteCompleted,
+        Self::StateTimedOut,
+    ];
 
     /// The name.
     pub const fn name(self) -> &'static str {
         Self::NAMES[self as usize]
+    }
+
+    /// Whether it is about saga state.
+    pub const fn is_on_states(self) -> bool {
+        self as usize >= Self::StateById as usize
     }
 
     /// The operation of this number, as the binding counts them.
@@ -59,15 +123,19 @@ pub enum Given {
     Payloads(Vec<(String, Bytes, Option<Millis>)>),
     /// Several ids.
     Ids(Vec<String>),
+    /// What a call on states takes, in the order in which `ts/states.ts` gives it.
+    State(Vec<Dynamic>),
 }
 
-/// One operation on one record, of any kind. States, executions and outbox events join here.
+/// One operation on one record, of any kind. Executions and outbox events join here.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// A change of a payload.
     Write(Write),
     /// A question about a payload.
     Read(Read),
+    /// A change of saga state, or a question about it.
+    State(StateStep),
 }
 
 impl Step {
@@ -76,6 +144,8 @@ impl Step {
         match self {
             Self::Write(write) => write.id(),
             Self::Read(read) => read.id(),
+            Self::State(StateStep::Write(write)) => write.id(),
+            Self::State(StateStep::Read(read)) => read.id(),
         }
     }
 
@@ -84,6 +154,8 @@ impl Step {
         match self {
             Self::Write(write) => write.may_repeat(),
             Self::Read(read) => read.may_repeat(),
+            Self::State(StateStep::Write(write)) => write.may_repeat(),
+            Self::State(StateStep::Read(read)) => read.may_repeat(),
         }
     }
 
@@ -98,6 +170,7 @@ pub fn needs_an_answer(step: &Step) -> Error {
     let what = match step {
         Step::Read(_) => "nothing can be read",
         Step::Write(_) => "whether the payload exists cannot be told",
+        Step::State(_) => "saga state cannot be read or changed",
     };
     let message = format!("this transaction is only sent at its end: {what} in it (put and delete can be queued)");
     Error::new(Kind::Unsupported, message).with_id(step.id())

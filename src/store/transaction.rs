@@ -152,9 +152,10 @@ impl Open {
     }
 }
 
-/// Whether it counts as a success: that there is no payload is an answer.
+/// Whether it counts as a success: that there is none, or another one, is an answer.
 pub(super) fn is_answer(result: &Result<Reply>) -> bool {
-    !result.as_ref().is_err_and(|error| error.kind() != Kind::NotFound)
+    const ANSWERS: [Kind; 3] = [Kind::NotFound, Kind::AlreadyExists, Kind::ConcurrencyConflict];
+    !result.as_ref().is_err_and(|error| !ANSWERS.contains(&error.kind()))
 }
 
 fn ended() -> Error {

@@ -148,7 +148,7 @@ impl Transcoder {
                 Some(encoded) => encoded.map(Step::Write).map_err(|error| error.with_id(write.id())),
                 None => Ok(Step::Write(write)),
             },
-            read @ Step::Read(_) => Ok(read),
+            other => Ok(other),
         };
         steps.into_iter().map(encode).collect()
     }

@@ -56,7 +56,7 @@ fn change_with(step: &Step, clock: &Clock, bytes_of: impl Fn(&Bytes) -> Bytes) -
             Ok(Change::Put(item::encode(id, &bytes_of(data), expires_at.map(|at| clock.stored(at)))))
         }
         Step::Write(Write::Delete { id }) => Ok(Change::Delete(item::key(id))),
-        Step::Write(Write::Touch { .. }) | Step::Read(_) => Err(needs_an_answer(step)),
+        Step::Write(Write::Touch { .. }) | Step::Read(_) | Step::State(_) => Err(needs_an_answer(step)),
     }
 }
 

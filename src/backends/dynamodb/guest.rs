@@ -18,7 +18,7 @@ use crate::store::dynamic::Dynamic;
 use crate::store::payloads::Reply;
 use crate::store::plan::{Step, needs_an_answer};
 use crate::store::statistics::Usage;
-use crate::store::{Probe, Task};
+use crate::store::{Probe, Task, without_states};
 use crate::time::Millis;
 
 /// A table, on whichever client.
@@ -55,6 +55,7 @@ impl Hosted {
         match step {
             Step::Write(write) => single::write(&on, write).await,
             Step::Read(read) => single::read(&on, read).await,
+            Step::State(_) => Err(without_states()),
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::payloads::Payloads;
+use super::Records;
+use super::states::{Changes, View};
 use crate::error::Result;
 use crate::store::Task;
 use crate::store::payloads::{Operation, Read, Reply, Write};
@@ -15,19 +16,20 @@ use crate::time::Millis;
 
 /// Writes that nobody else sees yet.
 pub(super) struct Buffered {
-    payloads: Arc<Mutex<Payloads>>,
+    records: Arc<Mutex<Records>>,
+    changes: Changes,
     writes: Vec<Write>,
     /// The last write of each id, as its place in `writes`.
     last: HashMap<Box<str>, usize>,
 }
 
 impl Buffered {
-    pub(super) fn new(payloads: Arc<Mutex<Payloads>>) -> Self {
-        Self { payloads, writes: Vec::new(), last: HashMap::new() }
+    pub(super) fn new(records: Arc<Mutex<Records>>) -> Self {
+        Self { records, changes: Changes::default(), writes: Vec::new(), last: HashMap::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Payloads> {
-        self.payloads.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep(&mut self, write: Write) {
@@ -40,15 +42,19 @@ impl Buffered {
         let (data, expires_at) = match self.last.get(id).map(|at| &self.writes[*at]) {
             Some(Write::Put { data, expires_at, .. }) => (data.clone(), *expires_at),
             Some(Write::Delete { .. }) => return None,
-            Some(Write::Touch { expires_at, .. }) => (self.lock().record(id)?.0, Some(*expires_at)),
-            None => self.lock().record(id)?,
+            Some(Write::Touch { expires_at, .. }) => (self.lock().payloads.record(id)?.0, Some(*expires_at)),
+            None => self.lock().payloads.record(id)?,
         };
         expires_at.is_none_or(|at| at > now).then_some((data, expires_at))
     }
 
-    fn run_now(&mut self, step: &Step) -> Reply {
+    fn run_now(&mut self, step: &Step) -> Result<Reply> {
         let now = Millis::now();
-        match step {
+        Ok(match step {
+            Step::State(step) => {
+                let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+                View { states: &mut records.states, changes: Some(&mut self.changes) }.run(step, now)?
+            }
             Step::Read(Read::Find { id }) => {
                 Reply::Data(self.seen(id, now).map(|(data, _)| Bytes::copy_from_slice(&data)))
             }
@@ -65,7 +71,7 @@ impl Buffered {
                 Reply::Flag(existed)
             }
             Step::Write(Write::Touch { id, expires_at }) => {
-                let Some((data, _)) = self.seen(id, now) else { return Reply::Flag(false) };
+                let Some((data, _)) = self.seen(id, now) else { return Ok(Reply::Flag(false)) };
                 let (id, expires_at) = (id.clone(), *expires_at);
                 let ours = self.last.get(&id).is_some_and(|at| matches!(self.writes[*at], Write::Put { .. }));
                 // Bytes that stand in the store stay what they are then, whoever has put them.
@@ -76,21 +82,24 @@ impl Buffered {
                 });
                 Reply::Flag(true)
             }
-        }
+        })
     }
 }
 
 impl Transaction for Buffered {
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
-        Box::pin(async move { Ok(self.run_now(step)) })
+        Box::pin(async move { self.run_now(step) })
     }
 
     fn commit(self: Box<Self>) -> Task<'static, Result<()>> {
         Box::pin(async move {
-            let mut payloads = self.lock();
+            let Self { records, changes, writes, .. } = *self;
+            let mut records = records.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Millis::now();
-            for write in &self.writes {
-                payloads.write(write, now);
+            changes.check(&records.states, now)?;
+            changes.apply(&mut records.states);
+            for write in &writes {
+                records.payloads.write(write, now);
             }
             Ok(())
         })

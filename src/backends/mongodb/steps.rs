@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::store::dynamic::Dynamic;
 use crate::store::payloads::{Operation, Read, Reply};
 use crate::store::plan::Step;
+use crate::store::without_states;
 use crate::time::Millis;
 
 /// Carries the command of one operation.
@@ -28,6 +29,7 @@ pub(super) trait Sender: Send {
 /// Runs one operation.
 pub(super) async fn run(on: &mut impl Sender, terms: Terms<'_>, clock: &Clock, step: &Step) -> Result<Reply> {
     match step {
+        Step::State(_) => Err(without_states()),
         Step::Write(write) => {
             let mut command = on.command(size_of_single(write));
             write_single(&mut command, terms.collection, write, |at| clock.there(at));

@@ -26,7 +26,7 @@ use crate::store::dynamic::Dynamic;
 use crate::store::payloads::{Reply, Write};
 use crate::store::plan::{Step, needs_an_answer};
 use crate::store::statistics::Usage;
-use crate::store::{Probe, Task};
+use crate::store::{Probe, Task, without_states};
 use crate::time::Millis;
 
 /// A key prefix, on whichever client.
@@ -63,7 +63,7 @@ impl Hosted {
     async fn queue(&self, on: &Client, step: &Step) -> Result<Reply> {
         let request = match step {
             Step::Write(write) => queued(write, &self.prefix, Millis::now(), self.clock.known_shift()),
-            Step::Read(_) => None,
+            Step::Read(_) | Step::State(_) => None,
         };
         let request = request.ok_or_else(|| needs_an_answer(step))?;
         ask(on, "queue", vec![Dynamic::List(vec![request.words()])]).await?;
@@ -109,6 +109,7 @@ impl Guest for Hosted {
         Box::pin(async move {
             match step {
                 _ if on.facts().buffered => self.queue(on, step).await,
+                Step::State(_) => Err(without_states()),
                 Step::Write(write) => self.write(on, write).await,
                 Step::Read(read) => {
                     let mut replies = Hosts(on).run(vec![request(read, &self.prefix)]).await?;

@@ -1,0 +1,271 @@
+//! Saga state in maps; a transaction has its own changes over them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::store::payloads::Reply;
+use crate::store::states::{
+    FoundState, Saga, StateRead, StateStep, StateWrite, conflict, correlation_taken, missing, taken,
+};
+use crate::time::Millis;
+
+/// A saga's name and its saga id or its correlation id.
+type Key = (Box<str>, Box<str>);
+
+fn key(name: &str, id: &str) -> Key {
+    (name.into(), id.into())
+}
+
+/// A saga as it is kept.
+struct Record {
+    saga: Saga,
+    correlation_id: Box<str>,
+}
+
+impl Record {
+    fn lives_at(&self, now: Millis) -> bool {
+        self.saga.expires_at.is_none_or(|at| at > now)
+    }
+
+    fn found(&self) -> FoundState {
+        let Saga { name, id, state, .. } = &self.saga;
+        FoundState { name: name.clone(), id: id.clone(), state: state.to_string() }
+    }
+
+    fn is(&self, completed: Option<bool>) -> bool {
+        completed.is_none_or(|wanted| wanted == self.saga.completed)
+    }
+}
+
+/// All sagas of one memory store.
+#[derive(Default)]
+pub(super) struct States {
+    by_id: BTreeMap<Key, Arc<Record>>,
+    by_correlation: HashMap<Key, Box<str>>,
+}
+
+impl States {
+    fn set(&mut self, key: &Key, record: Option<Arc<Record>>) {
+        let before = match record {
+            Some(record) => {
+                let correlation = (key.0.clone(), record.correlation_id.clone());
+                self.by_correlation.insert(correlation, key.1.clone());
+                self.by_id.insert(key.clone(), record)
+            }
+            None => self.by_id.remove(key).inspect(|before| {
+                self.by_correlation.remove(&(key.0.clone(), before.correlation_id.clone()));
+            }),
+        };
+        drop(before);
+    }
+
+    /// Removes sagas whose time is over, at most `limit`.
+    pub(super) fn purge_expired(&mut self, now: Millis, limit: u64) -> u64 {
+        let over = self.by_id.iter().filter(|(_, record)| !record.lives_at(now));
+        let over: Vec<Key> =
+            over.map(|(key, _)| key.clone()).take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
+        for key in &over {
+            self.set(key, None);
+        }
+        over.len() as u64
+    }
+}
+
+/// What somebody sees of the sagas: all of them, with changes of their own that are not made yet.
+pub(super) struct View<'a> {
+    pub(super) states: &'a mut States,
+    /// None: changes are made at once.
+    pub(super) changes: Option<&'a mut Changes>,
+}
+
+/// The changes of a transaction.
+#[derive(Default)]
+pub(super) struct Changes {
+    changed: BTreeMap<Key, Option<Arc<Record>>>,
+    /// What stood there when it was first looked at.
+    seen: BTreeMap<Key, Option<Arc<Record>>>,
+}
+
+impl Changes {
+    /// Makes them, unless somebody else has changed one of the sagas meanwhile.
+    pub(super) fn check(&self, states: &States, now: Millis) -> Result<()> {
+        let same = |key: &Key, seen: &Option<Arc<Record>>| match (states.by_id.get(key), seen) {
+            (None, None) => true,
+            (Some(there), Some(seen)) => Arc::ptr_eq(there, seen),
+            _ => false,
+        };
+        let is_free = |key: &Key, record: &Record| {
+            let correlation = (key.0.clone(), record.correlation_id.clone());
+            let holder = states.by_correlation.get(&correlation).map(|id| (key.0.clone(), id.clone()));
+            holder.is_none_or(|holder| {
+                holder == *key
+                    || matches!(self.changed.get(&holder), Some(None))
+                    || states.by_id.get(&holder).is_none_or(|other| !other.lives_at(now))
+            })
+        };
+        let changed = self.changed.keys().filter_map(|key| Some((key, self.seen.get(key)?)));
+        let undisturbed = changed.into_iter().all(|(key, seen)| same(key, seen))
+            && self.changed.iter().all(|(key, record)| record.as_ref().is_none_or(|record| is_free(key, record)));
+        if undisturbed {
+            return Ok(());
+        }
+        let message = "another transaction has changed the same saga: nothing of this one has happened";
+        Err(Error::new(Kind::Backend, message).retryable(true))
+    }
+
+    /// Makes them.
+    pub(super) fn apply(self, states: &mut States) {
+        let (removed, stored): (Vec<_>, Vec<_>) = self.changed.into_iter().partition(|(_, record)| record.is_none());
+        for (key, record) in removed.into_iter().chain(stored) {
+            // One whose time was over, and whose correlation id this one has.
+            if let Some(record) = &record
+                && let Some(id) = states.by_correlation.get(&(key.0.clone(), record.correlation_id.clone()))
+                && *id != key.1
+            {
+                let holder = (key.0.clone(), id.clone());
+                states.set(&holder, None);
+            }
+            states.set(&key, record);
+        }
+    }
+}
+
+impl View<'_> {
+    pub(super) fn run(&mut self, step: &StateStep, now: Millis) -> Result<Reply> {
+        match step {
+            StateStep::Write(write) => self.write(write, now),
+            StateStep::Read(read) => Ok(self.read(read, now)),
+        }
+    }
+
+    fn there(&self, key: &Key) -> Option<Arc<Record>> {
+        match self.changes.as_ref().and_then(|changes| changes.changed.get(key)) {
+            Some(changed) => changed.clone(),
+            None => self.states.by_id.get(key).cloned(),
+        }
+    }
+
+    fn by_id(&self, key: &Key, now: Millis) -> Option<Arc<Record>> {
+        self.there(key).filter(|record| record.lives_at(now))
+    }
+
+    fn by_correlation(&self, name: &str, correlation_id: &str, now: Millis) -> Option<Arc<Record>> {
+        let is = |record: &&Arc<Record>| *record.saga.name == *name && *record.correlation_id == *correlation_id;
+        let ours = self.changes.as_ref().and_then(|changes| changes.changed.values().flatten().find(is)).cloned();
+        let record = ours.or_else(|| {
+            let id = self.states.by_correlation.get(&key(name, correlation_id))?;
+            self.there(&key(name, id)).filter(|record| *record.correlation_id == *correlation_id)
+        });
+        record.filter(|record| record.lives_at(now))
+    }
+
+    fn set(&mut self, key: Key, record: Option<Arc<Record>>) {
+        match &mut self.changes {
+            None => self.states.set(&key, record),
+            Some(changes) => {
+                let there = self.states.by_id.get(&key).cloned();
+                changes.seen.entry(key.clone()).or_insert(there);
+                changes.changed.insert(key, record);
+            }
+        }
+    }
+
+    /// Those of a name, or all, in the order of names and ids, behind `after`.
+    fn all(&self, name: Option<&str>, after: Option<&str>, now: Millis) -> Vec<Arc<Record>> {
+        let from = key(name.unwrap_or_default(), after.unwrap_or_default());
+        let within = |key: &&Key| name.is_none_or(|name| *key.0 == *name) && after.is_none_or(|after| *key.1 > *after);
+        let mut found: BTreeMap<&Key, Option<&Arc<Record>>> =
+            self.states.by_id.range(from..).map(|(key, record)| (key, Some(record))).collect();
+        if let Some(changes) = &self.changes {
+            found.extend(changes.changed.iter().map(|(key, record)| (key, record.as_ref())));
+        }
+        let found = found.into_iter().filter(|(key, _)| within(key)).filter_map(|(_, record)| record);
+        found.filter(|record| record.lives_at(now)).cloned().collect()
+    }
+
+    fn write(&mut self, write: &StateWrite, now: Millis) -> Result<Reply> {
+        match write {
+            StateWrite::Insert { saga, correlation_id } => {
+                let id = key(&saga.name, &saga.id);
+                if self.by_id(&id, now).is_some() {
+                    return Err(taken(saga));
+                }
+                if self.by_correlation(&saga.name, correlation_id, now).is_some() {
+                    return Err(correlation_taken(saga, correlation_id));
+                }
+                // What is over makes room, under either id.
+                let over = self.states.by_correlation.get(&key(&saga.name, correlation_id)).cloned();
+                if let Some(over) = over.filter(|_| self.changes.is_none()) {
+                    self.set(key(&saga.name, &over), None);
+                }
+                if self.changes.is_none() {
+                    self.set(id.clone(), None);
+                }
+                let record = Record { saga: (**saga).clone(), correlation_id: correlation_id.clone() };
+                self.set(id, Some(Arc::new(record)));
+                Ok(Reply::Done)
+            }
+            StateWrite::Update { saga, expected } => {
+                let id = key(&saga.name, &saga.id);
+                let before = self.by_id(&id, now).ok_or_else(|| missing(saga))?;
+                if before.saga.version != *expected {
+                    return Err(conflict(saga, *expected, before.saga.version));
+                }
+                let mut after = (**saga).clone();
+                after.created_at = before.saga.created_at;
+                let record = Record { saga: after, correlation_id: before.correlation_id.clone() };
+                self.set(id, Some(Arc::new(record)));
+                Ok(Reply::Done)
+            }
+            StateWrite::Delete { name, id } => {
+                self.set(key(name, id), None);
+                Ok(Reply::Done)
+            }
+            StateWrite::DeleteByCorrelation { name, correlation_id } => {
+                if let Some(record) = self.by_correlation(name, correlation_id, now) {
+                    self.set(key(name, &record.saga.id), None);
+                }
+                Ok(Reply::Done)
+            }
+            StateWrite::DeleteCompleted { name, before, limit } => {
+                let mut ended = self.all(Some(name), None, now);
+                ended.retain(|record| record.saga.completed && record.saga.updated_at < *before);
+                ended.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
+                for record in &ended {
+                    self.set(key(name, &record.saga.id), None);
+                }
+                Ok(Reply::Count(ended.len() as u64))
+            }
+        }
+    }
+
+    fn read(&self, read: &StateRead, now: Millis) -> Reply {
+        match read {
+            StateRead::ById { name, id } => {
+                Reply::State(self.by_id(&key(name, id), now).map(|record| record.saga.state.to_string()))
+            }
+            StateRead::ByCorrelation { name, correlation_id } => {
+                let found = self.by_correlation(name, correlation_id, now);
+                Reply::State(found.map(|record| record.saga.state.to_string()))
+            }
+            StateRead::List { name, completed, after, limit } => {
+                let mut found = self.all(Some(name), after.as_deref(), now);
+                found.retain(|record| record.is(*completed));
+                found.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
+                Reply::States(found.iter().map(|record| record.found()).collect())
+            }
+            StateRead::Count { name, completed } => {
+                let found = self.all(Some(name), None, now);
+                Reply::Count(found.iter().filter(|record| record.is(*completed)).count() as u64)
+            }
+            StateRead::TimedOut { now: at, name, limit } => {
+                let mut found = self.all(name.as_deref(), None, now);
+                found.retain(|record| record.saga.timeout_at.is_some_and(|timeout| timeout <= *at));
+                found.sort_by_key(|record| record.saga.timeout_at);
+                found.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
+                Reply::States(found.iter().map(|record| record.found()).collect())
+            }
+        }
+    }
+}
