@@ -171,6 +171,10 @@ export interface StoreOptions {
 	connectTimeoutMs?: number;
 	/** Repetition of operations that failed in a way that may pass, and that may be repeated. */
 	retry?: RetryOptions;
+	/** How long a saga that has ended is kept after its last change, in ms. Default 0: as `defaultTtlMs` says. */
+	completedTtlMs?: number;
+	/** How long a saga is kept after its last change, in ms. Default 0: until it is deleted. */
+	defaultTtlMs?: number;
 	/**
 	 * Called at each operation: the transaction of the application that it is to join, from an AsyncLocalStorage
 	 * of the application's for example; `undefined` for none. See `withTransaction` for what it may be.
@@ -208,6 +212,8 @@ export interface SqliteUrlOptions extends StoreOptions {
 	url: string;
 	/** Letters, digits and underscores. Default `saga_store`. */
 	tableName?: string;
+	/** The table of sagas. Default `saga_instances`. */
+	statesTableName?: string;
 	/** `full` (the default): a resolved put survives a power cut. `normal`: it survives the end of the process. */
 	durability?: "full" | "normal";
 }
@@ -217,6 +223,8 @@ export interface SqliteClientOptions extends StoreOptions {
 	client: SqliteClient;
 	/** Letters, digits and underscores. Default `saga_store`. */
 	tableName?: string;
+	/** The table of sagas. Default `saga_instances`. */
+	statesTableName?: string;
 }
 /** Options of a PostgreSQL store: on connections of its own, or on a client of the application. */
 export type PostgresStoreOptions = PostgresUrlOptions | PostgresClientOptions;
@@ -228,6 +236,8 @@ export interface PostgresClientOptions extends StoreOptions {
 	schema?: string;
 	/** Letters, digits and underscores. Default `saga_store`. */
 	tableName?: string;
+	/** The table of sagas. Default `saga_instances`. */
+	statesTableName?: string;
 }
 /** Options of a PostgreSQL store on connections of its own. */
 export interface PostgresUrlOptions extends StoreOptions {
@@ -237,6 +247,8 @@ export interface PostgresUrlOptions extends StoreOptions {
 	schema?: string;
 	/** Letters, digits and underscores. Default `saga_store`. */
 	tableName?: string;
+	/** The table of sagas. Default `saga_instances`. */
+	statesTableName?: string;
 	/** Connections at most. Default 4. */
 	poolSize?: number;
 }
@@ -397,7 +409,7 @@ export interface Statistics {
  */
 export declare function withTransaction<T>(transaction: unknown, work: () => T): T;
 /** Every reason for which an operation can be rejected. */
-export type SagaStoreErrorCode = "NOT_FOUND" | "PAYLOAD_TOO_LARGE" | "ALREADY_EXPIRED" | "INVALID_ARGUMENT" | "CONNECTION" | "TIMEOUT" | "CORRUPT_DATA" | "UNSUPPORTED" | "CLOSED" | "BACKEND";
+export type SagaStoreErrorCode = "NOT_FOUND" | "ALREADY_EXISTS" | "CONCURRENCY_CONFLICT" | "PAYLOAD_TOO_LARGE" | "ALREADY_EXPIRED" | "INVALID_ARGUMENT" | "CONNECTION" | "TIMEOUT" | "SERIALIZATION" | "CORRUPT_DATA" | "UNSUPPORTED" | "CLOSED" | "BACKEND";
 /** The fields of an error, as the native side hands them over. */
 export interface Failure {
 	code: SagaStoreErrorCode;
@@ -427,6 +439,27 @@ export declare class SagaStoreError extends Error {
 }
 /** `NOT_FOUND`: no record has this id, or its time is over. */
 export declare class NotFoundError extends SagaStoreError {
+}
+/** `ALREADY_EXISTS`: the saga id, or the correlation id, is taken. */
+export declare class AlreadyExistsError extends SagaStoreError {
+	readonly sagaName: string;
+	/** Where it is the saga id that is taken. */
+	readonly sagaId?: string;
+	/** Where it is the correlation id that is taken. */
+	readonly correlationId?: string;
+}
+/** `CONCURRENCY_CONFLICT`: another update came between. */
+export declare class ConcurrencyError extends SagaStoreError {
+	readonly sagaName: string;
+	readonly sagaId: string;
+	readonly expectedVersion: number;
+	/** The version that is stored. */
+	readonly actualVersion: number;
+}
+/** `SERIALIZATION`: a state that JSON cannot keep. */
+export declare class SerializationError extends SagaStoreError {
+	/** What of it: such as `order.items[2].price`. */
+	readonly path: string;
 }
 /** `PAYLOAD_TOO_LARGE`: refused before anything was sent. */
 export declare class PayloadTooLargeError extends SagaStoreError {
@@ -465,6 +498,16 @@ declare const OPERATIONS: {
 	readonly touch: 5;
 	readonly putMany: 6;
 	readonly getMany: 7;
+	readonly "states.getById": 8;
+	readonly "states.getByCorrelationId": 9;
+	readonly "states.insert": 10;
+	readonly "states.update": 11;
+	readonly "states.delete": 12;
+	readonly "states.deleteByCorrelationId": 13;
+	readonly "states.findByName": 14;
+	readonly "states.countByName": 15;
+	readonly "states.deleteCompletedBefore": 16;
+	readonly "states.findTimedOut": 17;
 	readonly initialize: 100;
 	readonly purgeExpired: 101;
 	readonly health: 102;
@@ -477,6 +520,136 @@ export type Arguments = [
 	data?: unknown,
 	expiresAt?: unknown
 ];
+/** What a saga engine keeps beside the state of a saga. */
+export interface SagaMetadata {
+	/** Unique among the sagas of one name. */
+	sagaId: string;
+	/** Counts the updates. Default of a new saga: 1. */
+	version?: number;
+	createdAt?: Date;
+	updatedAt?: Date;
+	isCompleted?: boolean;
+	archivedAt?: Date | null;
+	traceParent?: string | null;
+	traceState?: string | null;
+	timeoutMs?: number | null;
+	/** `findTimedOut` finds the saga from then on, unless it has ended. */
+	timeoutExpiresAt?: Date | null;
+}
+/** A saga's state: anything that `JSON.stringify` takes, with `metadata`. */
+export interface SagaState {
+	metadata: SagaMetadata;
+}
+/** Which sagas of a name are meant. */
+export interface SagaFilter {
+	/** Only those that have ended, or only those that have not. */
+	completed?: boolean;
+}
+/** One page of `findByName`. */
+export interface SagaPage<T> {
+	items: T[];
+	/** Where the next page begins; none on the last one. */
+	cursor?: string;
+}
+/** A saga whose timeout has passed. */
+export interface TimedOutSaga<T> {
+	sagaName: string;
+	state: T;
+}
+/** Runs an operation on states. */
+export type RunOnStates = <T>(operation: OperationName, args: Arguments) => Promise<T>;
+/** How `modify` goes about conflicts. */
+export interface ModifyOptions {
+	/** Further attempts. Default 3. */
+	maxRetries?: number;
+	/** The pause before the first of them is a random part of this; each one doubles it. Default 100. */
+	retryDelayMs?: number;
+}
+/**
+ * The state of saga instances, found by saga id or by correlation id, guarded by a version. Both ids are unique
+ * among the sagas of one name. A saga name has 1 to 128 bytes of UTF-8, without `:` and `#`; ids have 1 to 512, and
+ * a correlation id does not begin with `idx:`.
+ */
+export declare class SagaStates {
+	#private;
+	/** @internal */
+	constructor(backend: BackendName, run: RunOnStates);
+	/** The state, or null. Dates of its metadata are Dates. */
+	getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null>;
+	/** The state, or null. Dates of its metadata are Dates. */
+	getByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
+	/**
+	 * Stores a new saga, with the version that its metadata has (1, if it has none).
+	 *
+	 * @param state with `metadata.sagaId`; what else is missing in `metadata` is filled in in what is stored
+	 * @throws AlreadyExistsError if the saga id or the correlation id is taken
+	 * @throws SerializationError if it cannot be kept as JSON: `path` says what
+	 */
+	insert<T extends object>(sagaName: string, correlationId: string, state: T): Promise<void>;
+	/**
+	 * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
+	 * `createdAt` and its correlation id stay what they are.
+	 *
+	 * @throws ConcurrencyError if the version is another one: `expectedVersion`, `actualVersion`
+	 * @throws NotFoundError if there is no such saga
+	 * @throws SerializationError
+	 */
+	update<T extends object>(sagaName: string, state: T, expectedVersion: number): Promise<void>;
+	/** Removes the saga, if there is one. */
+	delete(sagaName: string, sagaId: string): Promise<void>;
+	/** Removes the saga, if there is one. */
+	deleteByCorrelationId(sagaName: string, correlationId: string): Promise<void>;
+	/**
+	 * Reads the state, has it changed, and stores it, from the start again where another update came between.
+	 * `updatedAt` becomes the present, unless `change` sets it.
+	 *
+	 * @param change may change what it is given and return that, or return another state; it may run several times
+	 * @returns the state as it is stored
+	 * @throws NotFoundError if there is no such saga
+	 * @throws ConcurrencyError if there were conflicts `maxRetries` times more
+	 */
+	modify<T extends object = SagaState>(sagaName: string, sagaId: string, change: (state: T) => T | Promise<T>, options?: ModifyOptions): Promise<T>;
+	/**
+	 * Updates the saga of this state, or inserts it: under `state.correlationId`, or under its saga id where it has
+	 * none. The saga id is `metadata.sagaId`, or `state.id`.
+	 *
+	 * @param state with the version that it was read with in `metadata.version`; a new one has none
+	 * @returns the state as it is stored: save this one the next time
+	 * @throws ConcurrencyError if another update came between
+	 */
+	save<T extends object>(sagaName: string, state: T): Promise<T>;
+	/** `getById`, under the name that `@saga-bus/store-redis` documents. */
+	findById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null>;
+	/** `getByCorrelationId`, under the name that `@saga-bus/store-redis` documents. */
+	findByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
+	/**
+	 * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
+	 * with the cursor of a page tells each saga once, whatever is inserted meanwhile. On DynamoDB what has been stored
+	 * within the last moments may be missing.
+	 */
+	findByName<T extends object = SagaState>(sagaName: string, options?: SagaFilter & {
+		limit?: number;
+		cursor?: string;
+	}): Promise<SagaPage<T>>;
+	/** How many sagas of a name there are. On DynamoDB what has been stored within the last moments may be missing. */
+	countByName(sagaName: string, options?: SagaFilter): Promise<number>;
+	/**
+	 * Removes sagas that have ended and were last changed before a time, in bounded batches, at most `limit` of them;
+	 * answers how many.
+	 */
+	deleteCompletedBefore(sagaName: string, before: Date, options?: {
+		limit?: number;
+	}): Promise<number>;
+	/**
+	 * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
+	 * longest overdue first, at most `limit` (1 to 1,000, default 100).
+	 */
+	findTimedOut<T extends object = SagaState>(options?: {
+		now?: Date;
+		limit?: number;
+		sagaName?: string;
+	}): Promise<TimedOutSaga<T>[]>;
+}
 /** Runs an operation in the transaction. */
 export type RunInTransaction = <T>(operation: OperationName, args: Arguments, options?: PutOptions) => Promise<T>;
 /** Runs a statement of the application's in the transaction. */
@@ -493,6 +666,8 @@ export declare class SagaTransaction {
 	#private;
 	/** @internal */
 	constructor(backend: BackendName, run: RunInTransaction, query: QueryInTransaction);
+	/** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */
+	readonly states: SagaStates;
 	/** As `SagaStore.put`. */
 	put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void>;
 	/** As `SagaStore.get`. */
@@ -530,6 +705,8 @@ export declare class SagaStore implements SagaStoreAdapter {
 	readonly backend: BackendName;
 	/** @internal */
 	protected constructor(backend: BackendName | null, options: string | AnyStoreOptions);
+	/** The state of saga instances: see `SagaStates`. */
+	get states(): SagaStates;
 	/** What this backend can do. */
 	get capabilities(): Capabilities;
 	/**

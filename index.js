@@ -21,8 +21,10 @@ var __toCommonJS = (mod) => __copyProps(__defProp({}, "__esModule", { value: tru
 // ts/index.ts
 var index_exports = {};
 __export(index_exports, {
+  AlreadyExistsError: () => AlreadyExistsError,
   AlreadyExpiredError: () => AlreadyExpiredError,
   ClosedError: () => ClosedError,
+  ConcurrencyError: () => ConcurrencyError,
   ConnectionError: () => ConnectionError,
   CorruptDataError: () => CorruptDataError,
   DynamoDBSagaStore: () => DynamoDBSagaStore,
@@ -33,9 +35,11 @@ __export(index_exports, {
   PayloadTooLargeError: () => PayloadTooLargeError,
   PostgresSagaStore: () => PostgresSagaStore,
   RedisSagaStore: () => RedisSagaStore,
+  SagaStates: () => SagaStates,
   SagaStore: () => SagaStore,
   SagaStoreError: () => SagaStoreError,
   SagaTransaction: () => SagaTransaction,
+  SerializationError: () => SerializationError,
   SqliteSagaStore: () => SqliteSagaStore,
   TimeoutError: () => TimeoutError,
   UnsupportedError: () => UnsupportedError,
@@ -66,6 +70,12 @@ var SagaStoreError = class extends Error {
 };
 var NotFoundError = class extends SagaStoreError {
 };
+var AlreadyExistsError = class extends SagaStoreError {
+};
+var ConcurrencyError = class extends SagaStoreError {
+};
+var SerializationError = class extends SagaStoreError {
+};
 var PayloadTooLargeError = class extends SagaStoreError {
 };
 var AlreadyExpiredError = class extends SagaStoreError {
@@ -84,6 +94,9 @@ var ClosedError = class extends SagaStoreError {
 };
 var classes = {
   NOT_FOUND: NotFoundError,
+  ALREADY_EXISTS: AlreadyExistsError,
+  CONCURRENCY_CONFLICT: ConcurrencyError,
+  SERIALIZATION: SerializationError,
   PAYLOAD_TOO_LARGE: PayloadTooLargeError,
   ALREADY_EXPIRED: AlreadyExpiredError,
   INVALID_ARGUMENT: InvalidArgumentError,
@@ -1455,6 +1468,302 @@ function isPromiseLike(value) {
   return typeof value === "object" && value !== null && typeof value.then === "function";
 }
 
+// ts/states.ts
+var MAX_LISTED = 1e3;
+var DATES = ["createdAt", "updatedAt", "archivedAt", "timeoutExpiresAt"];
+var SagaStates = class {
+  #run;
+  #backend;
+  /** @internal */
+  constructor(backend, run4) {
+    this.#backend = backend;
+    this.#run = run4;
+  }
+  /** The state, or null. Dates of its metadata are Dates. */
+  async getById(sagaName, sagaId) {
+    return this.#parsed(await this.#run("states.getById", [[sagaName, sagaId]]), sagaId);
+  }
+  /** The state, or null. Dates of its metadata are Dates. */
+  async getByCorrelationId(sagaName, correlationId) {
+    return this.#parsed(await this.#run("states.getByCorrelationId", [[sagaName, correlationId]]), correlationId);
+  }
+  /**
+   * Stores a new saga, with the version that its metadata has (1, if it has none).
+   *
+   * @param state with `metadata.sagaId`; what else is missing in `metadata` is filled in in what is stored
+   * @throws AlreadyExistsError if the saga id or the correlation id is taken
+   * @throws SerializationError if it cannot be kept as JSON: `path` says what
+   */
+  async insert(sagaName, correlationId, state) {
+    const given = this.#record("states.insert", sagaName, state, (version) => version ?? 1);
+    await this.#run("states.insert", [[...given, correlationId]]);
+  }
+  /**
+   * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
+   * `createdAt` and its correlation id stay what they are.
+   *
+   * @throws ConcurrencyError if the version is another one: `expectedVersion`, `actualVersion`
+   * @throws NotFoundError if there is no such saga
+   * @throws SerializationError
+   */
+  async update(sagaName, state, expectedVersion) {
+    const given = this.#record("states.update", sagaName, state, () => expectedVersion + 1);
+    await this.#run("states.update", [[...given, expectedVersion]]);
+  }
+  /** Removes the saga, if there is one. */
+  async delete(sagaName, sagaId) {
+    await this.#run("states.delete", [[sagaName, sagaId]]);
+  }
+  /** Removes the saga, if there is one. */
+  async deleteByCorrelationId(sagaName, correlationId) {
+    await this.#run("states.deleteByCorrelationId", [[sagaName, correlationId]]);
+  }
+  /**
+   * Reads the state, has it changed, and stores it, from the start again where another update came between.
+   * `updatedAt` becomes the present, unless `change` sets it.
+   *
+   * @param change may change what it is given and return that, or return another state; it may run several times
+   * @returns the state as it is stored
+   * @throws NotFoundError if there is no such saga
+   * @throws ConcurrencyError if there were conflicts `maxRetries` times more
+   */
+  async modify(sagaName, sagaId, change, options = {}) {
+    const { maxRetries = 3, retryDelayMs = 100 } = options;
+    for (const [name, value] of Object.entries({ maxRetries, retryDelayMs })) {
+      if (!Number.isSafeInteger(value) || value < 0) throw this.#invalid(`${name} must be a whole number from 0 on`, "states.modify");
+    }
+    if (typeof change !== "function") throw this.#invalid("modify takes a function", "states.modify");
+    for (let attempt = 0; ; attempt += 1) {
+      const state = await this.getById(sagaName, sagaId);
+      if (state === null) throw this.#notFound(sagaName, sagaId);
+      const before = state.metadata;
+      const { version: expectedVersion = 0, updatedAt } = before;
+      const changed = await change(state);
+      const metadata = metadataOf(changed);
+      if (metadata === void 0 || metadata.sagaId !== sagaId) {
+        throw this.#invalid("the changed state must have the metadata of the saga", "states.modify");
+      }
+      if (metadata.updatedAt === void 0 || metadata.updatedAt === updatedAt) metadata.updatedAt = /* @__PURE__ */ new Date();
+      metadata.version = expectedVersion + 1;
+      try {
+        await this.update(sagaName, changed, expectedVersion);
+        return changed;
+      } catch (error) {
+        const isConflict = error instanceof SagaStoreError && error.code === "CONCURRENCY_CONFLICT";
+        if (!isConflict || attempt >= maxRetries) throw error;
+      }
+      const pause = Math.random() * retryDelayMs * 2 ** attempt;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+  /**
+   * Updates the saga of this state, or inserts it: under `state.correlationId`, or under its saga id where it has
+   * none. The saga id is `metadata.sagaId`, or `state.id`.
+   *
+   * @param state with the version that it was read with in `metadata.version`; a new one has none
+   * @returns the state as it is stored: save this one the next time
+   * @throws ConcurrencyError if another update came between
+   */
+  async save(sagaName, state) {
+    const { id, correlationId, metadata } = state;
+    const sagaId = metadata?.sagaId ?? id;
+    const now = /* @__PURE__ */ new Date();
+    const defaults = { createdAt: now, isCompleted: false };
+    const saved = { ...state, metadata: { ...defaults, ...metadata, sagaId, updatedAt: now } };
+    const expected = metadata?.version;
+    if (expected !== void 0) {
+      try {
+        await this.update(sagaName, saved, expected);
+        saved.metadata.version = expected + 1;
+        return saved;
+      } catch (error) {
+        if (!(error instanceof SagaStoreError && error.code === "NOT_FOUND")) throw error;
+      }
+    }
+    saved.metadata.version = expected ?? 1;
+    await this.insert(sagaName, correlationId ?? sagaId, saved);
+    return saved;
+  }
+  /** `getById`, under the name that `@saga-bus/store-redis` documents. */
+  findById(sagaName, sagaId) {
+    return this.getById(sagaName, sagaId);
+  }
+  /** `getByCorrelationId`, under the name that `@saga-bus/store-redis` documents. */
+  findByCorrelationId(sagaName, correlationId) {
+    return this.getByCorrelationId(sagaName, correlationId);
+  }
+  /**
+   * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
+   * with the cursor of a page tells each saga once, whatever is inserted meanwhile. On DynamoDB what has been stored
+   * within the last moments may be missing.
+   */
+  async findByName(sagaName, options = {}) {
+    const { completed, limit = 100, cursor } = options;
+    const found = await this.#run("states.findByName", [[sagaName, completed, cursor, limit]]);
+    const items = [];
+    let last;
+    for (let at = 0; at < found.length; at += 3) {
+      last = found[at + 1];
+      items.push(this.#parsed(found[at + 2], last));
+    }
+    return last === void 0 || items.length < limit ? { items } : { items, cursor: last };
+  }
+  /** How many sagas of a name there are. On DynamoDB what has been stored within the last moments may be missing. */
+  countByName(sagaName, options = {}) {
+    return this.#run("states.countByName", [[sagaName, options.completed]]);
+  }
+  /**
+   * Removes sagas that have ended and were last changed before a time, in bounded batches, at most `limit` of them;
+   * answers how many.
+   */
+  async deleteCompletedBefore(sagaName, before, options = {}) {
+    const { limit = Number.POSITIVE_INFINITY } = options;
+    if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
+      throw this.#invalid("limit must be a whole number above 0", "states.deleteCompletedBefore");
+    }
+    let removed = 0;
+    while (removed < limit) {
+      const batch = Math.min(MAX_LISTED, limit - removed);
+      const count = await this.#run("states.deleteCompletedBefore", [[sagaName, before, batch]]);
+      removed += count;
+      if (count < batch) break;
+    }
+    return removed;
+  }
+  /**
+   * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
+   * longest overdue first, at most `limit` (1 to 1,000, default 100).
+   */
+  async findTimedOut(options = {}) {
+    const { now = /* @__PURE__ */ new Date(), limit = 100, sagaName } = options;
+    const found = await this.#run("states.findTimedOut", [[now, sagaName, limit]]);
+    const sagas = [];
+    for (let at = 0; at < found.length; at += 3) {
+      const state = this.#parsed(found[at + 2], found[at + 1]);
+      sagas.push({ sagaName: found[at], state });
+    }
+    return sagas;
+  }
+  /** What the native side takes of a state. */
+  #record(operation, sagaName, state, next) {
+    const metadata = metadataOf(state);
+    if (metadata === void 0) throw this.#invalid("a state is an object with `metadata: { sagaId, ... }`", operation);
+    const { sagaId, isCompleted = false, version, createdAt, updatedAt, timeoutExpiresAt, ...rest } = metadata;
+    const now = /* @__PURE__ */ new Date();
+    const stands = next(version);
+    const begun = createdAt ?? now;
+    const changed = updatedAt ?? now;
+    const stored = { version: stands, sagaId, isCompleted, createdAt: begun, updatedAt: changed, timeoutExpiresAt, ...rest };
+    const text2 = this.#serialized({ metadata: stored, ...withoutMetadata2(state) }, operation, sagaId);
+    return [sagaName, sagaId, stands, isCompleted, begun, changed, timeoutExpiresAt, text2];
+  }
+  #serialized(state, operation, id) {
+    let text2;
+    try {
+      text2 = JSON.stringify(state);
+    } catch (cause) {
+      throw new SerializationError(this.#failure(operation, id, unserializable(state), cause));
+    }
+    if (text2.includes("\\u0000") || text2.includes("\\ud")) {
+      const found = unserializable(JSON.parse(text2));
+      if (found.path !== "") throw new SerializationError(this.#failure(operation, id, found));
+    }
+    return text2;
+  }
+  #failure(operation, id, { path, what }, cause) {
+    const message = `the state cannot be kept as JSON: ${path === "" ? "it" : path} ${what}`;
+    const details = { path };
+    return {
+      code: "SERIALIZATION",
+      message,
+      backend: this.#backend,
+      operation,
+      id,
+      retryable: false,
+      causes: [],
+      details,
+      ...cause !== void 0 && { cause }
+    };
+  }
+  #parsed(text2, id) {
+    if (text2 === null) return null;
+    let state = null;
+    let cause;
+    try {
+      state = JSON.parse(text2);
+    } catch (error) {
+      cause = error;
+    }
+    const metadata = metadataOf(state);
+    if (metadata === void 0) throw this.#corrupt(id, cause === void 0 ? "has no metadata" : "is no JSON", cause);
+    for (const name of DATES) {
+      const value = metadata[name];
+      if (value === void 0 || value === null) continue;
+      const date = new Date(value);
+      if (Number.isNaN(date.getTime())) throw this.#corrupt(id, `has a metadata.${name} that is no date`);
+      metadata[name] = date;
+    }
+    return state;
+  }
+  #corrupt(id, what, cause) {
+    return new CorruptDataError({
+      code: "CORRUPT_DATA",
+      message: `the stored state ${what}`,
+      backend: this.#backend,
+      operation: "states",
+      id,
+      retryable: false,
+      causes: [],
+      details: {},
+      ...cause !== void 0 && { cause }
+    });
+  }
+  #notFound(sagaName, sagaId) {
+    return new NotFoundError({
+      code: "NOT_FOUND",
+      message: `no saga '${sagaName}' has this saga id`,
+      backend: this.#backend,
+      operation: "states.modify",
+      id: sagaId,
+      retryable: false,
+      causes: [],
+      details: { sagaName, sagaId }
+    });
+  }
+  #invalid(message, operation) {
+    return invalidArgument(message, operation, this.#backend);
+  }
+};
+function metadataOf(state) {
+  const metadata = state?.metadata;
+  return typeof metadata === "object" && metadata !== null && !Array.isArray(metadata) ? metadata : void 0;
+}
+function withoutMetadata2(state) {
+  const plain = typeof state.toJSON === "function" ? state.toJSON() : state;
+  const { metadata: _, ...rest } = plain;
+  return rest;
+}
+function unserializable(value, path = "", open = /* @__PURE__ */ new Set()) {
+  const nothing = { path: "", what: "cannot be serialised" };
+  if (typeof value === "bigint") return { path, what: "is a BigInt" };
+  if (typeof value === "string") {
+    if (value.includes("\0")) return { path, what: "contains a NUL character" };
+    return new RegExp("\\p{Surrogate}", "u").test(value) ? { path, what: "contains an unpaired surrogate" } : nothing;
+  }
+  if (typeof value !== "object" || value === null) return nothing;
+  if (open.has(value)) return { path, what: "contains itself" };
+  open.add(value);
+  for (const [name, member] of Object.entries(value)) {
+    const place = Array.isArray(value) ? `${path}[${name}]` : path === "" ? name : `${path}.${name}`;
+    const key = unserializable(name);
+    if (key.what !== nothing.what) return { path: place, what: `has a name that ${key.what}` };
+    const found = unserializable(member, place, open);
+    if (found.path !== "") return found;
+  }
+  open.delete(value);
+  return nothing;
+}
+
 // ts/stores.ts
 var import_promises3 = require("node:timers/promises");
 var import_node_util = require("node:util");
@@ -1534,6 +1843,16 @@ var OPERATIONS = {
   touch: 5,
   putMany: 6,
   getMany: 7,
+  "states.getById": 8,
+  "states.getByCorrelationId": 9,
+  "states.insert": 10,
+  "states.update": 11,
+  "states.delete": 12,
+  "states.deleteByCorrelationId": 13,
+  "states.findByName": 14,
+  "states.countByName": 15,
+  "states.deleteCompletedBefore": 16,
+  "states.findTimedOut": 17,
   initialize: 100,
   purgeExpired: 101,
   health: 102,
@@ -1713,13 +2032,21 @@ var Conversation = class {
   }
   #timeout() {
     const message = `no answer of the client within operationTimeoutMs (${this.#deadlines.timeoutMs} ms)`;
-    const [id] = this.#args;
+    const id = idOf(this.#operation, this.#args);
     const failure = { code: "TIMEOUT", message, backend: this.#carrier.backend, retryable: true, causes: [], details: {} };
     return { ...failure, operation: this.#operation, ...typeof id === "string" && { id } };
   }
 };
 function settled2(state) {
   return "value" in state ? Promise.resolve(state.value) : Promise.reject(state.failure);
+}
+function idOf(operation, [id]) {
+  if (!isOnStates(operation)) return id;
+  const [, sagaId] = id;
+  return OPERATIONS[operation] < OPERATIONS["states.findByName"] ? sagaId : void 0;
+}
+function isOnStates(operation) {
+  return OPERATIONS[operation] >= OPERATIONS["states.getById"] && OPERATIONS[operation] < OPERATIONS.initialize;
 }
 function written(operation, [id]) {
   switch (operation) {
@@ -1729,6 +2056,12 @@ function written(operation, [id]) {
       return [id];
     case "putMany":
       return id;
+    case "states.insert":
+    case "states.update":
+    case "states.delete": {
+      const [sagaName, sagaId] = id;
+      return [`${sagaName}\0${sagaId}`];
+    }
     default:
       return void 0;
   }
@@ -1974,7 +2307,10 @@ var SagaTransaction = class {
     this.#backend = backend;
     this.#run = run4;
     this.#query = query;
+    this.states = new SagaStates(backend, run4);
   }
+  /** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */
+  states;
   /** As `SagaStore.put`. */
   put(id, data, expiresAt, options) {
     return this.#run("put", [id, unshared(data), expiresAt], options);
@@ -2040,6 +2376,7 @@ var SagaStore = class {
   /** The client that it was given in place of a URL. */
   #client;
   #getTransaction;
+  #states;
   /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
   #gets = 0;
   #got = (data) => {
@@ -2066,6 +2403,11 @@ var SagaStore = class {
     this.backend = opened.backend;
     this.#observer = new Observer(this.backend, opened.url, logger);
     this.#conversations = new Conversations(opened, this.#client);
+  }
+  /** The state of saga instances: see `SagaStates`. */
+  get states() {
+    this.#states ??= new SagaStates(this.backend, (operation, args) => this.#perform(operation, args));
+    return this.#states;
   }
   /** What this backend can do. */
   get capabilities() {
@@ -2245,6 +2587,7 @@ var SagaStore = class {
   }
   #onOwnConnections(operation, args) {
     const [first, data, expiresAt] = args;
+    if (isOnStates(operation)) return this.#native.state(OPERATIONS[operation], first);
     switch (operation) {
       case "get":
         return this.#get(first);
@@ -2397,7 +2740,10 @@ function clientCarrier5(client, url, backend) {
 function subjectOf(operation, args, options) {
   const [first, data] = args;
   const subject = { operation };
-  if (Array.isArray(first)) subject.batchSize = first.length;
+  if (isOnStates(operation)) {
+    const id = idOf(operation, args);
+    if (typeof id === "string") subject.id = id;
+  } else if (Array.isArray(first)) subject.batchSize = first.length;
   else if (OPERATIONS[operation] < OPERATIONS.initialize) subject.id = first;
   if (data instanceof Uint8Array) subject.bytes = data.byteLength;
   if (options?.routingSlipId !== void 0) subject.routingSlipId = options.routingSlipId;
@@ -2460,8 +2806,10 @@ function jsonValue(_name, value) {
 }
 // Annotate the CommonJS export names for ESM import in node:
 0 && (module.exports = {
+  AlreadyExistsError,
   AlreadyExpiredError,
   ClosedError,
+  ConcurrencyError,
   ConnectionError,
   CorruptDataError,
   DynamoDBSagaStore,
@@ -2472,9 +2820,11 @@ function jsonValue(_name, value) {
   PayloadTooLargeError,
   PostgresSagaStore,
   RedisSagaStore,
+  SagaStates,
   SagaStore,
   SagaStoreError,
   SagaTransaction,
+  SerializationError,
   SqliteSagaStore,
   TimeoutError,
   UnsupportedError,

@@ -55,6 +55,8 @@ export declare class NativeStore {
   putMany(ids: string[], data: Uint8Array[], expiresAt: (Date | undefined)[]): Promise<void>
   /** Several payloads, null where there is none, in the order of the ids. */
   getMany(ids: string[]): Promise<(Buffer | null)[]>
+  /** Runs an operation on saga state; `given` is what `ts/states.ts` makes of its arguments. */
+  state(operation: number, given: unknown[]): Promise<unknown>
   /** Removes expired payloads; answers how many. */
   purgeExpired(limit: number): Promise<number>
   /** Creates what is missing; answers warnings. */

@@ -1,5 +1,5 @@
 import { MongoClient } from 'mongodb'
-import { openStore, type SagaStore, withTransaction } from '../index.js'
+import { openStore, SagaStates, type SagaStore, withTransaction } from '../index.js'
 import { dynamoDBLibraries } from './dynamodb-libraries'
 import { type Library, type OpenLibrary, postgresLibraries, sqliteLibraries } from './sql-libraries'
 import { openTarget, randomName, type Target, temporaryCollection, temporarySchema, temporaryTable } from './targets'
@@ -19,8 +19,10 @@ export interface Executor {
 const OPERATIONS = ['put', 'get', 'find', 'has', 'delete', 'touch', 'putMany', 'getMany'] as const
 /** Buffered are those whose answer the suite can do without. */
 const QUEUED: readonly Name[] = ['put', 'putMany']
+/** What a saga's state can be asked; `modify` and `save` consist of these. */
+const ON_STATES = Object.getOwnPropertyNames(SagaStates.prototype).filter((name) => name !== 'constructor')
 
-type Name = (typeof OPERATIONS)[number]
+type Name = (typeof OPERATIONS)[number] | `states.${string}`
 type Call = (operations: SagaStore) => Promise<unknown>
 
 /**
@@ -40,16 +42,26 @@ function inTransactions(
     await store.close()
     await end?.()
   }
+  const inTurn = (name: Name, call: Call) => {
+    // A closed store is asked itself: the client of the library is closed as well.
+    const result = closed === undefined ? last.then(() => run(call, name)) : closed.then(() => call(store))
+    last = result.catch(() => undefined)
+    return result
+  }
+  const states = new Proxy(store.states, {
+    get(_target, name) {
+      if (!ON_STATES.includes(name as string)) return undefined
+      return (...args: never[]) =>
+        inTurn(`states.${name as string}`, (operations) =>
+          (operations.states[name as 'getById'] as (...args: never[]) => Promise<unknown>)(...args),
+        )
+    },
+  })
   return new Proxy(store, {
     get(target, name) {
       if (names.includes(name as Name)) {
-        return (...args: never[]) => {
-          const call: Call = (operations) => (operations[name as Name] as (...args: never[]) => Promise<unknown>)(...args)
-          // A closed store is asked itself: the client of the library is closed as well.
-          const result = closed === undefined ? last.then(() => run(call, name as Name)) : closed.then(() => call(store))
-          last = result.catch(() => undefined)
-          return result
-        }
+        return (...args: never[]) =>
+          inTurn(name as Name, (operations) => (operations[name as 'get'] as (...args: never[]) => Promise<unknown>)(...args))
       }
       if (name === 'close') {
         return () => {
@@ -57,6 +69,7 @@ function inTransactions(
           return closed
         }
       }
+      if (name === 'states' && names.length > 0) return states
       const value = Reflect.get(target, name)
       return typeof value === 'function' ? value.bind(target) : value
     },

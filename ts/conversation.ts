@@ -19,6 +19,16 @@ export const OPERATIONS = {
   touch: 5,
   putMany: 6,
   getMany: 7,
+  'states.getById': 8,
+  'states.getByCorrelationId': 9,
+  'states.insert': 10,
+  'states.update': 11,
+  'states.delete': 12,
+  'states.deleteByCorrelationId': 13,
+  'states.findByName': 14,
+  'states.countByName': 15,
+  'states.deleteCompletedBefore': 16,
+  'states.findTimedOut': 17,
   initialize: 100,
   purgeExpired: 101,
   health: 102,
@@ -237,7 +247,7 @@ class Conversation<T> {
 
   #timeout(): Failure {
     const message = `no answer of the client within operationTimeoutMs (${this.#deadlines.timeoutMs} ms)`
-    const [id] = this.#args
+    const id = idOf(this.#operation, this.#args)
     const failure: Failure = { code: 'TIMEOUT', message, backend: this.#carrier.backend, retryable: true, causes: [], details: {} }
     return { ...failure, operation: this.#operation, ...(typeof id === 'string' && { id }) }
   }
@@ -245,6 +255,18 @@ class Conversation<T> {
 
 function settled<T>(state: { value: T } | { failure: unknown }): Promise<T> {
   return 'value' in state ? Promise.resolve(state.value) : Promise.reject(state.failure)
+}
+
+/** The record that an operation is about, where there is one. */
+export function idOf(operation: OperationName, [id]: Arguments): unknown {
+  if (!isOnStates(operation)) return id
+  const [, sagaId] = id as unknown[]
+  return OPERATIONS[operation] < OPERATIONS['states.findByName'] ? sagaId : undefined
+}
+
+/** Whether it is one on saga state. */
+export function isOnStates(operation: OperationName): boolean {
+  return OPERATIONS[operation] >= OPERATIONS['states.getById'] && OPERATIONS[operation] < OPERATIONS.initialize
 }
 
 /** The ids that an operation writes, if it writes any. */
@@ -256,6 +278,13 @@ function written(operation: OperationName, [id]: Arguments): readonly string[] |
       return [id as string]
     case 'putMany':
       return id as string[]
+    case 'states.insert':
+    case 'states.update':
+    case 'states.delete': {
+      // The saga's name and its id. No payload's id has a NUL.
+      const [sagaName, sagaId] = id as [string, string]
+      return [`${sagaName}\0${sagaId}`]
+    }
     default:
       return undefined
   }

@@ -1,11 +1,14 @@
 /** Every reason for which an operation can be rejected. */
 export type SagaStoreErrorCode =
   | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'CONCURRENCY_CONFLICT'
   | 'PAYLOAD_TOO_LARGE'
   | 'ALREADY_EXPIRED'
   | 'INVALID_ARGUMENT'
   | 'CONNECTION'
   | 'TIMEOUT'
+  | 'SERIALIZATION'
   | 'CORRUPT_DATA'
   | 'UNSUPPORTED'
   | 'CLOSED'
@@ -54,6 +57,30 @@ export class SagaStoreError extends Error {
 /** `NOT_FOUND`: no record has this id, or its time is over. */
 export class NotFoundError extends SagaStoreError {}
 
+/** `ALREADY_EXISTS`: the saga id, or the correlation id, is taken. */
+export class AlreadyExistsError extends SagaStoreError {
+  declare readonly sagaName: string
+  /** Where it is the saga id that is taken. */
+  declare readonly sagaId?: string
+  /** Where it is the correlation id that is taken. */
+  declare readonly correlationId?: string
+}
+
+/** `CONCURRENCY_CONFLICT`: another update came between. */
+export class ConcurrencyError extends SagaStoreError {
+  declare readonly sagaName: string
+  declare readonly sagaId: string
+  declare readonly expectedVersion: number
+  /** The version that is stored. */
+  declare readonly actualVersion: number
+}
+
+/** `SERIALIZATION`: a state that JSON cannot keep. */
+export class SerializationError extends SagaStoreError {
+  /** What of it: such as `order.items[2].price`. */
+  declare readonly path: string
+}
+
 /** `PAYLOAD_TOO_LARGE`: refused before anything was sent. */
 export class PayloadTooLargeError extends SagaStoreError {
   /** The payload's bytes. */
@@ -85,6 +112,9 @@ export class ClosedError extends SagaStoreError {}
 
 const classes: Partial<Record<SagaStoreErrorCode, typeof SagaStoreError>> = {
   NOT_FOUND: NotFoundError,
+  ALREADY_EXISTS: AlreadyExistsError,
+  CONCURRENCY_CONFLICT: ConcurrencyError,
+  SERIALIZATION: SerializationError,
   PAYLOAD_TOO_LARGE: PayloadTooLargeError,
   ALREADY_EXPIRED: AlreadyExpiredError,
   INVALID_ARGUMENT: InvalidArgumentError,

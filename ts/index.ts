@@ -15,8 +15,10 @@ export type { MongoClientLike } from './clients/shapes-mongodb'
 export type { IoredisClient, NodeRedisClient, RedisClient } from './clients/shapes-redis'
 export { withTransaction } from './context'
 export {
+  AlreadyExistsError,
   AlreadyExpiredError,
   ClosedError,
+  ConcurrencyError,
   ConnectionError,
   CorruptDataError,
   InvalidArgumentError,
@@ -24,10 +26,20 @@ export {
   PayloadTooLargeError,
   SagaStoreError,
   type SagaStoreErrorCode,
+  SerializationError,
   TimeoutError,
   UnsupportedError,
 } from './errors'
 export type { Logger, OperationContext } from './observe'
+export {
+  type ModifyOptions,
+  type SagaFilter,
+  type SagaMetadata,
+  type SagaPage,
+  type SagaState,
+  SagaStates,
+  type TimedOutSaga,
+} from './states'
 export {
   DynamoDBSagaStore,
   MemorySagaStore,

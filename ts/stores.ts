@@ -5,10 +5,11 @@ import { byId, listed, unshared } from './arguments'
 import type { Carrier } from './clients/carrier'
 import { recognize } from './clients/recognize'
 import { checkRoute, hasScopes, joinedRoute, type Route, runJoined, transactionCarrier } from './context'
-import { type Arguments, Conversations, OPERATIONS, type OperationName } from './conversation'
+import { type Arguments, Conversations, idOf, isOnStates, OPERATIONS, type OperationName } from './conversation'
 import { type Failure, invalidArgument, raise, SagaStoreError, toError } from './errors'
 import { native } from './native'
 import { Observer, type Subject } from './observe'
+import { SagaStates } from './states'
 import { SagaTransaction } from './transaction'
 import type {
   AnyStoreOptions,
@@ -29,6 +30,7 @@ import type {
 } from './types'
 
 type Native = InstanceType<typeof native.NativeStore>
+type PayloadOperation = Exclude<OperationName, `states.${string}`>
 
 /** The health probe gives up after this. */
 const HEALTH_TIMEOUT_MS = 5_000
@@ -46,6 +48,7 @@ export class SagaStore implements SagaStoreAdapter {
   /** The client that it was given in place of a URL. */
   readonly #client: Carrier | undefined
   readonly #getTransaction: (() => unknown) | undefined
+  #states: SagaStates | undefined
   /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
   #gets = 0
   readonly #got = (data: Buffer): Buffer => {
@@ -76,6 +79,12 @@ export class SagaStore implements SagaStoreAdapter {
     this.backend = opened.backend as BackendName
     this.#observer = new Observer(this.backend, opened.url, logger)
     this.#conversations = new Conversations(opened, this.#client)
+  }
+
+  /** The state of saga instances: see `SagaStates`. */
+  get states(): SagaStates {
+    this.#states ??= new SagaStates(this.backend, (operation, args) => this.#perform(operation, args))
+    return this.#states
   }
 
   /** What this backend can do. */
@@ -279,16 +288,17 @@ export class SagaStore implements SagaStoreAdapter {
 
   #onOwnConnections<T>(operation: OperationName, args: Arguments): Promise<T> {
     const [first, data, expiresAt] = args as [never, never, never]
-    switch (operation) {
+    if (isOnStates(operation)) return this.#native.state(OPERATIONS[operation], first) as Promise<T>
+    switch (operation as PayloadOperation) {
       case 'get':
         return this.#get(first) as Promise<T>
       case 'touch':
         return this.#native.touch(first, expiresAt) as Promise<T>
       case 'put':
       case 'putMany':
-        return this.#native[operation](first, data, expiresAt) as Promise<T>
+        return this.#native[operation as 'put' | 'putMany'](first, data, expiresAt) as Promise<T>
       default:
-        return this.#native[operation](first) as Promise<T>
+        return this.#native[operation as 'find'](first) as Promise<T>
     }
   }
 
@@ -450,7 +460,10 @@ function clientCarrier(client: unknown, url: unknown, backend: BackendName | nul
 function subjectOf(operation: OperationName, args: Arguments, options?: PutOptions): Subject {
   const [first, data] = args
   const subject: Subject = { operation }
-  if (Array.isArray(first)) subject.batchSize = first.length
+  if (isOnStates(operation)) {
+    const id = idOf(operation, args)
+    if (typeof id === 'string') subject.id = id
+  } else if (Array.isArray(first)) subject.batchSize = first.length
   else if (OPERATIONS[operation] < OPERATIONS.initialize) subject.id = first as string
   if (data instanceof Uint8Array) subject.bytes = data.byteLength
   if (options?.routingSlipId !== undefined) subject.routingSlipId = options.routingSlipId

@@ -1,6 +1,7 @@
 import { byId, listed, unshared } from './arguments'
 import type { Arguments, OperationName } from './conversation'
 import { invalidArgument } from './errors'
+import { SagaStates } from './states'
 import type { BackendName, PayloadEntry, PutOptions } from './types'
 
 /** Runs an operation in the transaction. */
@@ -27,7 +28,11 @@ export class SagaTransaction {
     this.#backend = backend
     this.#run = run
     this.#query = query
+    this.states = new SagaStates(backend, run)
   }
+
+  /** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */
+  readonly states: SagaStates
 
   /** As `SagaStore.put`. */
   put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void> {

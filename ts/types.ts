@@ -40,6 +40,10 @@ export interface StoreOptions {
   connectTimeoutMs?: number
   /** Repetition of operations that failed in a way that may pass, and that may be repeated. */
   retry?: RetryOptions
+  /** How long a saga that has ended is kept after its last change, in ms. Default 0: as `defaultTtlMs` says. */
+  completedTtlMs?: number
+  /** How long a saga is kept after its last change, in ms. Default 0: until it is deleted. */
+  defaultTtlMs?: number
   /**
    * Called at each operation: the transaction of the application that it is to join, from an AsyncLocalStorage
    * of the application's for example; `undefined` for none. See `withTransaction` for what it may be.
@@ -82,6 +86,8 @@ export interface SqliteUrlOptions extends StoreOptions {
   url: string
   /** Letters, digits and underscores. Default `saga_store`. */
   tableName?: string
+  /** The table of sagas. Default `saga_instances`. */
+  statesTableName?: string
   /** `full` (the default): a resolved put survives a power cut. `normal`: it survives the end of the process. */
   durability?: 'full' | 'normal'
 }
@@ -92,6 +98,8 @@ export interface SqliteClientOptions extends StoreOptions {
   client: SqliteClient
   /** Letters, digits and underscores. Default `saga_store`. */
   tableName?: string
+  /** The table of sagas. Default `saga_instances`. */
+  statesTableName?: string
 }
 
 /** Options of a PostgreSQL store: on connections of its own, or on a client of the application. */
@@ -105,6 +113,8 @@ export interface PostgresClientOptions extends StoreOptions {
   schema?: string
   /** Letters, digits and underscores. Default `saga_store`. */
   tableName?: string
+  /** The table of sagas. Default `saga_instances`. */
+  statesTableName?: string
 }
 
 /** Options of a PostgreSQL store on connections of its own. */
@@ -115,6 +125,8 @@ export interface PostgresUrlOptions extends StoreOptions {
   schema?: string
   /** Letters, digits and underscores. Default `saga_store`. */
   tableName?: string
+  /** The table of sagas. Default `saga_instances`. */
+  statesTableName?: string
   /** Connections at most. Default 4. */
   poolSize?: number
 }

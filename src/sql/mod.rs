@@ -7,6 +7,8 @@
 pub(crate) mod guest;
 pub(crate) mod payloads;
 pub(crate) mod schema;
+pub(crate) mod state_schema;
+pub(crate) mod states;
 
 use std::borrow::Cow;
 use std::future::Future;

@@ -10,6 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::plan::Step;
 use crate::store::statistics::Usage;
+use crate::store::without_states;
 use crate::time::Millis;
 
 /// What is read on the caller's thread is no larger: reading more takes longer than asking another thread for it.
@@ -233,7 +234,7 @@ impl PayloadSql {
             (Dialect::Sqlite, Step::Write(write)) => self.write_row(on, write, now).await,
             #[cfg(feature = "sqlite")]
             (Dialect::Sqlite, Step::Read(read)) => self.read_row(on, read, now).await,
-            (_, Step::State(_)) => Err(crate::store::without_states()),
+            (_, Step::State(_)) => Err(without_states()),
         }
     }
 

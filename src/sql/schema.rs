@@ -23,11 +23,11 @@ pub(crate) struct PayloadTable {
     pub(crate) expiry_optional: bool,
 }
 
-struct Column {
-    name: String,
-    type_name: String,
-    not_null: bool,
-    has_default: bool,
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) type_name: String,
+    pub(super) not_null: bool,
+    pub(super) has_default: bool,
 }
 
 /// Looks at the payload table. `None` if there is none; an error that names the columns if
@@ -114,15 +114,20 @@ fn statements(dialect: Dialect, table: &Table) -> Vec<String> {
     }
 }
 
-/// The name of the index on `expires_at`: at most 63 bytes, and another one for each table.
+/// The name of the index on `expires_at`.
 fn index_name(table: &Table) -> String {
+    name_of_index(table, "expires_at_idx")
+}
+
+/// The name of an index: at most 63 bytes, and another one for each table. `what` has at most 14.
+pub(super) fn name_of_index(table: &Table, what: &str) -> String {
     let name = table.name();
     if name.len() <= 48 {
-        return format!("{name}_expires_at_idx");
+        return format!("{name}_{what}");
     }
     // Two long names may begin alike, and "create index if not exists" would skip the second.
     let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("{}_{hash:08x}_expires_at_idx", &name[..39])
+    format!("{}_{hash:08x}_{what}", &name[..39])
 }
 
 /// What `create` would run, for an existing table: its index only.
@@ -283,7 +288,7 @@ pub(crate) mod postgres {
     }
 
     /// One lock for each table name; advisory locks are per database.
-    fn lock_key(table: &Table) -> i64 {
+    pub(in crate::sql) fn lock_key(table: &Table) -> i64 {
         let text = format!("sagastore:{}", table.quoted());
         let hash = text
             .bytes()
@@ -296,7 +301,8 @@ pub(crate) mod postgres {
     }
 }
 
-async fn columns<E: Executor>(on: &mut E, dialect: Dialect, table: &Table) -> Result<Vec<Column>> {
+/// The columns of a table; none if there is no such table.
+pub(super) async fn columns<E: Executor>(on: &mut E, dialect: Dialect, table: &Table) -> Result<Vec<Column>> {
     let (sql, name) = match dialect {
         #[cfg(feature = "postgres")]
         Dialect::Postgres => (

@@ -19,7 +19,10 @@ impl Store {
         match planned {
             Err(error) => self.refuse(call, error, settle),
             Ok((own, step)) => match own.driver.state_now(&step) {
-                Some(result) => self.answer_state(call, started, result, settle),
+                Some(result) => {
+                    let result = result.map_err(|error| error.with_id(step.id()));
+                    self.answer_state(call, started, result, settle);
+                }
                 None => match step {
                     StateStep::Write(write) => own.state_writes.submit(call.name(), write, self.meter(call), settle),
                     StateStep::Read(read) => own.state_reads.submit(call.name(), read, self.meter(call), settle),

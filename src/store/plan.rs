@@ -144,8 +144,7 @@ impl Step {
         match self {
             Self::Write(write) => write.id(),
             Self::Read(read) => read.id(),
-            Self::State(StateStep::Write(write)) => write.id(),
-            Self::State(StateStep::Read(read)) => read.id(),
+            Self::State(step) => step.id(),
         }
     }
 
@@ -154,8 +153,7 @@ impl Step {
         match self {
             Self::Write(write) => write.may_repeat(),
             Self::Read(read) => read.may_repeat(),
-            Self::State(StateStep::Write(write)) => write.may_repeat(),
-            Self::State(StateStep::Read(read)) => read.may_repeat(),
+            Self::State(step) => step.may_repeat(),
         }
     }
 

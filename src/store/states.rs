@@ -258,6 +258,24 @@ pub enum StateStep {
     Read(StateRead),
 }
 
+impl StateStep {
+    /// What it is about.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Write(write) => write.id(),
+            Self::Read(read) => read.id(),
+        }
+    }
+
+    /// Whether doing it twice gives the same answer as doing it once.
+    pub fn may_repeat(&self) -> bool {
+        match self {
+            Self::Write(write) => write.may_repeat(),
+            Self::Read(read) => read.may_repeat(),
+        }
+    }
+}
+
 /// Reads and checks what a call on states was given: a list, as `ts/states.ts` makes it.
 pub(super) fn step(call: Call, given: Vec<Dynamic>, settings: &Settings) -> Result<StateStep> {
     let mut given = Given(given.into_iter());

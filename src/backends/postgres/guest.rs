@@ -11,6 +11,8 @@ use crate::sql::schema::postgres::{
     check_key, create_at_once, create_index_at_once, create_index_concurrently, server,
 };
 use crate::sql::schema::{has_index, inspect};
+use crate::sql::state_schema::make_at_once;
+use crate::sql::states::{StateSql, purge_both};
 use crate::sql::{Dialect, Executor, Table};
 use crate::store::Probe;
 use crate::store::borrowed::{Client, ClientError, Guest};
@@ -22,34 +24,44 @@ use crate::time::Millis;
 
 const DIALECT: Dialect = Dialect::Postgres;
 
-/// A table, on whichever client.
-pub(super) struct Hosted(KnownTable);
+/// The tables, on whichever client.
+pub(super) struct Hosted {
+    payloads: KnownTable,
+    states_table: Table,
+    states_quoted: String,
+    states: StateSql,
+}
 
 impl Hosted {
-    pub(super) fn new(table: Table) -> Self {
-        Self(KnownTable::new(DIALECT, table))
+    pub(super) fn new(table: Table, states_table: Table) -> Self {
+        let states = StateSql::new(DIALECT, &states_table);
+        Self { payloads: KnownTable::new(DIALECT, table), states_quoted: states_table.quoted(), states_table, states }
+    }
+
+    fn states_on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
+        OnClient::new(client, DIALECT, &self.states_quoted, of_client)
     }
 
     fn on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
-        OnClient::new(client, DIALECT, self.0.quoted(), of_client)
+        OnClient::new(client, DIALECT, self.payloads.quoted(), of_client)
     }
 
     async fn ready<'a>(&'a self, client: &'a Client) -> Result<(Arc<PayloadSql>, OnClient<'a>)> {
         let mut on = self.on(client);
-        let sql = self.0.statements(&mut on).await?;
+        let sql = self.payloads.statements(&mut on).await?;
         Ok((sql, on))
     }
 
     /// After an error that is about the table, it is looked at again.
     fn noted<T>(&self, done: Result<T>) -> Result<T> {
         if done.as_ref().is_err_and(is_about_table) {
-            self.0.forget();
+            self.payloads.forget();
         }
         done
     }
 
     async fn make(&self, client: &Client) -> Result<Vec<String>> {
-        let (table, quoted) = (self.0.table(), self.0.quoted());
+        let (table, quoted) = (self.payloads.table(), self.payloads.quoted());
         let on = &mut self.on(client);
         let mut found = inspect(on, DIALECT, table).await?;
         if found.is_none() {
@@ -67,7 +79,8 @@ impl Hosted {
                 create_index_concurrently(on, table).await?;
             }
         }
-        self.0.learn(found.time);
+        self.payloads.learn(found.time);
+        make_at_once(&mut self.states_on(client), &self.states_table).await?;
         if found.expiry_optional {
             return Ok(Vec::new());
         }
@@ -89,11 +102,14 @@ impl Guest for Hosted {
     }
 
     fn classify(&self, error: ClientError) -> Error {
-        of_client(error, self.0.quoted())
+        of_client(error, self.payloads.quoted())
     }
 
     fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
+            if let Step::State(step) = step {
+                return self.states.run(&mut self.states_on(on), step, Millis::now()).await;
+            }
             let (sql, mut on) = self.ready(on).await?;
             self.noted(sql.run(&mut on, step, Millis::now()).await)
         })
@@ -106,14 +122,14 @@ impl Guest for Hosted {
     fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {
         Box::pin(async move {
             let (sql, mut on) = self.ready(on).await?;
-            self.noted(sql.purge_expired(&mut on, now, limit).await)
+            self.noted(purge_both(&mut on, &sql, &self.states, now, limit).await)
         })
     }
 
     fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {
         Box::pin(async move {
-            let server = server(&mut self.on(on), self.0.table()).await?;
-            Ok(server.probe(self.0.quoted()))
+            let server = server(&mut self.on(on), self.payloads.table()).await?;
+            Ok(server.probe(self.payloads.quoted()))
         })
     }
 

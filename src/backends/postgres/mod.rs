@@ -12,6 +12,7 @@ mod initialize;
 mod payloads;
 mod pool;
 mod query;
+mod states;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -25,11 +26,14 @@ use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::{TimeColumn, inspect, postgres::server};
+use crate::sql::state_schema::make_at_once;
+use crate::sql::states::{StateSql, purge_both};
 use crate::sql::{Dialect, Table};
 use crate::store::borrowed::Guest;
 use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
+use crate::store::states::{StateRead, StateWrite};
 use crate::store::statistics;
 use crate::store::transaction::{Isolation, Transaction};
 use crate::store::{Driver, Opened, Probe, Task};
@@ -55,7 +59,7 @@ const TRUSTED_BY_THE_CAREFUL: Duration = Duration::from_millis(500);
 
 /// Opens a store on a libpq URL.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
-    let table = table(&mut options)?;
+    let (table, states_table) = tables(&mut options)?;
     let pool_size = options.number("poolSize", 4, 1..=100)?;
     options.finish()?;
     let address = address::parse(url)?;
@@ -63,7 +67,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
         address.connect_timeout.map_or(settings.connect_timeout, |limit| limit.min(settings.connect_timeout));
     let key = format!("postgres:{pool_size}:{}:{url}", connect_timeout.as_millis());
     let size = u32::try_from(pool_size).unwrap_or(1);
-    let guest = guest::Hosted::new(table.clone());
+    let guest = guest::Hosted::new(table.clone(), states_table.clone());
     let driver = Arc::new(Postgres {
         pool: Lease::take(key, || Pool::new(address.options, size, connect_timeout)),
         prepared: address.prepared,
@@ -72,29 +76,34 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
         wait: settings.operation_timeout.mul_f64(0.9),
         quoted: table.quoted().into(),
         table,
+        states: Arc::new(StateSql::new(Dialect::Postgres, &states_table)),
+        states_quoted: states_table.quoted().into(),
+        states_table,
         sql: Mutex::default(),
         sizes: payloads::Sizes::default(),
     });
     Ok(Opened { driver, guest: Some(Arc::new(guest)) })
 }
 
-/// What works on clients of the application. Takes `schema` and `tableName`.
+/// What works on clients of the application. Takes `schema`, `tableName` and `statesTableName`.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
-    let table = table(&mut options)?;
+    let (table, states_table) = tables(&mut options)?;
     options.finish()?;
-    Ok(Arc::new(guest::Hosted::new(table)))
+    Ok(Arc::new(guest::Hosted::new(table, states_table)))
 }
 
-fn table(options: &mut OptionReader) -> Result<Table> {
+/// The table of payloads and that of sagas.
+fn tables(options: &mut OptionReader) -> Result<(Table, Table)> {
     let schema = match options.string("schema")? {
         None => None,
         // Read again as an identifier, under the same rules as the table's name.
         Some(schema) => Some(identifier("schema", &schema)?),
     };
-    Ok(Table::new(schema, options.identifier("tableName", "saga_store")?))
+    let payloads = Table::new(schema.clone(), options.identifier("tableName", "saga_store")?);
+    Ok((payloads, Table::new(schema, options.identifier("statesTableName", "saga_instances")?)))
 }
 
-/// A store's own part: its table. The pool is shared.
+/// A store's own part: its tables. The pool is shared.
 struct Postgres {
     pool: Lease<Pool>,
     prepared: bool,
@@ -102,6 +111,9 @@ struct Postgres {
     wait: Duration,
     table: Table,
     quoted: Arc<str>,
+    states_table: Table,
+    states_quoted: Arc<str>,
+    states: Arc<StateSql>,
     /// The statements, once the table has been looked at.
     sql: Mutex<Option<Arc<PayloadSql>>>,
     sizes: payloads::Sizes,
@@ -114,9 +126,14 @@ impl Postgres {
 
     /// A connection of the pool. Its errors are those of an operation that was not sent.
     async fn session(&self, careful: bool) -> Result<Session> {
+        self.session_on(&self.quoted, careful).await
+    }
+
+    /// The same, for a table of this quoted name.
+    async fn session_on(&self, quoted: &Arc<str>, careful: bool) -> Result<Session> {
         let trust = if careful { TRUSTED_BY_THE_CAREFUL } else { TRUSTED };
         let checkout = self.pool.shared().checkout(Patience { wait: self.wait, trust }).await?;
-        Ok(Session::new(checkout, &self.quoted, self.prepared))
+        Ok(Session::new(checkout, quoted, self.prepared))
     }
 
     /// The statements for the table as it is. That it is missing is not remembered.
@@ -161,6 +178,14 @@ impl Driver for Postgres {
         Box::pin(self.read_group(group))
     }
 
+    fn write_states<'a>(&'a self, group: &'a [StateWrite]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(self.write_state_group(group))
+    }
+
+    fn read_states<'a>(&'a self, group: &'a [StateRead]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(self.read_state_group(group))
+    }
+
     fn begin(&self, isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
         Box::pin(self.begin_transaction(isolation))
     }
@@ -170,6 +195,7 @@ impl Driver for Postgres {
             let mut session = self.session(true).await?;
             let (found, warnings) = initialize::initialize(&mut session, &self.table, self.prepared).await?;
             self.learn(found.time);
+            make_at_once(&mut session, &self.states_table).await?;
             Ok(warnings)
         })
     }
@@ -178,7 +204,7 @@ impl Driver for Postgres {
         Box::pin(async move {
             let mut session = self.session(true).await?;
             let sql = self.statements(&mut session).await?;
-            let removed = sql.purge_expired(&mut session, now, limit).await;
+            let removed = purge_both(&mut session, &sql, &self.states, now, limit).await;
             self.look_again_if_changed(&session);
             removed
         })

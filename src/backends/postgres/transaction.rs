@@ -6,6 +6,7 @@ use super::Postgres;
 use super::executor::Session;
 use crate::error::Result;
 use crate::sql::payloads::PayloadSql;
+use crate::sql::states::StateSql;
 use crate::store::Task;
 use crate::store::dynamic::Dynamic;
 use crate::store::payloads::Reply;
@@ -19,7 +20,7 @@ impl Postgres {
         let mut session = self.session(true).await?;
         let sql = self.statements(&mut session).await?;
         session.begin(isolation.unwrap_or(Isolation::ReadCommitted)).await?;
-        Ok(Box::new(Ongoing { session, sql }))
+        Ok(Box::new(Ongoing { session, sql, states: Arc::clone(&self.states) }))
     }
 }
 
@@ -27,11 +28,17 @@ impl Postgres {
 struct Ongoing {
     session: Session,
     sql: Arc<PayloadSql>,
+    states: Arc<StateSql>,
 }
 
 impl Transaction for Ongoing {
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
-        Box::pin(self.sql.run(&mut self.session, step, Millis::now()))
+        Box::pin(async move {
+            match step {
+                Step::State(step) => self.states.run(&mut self.session, step, Millis::now()).await,
+                step => self.sql.run(&mut self.session, step, Millis::now()).await,
+            }
+        })
     }
 
     fn query<'a>(&'a mut self, sql: &'a str, values: &'a [Dynamic]) -> Task<'a, Result<Dynamic>> {

@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 use crate::sql::guest::OnClient;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::{TimeColumn, inspect};
+use crate::sql::state_schema;
+use crate::sql::states::{StateSql, purge_both};
 use crate::sql::{Cell, Dialect, Executor, Table};
 use crate::store::Probe;
 use crate::store::borrowed::{Client, ClientError, Guest};
@@ -20,16 +22,25 @@ pub(super) struct Hosted {
     table: Table,
     quoted: String,
     sql: PayloadSql,
+    states_table: Table,
+    states_quoted: String,
+    states: StateSql,
 }
 
 impl Hosted {
-    pub(super) fn new(table: Table) -> Self {
+    pub(super) fn new(table: Table, states_table: Table) -> Self {
         let sql = PayloadSql::new(Dialect::Sqlite, &table, TimeColumn::Text);
-        Self { quoted: table.quoted(), table, sql }
+        let states = StateSql::new(Dialect::Sqlite, &states_table);
+        let (quoted, states_quoted) = (table.quoted(), states_table.quoted());
+        Self { table, quoted, sql, states_table, states_quoted, states }
     }
 
     fn on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
         OnClient::new(client, Dialect::Sqlite, &self.quoted, of_client)
+    }
+
+    fn states_on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
+        OnClient::new(client, Dialect::Sqlite, &self.states_quoted, of_client)
     }
 }
 
@@ -43,16 +54,25 @@ impl Guest for Hosted {
     }
 
     fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
-        Box::pin(async move { self.sql.run(&mut self.on(on), step, Millis::now()).await })
+        Box::pin(async move {
+            match step {
+                Step::State(step) => self.states.run(&mut self.states_on(on), step, Millis::now()).await,
+                step => self.sql.run(&mut self.on(on), step, Millis::now()).await,
+            }
+        })
     }
 
     /// Statement by statement: each can be run again, whoever else does the same.
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
-        Box::pin(async move { schema::make(&mut self.on(on), &self.table).await })
+        Box::pin(async move {
+            let warnings = schema::make(&mut self.on(on), &self.table).await?;
+            state_schema::make(&mut self.states_on(on), Dialect::Sqlite, &self.states_table).await?;
+            Ok(warnings)
+        })
     }
 
     fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {
-        Box::pin(async move { self.sql.purge_expired(&mut self.on(on), now, limit).await })
+        Box::pin(async move { purge_both(&mut self.on(on), &self.sql, &self.states, now, limit).await })
     }
 
     fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {

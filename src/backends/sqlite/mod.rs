@@ -12,6 +12,7 @@ mod guest;
 mod location;
 mod payloads;
 mod schema;
+mod states;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -27,11 +28,13 @@ use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::TimeColumn;
+use crate::sql::states::StateSql;
 use crate::sql::{Dialect, Table};
 use crate::store::borrowed::Guest;
 use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
+use crate::store::states::{StateRead, StateWrite};
 use crate::store::statistics::{Pool, Usage};
 use crate::store::transaction::{Isolation, Transaction};
 use crate::store::{Driver, Opened, Probe, Task};
@@ -69,7 +72,7 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(4);
 /// Opens `sqlite:///absolute.db`, `sqlite:relative.db` or `sqlite::memory:`. Does not touch
 /// the file and starts no thread.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
-    let table = Table::new(None, options.identifier("tableName", "saga_store")?);
+    let (table, states_table) = tables(&mut options)?;
     let durability = match options.choice("durability", &["full", "normal"])? {
         "normal" => Durability::Normal,
         _ => Durability::Full,
@@ -87,11 +90,14 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     };
     let statements = Arc::new(PayloadSql::new(Dialect::Sqlite, &table, TimeColumn::Text));
     let patience = settings.operation_timeout.mul_f64(0.9);
-    let guest = guest::Hosted::new(table.clone());
+    let states = Arc::new(StateSql::new(Dialect::Sqlite, &states_table));
+    let guest = guest::Hosted::new(table.clone(), states_table.clone());
     let driver = Arc::new(Sqlite {
         database,
         table,
+        states_table,
         statements,
+        states,
         // Each of the lane's attempts gets its share, so that the last one's error, which
         // says what is wrong, comes before the lane's own timeout, which does not.
         group_patience: patience.mul_f64(0.7) / settings.retry.attempts,
@@ -100,17 +106,25 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     Ok(Opened { driver, guest: Some(Arc::new(guest)) })
 }
 
-/// What works on clients of the application. Takes `tableName`.
+/// What works on clients of the application. Takes `tableName` and `statesTableName`.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
-    let table = Table::new(None, options.identifier("tableName", "saga_store")?);
+    let (table, states_table) = tables(&mut options)?;
     options.finish()?;
-    Ok(Arc::new(guest::Hosted::new(table)))
+    Ok(Arc::new(guest::Hosted::new(table, states_table)))
+}
+
+/// The table of payloads and that of sagas.
+fn tables(options: &mut OptionReader) -> Result<(Table, Table)> {
+    let payloads = Table::new(None, options.identifier("tableName", "saga_store")?);
+    Ok((payloads, Table::new(None, options.identifier("statesTableName", "saga_instances")?)))
 }
 
 struct Sqlite {
     database: Lease<Database>,
     table: Table,
+    states_table: Table,
     statements: Arc<PayloadSql>,
+    states: Arc<StateSql>,
     group_patience: Duration,
     patience: Duration,
 }
@@ -141,28 +155,41 @@ impl Driver for Sqlite {
         payloads::read_here(&self.database, &self.statements, operation)
     }
 
+    fn write_states<'a>(&'a self, group: &'a [StateWrite]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(states::write(&self.database, &self.states, group, self.group_patience))
+    }
+
+    fn read_states<'a>(&'a self, group: &'a [StateRead]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(states::read(&self.database, &self.states, group, self.group_patience))
+    }
+
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
         Box::pin(async {
             let (slot, thread) = self.database.writer()?;
-            let (database, sql) = (Arc::clone(self.database.shared()), Arc::clone(&self.statements));
+            let database = Arc::clone(self.database.shared());
+            let (payloads, states) = (Arc::clone(&self.statements), Arc::clone(&self.states));
             let patience = self.patience;
-            hop(&thread, async move { transaction::begin(slot, database, sql, patience).await }).await
+            let begun = async move {
+                transaction::begin(slot, database, transaction::Sql { payloads, states }, patience).await
+            };
+            hop(&thread, begun).await
         })
     }
 
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
         Box::pin(async {
             let (slot, thread) = self.database.writer()?;
-            let (table, patience) = (self.table.clone(), self.patience);
-            hop(&thread, async move { schema::initialize(&slot, &table, patience).await }).await
+            let (table, states, patience) = (self.table.clone(), self.states_table.clone(), self.patience);
+            hop(&thread, async move { schema::initialize(&slot, &table, &states, patience).await }).await
         })
     }
 
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
         Box::pin(async move {
             let (slot, thread) = self.database.writer()?;
-            let (sql, patience) = (Arc::clone(&self.statements), self.patience);
-            hop(&thread, async move { payloads::purge_expired(&slot, &sql, now, limit, patience).await }).await
+            let (sql, states, patience) = (Arc::clone(&self.statements), Arc::clone(&self.states), self.patience);
+            let purged = async move { payloads::purge_expired(&slot, &sql, &states, now, limit, patience).await };
+            hop(&thread, purged).await
         })
     }
 

@@ -10,6 +10,7 @@ use super::error::Failure;
 use super::executor::{Alone, Purpose, Transaction};
 use crate::error::Result;
 use crate::sql::payloads::PayloadSql;
+use crate::sql::states::{StateSql, purge_both};
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::statistics::Usage;
 use crate::time::Millis;
@@ -22,20 +23,29 @@ pub(super) async fn write(
     group: &[Write],
     limit: Duration,
 ) -> Vec<Result<Reply>> {
-    // A lane under load hardly ever yields; what else waits for the thread gets its turn here.
-    tokio::task::yield_now().await;
+    begin_turn().await;
     let results = database.writers_slot().patiently(false, limit, |connection| {
         restart_if_due(&database.checkpoints, connection)?;
         write_group(connection, sql, group)
     });
     let results = for_each(group, results.await);
+    wake_checkpoints(database);
+    results
+}
+
+/// A lane under load hardly ever yields; what else waits for the thread gets its turn here.
+pub(super) async fn begin_turn() {
+    tokio::task::yield_now().await;
+}
+
+/// Has the WAL written back if it has grown.
+pub(super) fn wake_checkpoints(database: &Database) {
     if database.checkpoints.is_due() {
         match database.background() {
             Ok(_) => database.checkpoints.wake(),
             Err(error) => tracing::warn!(%error, "sqlite: no checkpoint"),
         }
     }
-    results
 }
 
 fn write_group(connection: &mut Connection, sql: &PayloadSql, group: &[Write]) -> Result<Vec<Result<Reply>>, Failure> {
@@ -77,7 +87,7 @@ fn read_group(connection: &mut Connection, sql: &PayloadSql, group: &[Read]) -> 
 }
 
 /// What happened to the group as a whole happened to each member.
-fn for_each<O>(group: &[O], results: Result<Vec<Result<Reply>>>) -> Vec<Result<Reply>> {
+pub(super) fn for_each<O>(group: &[O], results: Result<Vec<Result<Reply>>>) -> Vec<Result<Reply>> {
     results.unwrap_or_else(|error| group.iter().map(|_| Err(error.clone())).collect())
 }
 
@@ -85,13 +95,14 @@ fn for_each<O>(group: &[O], results: Result<Vec<Result<Reply>>>) -> Vec<Result<R
 pub(super) async fn purge_expired(
     slot: &Slot,
     sql: &PayloadSql,
+    states: &StateSql,
     now: Millis,
     batch: u64,
     limit: Duration,
 ) -> Result<u64> {
     slot.patiently(false, limit, |connection| {
         let mut transaction = Transaction::begin(connection, Purpose::Write)?;
-        let removed = transaction.run(async |on| sql.purge_expired(on, now, batch).await)?;
+        let removed = transaction.run(async |on| purge_both(on, sql, states, now, batch).await)?;
         transaction.end(removed)
     })
     .await

@@ -12,18 +12,23 @@ use super::location::Location;
 use super::payloads::is_read_only;
 use crate::error::{Detail, Error, Kind, Result};
 use crate::sql::schema::{PayloadTable, create, create_index, inspect};
+use crate::sql::state_schema;
 use crate::sql::{Dialect, Executor, Table, Value};
 use crate::store::Probe;
 
-/// Creates file, table and index where they are missing, and checks a table that is there.
+/// Creates file, tables and indexes where they are missing, and checks tables that are there.
 /// Runs on the writer's thread; other processes that do the same wait for the lock.
-pub(super) async fn initialize(slot: &Slot, table: &Table, limit: Duration) -> Result<Vec<String>> {
+pub(super) async fn initialize(slot: &Slot, table: &Table, states: &Table, limit: Duration) -> Result<Vec<String>> {
     slot.patiently(true, limit, |connection| {
         if is_read_only(connection)? {
-            return check_read_only(connection, table);
+            return check_read_only(connection, table, states);
         }
         let mut transaction = Transaction::begin(connection, Purpose::Write)?;
-        let warnings = transaction.run(async |on| make(on, table).await)?;
+        let warnings = transaction.run(async |on| {
+            let warnings = make(on, table).await?;
+            state_schema::make(on, Dialect::Sqlite, states).await?;
+            Ok(warnings)
+        })?;
         transaction.end(warnings)
     })
     .await
@@ -43,7 +48,7 @@ pub(super) async fn make<E: Executor>(on: &mut E, table: &Table) -> Result<Vec<S
     }
 }
 
-fn check_read_only(connection: &mut Connection, table: &Table) -> Result<Vec<String>, Failure> {
+fn check_read_only(connection: &mut Connection, table: &Table, states: &Table) -> Result<Vec<String>, Failure> {
     let found = Alone::run(connection, async |on| {
         let found = inspect(on, Dialect::Sqlite, table).await?;
         if found.is_some() {
@@ -57,6 +62,11 @@ fn check_read_only(connection: &mut Connection, table: &Table) -> Result<Vec<Str
     };
     let mut warnings = warnings(found, table);
     warnings.push(String::from("the database file is read-only: payloads can be read, not written"));
+    if Alone::run(connection, async |on| state_schema::is_ready(on, Dialect::Sqlite, states).await)?? != Some(true) {
+        let states = states.quoted();
+        warnings
+            .push(format!("the database file is read-only and table {states} does not exist: there is no saga state"));
+    }
     Ok(warnings)
 }
 

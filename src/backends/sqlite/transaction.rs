@@ -14,6 +14,7 @@ use super::error::{Failure, ends_transaction, of_query, running};
 use super::executor::{commit, execute};
 use crate::error::{Error, Kind, Result};
 use crate::sql::payloads::PayloadSql;
+use crate::sql::states::StateSql;
 use crate::sql::{Answer, Dialect, Executor, Value, WITHIN_A_TRANSACTION, controls_transaction, is_blank};
 use crate::store::Task;
 use crate::store::dynamic::Dynamic;
@@ -26,7 +27,7 @@ use crate::time::Millis;
 pub(super) async fn begin(
     slot: Arc<Slot>,
     database: Arc<Database>,
-    sql: Arc<PayloadSql>,
+    sql: Sql,
     patience: Duration,
 ) -> Result<Box<dyn Transaction>> {
     let until = Instant::now() + patience;
@@ -39,10 +40,17 @@ pub(super) async fn begin(
     Ok(Box::new(Ongoing { slot, database, sql, ended: None, over: false, _turn: turn }))
 }
 
+/// The statements of a store.
+#[derive(Clone)]
+pub(super) struct Sql {
+    pub(super) payloads: Arc<PayloadSql>,
+    pub(super) states: Arc<StateSql>,
+}
+
 struct Ongoing {
     slot: Arc<Slot>,
     database: Arc<Database>,
-    sql: Arc<PayloadSql>,
+    sql: Sql,
     /// What has ended the transaction, if a statement has.
     ended: Option<Error>,
     /// Committed or rolled back.
@@ -97,9 +105,12 @@ impl Executor for Ongoing {
 impl Transaction for Ongoing {
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
-            let sql = Arc::clone(&self.sql);
+            let (sql, now) = (self.sql.clone(), Millis::now());
             // It waits for nothing: the executor answers at once.
-            let done = sql.run(self, step, Millis::now()).now_or_never();
+            let done = match step {
+                Step::State(step) => sql.states.run(self, step, now).now_or_never(),
+                step => sql.payloads.run(self, step, now).now_or_never(),
+            };
             done.unwrap_or_else(|| Err(Error::new(Kind::Backend, "an SQLite operation waited for something else")))
         })
     }
