@@ -650,6 +650,31 @@ export declare class SagaStates {
 		sagaName?: string;
 	}): Promise<TimedOutSaga<T>[]>;
 }
+/** What `createBus` of `@saga-bus/core` takes for a saga's store. */
+export interface SagaBusStore<T extends object> {
+	getById(sagaName: string, sagaId: string): Promise<T | null>;
+	getByCorrelationId(sagaName: string, correlationId: string): Promise<T | null>;
+	insert(sagaName: string, correlationId: string, state: T): Promise<void>;
+	update(sagaName: string, state: T, expectedVersion: number): Promise<void>;
+	delete(sagaName: string, sagaId: string): Promise<void>;
+}
+/** Options of `sagaBusStore`. */
+export interface SagaBusOptions {
+	/** That of `@saga-bus/core`: the bus tells a conflict, which it repeats, by this class. */
+	ConcurrencyError: new (sagaId: string, expectedVersion: number, actualVersion: number) => Error;
+}
+/**
+ * Saga state as a store of `@saga-bus/core`.
+ *
+ * ```ts
+ * import { ConcurrencyError, createBus } from '@saga-bus/core'
+ * const bus = createBus({ transport, sagas: [{ definition, store: sagaBusStore(store.states, { ConcurrencyError }) }] })
+ * ```
+ *
+ * @param states of a store, or of a transaction
+ * @param options the class of conflicts
+ */
+export declare function sagaBusStore<T extends object>(states: SagaStates, options: SagaBusOptions): SagaBusStore<T>;
 /** Runs an operation in the transaction. */
 export type RunInTransaction = <T>(operation: OperationName, args: Arguments, options?: PutOptions) => Promise<T>;
 /** Runs a statement of the application's in the transaction. */
@@ -756,6 +781,13 @@ export declare class SagaStore implements SagaStoreAdapter {
 	}): Promise<number>;
 	/** Removes all payloads whose time is over. */
 	cleanup(): Promise<void>;
+	/**
+	 * The statements that `initialize` runs in an empty database, for people who run their own migrations: the tables
+	 * of payloads and of sagas with their indexes (PostgreSQL and SQLite).
+	 *
+	 * @throws UnsupportedError on other backends
+	 */
+	schemaSql(): string;
 	/** Creates tables and indexes where they are missing. Safe to call from many processes at once. */
 	initialize(): Promise<void>;
 	/** Whether the store can be used. Never rejects; takes at most five seconds. */

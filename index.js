@@ -44,6 +44,7 @@ __export(index_exports, {
   TimeoutError: () => TimeoutError,
   UnsupportedError: () => UnsupportedError,
   openStore: () => openStore,
+  sagaBusStore: () => sagaBusStore,
   withTransaction: () => withTransaction
 });
 module.exports = __toCommonJS(index_exports);
@@ -1468,6 +1469,26 @@ function isPromiseLike(value) {
   return typeof value === "object" && value !== null && typeof value.then === "function";
 }
 
+// ts/saga-bus.ts
+function sagaBusStore(states, options) {
+  return {
+    getById: (sagaName, sagaId) => states.getById(sagaName, sagaId),
+    getByCorrelationId: (sagaName, correlationId) => states.getByCorrelationId(sagaName, correlationId),
+    insert: (sagaName, correlationId, state) => states.insert(sagaName, correlationId, state),
+    async update(sagaName, state, expectedVersion) {
+      try {
+        await states.update(sagaName, state, expectedVersion);
+      } catch (error) {
+        if (!(error instanceof ConcurrencyError)) throw error;
+        const conflict = new options.ConcurrencyError(error.sagaId, error.expectedVersion, error.actualVersion);
+        conflict.cause ??= error;
+        throw conflict;
+      }
+    },
+    delete: (sagaName, sagaId) => states.delete(sagaName, sagaId)
+  };
+}
+
 // ts/states.ts
 var MAX_LISTED = 1e3;
 var DATES = ["createdAt", "updatedAt", "archivedAt", "timeoutExpiresAt"];
@@ -2491,6 +2512,18 @@ var SagaStore = class {
   async cleanup() {
     await this.purgeExpired();
   }
+  /**
+   * The statements that `initialize` runs in an empty database, for people who run their own migrations: the tables
+   * of payloads and of sagas with their indexes (PostgreSQL and SQLite).
+   *
+   * @throws UnsupportedError on other backends
+   */
+  schemaSql() {
+    const statements7 = this.#native.schema();
+    if (!Array.isArray(statements7)) throw toError(statements7);
+    return statements7.map((statement) => `${statement};
+`).join("");
+  }
   /** Creates tables and indexes where they are missing. Safe to call from many processes at once. */
   async initialize() {
     const warnings = await this.#perform("initialize", []);
@@ -2829,5 +2862,6 @@ function jsonValue(_name, value) {
   TimeoutError,
   UnsupportedError,
   openStore,
+  sagaBusStore,
   withTransaction
 });

@@ -59,6 +59,8 @@ export declare class NativeStore {
   state(operation: number, given: unknown[]): Promise<unknown>
   /** Removes expired payloads; answers how many. */
   purgeExpired(limit: number): Promise<number>
+  /** The statements that make the tables; otherwise the fields of the error. */
+  schema(): string[] | object
   /** Creates what is missing; answers warnings. */
   initialize(): Promise<string[]>
   /** Whether the store can be used. */

@@ -31,6 +31,7 @@ export {
   UnsupportedError,
 } from './errors'
 export type { Logger, OperationContext } from './observe'
+export { type SagaBusOptions, type SagaBusStore, sagaBusStore } from './saga-bus'
 export {
   type ModifyOptions,
   type SagaFilter,

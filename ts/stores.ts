@@ -180,6 +180,18 @@ export class SagaStore implements SagaStoreAdapter {
     await this.purgeExpired()
   }
 
+  /**
+   * The statements that `initialize` runs in an empty database, for people who run their own migrations: the tables
+   * of payloads and of sagas with their indexes (PostgreSQL and SQLite).
+   *
+   * @throws UnsupportedError on other backends
+   */
+  schemaSql(): string {
+    const statements = this.#native.schema()
+    if (!Array.isArray(statements)) throw toError(statements)
+    return statements.map((statement) => `${statement};\n`).join('')
+  }
+
   /** Creates tables and indexes where they are missing. Safe to call from many processes at once. */
   async initialize(): Promise<void> {
     const warnings = await this.#perform<string[]>('initialize', [])

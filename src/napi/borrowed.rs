@@ -167,7 +167,7 @@ impl NativeStore {
         let mut payloads = Vec::new();
         let work: Work = match operation {
             INITIALIZE => Box::pin(async move {
-                store.initialize_on(&on).await.map_or_else(|error| failure(&store, error), Answer::Warnings)
+                store.initialize_on(&on).await.map_or_else(|error| failure(&store, error), Answer::Texts)
             }),
             PURGE_EXPIRED => {
                 let limit = arguments::count(env, id)?;

@@ -11,7 +11,7 @@ use super::arguments::{self, Raw};
 use super::borrowed::Conversations;
 use super::bridge::{Calling, Deferred, JsSide};
 use super::dynamic::Reader;
-use super::values::{Answer, Failure, failure_object};
+use super::values::{Answer, Failure, answer_value, failure_object};
 use crate::error::{Error, Result};
 use crate::runtime;
 use crate::store::Store;
@@ -294,10 +294,19 @@ impl NativeStore {
         })
     }
 
+    /// The statements that make the tables; otherwise the fields of the error.
+    #[napi(ts_return_type = "string[] | object")]
+    pub fn schema(&self, env: Env) -> Raw {
+        match self.store.schema() {
+            Ok(statements) => Raw(answer_value(env.raw(), Answer::Texts(statements))),
+            Err(error) => Raw(failure_object(env.raw(), &Failure::new(error, str::to_owned))),
+        }
+    }
+
     /// Creates what is missing; answers warnings.
     #[napi(ts_return_type = "Promise<string[]>")]
     pub fn initialize(&self) -> napi::Result<Raw> {
-        self.background("initialize", |store| async move { store.initialize().await.map(Answer::Warnings) })
+        self.background("initialize", |store| async move { store.initialize().await.map(Answer::Texts) })
     }
 
     /// Whether the store can be used.

@@ -22,8 +22,8 @@ const EXTERNAL_FROM: usize = 8 * 1024;
 pub(super) enum Answer {
     /// An operation's answer.
     Reply(Reply),
-    /// Warnings of `initialize`.
-    Warnings(Vec<String>),
+    /// Warnings of `initialize`, statements of `schema`.
+    Texts(Vec<String>),
     /// What `health` found.
     Health(Box<Health>),
     /// What `statistics` counted.
@@ -270,7 +270,7 @@ pub(super) fn answer_value(env: sys::napi_env, answer: Answer) -> sys::napi_valu
     let values = Values(env);
     match answer {
         Answer::Reply(reply) => values.reply(reply),
-        Answer::Warnings(warnings) => values.array(warnings.iter().map(|warning| values.text(warning))),
+        Answer::Texts(texts) => values.array(texts.iter().map(|text| values.text(text))),
         Answer::Health(health) => values.health(&health),
         Answer::Statistics(statistics) => values.statistics(&statistics),
         Answer::Dynamic(value) => Writer::new(env, &|_| None).write(&value),

@@ -91,7 +91,8 @@ pub(crate) async fn create<E: Executor>(on: &mut E, dialect: Dialect, table: &Ta
     Ok(())
 }
 
-fn statements(dialect: Dialect, table: &Table) -> Vec<String> {
+/// The statements that make the payload table and its index.
+pub(super) fn statements(dialect: Dialect, table: &Table) -> Vec<String> {
     let t = table.quoted();
     let index = index_name(table);
     match dialect {

@@ -12,8 +12,18 @@ const OURS: [&str; 3] = ["completed_at", "timeout_at", "expires_at"];
 const REQUIRED: [&str; 8] =
     ["id", "saga_name", "correlation_id", "version", "is_completed", "state", "created_at", "updated_at"];
 
-/// The statements that make the table and its indexes, for people who run their own migrations.
-pub(crate) fn statements(dialect: Dialect, table: &Table) -> Vec<String> {
+/// The statements that make a store's tables where there are none, for people who run their own
+/// migrations.
+pub(crate) fn all_statements(dialect: Dialect, payloads: &Table, states: &Table) -> Vec<String> {
+    let mut all: Vec<String> =
+        payloads.schema().map(|schema| format!("create schema if not exists \"{schema}\"")).into_iter().collect();
+    all.extend(super::schema::statements(dialect, payloads));
+    all.extend(statements(dialect, states));
+    all
+}
+
+/// The statements that make the table and its indexes.
+fn statements(dialect: Dialect, table: &Table) -> Vec<String> {
     let mut statements = vec![create(dialect, table)];
     statements.extend(indexes(table));
     statements

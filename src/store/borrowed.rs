@@ -202,6 +202,11 @@ pub trait Guest: Send + Sync + 'static {
     /// Creates what is missing; answers warnings.
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>>;
 
+    /// The statements that `initialize` runs where nothing is there yet; none without SQL.
+    fn schema(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Removes one batch of at most `limit` payloads whose time was over at `now`.
     fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>>;
 

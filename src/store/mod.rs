@@ -128,7 +128,12 @@ pub trait Driver: Send + Sync + 'static {
     /// Answers warnings: what works in a lesser way than it could.
     fn initialize(&self) -> Task<'_, Result<Vec<String>>>;
 
-    /// Removes one batch of at most `limit` payloads whose time was over at `now`; answers how many.
+    /// The statements that `initialize` runs where nothing is there yet; none without SQL.
+    fn schema(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Removes one batch of at most `limit` records whose time was over at `now`; answers how many.
     /// The batches of one call have the same `now`.
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>>;
 
@@ -647,7 +652,21 @@ impl Store {
         }
     }
 
-    /// Removes expired payloads, at most `limit` of them, batch by batch.
+    /// The statements of an empty database's tables, for people who run their own migrations.
+    pub fn schema(&self) -> Result<Vec<String>> {
+        let statements = match (&self.own, &self.guest) {
+            (Some(own), _) => own.driver.schema(),
+            (None, Some(guest)) => guest.schema(),
+            (None, None) => Vec::new(),
+        };
+        if statements.is_empty() {
+            let error = Error::new(Kind::Unsupported, "a schema is for SQL: PostgreSQL and SQLite");
+            return Err(error.at(self.backend.name(), "schemaSql"));
+        }
+        Ok(statements)
+    }
+
+    /// Removes expired records, at most `limit` of them, batch by batch.
     pub async fn purge_expired(&self, limit: u64) -> Result<u64> {
         let driver = &self.own().map_err(|error| error.at(self.backend.name(), "purgeExpired"))?.driver;
         let now = Millis::now();

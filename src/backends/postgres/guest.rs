@@ -11,7 +11,7 @@ use crate::sql::schema::postgres::{
     check_key, create_at_once, create_index_at_once, create_index_concurrently, server,
 };
 use crate::sql::schema::{has_index, inspect};
-use crate::sql::state_schema::make_at_once;
+use crate::sql::state_schema::{all_statements, make_at_once};
 use crate::sql::states::{StateSql, purge_both};
 use crate::sql::{Dialect, Executor, Table};
 use crate::store::Probe;
@@ -117,6 +117,10 @@ impl Guest for Hosted {
 
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
         Box::pin(self.make(on))
+    }
+
+    fn schema(&self) -> Vec<String> {
+        all_statements(DIALECT, self.payloads.table(), &self.states_table)
     }
 
     fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {

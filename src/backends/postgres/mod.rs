@@ -26,7 +26,7 @@ use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::{TimeColumn, inspect, postgres::server};
-use crate::sql::state_schema::make_at_once;
+use crate::sql::state_schema::{all_statements, make_at_once};
 use crate::sql::states::{StateSql, purge_both};
 use crate::sql::{Dialect, Table};
 use crate::store::borrowed::Guest;
@@ -198,6 +198,10 @@ impl Driver for Postgres {
             make_at_once(&mut session, &self.states_table).await?;
             Ok(warnings)
         })
+    }
+
+    fn schema(&self) -> Vec<String> {
+        all_statements(Dialect::Postgres, &self.table, &self.states_table)
     }
 
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {

@@ -71,6 +71,10 @@ impl Guest for Hosted {
         })
     }
 
+    fn schema(&self) -> Vec<String> {
+        state_schema::all_statements(Dialect::Sqlite, &self.table, &self.states_table)
+    }
+
     fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {
         Box::pin(async move { purge_both(&mut self.on(on), &self.sql, &self.states, now, limit).await })
     }

@@ -28,6 +28,7 @@ use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::TimeColumn;
+use crate::sql::state_schema::all_statements;
 use crate::sql::states::StateSql;
 use crate::sql::{Dialect, Table};
 use crate::store::borrowed::Guest;
@@ -182,6 +183,10 @@ impl Driver for Sqlite {
             let (table, states, patience) = (self.table.clone(), self.states_table.clone(), self.patience);
             hop(&thread, async move { schema::initialize(&slot, &table, &states, patience).await }).await
         })
+    }
+
+    fn schema(&self) -> Vec<String> {
+        all_statements(Dialect::Sqlite, &self.table, &self.states_table)
     }
 
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
