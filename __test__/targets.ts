@@ -102,7 +102,7 @@ export const targets: Target[] = [
   server('postgres', 'POSTGRES_URL', (url) => ({ url, schema: temporarySchema() })),
   server('redis', 'REDIS_URL', redis),
   server('redis cluster', 'REDIS_CLUSTER_URL', redis),
-  server('mongodb', 'MONGODB_URL', (url) => ({ url, collectionName: temporaryCollection() })),
+  server('mongodb', 'MONGODB_URL', (url) => ({ url, collectionName: temporaryCollection(), statesCollectionName: temporaryCollection() })),
   server('dynamodb', 'DYNAMODB_URL', (url) => ({ url, tableName: temporaryTable(), ...dynamoDBCredentials(url) })),
 ]
 

@@ -37,6 +37,12 @@ impl Writer {
         writer
     }
 
+    /// Whether the command changes documents, by its name.
+    pub(super) fn is_write(&self) -> bool {
+        let name = self.bytes.get(5..).unwrap_or_default();
+        [&b"insert\0"[..], b"update\0", b"delete\0"].iter().any(|write| name.starts_with(write))
+    }
+
     fn start(&mut self) {
         self.open.push(self.bytes.len());
         self.bytes.extend_from_slice(&[0; 4]);

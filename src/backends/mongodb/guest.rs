@@ -16,6 +16,7 @@ use super::document::{max_payload_bytes, raw};
 use super::hello::Hello;
 use super::objects::{ObjectWriter, first_batch, of_document, read, to_document};
 use super::payloads::number;
+use super::states::States;
 use super::steps::{self, Sender};
 use super::{Lacks, error, inspect};
 use crate::error::{Error, Kind, Result};
@@ -38,6 +39,7 @@ pub(super) struct Hosted {
     /// None: that of the client.
     database: Option<String>,
     collection: String,
+    states_collection: String,
     clock: Clock,
     lacks: Lacks,
     known: Mutex<Option<Arc<Known>>>,
@@ -53,8 +55,15 @@ struct Known {
 }
 
 impl Hosted {
-    pub(super) fn new(database: Option<String>, collection: String) -> Self {
-        Self { database, collection, clock: Clock::new(), lacks: Lacks::default(), known: Mutex::default() }
+    pub(super) fn new(database: Option<String>, collection: String, states_collection: String) -> Self {
+        Self {
+            database,
+            collection,
+            states_collection,
+            clock: Clock::new(),
+            lacks: Lacks::default(),
+            known: Mutex::default(),
+        }
     }
 
     fn on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
@@ -69,6 +78,10 @@ impl Hosted {
             read_concern: known.read_concern.as_deref().filter(|_| alone),
             max_time: None,
         }
+    }
+
+    fn state_terms<'a>(&'a self, terms: Terms<'a>) -> Terms<'a> {
+        Terms { collection: &self.states_collection, ..terms }
     }
 
     /// Asks the server what it is, at first and every half minute. Not while a transaction is open,
@@ -124,6 +137,9 @@ impl Hosted {
         let collection = Collection { on: &on, terms: self.terms(client, &known), clock: &self.clock };
         let made = collection.make_index().await?;
         self.lacks.learn(known.hello.has_transactions(), made.ttl);
+        let states = Collection { terms: self.state_terms(self.terms(client, &known)), ..collection };
+        states.make_index().await?;
+        states.make_state_indexes().await?;
         Ok(inspect::warnings(made, known.hello, &self.collection))
     }
 
@@ -256,7 +272,14 @@ impl Guest for Hosted {
     fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
             let known = self.known(on).await?;
-            steps::run(&mut self.on(on), self.terms(on, &known), &self.clock, step).await
+            let terms = self.terms(on, &known);
+            match step {
+                Step::State(step) => {
+                    let (terms, in_transaction) = (self.state_terms(terms), on.facts().in_transaction);
+                    States { on: &mut self.on(on), terms, clock: &self.clock, in_transaction }.run(step).await
+                }
+                step => steps::run(&mut self.on(on), terms, &self.clock, step).await,
+            }
         })
     }
 
@@ -267,8 +290,11 @@ impl Guest for Hosted {
     fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {
         Box::pin(async move {
             let known = self.known(on).await?;
-            let collection = Collection { on: &self.on(on), terms: self.terms(on, &known), clock: &self.clock };
-            collection.purge(now, limit).await
+            let (on, terms) = (&self.on(on), self.terms(on, &known));
+            let removed = Collection { on, terms, clock: &self.clock }.purge(now, limit).await?;
+            let left = limit.saturating_sub(removed);
+            let states = Collection { on, terms: self.state_terms(terms), clock: &self.clock };
+            Ok(removed + if left > 0 { states.purge(now, left).await? } else { 0 })
         })
     }
 

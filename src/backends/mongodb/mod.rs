@@ -10,6 +10,8 @@
 //! document.rs    documents and commands as bytes
 //! objects.rs     documents and commands as objects of JavaScript
 //! steps.rs       one operation as one command
+//! states.rs      saga state
+//! state_groups.rs  the same in groups, on the store's own connections
 //! transaction.rs the store's own transactions
 //! guest.rs       the same operations on clients of the application
 //! carrier.rs     who carries commands, and their failures
@@ -54,6 +56,8 @@ mod payloads;
 mod peer;
 mod reads;
 mod sessions;
+mod state_groups;
+mod states;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -74,6 +78,7 @@ use crate::store::borrowed::Guest;
 use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
+use crate::store::states::{StateRead, StateWrite};
 use crate::store::statistics::{Pool, Usage};
 use crate::store::transaction::{Isolation, Transaction};
 use crate::store::{Driver, Opened, Probe, Task};
@@ -111,15 +116,17 @@ static CAPABILITIES: [Capabilities; 4] = [
 /// Opens a MongoDB URL without connecting. Takes `collectionName`.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
     let collection = collection_name(&mut options)?;
+    let states_collection = states_collection_name(&mut options)?;
     options.finish()?;
     let address = Address::parse(url, settings.connect_timeout)?;
     let key = format!("mongodb:{} {url}", settings.connect_timeout.as_millis());
     let read_concern = address.read_concern.as_ref().map(document::raw).transpose()?;
-    let guest = Arc::new(Hosted::new(Some(address.database.clone()), collection.clone()));
+    let guest = Arc::new(Hosted::new(Some(address.database.clone()), collection.clone(), states_collection.clone()));
     let write_concern = document::raw(&address.write_concern)?;
     let driver = Arc::new_cyclic(|this| Mongo {
         this: Weak::clone(this),
         collection,
+        states_collection,
         write_concern,
         read_concern,
         max_time: i64::try_from(settings.operation_timeout.as_millis()).unwrap_or(i64::MAX).min(i32::MAX.into()),
@@ -138,12 +145,19 @@ fn collection_name(options: &mut OptionReader) -> Result<String> {
     Ok(collection)
 }
 
-/// A store's own part: its collection. The client is shared.
+fn states_collection_name(options: &mut OptionReader) -> Result<String> {
+    let collection = options.string("statesCollectionName")?.unwrap_or_else(|| String::from("saga_instances"));
+    address::check_collection(&collection)?;
+    Ok(collection)
+}
+
+/// A store's own part: its collections. The client is shared.
 struct Mongo {
     /// For transactions, which outlive the call that begins them.
     this: Weak<Self>,
     executor: Lease<Executor>,
     collection: String,
+    states_collection: String,
     write_concern: RawDocumentBuf,
     read_concern: Option<RawDocumentBuf>,
     /// The server gives up after this many milliseconds: nobody waits any longer.
@@ -182,6 +196,10 @@ impl Mongo {
         Collection { on: server, terms: self.terms(), clock: self.executor.clock() }
     }
 
+    fn states_on<'a>(&'a self, server: &'a Server) -> Collection<'a, Server> {
+        Collection { terms: self.state_terms(), ..self.collection_on(server) }
+    }
+
     /// A time of ours by the server's clock.
     fn there(&self, at: Millis) -> Millis {
         self.executor.clock().there(at)
@@ -210,6 +228,14 @@ impl Driver for Mongo {
         Box::pin(self.read_group(group))
     }
 
+    fn write_states<'a>(&'a self, group: &'a [StateWrite]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(self.write_state_group(group))
+    }
+
+    fn read_states<'a>(&'a self, group: &'a [StateRead]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(self.read_state_group(group))
+    }
+
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
         Box::pin(self.begin_transaction())
     }
@@ -219,6 +245,9 @@ impl Driver for Mongo {
             let server = self.executor.shared().server().await?;
             let made = self.collection_on(&server).make_index().await?;
             self.lacks.learn(server.hello().has_transactions(), made.ttl);
+            let states = self.states_on(&server);
+            states.make_index().await?;
+            states.make_state_indexes().await?;
             Ok(inspect::warnings(made, server.hello(), &self.collection))
         })
     }
@@ -226,7 +255,9 @@ impl Driver for Mongo {
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
         Box::pin(async move {
             let server = self.executor.shared().server().await?;
-            self.collection_on(&server).purge(now, limit).await
+            let removed = self.collection_on(&server).purge(now, limit).await?;
+            let left = limit.saturating_sub(removed);
+            Ok(removed + if left > 0 { self.states_on(&server).purge(now, left).await? } else { 0 })
         })
     }
 
@@ -261,14 +292,15 @@ impl Driver for Mongo {
     }
 }
 
-/// What works on clients of the application. Takes `collectionName`, and `database`, which is that of the
+/// What works on clients of the application. Takes `collectionName`, `statesCollectionName`, and `database`, which is that of the
 /// client.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
     let collection = collection_name(&mut options)?;
+    let states_collection = states_collection_name(&mut options)?;
     let database = options.string("database")?;
     options.finish()?;
     if let Some(database) = &database {
         address::check_database(database)?;
     }
-    Ok(Arc::new(Hosted::new(database, collection)))
+    Ok(Arc::new(Hosted::new(database, collection, states_collection)))
 }

@@ -158,6 +158,39 @@ impl Mongo {
         }
     }
 
+    /// Runs a write that is bound to what it finds there, such as a version: it cannot harm what was
+    /// written after it, so nothing has to be fenced off.
+    pub(super) async fn run_state_write(&self, server: &Arc<Server>, mut command: Writer) -> Result<Document> {
+        if !server.numbers_writes() {
+            return server.run_raw(command.finish()?).await.map_err(error::command);
+        }
+        let mut session = self.executor.write_session(server).await?;
+        session.number += 1;
+        command.long("txnNumber", session.number);
+        let command = command.finish()?;
+        let mut repeated = false;
+        loop {
+            match server.database().run_raw_command(command.clone()).session(&mut session.session).await {
+                Ok(reply) if !repeated && is_unconfirmed(&reply) => repeated = true,
+                Ok(reply) => {
+                    self.executor.give_back(session);
+                    return Ok(reply);
+                }
+                Err(failure) if error::has_no_transaction_numbers(&failure) => {
+                    server.stop_numbering();
+                    return Err(error::command(failure).retryable(true).unsent());
+                }
+                Err(failure) if !repeated && error::may_resend(&failure) => repeated = true,
+                Err(failure) => {
+                    if !error::is_unanswered(&failure) {
+                        self.executor.give_back(session);
+                    }
+                    return Err(error::command(failure));
+                }
+            }
+        }
+    }
+
     fn settled(&self, under_way: UnderWay<'_>) {
         if let Some(session) = under_way.answered() {
             self.executor.give_back(session);

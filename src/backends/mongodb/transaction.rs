@@ -20,6 +20,7 @@ use super::document::Writer;
 use super::error;
 use super::executor::Server;
 use super::objects::of_document;
+use super::states::States;
 use super::steps::{self, Sender};
 use crate::error::{Error, Kind, Result};
 use crate::store::Task;
@@ -35,6 +36,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const GOODBYE: Duration = Duration::from_secs(1);
 /// The server has given the commit up: asked again, it would take as long.
 const MAX_TIME_EXPIRED: i32 = 50;
+
+/// Errors of what has been read: the server knows of none.
+const READ: [Kind; 4] = [Kind::CorruptData, Kind::NotFound, Kind::AlreadyExists, Kind::ConcurrencyConflict];
 
 impl Mongo {
     /// Begins; nothing is sent before the first operation.
@@ -118,9 +122,16 @@ impl Ongoing {
         }
         // The transaction has its concerns from its beginning and its end.
         let terms = Terms { write_concern: None, read_concern: None, ..mongo.terms() };
-        let done = steps::run(self, terms, mongo.executor.clock(), step).await;
+        let done = match step {
+            Step::State(step) => {
+                let terms = Terms { collection: &mongo.states_collection, ..terms };
+                let clock = mongo.executor.clock();
+                States { on: self, terms, clock, in_transaction: true }.run(step).await
+            }
+            step => steps::run(self, terms, mongo.executor.clock(), step).await,
+        };
         if let Err(failed) = &done
-            && failed.kind() != Kind::CorruptData
+            && !READ.contains(&failed.kind())
         {
             // Servers abort a transaction in which a command has failed.
             self.failed = Some(failed.clone());

@@ -1,0 +1,141 @@
+//! Groups of operations on saga state over the store's own connections, and the indexes of sagas.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt};
+use mongodb::bson::{Document, doc};
+
+use super::Mongo;
+use super::carrier::{Carrier, Collection, Failure};
+use super::commands::Terms;
+use super::document::Writer;
+use super::error;
+use super::executor::Server;
+use super::objects::of_document;
+use super::states::States;
+use super::steps::Sender;
+use crate::error::Result;
+use crate::store::dynamic::Dynamic;
+use crate::store::payloads::{Operation, Reply};
+use crate::store::states::{StateRead, StateStep, StateWrite};
+
+/// Commands of a group under way at once, each on a connection.
+const AT_ONCE: usize = 8;
+
+/// Carries the commands of one operation.
+struct Own {
+    mongo: Arc<Mongo>,
+    server: Arc<Server>,
+    writes: bool,
+}
+
+impl Sender for Own {
+    type Command = Writer;
+
+    fn command(&self, size: usize) -> Writer {
+        Writer::with_capacity(size)
+    }
+
+    async fn send(&mut self, command: Writer) -> Result<Dynamic> {
+        let answer = if self.writes && command.is_write() {
+            self.mongo.run_state_write(&self.server, command).await?
+        } else {
+            self.server.run_raw(command.finish()?).await.map_err(error::command)?
+        };
+        Ok(of_document(answer))
+    }
+}
+
+impl Mongo {
+    /// How commands about sagas are ended.
+    pub(super) fn state_terms(&self) -> Terms<'_> {
+        Terms { collection: &self.states_collection, ..self.terms() }
+    }
+
+    /// Runs a group of changes; those of one saga in their order.
+    pub(super) async fn write_state_group(&self, group: &[StateWrite]) -> Vec<Result<Reply>> {
+        let mut chains: Vec<Vec<usize>> = Vec::new();
+        let mut chain_of: HashMap<&str, usize> = HashMap::with_capacity(group.len());
+        for (at, write) in group.iter().enumerate() {
+            let chain = *chain_of.entry(write.id()).or_insert(chains.len());
+            if chain == chains.len() {
+                chains.push(Vec::new());
+            }
+            chains[chain].push(at);
+        }
+        let steps = group.iter().cloned().map(StateStep::Write).collect();
+        self.run_state_steps(steps, chains, true).await
+    }
+
+    /// Runs a group of questions.
+    pub(super) async fn read_state_group(&self, group: &[StateRead]) -> Vec<Result<Reply>> {
+        let chains = (0..group.len()).map(|at| vec![at]).collect();
+        let steps = group.iter().cloned().map(StateStep::Read).collect();
+        self.run_state_steps(steps, chains, false).await
+    }
+
+    async fn run_state_steps(
+        &self,
+        steps: Vec<StateStep>,
+        chains: Vec<Vec<usize>>,
+        writes: bool,
+    ) -> Vec<Result<Reply>> {
+        let ready = async {
+            let server = self.executor.shared().server().await?;
+            let mongo = self.this.upgrade().ok_or_else(crate::error::Error::closed)?;
+            Ok((server, mongo))
+        };
+        let (server, mongo) = match ready.await {
+            Ok(ready) => ready,
+            Err(error) => return vec![Err(error); steps.len()],
+        };
+        self.executor.shared().refresh_clock(&server);
+        let mut results: Vec<Result<Reply>> = vec![Err(error::unexpected()); steps.len()];
+        let run = |chain: Vec<usize>| {
+            let mut on = Own { mongo: Arc::clone(&mongo), server: Arc::clone(&server), writes };
+            let steps = &steps;
+            async move {
+                let mut done = Vec::with_capacity(chain.len());
+                for at in chain {
+                    let (terms, clock) = (self.state_terms(), self.executor.clock());
+                    let mut states = States { on: &mut on, terms, clock, in_transaction: false };
+                    done.push((at, states.run(&steps[at]).await));
+                }
+                done
+            }
+        };
+        let mut under_way = stream::iter(chains.into_iter().map(run)).buffer_unordered(AT_ONCE);
+        while let Some(done) = under_way.next().await {
+            for (at, result) in done {
+                results[at] = result;
+            }
+        }
+        drop(under_way);
+        results
+    }
+}
+
+impl<C: Carrier> Collection<'_, C> {
+    /// Makes the indexes of sagas, beside the one on the expiry. Safe from many processes at once: a
+    /// server makes an index once.
+    pub(super) async fn make_state_indexes(&self) -> Result<()> {
+        let index = |name: &str, key: Document| doc! { "key": key, "name": name };
+        let mut unique = index("correlation", doc! { "sagaName": 1, "correlationId": 1 });
+        unique.insert("unique", true);
+        for index in [
+            unique,
+            index("listing", doc! { "sagaName": 1, "sagaId": 1 }),
+            index("listing_completed", doc! { "sagaName": 1, "isCompleted": 1, "sagaId": 1 }),
+            index("completed", doc! { "sagaName": 1, "isCompleted": 1, "updatedAt": 1 }),
+            index("timeouts", doc! { "timeoutAt": 1 }),
+        ] {
+            let mut command = doc! { "createIndexes": self.terms.collection, "indexes": [index] };
+            if self.terms.write_concern.is_some() {
+                command.insert("writeConcern", doc! { "w": "majority" });
+            }
+            self.on.run(command).await.map_err(Failure::into_error)?;
+        }
+        Ok(())
+    }
+}
