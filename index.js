@@ -581,6 +581,9 @@ function text(value) {
 }
 
 // ts/clients/redis.ts
+function keyOf(command) {
+  return command[0] === "EVAL" ? command[3] : command[1];
+}
 function words(command) {
   return command.map(
     (word) => typeof word === "string" || Buffer.isBuffer(word) ? word : Buffer.from(word.buffer, word.byteOffset, word.byteLength)
@@ -853,7 +856,7 @@ function caller(client, members) {
 }
 async function callCluster(cluster, commands, node) {
   if (node === void 0) {
-    return settled(commands, (args) => cluster.sendCommand(args[1], false, args, AS_BUFFERS));
+    return settled(commands, (args) => cluster.sendCommand(keyOf(args), false, args, AS_BUFFERS));
   }
   const found = cluster.masters.find(({ address }) => address === node);
   if (found === void 0) throw Object.assign(new Error(`${node} has left the cluster`), { code: "ECONNRESET" });

@@ -191,7 +191,12 @@ export const mongoExecutors: Executor[] = [
   burst: 200,
   async open(more) {
     const made = open(process.env.MONGODB_URL as string)
-    const store = openStore({ client: client(made), collectionName: temporaryCollection(), statesCollectionName: temporaryCollection(), ...more } as never)
+    const store = openStore({
+      client: client(made),
+      collectionName: temporaryCollection(),
+      statesCollectionName: temporaryCollection(),
+      ...more,
+    } as never)
     await store.initialize()
     return closing(store, () => made.close())
   },

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { openStore, RedisSagaStore, type SagaStore } from '../index.js'
 import { startRedis, startRedisCluster, startSentinel } from '../scripts/services/servers.mjs'
 import { payloadBehavior } from './behavior/payloads'
+import { stateBehavior } from './behavior/states'
 import { addressOf, type OpenRedisLibrary, type RedisLibrary, redisLibraries } from './redis-libraries'
 import { eventually, rejectionOf } from './support'
 import { missing, randomName, type Target, targets } from './targets'
@@ -24,7 +25,12 @@ async function open(library: RedisLibrary): Promise<OpenRedisLibrary> {
 }
 
 function storeOn(library: OpenRedisLibrary, more: object = {}): SagaStore {
-  return openStore({ client: library.client, keyPrefix: `test:${randomName()}`, ...more } as never)
+  return openStore({
+    client: library.client,
+    keyPrefix: `test:${randomName()}`,
+    statesKeyPrefix: `test:${randomName()}:`,
+    ...more,
+  } as never)
 }
 
 for (const library of redisLibraries) {
@@ -122,7 +128,7 @@ for (const library of redisLibraries) {
       const suite = {
         name: library.name,
         available: true,
-        options: () => ({ client: shared.client, keyPrefix: `test:${randomName()}` }) as never,
+        options: () => ({ client: shared.client, keyPrefix: `test:${randomName()}`, statesKeyPrefix: `test:${randomName()}:` }) as never,
         open: async (more: object = {}) => {
           const store = storeOn(shared, more)
           await store.initialize()
@@ -136,6 +142,7 @@ for (const library of redisLibraries) {
         await shared.close()
       })
       payloadBehavior(suite)
+      describe('and those of saga state', () => stateBehavior(suite))
     })
   })
 }
@@ -208,7 +215,7 @@ describe.skipIf(missing(targets.find(({ variable }) => variable === 'REDIS_URL')
 
   it('a client that is in a MULTI which the store was not told of stores nothing, and says so', async () => {
     const client = new Redis(addressOf('REDIS_URL'))
-    await using store = openStore({ client, keyPrefix: `test:${randomName()}` })
+    await using store = openStore({ client, keyPrefix: `test:${randomName()}`, statesKeyPrefix: `test:${randomName()}:` })
     await client.multi({ pipeline: false })
     expect(await rejectionOf(store.put('a', Buffer.from('x')))).toMatchObject({ code: 'BACKEND' })
     expect(await rejectionOf(store.has('a'))).toMatchObject({ code: 'BACKEND' })

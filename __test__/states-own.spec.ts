@@ -8,8 +8,10 @@ import { AlreadyExistsError, openStore, type SagaState, type SagaStore, sagaBusS
 import { rejectionOf, startProgram } from './support'
 import { missing, openTarget, sql, targets, temporaryDirectory, temporarySchema } from './targets'
 
-const KEPT = ['memory', 'sqlite', 'postgres']
-const kept = targets.filter(({ name }) => KEPT.includes(name))
+const INTERACTIVE = ['memory', 'sqlite', 'postgres']
+const SHARED = ['sqlite', 'postgres', 'mongodb', 'redis', 'redis cluster']
+const interactive = targets.filter(({ name }) => INTERACTIVE.includes(name))
+const shared = targets.filter(({ name }) => SHARED.includes(name))
 const opened: SagaStore[] = []
 
 afterEach(async () => {
@@ -24,7 +26,7 @@ async function open(target: (typeof targets)[number], more: object = {}): Promis
 
 const order = (sagaId: string, rest: object = {}) => ({ metadata: { sagaId }, ...rest })
 
-for (const target of kept) {
+for (const target of interactive) {
   describe.skipIf(missing(target))(`${target.name}, states in transactions`, () => {
     it('commits payload and state together, or neither', async () => {
       const store = await open(target)
@@ -100,8 +102,6 @@ async function together(program: string, options: object): Promise<unknown[]> {
     return JSON.parse(stdout.slice(stdout.indexOf('\n') + 1))
   })
 }
-
-const shared = kept.filter(({ name }) => name !== 'memory')
 
 for (const target of shared) {
   describe.skipIf(missing(target))(`${target.name}, states from two processes`, () => {

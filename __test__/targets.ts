@@ -87,7 +87,7 @@ function server(name: string, variable: string, options: (url: string) => AnySto
   return { name, variable, available: url !== '', options: () => options(url) }
 }
 
-const redis = (url: string) => ({ url, keyPrefix: `test:${randomName()}` })
+const redis = (url: string) => ({ url, keyPrefix: `test:${randomName()}`, statesKeyPrefix: `test:${randomName()}:` })
 
 /** Every backend, and every way to reach it. */
 export const targets: Target[] = [

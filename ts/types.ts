@@ -140,6 +140,8 @@ export interface RedisClientOptions extends StoreOptions {
   client: RedisClient
   /** Keys are `{keyPrefix}:{id}`, whatever prefix the client has itself. Default `saga:storage`. */
   keyPrefix?: string
+  /** Keys of sagas are `{statesKeyPrefix}saga:{sagaName}:{correlationId}`, and indexes beside them. Default `saga-bus:`. */
+  statesKeyPrefix?: string
 }
 
 /** Options of a Redis store on a connection of its own. */
@@ -148,6 +150,8 @@ export interface RedisUrlOptions extends StoreOptions {
   url: string
   /** Keys are `{keyPrefix}:{id}`. Default `saga:storage`. */
   keyPrefix?: string
+  /** Keys of sagas are `{statesKeyPrefix}saga:{sagaName}:{correlationId}`, and indexes beside them. Default `saga-bus:`. */
+  statesKeyPrefix?: string
   /** A PEM file with the certificate authorities to trust. Default: the system's. */
   tlsCaFile?: string
 }
@@ -163,6 +167,8 @@ export interface MongoClientOptions extends StoreOptions {
   database?: string
   /** Default `saga_store`. */
   collectionName?: string
+  /** The collection of sagas. Default `saga_instances`. */
+  statesCollectionName?: string
 }
 
 /** Options of a MongoDB store on connections of its own. */
@@ -171,6 +177,8 @@ export interface MongoUrlOptions extends StoreOptions {
   url: string
   /** Default `saga_store`. */
   collectionName?: string
+  /** The collection of sagas. Default `saga_instances`. */
+  statesCollectionName?: string
 }
 
 /** Options of a DynamoDB store: on connections of its own, or on a client of the application. */

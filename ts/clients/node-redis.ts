@@ -1,6 +1,6 @@
 import type { Carrier, Recognizer } from './carrier'
 import { hasMethods, type Members, membersOf } from './common'
-import { alreadyExecuted, type Command, checkReplies, keptWords, settled, words } from './redis'
+import { alreadyExecuted, type Command, checkReplies, keptWords, keyOf, settled, words } from './redis'
 
 type Words = (string | Buffer)[]
 
@@ -65,7 +65,7 @@ function caller(client: unknown, members: Members): Call {
 async function callCluster(cluster: Cluster, commands: Words[], node?: string): Promise<unknown[]> {
   if (node === undefined) {
     // Never as read-only: a replica lags behind.
-    return settled(commands, (args) => cluster.sendCommand(args[1], false, args, AS_BUFFERS))
+    return settled(commands, (args) => cluster.sendCommand(keyOf(args), false, args, AS_BUFFERS))
   }
   const found = cluster.masters.find(({ address }) => address === node)
   if (found === undefined) throw Object.assign(new Error(`${node} has left the cluster`), { code: 'ECONNRESET' })

@@ -7,6 +7,11 @@ export type Word = string | Uint8Array
 /** A command: its name, its key if it has one, the rest. */
 export type Command = [name: string, ...words: Word[]]
 
+/** The key of a command: behind its name, or behind a script and the number of its keys. */
+export function keyOf<T extends string | Uint8Array>(command: readonly T[]): T | undefined {
+  return command[0] === 'EVAL' ? command[3] : command[1]
+}
+
 /** The libraries take Buffers, and make text of other bytes. */
 export function words(command: Command): (string | Buffer)[] {
   return command.map((word) =>

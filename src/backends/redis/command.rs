@@ -4,6 +4,8 @@ use bytes::Bytes;
 use fred::error::Error as FredError;
 use fred::interfaces::KeysInterface;
 use fred::prelude::{Expiration, Value};
+use fred::types::{ClusterHash, CustomCommand};
+use fred::util::redis_keyslot;
 
 use crate::store::dynamic::Dynamic;
 
@@ -33,6 +35,8 @@ pub(super) enum Request {
     Exists { key: Bytes },
     /// `STRLEN key`
     Length { key: Bytes },
+    /// Any command on one key: its name, and all that follows.
+    Words { key: Bytes, words: Vec<Bytes> },
 }
 
 impl Request {
@@ -44,6 +48,7 @@ impl Request {
             | Self::Get { key }
             | Self::Exists { key }
             | Self::Length { key }
+            | Self::Words { key, .. }
             | Self::ExpireAt { key, .. }
             | Self::ExpireIn { key, .. } => key,
         }
@@ -51,7 +56,11 @@ impl Request {
 
     /// Its size, roughly.
     pub(super) fn bytes(&self) -> usize {
-        let data = if let Self::Set { data, .. } = self { data.len() } else { 0 };
+        let data = match self {
+            Self::Set { data, .. } => data.len(),
+            Self::Words { words, .. } => words.iter().map(Bytes::len).sum(),
+            _ => 0,
+        };
         self.key().len() + data
     }
 
@@ -71,11 +80,21 @@ impl Request {
             Self::Get { key } => on.get(key).await,
             Self::Exists { key } => on.exists(key).await,
             Self::Length { key } => on.strlen(key).await,
+            Self::Words { key, words } => {
+                let mut words = words.into_iter();
+                let name = String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
+                // In words of several keys fred would look for the first behind the name, where a script stands.
+                let command = CustomCommand::new(name, ClusterHash::Custom(redis_keyslot(&key)), false);
+                on.custom(command, words.map(Value::Bytes).collect::<Vec<_>>()).await
+            }
         }
     }
 
     /// The command in words: text and bytes, the key behind the name.
     pub(super) fn words(self) -> Dynamic {
+        if let Self::Words { words, .. } = self {
+            return Dynamic::List(words.iter().map(word).collect());
+        }
         let number = |number: i64| Dynamic::Text(number.to_string());
         let (name, rest) = match &self {
             Self::Set { data, until, .. } => {
@@ -92,14 +111,17 @@ impl Request {
             Self::ExpireIn { millis, .. } => ("PEXPIRE", vec![number(*millis)]),
             Self::Get { .. } => ("GET", Vec::new()),
             Self::Exists { .. } => ("EXISTS", Vec::new()),
-            Self::Length { .. } => ("STRLEN", Vec::new()),
+            Self::Length { .. } | Self::Words { .. } => ("STRLEN", Vec::new()),
         };
-        // Text is cheaper on the other side, and almost every key is.
-        let key = match std::str::from_utf8(self.key()) {
-            Ok(key) => Dynamic::text(key),
-            Err(_) => Dynamic::Bytes(self.key().clone()),
-        };
-        Dynamic::List([Dynamic::text(name), key].into_iter().chain(rest).collect())
+        Dynamic::List([Dynamic::text(name), word(self.key())].into_iter().chain(rest).collect())
+    }
+}
+
+/// Text is cheaper on the other side, and almost every key is.
+fn word(word: &Bytes) -> Dynamic {
+    match std::str::from_utf8(word) {
+        Ok(text) => Dynamic::text(text),
+        Err(_) => Dynamic::Bytes(word.clone()),
     }
 }
 

@@ -189,13 +189,13 @@ fn tls(trust: &Trust) -> Result<TlsConfig> {
     Ok(TlsConnector::from(config).into())
 }
 
-/// Checks `keyPrefix`.
-pub(super) fn check_prefix(prefix: &str) -> Result<()> {
+/// Checks a prefix, the option of this name.
+pub(super) fn check_prefix(name: &str, prefix: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:{}-/".contains(c);
     if (1..=MAX_PREFIX).contains(&prefix.len()) && prefix.chars().all(allowed) {
         return Ok(());
     }
-    Err(Error::invalid("option 'keyPrefix' must be 1 to 128 letters, digits and characters of '_.:{}-/'"))
+    Err(Error::invalid(format!("option '{name}' must be 1 to 128 letters, digits and characters of '_.:{{}}-/'")))
 }
 
 #[cfg(test)]
@@ -268,10 +268,10 @@ mod tests {
     #[test]
     fn prefixes_are_checked() {
         for prefix in ["saga:storage", "{app}/x_1.2-3", "a", &"x".repeat(128)] {
-            assert!(check_prefix(prefix).is_ok(), "{prefix}");
+            assert!(check_prefix("keyPrefix", prefix).is_ok(), "{prefix}");
         }
         for prefix in ["", "a b", "a*", "ü", "a\n", &"x".repeat(129)] {
-            assert!(check_prefix(prefix).unwrap_err().message().contains("1 to 128"), "{prefix}");
+            assert!(check_prefix("keyPrefix", prefix).unwrap_err().message().contains("1 to 128"), "{prefix}");
         }
     }
 }

@@ -17,6 +17,7 @@ use super::command::Request;
 use super::payloads::{Plan, answer_read, answer_writes, expiry, queued, request};
 use super::servers::{Answers, Servers, read_clock};
 use super::slot::Anchor;
+use super::states::{Pipe, States};
 use super::survey::Clock;
 use super::{CAPABILITIES, error, inspect};
 use crate::error::{Error, Kind, Result};
@@ -26,19 +27,20 @@ use crate::store::dynamic::Dynamic;
 use crate::store::payloads::{Reply, Write};
 use crate::store::plan::{Step, needs_an_answer};
 use crate::store::statistics::Usage;
-use crate::store::{Probe, Task, without_states};
+use crate::store::{Probe, Task};
 use crate::time::Millis;
 
 /// A key prefix, on whichever client.
 pub(super) struct Hosted {
     prefix: String,
+    states_prefix: String,
     /// Of the servers behind the clients: one database, so one clock.
     clock: Clock,
 }
 
 impl Hosted {
-    pub(super) fn new(prefix: String) -> Self {
-        Self { prefix, clock: Clock::default() }
+    pub(super) fn new(prefix: String, states_prefix: String) -> Self {
+        Self { prefix, states_prefix, clock: Clock::default() }
     }
 
     async fn write(&self, on: &Client, write: &Write) -> Result<Reply> {
@@ -109,7 +111,7 @@ impl Guest for Hosted {
         Box::pin(async move {
             match step {
                 _ if on.facts().buffered => self.queue(on, step).await,
-                Step::State(_) => Err(without_states()),
+                Step::State(step) => States { on: &Hosts(on), prefix: &self.states_prefix }.run(step).await,
                 Step::Write(write) => self.write(on, write).await,
                 Step::Read(read) => {
                     let mut replies = Hosts(on).run(vec![request(read, &self.prefix)]).await?;
@@ -186,6 +188,12 @@ impl Servers for Hosts<'_> {
             return Ok(Vec::new());
         }
         self.call(requests.into_iter().map(Request::words).collect(), None).await
+    }
+}
+
+impl Pipe for Hosts<'_> {
+    async fn pipe(&self, requests: Vec<Request>) -> Result<Answers> {
+        self.run(requests).await
     }
 }
 

@@ -87,7 +87,7 @@ fn sent(asked: &[Ask]) -> Vec<String> {
 
 #[test]
 fn a_put_without_expiry_is_one_request() {
-    let guest = Hosted::new("p".into());
+    let guest = Hosted::new("p".into(), "saga-bus:".into());
     let step = put("a", None);
     let (done, asked) =
         drive(Facts::default(), async |on| guest.run(on, &step).await, server(0, |_| Dynamic::text("OK")));
@@ -97,7 +97,7 @@ fn a_put_without_expiry_is_one_request() {
 
 #[test]
 fn the_clock_is_asked_once_before_the_first_expiry() {
-    let guest = Hosted::new("p".into());
+    let guest = Hosted::new("p".into(), "saga-bus:".into());
     let at = Millis::now().plus(86_400_000);
     let step = put("a", Some(at));
     let run =
@@ -113,7 +113,7 @@ fn the_clock_is_asked_once_before_the_first_expiry() {
 
 #[test]
 fn a_put_that_the_server_drops_fails_and_the_clock_is_asked_again() {
-    let guest = Hosted::new("p".into());
+    let guest = Hosted::new("p".into(), "saga-bus:".into());
     let step = put("a", Some(Millis::now().plus(60_000)));
     let reply = |command: &str| if command.starts_with("EXISTS") { Dynamic::Int(0) } else { Dynamic::text("OK") };
     let (done, asked) = drive(Facts::default(), async |on| guest.run(on, &step).await, server(0, reply));
@@ -124,7 +124,7 @@ fn a_put_that_the_server_drops_fails_and_the_clock_is_asked_again() {
 
 #[test]
 fn nothing_is_written_while_nobody_tells_the_time_because_nobody_is_there() {
-    let guest = Hosted::new("p".into());
+    let guest = Hosted::new("p".into(), "saga-bus:".into());
     let step = put("a", Some(Millis::now().plus(86_400_000)));
     let gone = || ClientError { code: Some("ECONNRESET".into()), ..ClientError::default() };
     let (done, asked) = drive(
@@ -138,7 +138,7 @@ fn nothing_is_written_while_nobody_tells_the_time_because_nobody_is_there() {
 
 #[test]
 fn errors_of_single_commands_are_told_apart() {
-    let guest = Hosted::new("p".into());
+    let guest = Hosted::new("p".into(), "saga-bus:".into());
     let step = Step::Read(Read::Find { id: "a".into() });
     let wrong = Dynamic::map([
         ("name", Dynamic::text("ReplyError")),
@@ -160,7 +160,7 @@ fn errors_of_single_commands_are_told_apart() {
 
 #[test]
 fn a_multi_takes_what_needs_no_answer() {
-    let guest = Hosted::new("p".into());
+    let guest = Hosted::new("p".into(), "saga-bus:".into());
     let step = put("a", Some(Millis::now().plus(86_400_000)));
     let (done, asked) = drive(BUFFERED, async |on| guest.run(on, &step).await, |_, _| Ok(Dynamic::Null));
     assert_eq!(done.unwrap(), Reply::Done);
@@ -183,7 +183,7 @@ fn a_multi_takes_what_needs_no_answer() {
 
 #[test]
 fn a_clusters_multi_has_one_slot() {
-    let guest = Hosted::new("p".into());
+    let guest = Hosted::new("p".into(), "saga-bus:".into());
     let check = |cluster: bool, key: Dynamic, ids: &[&str]| {
         let steps: Vec<Step> = ids.iter().map(|id| put(id, None)).collect();
         let queued = Dynamic::map([("cluster", Dynamic::Bool(cluster)), ("key", key)]);

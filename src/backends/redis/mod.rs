@@ -9,6 +9,10 @@
 //! servers.rs     the servers, over our connection or a client of the application
 //! transaction.rs transactions of the store's own
 //! guest.rs       operations on a client of the application
+//! states.rs      saga state, step by step over whichever servers have its keys
+//! state_keys.rs  its keys, and what a stored state tells
+//! state_scripts.rs  what is asked of one key
+//! state_groups.rs  groups of operations, round by round
 //! slot.rs        which keys may be in one transaction of a cluster
 //! executor.rs    the connection that stores share: made, made again, replaced
 //! connection.rs  one fred client and its traffic
@@ -28,6 +32,10 @@ mod inspect;
 mod payloads;
 mod servers;
 mod slot;
+mod state_groups;
+mod state_keys;
+mod state_scripts;
+mod states;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -42,6 +50,7 @@ use crate::store::borrowed::Guest;
 use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
+use crate::store::states::{StateRead, StateWrite};
 use crate::store::statistics::{Pool, Usage};
 use crate::store::transaction::{Isolation, Transaction};
 use crate::store::{Driver, Opened, Probe, Task};
@@ -61,33 +70,38 @@ static CAPABILITIES: Capabilities = Capabilities {
     consistent_reads: true,
 };
 
-/// Opens a Redis URL without connecting. Takes `keyPrefix` and `tlsCaFile`.
+/// Opens a Redis URL without connecting. Takes `keyPrefix`, `statesKeyPrefix` and `tlsCaFile`.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
-    let prefix = prefix(&mut options)?;
+    let (prefix, states_prefix) = prefixes(&mut options)?;
     let ca_file = options.string("tlsCaFile")?;
     options.finish()?;
     let key = format!("redis:{url} {ca_file:?} {:?}", settings.connect_timeout);
     let endpoint = Endpoint::parse(url, ca_file, settings.connect_timeout)?;
     let executor = Lease::take(key, || Executor::new(endpoint));
-    let guest = guest::Hosted::new(prefix.clone());
-    Ok(Opened { driver: Arc::new(Redis { prefix, executor }), guest: Some(Arc::new(guest)) })
+    let guest = guest::Hosted::new(prefix.clone(), states_prefix.clone());
+    Ok(Opened { driver: Arc::new(Redis { prefix, states_prefix, executor }), guest: Some(Arc::new(guest)) })
 }
 
-/// What works on clients of the application. Takes `keyPrefix`.
+/// What works on clients of the application. Takes `keyPrefix` and `statesKeyPrefix`.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
-    let prefix = prefix(&mut options)?;
+    let (prefix, states_prefix) = prefixes(&mut options)?;
     options.finish()?;
-    Ok(Arc::new(guest::Hosted::new(prefix)))
+    Ok(Arc::new(guest::Hosted::new(prefix, states_prefix)))
 }
 
-fn prefix(options: &mut OptionReader) -> Result<String> {
-    let prefix = options.string("keyPrefix")?.unwrap_or_else(|| String::from("saga:storage"));
-    config::check_prefix(&prefix)?;
-    Ok(prefix)
+/// That of payloads and that of sagas.
+fn prefixes(options: &mut OptionReader) -> Result<(String, String)> {
+    let mut read = |name, default: &str| -> Result<String> {
+        let prefix = options.string(name)?.unwrap_or_else(|| default.to_owned());
+        config::check_prefix(name, &prefix)?;
+        Ok(prefix)
+    };
+    Ok((read("keyPrefix", "saga:storage")?, read("statesKeyPrefix", "saga-bus:")?))
 }
 
 struct Redis {
     prefix: String,
+    states_prefix: String,
     executor: Lease<Executor>,
 }
 
@@ -108,6 +122,14 @@ impl Driver for Redis {
 
     fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
         Box::pin(payloads::read(self.executor.shared(), &self.prefix, group))
+    }
+
+    fn write_states<'a>(&'a self, group: &'a [StateWrite]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(state_groups::write(self.executor.shared(), &self.states_prefix, group))
+    }
+
+    fn read_states<'a>(&'a self, group: &'a [StateRead]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(state_groups::read(self.executor.shared(), &self.states_prefix, group))
     }
 
     /// Asks nobody: nothing is sent before the commit.

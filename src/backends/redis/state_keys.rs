@@ -1,0 +1,194 @@
+//! The keys of sagas, and what a stored state tells of itself.
+//!
+//! ```text
+//! {prefix}saga:{name}:{correlationId}     the state, as JSON
+//! {prefix}saga:{name}:idx:id:{sagaId}     its correlation id
+//! {prefix}saga:{name}:idx:open            saga ids of those that have not ended
+//! {prefix}saga:{name}:idx:completed       and of those that have
+//! {prefix}saga:{name}:idx:ended           the same, by the time of the last change
+//! {prefix}saga:{name}:idx:timeouts        saga ids by the time at which they time out
+//! {prefix}saga:{name}:idx:expires         saga ids by the time at which they cease to exist
+//! {prefix}saga:{name}:idx:unsettled       changes whose indexes are not known to be right
+//! {prefix}names                           the names of sagas that have had a timeout
+//! ```
+//!
+//! Names have no colon, and correlation ids do not begin with `idx:`, so no two are the same.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::error::{Error, Kind, Result};
+use crate::store::states::Saga;
+use crate::time::Millis;
+
+/// How states begin that `ts/states.ts` writes; the version follows.
+const HEAD: &str = "{\"metadata\":{\"version\":";
+/// As much of a state as is needed to see its version.
+pub(super) const HEAD_BYTES: usize = HEAD.len() + 17;
+
+/// The indexes that sagas of a name are listed by.
+pub(super) const LISTS: [&str; 5] = ["open", "completed", "ended", "timeouts", "expires"];
+
+/// Makes the keys of the sagas of one name.
+#[derive(Clone, Copy)]
+pub(super) struct Keys<'a> {
+    pub(super) prefix: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl Keys<'_> {
+    fn of(self, rest: &[&str]) -> Bytes {
+        let Self { prefix, name } = self;
+        Bytes::from(format!("{prefix}saga:{name}:{}", rest.concat()))
+    }
+
+    /// Of a state.
+    pub(super) fn state(self, correlation_id: &str) -> Bytes {
+        self.of(&[correlation_id])
+    }
+
+    /// Of the index that leads from a saga id to its correlation id.
+    pub(super) fn id(self, saga_id: &str) -> Bytes {
+        self.of(&["idx:id:", saga_id])
+    }
+
+    /// Of an index.
+    pub(super) fn list(self, list: &str) -> Bytes {
+        self.of(&["idx:", list])
+    }
+
+    /// Of the changes whose indexes are not known to be right.
+    pub(super) fn unsettled(self) -> Bytes {
+        self.list("unsettled")
+    }
+}
+
+/// The names of sagas that have had a timeout.
+pub(super) fn names(prefix: &str) -> Bytes {
+    Bytes::from(format!("{prefix}names"))
+}
+
+#[derive(Deserialize)]
+struct Document {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    saga_id: String,
+    version: f64,
+    #[serde(default)]
+    is_completed: bool,
+    updated_at: Option<String>,
+    timeout_expires_at: Option<String>,
+}
+
+/// What a state tells of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Known {
+    pub(super) saga_id: String,
+    pub(super) version: i64,
+    pub(super) completed: bool,
+    pub(super) updated_at: Millis,
+    pub(super) timeout_at: Option<Millis>,
+}
+
+impl Known {
+    /// Reads a state, which others may have written.
+    pub(super) fn of(state: &[u8]) -> Result<Self> {
+        let Document { metadata } = serde_json::from_slice(state).map_err(|source| corrupt().with_source(source))?;
+        let time = |text: &Option<String>| text.as_deref().and_then(Millis::from_iso);
+        #[allow(clippy::cast_possible_truncation)]
+        Ok(Self {
+            version: metadata.version as i64,
+            completed: metadata.is_completed,
+            updated_at: time(&metadata.updated_at).unwrap_or(Millis(0)),
+            timeout_at: time(&metadata.timeout_expires_at).filter(|_| !metadata.is_completed),
+            saga_id: metadata.saga_id,
+        })
+    }
+
+    /// The same, of a state that is about to be written.
+    pub(super) fn about(saga: &Saga) -> Self {
+        Self {
+            saga_id: saga.id.to_string(),
+            version: saga.version,
+            completed: saga.completed,
+            updated_at: saga.updated_at,
+            timeout_at: saga.timeout_at,
+        }
+    }
+
+    /// Which indexes it stands in, and its score there; `expires_at` is not told by the state.
+    pub(super) fn lists(&self, expires_at: Option<Millis>) -> [(&'static str, Option<i64>); LISTS.len()] {
+        [
+            ("open", (!self.completed).then_some(0)),
+            ("completed", self.completed.then_some(0)),
+            ("ended", self.completed.then_some(self.updated_at.0)),
+            ("timeouts", self.timeout_at.map(|at| at.0)),
+            ("expires", expires_at.map(|at| at.0)),
+        ]
+    }
+}
+
+/// `CORRUPT_DATA`: what stands there is no state.
+pub(super) fn corrupt() -> Error {
+    Error::new(Kind::CorruptData, "the stored state is no JSON with metadata")
+}
+
+/// The version that a state begins with; none where others have written it.
+pub(super) fn version_at_head(head: &[u8]) -> Option<i64> {
+    let rest = std::str::from_utf8(head).ok()?.strip_prefix(HEAD)?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).filter(|end| *end > 0)?;
+    rest[..end].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_those_of_the_documentation() {
+        let keys = Keys { prefix: "saga-bus:", name: "Order" };
+        assert_eq!(keys.state("order-1"), "saga-bus:saga:Order:order-1");
+        assert_eq!(keys.id("s-1"), "saga-bus:saga:Order:idx:id:s-1");
+        assert_eq!(keys.list("open"), "saga-bus:saga:Order:idx:open");
+        assert_eq!(names("p:"), "p:names");
+    }
+
+    #[test]
+    fn states_are_read_whoever_wrote_them() {
+        let theirs = r#"{"total": 1, "metadata": {"sagaId": "s", "version": 3, "createdAt": "2026-01-01T00:00:00.000Z",
+            "updatedAt": "1970-01-01T00:00:01.000Z", "archivedAt": null, "timeoutExpiresAt": "1970-01-01T00:00:02.000Z"}}"#;
+        let known = Known::of(theirs.as_bytes()).unwrap();
+        let expected = Known {
+            saga_id: String::from("s"),
+            version: 3,
+            completed: false,
+            updated_at: Millis(1_000),
+            timeout_at: Some(Millis(2_000)),
+        };
+        assert_eq!(known, expected);
+        for state in
+            ["", "{}", "[]", r#"{"metadata": {"sagaId": 1, "version": 1}}"#, r#"{"metadata": {"sagaId": "s"}}"#]
+        {
+            assert_eq!(Known::of(state.as_bytes()).unwrap_err().kind(), Kind::CorruptData, "{state}");
+        }
+        let deep = format!(
+            r#"{{"metadata":{{"sagaId":"s","version":1}},"deep":{}1{}}}"#,
+            "[".repeat(5_000),
+            "]".repeat(5_000)
+        );
+        assert_eq!(Known::of(deep.as_bytes()).unwrap().version, 1);
+    }
+
+    #[test]
+    fn the_version_stands_at_the_head() {
+        let state = r#"{"metadata":{"version":9007199254740991,"sagaId":"s"}}"#;
+        assert_eq!(version_at_head(&state.as_bytes()[..HEAD_BYTES]), Some(9_007_199_254_740_991));
+        for other in ["", "{", r#"{"metadata":{"version":"#, r#"{"metadata":{"version":x"#, r#"{"total":1"#] {
+            assert_eq!(version_at_head(other.as_bytes()), None, "{other}");
+        }
+    }
+}
