@@ -17,6 +17,13 @@ describe('examples', () => {
     expect(await run('better-sqlite3')).toBe('orders: 4711\nslips: 4711 true, 4712 false\n')
   })
 
+  it('order-saga', async () => {
+    const stdout = await run('order-saga')
+    expect(stdout).toContain('it ended by SIGKILL; ["reserve-stock","charge-card","book-carrier"] are done')
+    expect(stdout).toContain('version 6, completed: true')
+    expect(stdout).toContain('compensated: true, completed: true\nDone.\n')
+  })
+
   describe.skipIf(missing({ name: 'examples on PostgreSQL', available, variable: 'POSTGRES_URL' }))('on PostgreSQL', () => {
     it.each(['pg', 'drizzle', 'prisma'])('%s', async (name) => {
       const stdout = await run(name)

@@ -30,6 +30,13 @@ describe('the README', () => {
     expect(output).toMatch(/^\d+ bytes, the same: true\ntrue NOT_FOUND\n$/)
   })
 
+  it('has code about saga state that runs as it stands there', () => {
+    const directory = project()
+    writeFileSync(join(directory, 'states.mjs'), blocks('js')[1] as string)
+    const output = execFileSync(process.execPath, ['states.mjs'], { cwd: directory, encoding: 'utf8' })
+    expect(output).toBe('true 1 2\nshipped 3 1\n')
+  })
+
   it('has constructor calls that are accepted', () => {
     const directory = project()
     const program = (blocks('ts')[0] as string).replace('/etc/ssl/my-ca.pem', join(directory, 'second.mjs'))

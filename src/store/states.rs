@@ -9,6 +9,8 @@
 //! - The state is JSON text. No backend looks into it, but for what [`Saga`] has beside it.
 //! - Lists are in the order of saga ids, which no insert changes.
 
+use std::collections::HashMap;
+
 use super::Driver;
 use super::Task;
 use super::dynamic::Dynamic;
@@ -247,6 +249,21 @@ pub fn conflict(saga: &Saga, expected: i64, actual: i64) -> Error {
         .with_detail("sagaId", Detail::Text(saga.id.to_string()))
         .with_detail("expectedVersion", Detail::Number(expected))
         .with_detail("actualVersion", Detail::Number(actual))
+}
+
+/// The places of a group's changes, those of one saga together in their order: other chains may be
+/// under way beside them.
+pub fn chains(group: &[StateWrite]) -> Vec<Vec<usize>> {
+    let mut chains: Vec<Vec<usize>> = Vec::with_capacity(group.len());
+    let mut chain_of: HashMap<&str, usize> = HashMap::with_capacity(group.len());
+    for (at, write) in group.iter().enumerate() {
+        let chain = *chain_of.entry(write.id()).or_insert(chains.len());
+        if chain == chains.len() {
+            chains.push(Vec::new());
+        }
+        chains[chain].push(at);
+    }
+    chains
 }
 
 /// An operation on states.
@@ -522,6 +539,13 @@ mod tests {
         assert_eq!((left(&ended), ended.timeout_at), (Some(60_000), None));
         assert_eq!(left(&insert(r#"{"completedTtlMs": 60000}"#, false)), None);
         assert_eq!(left(&insert(r#"{"defaultTtlMs": 90000, "completedTtlMs": 0}"#, true)), Some(90_000));
+    }
+
+    #[test]
+    fn changes_of_one_saga_stay_together() {
+        let delete = |id: &str| StateWrite::Delete { name: "n".into(), id: id.into() };
+        let group = [delete("a"), delete("b"), delete("a"), delete("c"), delete("b")];
+        assert_eq!(chains(&group), [vec![0, 2], vec![1, 4], vec![3]]);
     }
 
     #[test]

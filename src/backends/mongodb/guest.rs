@@ -140,7 +140,8 @@ impl Hosted {
         let states = Collection { terms: self.state_terms(self.terms(client, &known)), ..collection };
         states.make_index().await?;
         states.make_state_indexes().await?;
-        Ok(inspect::warnings(made, known.hello, &self.collection))
+        let atomic = states.is_atomic(known.hello).await;
+        Ok(inspect::warnings(made, known.hello, &self.collection, atomic))
     }
 
     async fn count(&self, client: &Client, now: Millis) -> Result<Usage> {

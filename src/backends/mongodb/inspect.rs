@@ -17,7 +17,7 @@ fn date(at: Millis) -> Bson {
 }
 
 /// One warning says what a server lacks.
-pub(super) fn warnings(made: Made, hello: Hello, collection: &str) -> Vec<String> {
+pub(super) fn warnings(made: Made, hello: Hello, collection: &str, atomic: bool) -> Vec<String> {
     let mut missing: Vec<String> = Vec::new();
     if let Some(error) = made.refused {
         missing.push(format!(
@@ -33,6 +33,12 @@ pub(super) fn warnings(made: Made, hello: Hello, collection: &str) -> Vec<String
     }
     if !hello.has_transactions() {
         missing.push(String::from("this server has no transactions, because it is not part of a replica set"));
+    }
+    if !atomic {
+        missing.push(String::from(
+            "this server (FerretDB 1) does not change a document atomically: of two processes that update the same \
+             version of a saga both may succeed",
+        ));
     }
     if missing.is_empty() { Vec::new() } else { vec![missing.join("; ")] }
 }

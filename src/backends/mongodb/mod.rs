@@ -248,7 +248,8 @@ impl Driver for Mongo {
             let states = self.states_on(&server);
             states.make_index().await?;
             states.make_state_indexes().await?;
-            Ok(inspect::warnings(made, server.hello(), &self.collection))
+            let atomic = states.is_atomic(server.hello()).await;
+            Ok(inspect::warnings(made, server.hello(), &self.collection, atomic))
         })
     }
 

@@ -1,6 +1,5 @@
 //! Groups of operations on saga state over the store's own connections, and the indexes of sagas.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
@@ -12,13 +11,14 @@ use super::commands::Terms;
 use super::document::Writer;
 use super::error;
 use super::executor::Server;
+use super::hello::Hello;
 use super::objects::of_document;
 use super::states::States;
 use super::steps::Sender;
 use crate::error::Result;
 use crate::store::dynamic::Dynamic;
-use crate::store::payloads::{Operation, Reply};
-use crate::store::states::{StateRead, StateStep, StateWrite};
+use crate::store::payloads::Reply;
+use crate::store::states::{StateRead, StateStep, StateWrite, chains};
 
 /// Commands of a group under way at once, each on a connection.
 const AT_ONCE: usize = 8;
@@ -55,17 +55,8 @@ impl Mongo {
 
     /// Runs a group of changes; those of one saga in their order.
     pub(super) async fn write_state_group(&self, group: &[StateWrite]) -> Vec<Result<Reply>> {
-        let mut chains: Vec<Vec<usize>> = Vec::new();
-        let mut chain_of: HashMap<&str, usize> = HashMap::with_capacity(group.len());
-        for (at, write) in group.iter().enumerate() {
-            let chain = *chain_of.entry(write.id()).or_insert(chains.len());
-            if chain == chains.len() {
-                chains.push(Vec::new());
-            }
-            chains[chain].push(at);
-        }
         let steps = group.iter().cloned().map(StateStep::Write).collect();
-        self.run_state_steps(steps, chains, true).await
+        self.run_state_steps(steps, chains(group), true).await
     }
 
     /// Runs a group of questions.
@@ -117,6 +108,17 @@ impl Mongo {
 }
 
 impl<C: Carrier> Collection<'_, C> {
+    /// Whether an update that has found its document changes that very one. FerretDB 1 finds it and
+    /// changes it in two steps.
+    pub(super) async fn is_atomic(&self, hello: Hello) -> bool {
+        if hello.has_transactions() {
+            return true;
+        }
+        // Who may not ask talks to another server.
+        let build = self.on.run(doc! { "buildInfo": 1 }).await;
+        build.map_or(true, |build| !build.get_str("ferretdbVersion").is_ok_and(|version| version.starts_with("v1")))
+    }
+
     /// Makes the indexes of sagas, beside the one on the expiry. Safe from many processes at once: a
     /// server makes an index once.
     pub(super) async fn make_state_indexes(&self) -> Result<()> {

@@ -1,14 +1,13 @@
 //! Groups of operations on saga state, spread over the connections of the pool.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 
 use super::Postgres;
 use crate::error::Result;
-use crate::store::payloads::{Operation, Reply};
-use crate::store::states::{StateRead, StateWrite};
+use crate::store::payloads::Reply;
+use crate::store::states::{StateRead, StateWrite, chains};
 use crate::time::Millis;
 
 /// A group, one kind of it.
@@ -21,16 +20,7 @@ enum Group<'a> {
 impl Postgres {
     /// Runs a group of changes; those of one saga on one connection, in their order.
     pub(super) async fn write_state_group(&self, group: &[StateWrite]) -> Vec<Result<Reply>> {
-        let mut chains: Vec<Vec<usize>> = Vec::with_capacity(group.len());
-        let mut chain_of: HashMap<&str, usize> = HashMap::with_capacity(group.len());
-        for (at, write) in group.iter().enumerate() {
-            let chain = *chain_of.entry(write.id()).or_insert(chains.len());
-            if chain == chains.len() {
-                chains.push(Vec::new());
-            }
-            chains[chain].push(at);
-        }
-        self.spread(Group::Writes(group), group.len(), &chains).await
+        self.spread(Group::Writes(group), group.len(), &chains(group)).await
     }
 
     /// Runs a group of questions.

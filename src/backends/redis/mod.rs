@@ -35,6 +35,8 @@ mod slot;
 mod state_groups;
 mod state_keys;
 mod state_scripts;
+#[cfg(test)]
+mod state_tests;
 mod states;
 mod survey;
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! Groups of operations on saga state over the store's own connection: what all of them wait for
 //! goes in one pipeline, round after round.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
@@ -12,22 +10,14 @@ use super::executor::Executor;
 use super::servers::{Answers, Own, Servers};
 use super::states::{Pipe, States};
 use crate::error::{Error, Kind, Result};
-use crate::store::payloads::{Operation, Reply};
-use crate::store::states::{StateRead, StateStep, StateWrite};
+use crate::store::Task;
+use crate::store::payloads::Reply;
+use crate::store::states::{StateRead, StateStep, StateWrite, chains};
 
 /// Runs a group of changes; those of one saga in their order.
 pub(super) async fn write(on: &Arc<Executor>, prefix: &str, group: &[StateWrite]) -> Vec<Result<Reply>> {
-    let mut chains: Vec<Vec<usize>> = Vec::with_capacity(group.len());
-    let mut chain_of: HashMap<&str, usize> = HashMap::with_capacity(group.len());
-    for (at, write) in group.iter().enumerate() {
-        let chain = *chain_of.entry(write.id()).or_insert(chains.len());
-        if chain == chains.len() {
-            chains.push(Vec::new());
-        }
-        chains[chain].push(at);
-    }
     let steps: Vec<StateStep> = group.iter().cloned().map(StateStep::Write).collect();
-    run(on, prefix, &steps, &chains).await
+    run(on, prefix, &steps, &chains(group)).await
 }
 
 /// Runs a group of questions.
@@ -75,7 +65,7 @@ impl Pipe for Slot {
 /// One of the futures of a group.
 struct Member<'a> {
     slot: Arc<Slot>,
-    work: Pin<Box<dyn Future<Output = Vec<(usize, Result<Reply>)>> + Send + 'a>>,
+    work: Task<'a, Vec<(usize, Result<Reply>)>>,
 }
 
 async fn run(on: &Arc<Executor>, prefix: &str, steps: &[StateStep], chains: &[Vec<usize>]) -> Vec<Result<Reply>> {

@@ -45,6 +45,19 @@ const CHANGE: &str = "if version ~= ARGV[3] then return version end \
 /// Removes the state of a saga.
 const REMOVE: &str = "redis.call('DEL', KEYS[1]) return 'done'";
 
+/// The scripts by name, for servers that are played.
+#[cfg(test)]
+pub(super) fn scripts() -> [(&'static str, String); 6] {
+    [
+        ("claim", CLAIM.to_owned()),
+        ("move", MOVE.to_owned()),
+        ("confirm", CONFIRM.to_owned()),
+        ("remove if", REMOVE_IF.to_owned()),
+        ("change", [LOOK, CHANGE].concat()),
+        ("remove", [LOOK, REMOVE].concat()),
+    ]
+}
+
 fn words(key: Bytes, words: Vec<Bytes>) -> Request {
     Request::Words { key, words }
 }

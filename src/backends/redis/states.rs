@@ -348,26 +348,27 @@ impl<P: Pipe> States<'_, P> {
             None => texts_of(self.one(ask::remembered(&names(self.prefix))).await?)?,
         };
         let mut overdue: Vec<(Millis, FoundState)> = Vec::new();
-        for name in &known_names {
-            let keys = self.keys(name);
+        for saga_name in &known_names {
+            let keys = self.keys(saga_name);
             self.settle_marks(keys).await?;
             loop {
                 let page = ask::up_to(&keys.list("timeouts"), &now.0.to_string(), 0, limit);
                 let ids = texts_of(self.one(page).await?)?;
-                let (mut found, mut stale) = (Vec::new(), false);
+                let (mut found, mut outdated) = (Vec::new(), false);
                 for (id, there) in ids.iter().zip(self.fetch(keys, &ids).await?) {
                     match there {
-                        Some((_, (Known { timeout_at: Some(at), .. }, state))) if at <= now => {
-                            found.push((at, FoundState { name: name.as_str().into(), id: id.as_str().into(), state }));
+                        Some((_, (Known { timeout_at: Some(due), .. }, state))) if due <= now => {
+                            let (name, id) = (saga_name.as_str().into(), id.as_str().into());
+                            found.push((due, FoundState { name, id, state }));
                         }
                         _ => {
-                            stale = true;
+                            outdated = true;
                             self.sync(keys, id).await?;
                         }
                     }
                 }
-                // What was stale has made room for others.
-                if !stale || ids.len() as u64 != limit {
+                // What was outdated has made room for others.
+                if !outdated || ids.len() as u64 != limit {
                     overdue.append(&mut found);
                     break;
                 }
