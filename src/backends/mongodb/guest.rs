@@ -138,10 +138,10 @@ impl Hosted {
         let made = collection.make_index().await?;
         self.lacks.learn(known.hello.has_transactions(), made.ttl);
         let states = Collection { terms: self.state_terms(self.terms(client, &known)), ..collection };
-        states.make_index().await?;
-        states.make_state_indexes().await?;
+        let refused = states.make_state_indexes().await?;
         let atomic = states.is_atomic(known.hello).await;
-        Ok(inspect::warnings(made, known.hello, &self.collection, atomic))
+        let sagas = inspect::Sagas { collection: &self.states_collection, refused, atomic };
+        Ok(inspect::warnings(made, known.hello, &self.collection, &sagas))
     }
 
     async fn count(&self, client: &Client, now: Millis) -> Result<Usage> {

@@ -7,7 +7,7 @@ use super::error;
 use super::hello::{Hello, version};
 use super::initialize::{Index, Made};
 use super::payloads::number;
-use crate::error::{Detail, Result};
+use crate::error::{Detail, Error, Result};
 use crate::store::Probe;
 use crate::store::statistics::Usage;
 use crate::time::Millis;
@@ -16,8 +16,17 @@ fn date(at: Millis) -> Bson {
     Bson::DateTime(DateTime::from_millis(at.0))
 }
 
+/// What `initialize` made for sagas.
+pub(super) struct Sagas<'a> {
+    pub(super) collection: &'a str,
+    /// Why the indexes could not be made.
+    pub(super) refused: Option<Error>,
+    /// Whether an update that has found its document changes that very one.
+    pub(super) atomic: bool,
+}
+
 /// One warning says what a server lacks.
-pub(super) fn warnings(made: Made, hello: Hello, collection: &str, atomic: bool) -> Vec<String> {
+pub(super) fn warnings(made: Made, hello: Hello, collection: &str, sagas: &Sagas<'_>) -> Vec<String> {
     let mut missing: Vec<String> = Vec::new();
     if let Some(error) = made.refused {
         missing.push(format!(
@@ -34,7 +43,15 @@ pub(super) fn warnings(made: Made, hello: Hello, collection: &str, atomic: bool)
     if !hello.has_transactions() {
         missing.push(String::from("this server has no transactions, because it is not part of a replica set"));
     }
-    if !atomic {
+    if let Some(error) = &sagas.refused {
+        missing.push(format!(
+            "the indexes of collection {} cannot be made ({}): without them the ids of sagas are not unique, do not \
+             keep any there",
+            sagas.collection,
+            [vec![error.message().to_owned()], error.causes()].concat().join(": ")
+        ));
+    }
+    if !sagas.atomic {
         missing.push(String::from(
             "this server (FerretDB 1) does not change a document atomically: of two processes that update the same \
              version of a saga both may succeed",

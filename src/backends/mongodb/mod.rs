@@ -246,10 +246,10 @@ impl Driver for Mongo {
             let made = self.collection_on(&server).make_index().await?;
             self.lacks.learn(server.hello().has_transactions(), made.ttl);
             let states = self.states_on(&server);
-            states.make_index().await?;
-            states.make_state_indexes().await?;
+            let refused = states.make_state_indexes().await?;
             let atomic = states.is_atomic(server.hello()).await;
-            Ok(inspect::warnings(made, server.hello(), &self.collection, atomic))
+            let sagas = inspect::Sagas { collection: &self.states_collection, refused, atomic };
+            Ok(inspect::warnings(made, server.hello(), &self.collection, &sagas))
         })
     }
 

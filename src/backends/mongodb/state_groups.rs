@@ -15,7 +15,7 @@ use super::hello::Hello;
 use super::objects::of_document;
 use super::states::States;
 use super::steps::Sender;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::dynamic::Dynamic;
 use crate::store::payloads::Reply;
 use crate::store::states::{StateRead, StateStep, StateWrite, chains};
@@ -74,7 +74,7 @@ impl Mongo {
     ) -> Vec<Result<Reply>> {
         let ready = async {
             let server = self.executor.shared().server().await?;
-            let mongo = self.this.upgrade().ok_or_else(crate::error::Error::closed)?;
+            let mongo = self.this.upgrade().ok_or_else(Error::closed)?;
             Ok((server, mongo))
         };
         let (server, mongo) = match ready.await {
@@ -119,9 +119,10 @@ impl<C: Carrier> Collection<'_, C> {
         build.map_or(true, |build| !build.get_str("ferretdbVersion").is_ok_and(|version| version.starts_with("v1")))
     }
 
-    /// Makes the indexes of sagas, beside the one on the expiry. Safe from many processes at once: a
-    /// server makes an index once.
-    pub(super) async fn make_state_indexes(&self) -> Result<()> {
+    /// Makes the indexes of sagas. Safe from many processes at once: a server makes an index once.
+    /// Answers why the server refuses to, if it does: payloads can be kept all the same.
+    pub(super) async fn make_state_indexes(&self) -> Result<Option<Error>> {
+        self.make_index().await?;
         let index = |name: &str, key: Document| doc! { "key": key, "name": name };
         let mut unique = index("correlation", doc! { "sagaName": 1, "correlationId": 1 });
         unique.insert("unique", true);
@@ -136,8 +137,14 @@ impl<C: Carrier> Collection<'_, C> {
             if self.terms.write_concern.is_some() {
                 command.insert("writeConcern", doc! { "w": "majority" });
             }
-            self.on.run(command).await.map_err(Failure::into_error)?;
+            match self.on.run(command).await {
+                Err(failure) if failure.code().is_some() => {
+                    let error = failure.into_error();
+                    return if error.is_retryable() { Err(error) } else { Ok(Some(error)) };
+                }
+                made => drop(made.map_err(Failure::into_error)?),
+            }
         }
-        Ok(())
+        Ok(None)
     }
 }
