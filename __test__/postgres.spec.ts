@@ -22,8 +22,8 @@ describe.skipIf(missing(target))('the format', () => {
       { id: 'b', data: Buffer.alloc(0), expires_at: null },
     ])
     const columns = await sql(
-      'select column_name, data_type, is_nullable from information_schema.columns where table_schema = $1 order by column_name',
-      [schema],
+      'select column_name, data_type, is_nullable from information_schema.columns where table_schema = $1 and table_name = $2 order by column_name',
+      [schema, 'saga_store'],
     )
     expect(columns.map((column) => Object.values(column).join(' '))).toEqual([
       'data bytea NO',
