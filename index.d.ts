@@ -632,14 +632,13 @@ export declare class SagaStates {
 	findByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
 	/**
 	 * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
-	 * with the cursor of a page tells each saga once, whatever is inserted meanwhile. On DynamoDB what has been stored
-	 * within the last moments may be missing.
+	 * with the cursor of a page tells each saga once, whatever is inserted meanwhile.
 	 */
 	findByName<T extends object = SagaState>(sagaName: string, options?: SagaFilter & {
 		limit?: number;
 		cursor?: string;
 	}): Promise<SagaPage<T>>;
-	/** How many sagas of a name there are. On DynamoDB what has been stored within the last moments may be missing. */
+	/** How many sagas of a name there are. */
 	countByName(sagaName: string, options?: SagaFilter): Promise<number>;
 	/**
 	 * Removes sagas that have ended and were last changed before a time, in bounded batches, at most `limit` of them;

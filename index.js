@@ -1618,8 +1618,7 @@ var SagaStates = class {
   }
   /**
    * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
-   * with the cursor of a page tells each saga once, whatever is inserted meanwhile. On DynamoDB what has been stored
-   * within the last moments may be missing.
+   * with the cursor of a page tells each saga once, whatever is inserted meanwhile.
    */
   async findByName(sagaName, options = {}) {
     const { completed, limit = 100, cursor } = options;
@@ -1632,7 +1631,7 @@ var SagaStates = class {
     }
     return last === void 0 || items.length < limit ? { items } : { items, cursor: last };
   }
-  /** How many sagas of a name there are. On DynamoDB what has been stored within the last moments may be missing. */
+  /** How many sagas of a name there are. */
   countByName(sagaName, options = {}) {
     return this.#run("states.countByName", [[sagaName, options.completed]]);
   }

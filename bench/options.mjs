@@ -5,6 +5,7 @@ import { TARGETS } from './targets.mjs'
 export const USAGE = `Usage: npm run bench -- [OPTION...]
        npm run bench -- redis|postgres|sqlite|mongodb|dynamodb|memory|compression [OPTION...]
        npm run bench -- [redis|postgres|sqlite|mongodb|dynamodb] --client [OPTION...]
+       npm run bench -- states [redis|postgres|mongodb] [--size BYTES] [--concurrency N,...] [--rounds N] [--seconds S] [--quick]
 
 Without a backend: everything that has a target, in under fifteen minutes, with the targets beside the figures;
 writes bench/results/TIME.json and docs/benchmarks.svg.

@@ -7,13 +7,14 @@ const GRACE_MS = 60_000
 /**
  * Runs one task in a process of its own.
  *
- * @param {import('./trial.mjs').Task} task
+ * @param {import('./trial.mjs').Task | import('./states/trial.mjs').Task} task
  * @param {string} label for errors
+ * @param {string} [program] another one than that of payloads
  * @returns {Promise<any>} what the trial answered
  */
-export function runTrial(task, label) {
+export function runTrial(task, label, program = TRIAL) {
   return new Promise((resolve, reject) => {
-    const child = fork(TRIAL, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const child = fork(program, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     /** @type {{ result?: unknown, error?: string } | undefined} */
     let answer
     // Ten times the measured time is what `measure` may take by itself.

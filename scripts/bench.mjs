@@ -25,8 +25,12 @@ const SERVERS = {
   dynamodb: { variable: 'DYNAMODB_URL', start: () => startDynamoDB() },
 }
 
+/** Those with stores of saga state written by hand beside them. */
+const WITH_STATES = ['redis', 'postgres', 'mongodb']
+
 /** @param {string[]} args */
 async function main(args) {
+  if (args[0] === 'states') return await compareStates(args.slice(1))
   const options = parseOptions(args)
   if (options === undefined) {
     process.stdout.write(`${USAGE}\n`)
@@ -55,14 +59,30 @@ async function main(args) {
 }
 
 /**
- * @param {string} backend
+ * `npm run bench -- states [redis|postgres|mongodb]`
+ *
  * @param {string[]} args
  */
-async function runOn(backend, args) {
+async function compareStates(args) {
+  installPeers()
+  const named = args.filter((arg) => WITH_STATES.includes(arg))
+  const options = args.filter((arg) => !named.includes(arg))
+  for (const backend of named.length > 0 ? named : WITH_STATES) {
+    const code = await runOn(backend, [backend, ...options], join('states', 'run.mjs'))
+    if (code !== 0) process.exitCode = code
+  }
+}
+
+/**
+ * @param {string} backend
+ * @param {string[]} args
+ * @param {string} [program] in bench/
+ */
+async function runOn(backend, args, program = 'run.mjs') {
   const needed = SERVERS[backend]
   const server = needed && !process.env[needed.variable] ? await needed.start() : undefined
   try {
-    return await run(args, server ? { [needed.variable]: server.url } : {})
+    return await run(program, args, server ? { [needed.variable]: server.url } : {})
   } finally {
     await server?.remove()
   }
@@ -89,12 +109,13 @@ function headersOfNode() {
 }
 
 /**
+ * @param {string} program
  * @param {string[]} args
  * @param {Record<string, string>} variables
  * @returns {Promise<number>} the exit code
  */
-function run(args, variables) {
-  const child = spawn(process.execPath, [join(BENCH, 'run.mjs'), ...args], { stdio: 'inherit', env: { ...process.env, ...variables } })
+function run(program, args, variables) {
+  const child = spawn(process.execPath, [join(BENCH, program), ...args], { stdio: 'inherit', env: { ...process.env, ...variables } })
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
     // A terminal has sent its Ctrl-C to the child as well.
     process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY ? undefined : child.kill(signal)))

@@ -202,8 +202,7 @@ export class SagaStates {
 
   /**
    * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
-   * with the cursor of a page tells each saga once, whatever is inserted meanwhile. On DynamoDB what has been stored
-   * within the last moments may be missing.
+   * with the cursor of a page tells each saga once, whatever is inserted meanwhile.
    */
   async findByName<T extends object = SagaState>(
     sagaName: string,
@@ -220,7 +219,7 @@ export class SagaStates {
     return last === undefined || items.length < limit ? { items } : { items, cursor: last }
   }
 
-  /** How many sagas of a name there are. On DynamoDB what has been stored within the last moments may be missing. */
+  /** How many sagas of a name there are. */
   countByName(sagaName: string, options: SagaFilter = {}): Promise<number> {
     return this.#run('states.countByName', [[sagaName, options.completed]])
   }

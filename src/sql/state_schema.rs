@@ -3,7 +3,7 @@
 
 use super::schema::{columns, name_of_index};
 use super::{Dialect, Executor, Table, Value};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Detail, Error, Kind, Result};
 
 /// Columns that others who keep sagas in such a table do not have.
 const OURS: [&str; 3] = ["completed_at", "timeout_at", "expires_at"];
@@ -134,10 +134,24 @@ pub(crate) async fn is_ready<E: Executor>(on: &mut E, dialect: Dialect, table: &
     Ok(Some(complete && has_indexes(on, dialect, table).await?))
 }
 
-/// The same as [`make`], as one statement: on a client of the application the next statement may run
-/// on another connection. Who comes second waits, and finds it there.
+/// The same as [`make`], for whom may. Who may not is warned: payloads can be kept without it.
 #[cfg(feature = "postgres")]
-pub(crate) async fn make_at_once<E: Executor>(on: &mut E, table: &Table) -> Result<()> {
+pub(crate) async fn make_if_allowed<E: Executor>(on: &mut E, table: &Table) -> Result<Option<String>> {
+    let denied = ("sqlState", Detail::Text(String::from("42501")));
+    match make_at_once(on, table).await {
+        Err(error) if error.details().contains(&denied) => Ok(Some(format!(
+            "table {} of sagas cannot be made or completed ({error}): without it there is no saga state; schemaSql() \
+             prints the statements",
+            table.quoted()
+        ))),
+        made => made.map(|()| None),
+    }
+}
+
+/// As one statement: on a client of the application the next statement may run on another connection.
+/// Who comes second waits, and finds it there.
+#[cfg(feature = "postgres")]
+async fn make_at_once<E: Executor>(on: &mut E, table: &Table) -> Result<()> {
     let dialect = Dialect::Postgres;
     if is_ready(on, dialect, table).await? != Some(true) {
         let mut body = format!("perform pg_advisory_xact_lock({});", super::schema::postgres::lock_key(table));

@@ -11,7 +11,7 @@ use crate::sql::schema::postgres::{
     check_key, create_at_once, create_index_at_once, create_index_concurrently, server,
 };
 use crate::sql::schema::{has_index, inspect};
-use crate::sql::state_schema::{all_statements, make_at_once};
+use crate::sql::state_schema::{all_statements, make_if_allowed};
 use crate::sql::states::{StateSql, purge_both};
 use crate::sql::{Dialect, Executor, Table};
 use crate::store::Probe;
@@ -80,11 +80,12 @@ impl Hosted {
             }
         }
         self.payloads.learn(found.time);
-        make_at_once(&mut self.states_on(client), &self.states_table).await?;
-        if found.expiry_optional {
-            return Ok(Vec::new());
+        let refused = make_if_allowed(&mut self.states_on(client), &self.states_table).await?;
+        let mut warnings: Vec<String> = refused.into_iter().collect();
+        if !found.expiry_optional {
+            warnings.push(format!("expires_at of table {quoted} is NOT NULL: payloads without an expiry are refused"));
         }
-        Ok(vec![format!("expires_at of table {quoted} is NOT NULL: payloads without an expiry are refused")])
+        Ok(warnings)
     }
 }
 

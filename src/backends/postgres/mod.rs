@@ -26,7 +26,7 @@ use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::{TimeColumn, inspect, postgres::server};
-use crate::sql::state_schema::{all_statements, make_at_once};
+use crate::sql::state_schema::{all_statements, make_if_allowed};
 use crate::sql::states::{StateSql, purge_both};
 use crate::sql::{Dialect, Table};
 use crate::store::borrowed::Guest;
@@ -193,9 +193,9 @@ impl Driver for Postgres {
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
         Box::pin(async move {
             let mut session = self.session(true).await?;
-            let (found, warnings) = initialize::initialize(&mut session, &self.table, self.prepared).await?;
+            let (found, mut warnings) = initialize::initialize(&mut session, &self.table, self.prepared).await?;
             self.learn(found.time);
-            make_at_once(&mut session, &self.states_table).await?;
+            warnings.extend(make_if_allowed(&mut session, &self.states_table).await?);
             Ok(warnings)
         })
     }

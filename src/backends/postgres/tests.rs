@@ -362,6 +362,12 @@ fn initialize_is_safe_from_many_at_once_and_leaves_a_finished_table_alone() {
     let limited = store_with(&limited_url, &table, &format!(r#", "schema": "{schema}""#));
     assert_eq!(block_on(limited.initialize()).unwrap(), Vec::<String>::new());
     put(&limited, "a", b"x", None).unwrap();
+    // A table of sagas that is not there, and that this role may not make.
+    let elsewhere =
+        store_with(&limited_url, &table, &format!(r#", "schema": "{schema}", "statesTableName": "others""#));
+    let warnings = block_on(elsewhere.initialize()).unwrap();
+    assert!(warnings.len() == 1 && warnings[0].contains("\"others\" of sagas cannot be made"), "{warnings:?}");
+    block_on(elsewhere.close());
     admin(&format!("revoke insert on {schema}.{table} from {role}; drop index {name}"));
     let error = expect_err(put(&limited, "b", b"x", None));
     assert!(error.message().contains("permission denied") && !error.is_retryable(), "{error}");
