@@ -20,12 +20,12 @@ export function withDynamoDB(): void {
   })
 }
 
-/** A store on a table of its own, and what it warns of. */
+/** A store on tables of its own, and what it warns of. */
 export function open(more: Partial<DynamoDBUrlOptions> = {}) {
   const warnings: string[] = []
   const ignore = () => {}
   const logger = { debug: ignore, info: ignore, error: ignore, warn: (message: string) => void warnings.push(message) }
   const { url, credentials } = dynamo.server
-  const options = { url, tableName: randomName('t'), credentials, logger, ...more }
-  return { store: openStore(options), table: options.tableName, warnings }
+  const options = { url, tableName: randomName('t'), statesTableName: randomName('t'), credentials, logger, ...more }
+  return { store: openStore(options), table: options.tableName, statesTable: options.statesTableName, warnings }
 }

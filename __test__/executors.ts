@@ -170,7 +170,7 @@ export const dynamoDBExecutors: Executor[] = dynamoDBLibraries.map((library) => 
   burst: 200,
   async open(more) {
     const { client, close } = library.open()
-    const store = openStore({ client, tableName: temporaryTable(), ...more } as never)
+    const store = openStore({ client, tableName: temporaryTable(), statesTableName: temporaryTable(), ...more } as never)
     await store.initialize()
     return closing(store, async () => close())
   },

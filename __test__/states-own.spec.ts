@@ -9,7 +9,7 @@ import { rejectionOf, startProgram } from './support'
 import { missing, openTarget, sql, targets, temporaryDirectory, temporarySchema } from './targets'
 
 const INTERACTIVE = ['memory', 'sqlite', 'postgres']
-const SHARED = ['sqlite', 'postgres', 'mongodb', 'redis', 'redis cluster']
+const SHARED = ['sqlite', 'postgres', 'mongodb', 'redis', 'redis cluster', 'dynamodb']
 const interactive = targets.filter(({ name }) => INTERACTIVE.includes(name))
 const shared = targets.filter(({ name }) => SHARED.includes(name))
 const opened: SagaStore[] = []

@@ -4,20 +4,8 @@ import { ownConnections } from './executors'
 import { rejectionOf } from './support'
 import { missing, openTarget, targets } from './targets'
 
-const KEPT = ['memory', 'sqlite', 'sqlite::memory:', 'postgres', 'mongodb', 'redis', 'redis cluster']
-
-for (const target of targets.filter(({ name }) => KEPT.includes(name))) {
+for (const target of targets) {
   describe.skipIf(missing(target))(target.name, () => stateBehavior(ownConnections(target)))
-}
-
-for (const target of targets.filter(({ name }) => name === 'dynamodb')) {
-  describe.skipIf(missing(target))(target.name, () => {
-    it('says that it keeps no sagas yet', async () => {
-      await using store = await openTarget(target)
-      const refused = store.states.insert('Order', 'order-1', { metadata: { sagaId: 's-1' } })
-      expect(await rejectionOf(refused)).toMatchObject({ code: 'UNSUPPORTED', operation: 'states.insert', backend: 'dynamodb' })
-    })
-  })
 }
 
 for (const target of targets.filter(({ name }) => ['redis', 'dynamodb'].includes(name))) {

@@ -103,7 +103,12 @@ export const targets: Target[] = [
   server('redis', 'REDIS_URL', redis),
   server('redis cluster', 'REDIS_CLUSTER_URL', redis),
   server('mongodb', 'MONGODB_URL', (url) => ({ url, collectionName: temporaryCollection(), statesCollectionName: temporaryCollection() })),
-  server('dynamodb', 'DYNAMODB_URL', (url) => ({ url, tableName: temporaryTable(), ...dynamoDBCredentials(url) })),
+  server('dynamodb', 'DYNAMODB_URL', (url) => ({
+    url,
+    tableName: temporaryTable(),
+    statesTableName: temporaryTable(),
+    ...dynamoDBCredentials(url),
+  })),
 ]
 
 /** A target's server is missing: a loud skip on a laptop, a failure in CI. */

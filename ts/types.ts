@@ -190,6 +190,8 @@ export interface DynamoDBClientOptions extends StoreOptions {
   client: DynamoDBClientLike
   /** Default `saga_store`. */
   tableName?: string
+  /** The table of sagas, with its indexes. Default `saga_instances`. */
+  statesTableName?: string
 }
 
 /** Options of a DynamoDB store on connections of its own. */
@@ -198,6 +200,8 @@ export interface DynamoDBUrlOptions extends StoreOptions {
   url: string
   /** Default: the URL's path, or `saga_store`. */
   tableName?: string
+  /** The table of sagas, with its indexes. Default `saga_instances`. */
+  statesTableName?: string
   /** Default: the URL's host, or what the AWS default chain says. */
   region?: string
   /** Another endpoint than AWS's own, such as DynamoDB Local. */

@@ -106,6 +106,10 @@ impl Item {
         Some(self.0.swap_remove(place).1)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// With those of another.
     pub(super) fn with(mut self, mut other: Self) -> Self {
         self.0.append(&mut other.0);

@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 
+use super::changes::Change;
 use super::clock::Clock;
 use super::item;
-use super::requests::Change;
 use crate::error::{Detail, Error, Result};
 use crate::store::payloads::Write;
 use crate::store::plan::{Step, needs_an_answer};
@@ -41,21 +41,21 @@ impl Load {
 }
 
 /// What a step changes. Its bytes are the caller's: to look at, not to keep.
-pub(super) fn change_of(step: &Step, clock: &Clock) -> Result<Change> {
-    change_with(step, clock, Bytes::clone)
+pub(super) fn change_of(step: &Step, table: &str, clock: &Clock) -> Result<Change> {
+    change_with(step, table, clock, Bytes::clone)
 }
 
 /// The same with bytes of its own: the caller's are the caller's again when the step has been queued.
-pub(super) fn copy_of(step: &Step, clock: &Clock) -> Result<Change> {
-    change_with(step, clock, |data| Bytes::copy_from_slice(data))
+pub(super) fn copy_of(step: &Step, table: &str, clock: &Clock) -> Result<Change> {
+    change_with(step, table, clock, |data| Bytes::copy_from_slice(data))
 }
 
-fn change_with(step: &Step, clock: &Clock, bytes_of: impl Fn(&Bytes) -> Bytes) -> Result<Change> {
+fn change_with(step: &Step, table: &str, clock: &Clock, bytes_of: impl Fn(&Bytes) -> Bytes) -> Result<Change> {
     match step {
         Step::Write(Write::Put { id, data, expires_at }) => {
-            Ok(Change::Put(item::encode(id, &bytes_of(data), expires_at.map(|at| clock.stored(at)))))
+            Ok(Change::put(table, item::encode(id, &bytes_of(data), expires_at.map(|at| clock.stored(at)))))
         }
-        Step::Write(Write::Delete { id }) => Ok(Change::Delete(item::key(id))),
+        Step::Write(Write::Delete { id }) => Ok(Change::delete(table, item::key(id))),
         Step::Write(Write::Touch { .. }) | Step::Read(_) | Step::State(_) => Err(needs_an_answer(step)),
     }
 }
@@ -63,19 +63,20 @@ fn change_with(step: &Step, clock: &Clock, bytes_of: impl Fn(&Bytes) -> Bytes) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backends::dynamodb::changes::Action;
     use crate::error::Kind;
     use crate::store::payloads::Read;
     use crate::time::Millis;
 
     fn put(id: &str, size: usize) -> Change {
-        Change::Put(item::encode(id, &Bytes::from(vec![0; size]), None))
+        Change::put("orders", item::encode(id, &Bytes::from(vec![0; size]), None))
     }
 
     #[test]
     fn the_101st_item_is_refused() {
         let mut load = Load::default();
         for _ in 0..100 {
-            load = load.with(&Change::Delete(item::key("a")), None).unwrap();
+            load = load.with(&Change::delete("orders", item::key("a")), None).unwrap();
         }
         let error = load.with(&put("b", 1), None).unwrap_err();
         assert_eq!((error.kind(), error.id()), (Kind::InvalidArgument, Some("b")));
@@ -105,16 +106,16 @@ mod tests {
         let data = Bytes::from(vec![1; 64]);
         let write = Write::Put { id: "a".into(), data: data.clone(), expires_at: Some(Millis(1)) };
         let put = Step::Write(write);
-        for (change, is_copy) in [(change_of(&put, &clock), false), (copy_of(&put, &clock), true)] {
-            let Ok(Change::Put(mut item)) = change else { panic!() };
+        for (change, is_copy) in [(change_of(&put, "orders", &clock), false), (copy_of(&put, "orders", &clock), true)] {
+            let Action::Put(mut item) = change.unwrap().action else { panic!() };
             let Some(super::super::attribute::Attribute::B(kept)) = item.take(item::DATA) else { panic!() };
             assert!(kept == data && (kept.as_ptr() != data.as_ptr()) == is_copy);
         }
-        let delete = change_of(&Step::Write(Write::Delete { id: "a".into() }), &clock).unwrap();
-        assert_eq!(delete, Change::Delete(item::key("a")));
+        let delete = change_of(&Step::Write(Write::Delete { id: "a".into() }), "orders", &clock).unwrap();
+        assert_eq!(delete, Change::delete("orders", item::key("a")));
         let touch = Step::Write(Write::Touch { id: "a".into(), expires_at: Millis(1) });
         for step in [touch, Step::Read(Read::Find { id: "a".into() }), Step::Read(Read::Has { id: "a".into() })] {
-            assert_eq!(change_of(&step, &clock).unwrap_err().kind(), Kind::Unsupported, "{step:?}");
+            assert_eq!(change_of(&step, "orders", &clock).unwrap_err().kind(), Kind::Unsupported, "{step:?}");
         }
     }
 }

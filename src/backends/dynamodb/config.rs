@@ -8,14 +8,38 @@ use crate::error::{Error, Result};
 use crate::options::OptionReader;
 
 const DEFAULT_TABLE: &str = "saga_store";
+const DEFAULT_STATES_TABLE: &str = "saga_instances";
 
 const URL_FORM: &str = "the DynamoDB URL is not valid; accepted: \
     dynamodb://[region][/table][?endpoint=http://host:port], such as dynamodb://eu-west-1/saga_store";
 
-/// Where the table is, and who asks.
+/// Where the tables are, and who asks.
 pub(super) struct Config {
-    pub(super) table: String,
+    pub(super) tables: Tables,
     pub(super) place: Place,
+}
+
+/// The names of a store's tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tables {
+    pub(super) payloads: String,
+    pub(super) states: String,
+}
+
+impl Tables {
+    fn new(payloads: Option<String>, options: &mut OptionReader) -> Result<Self> {
+        let states = options.string("statesTableName")?;
+        let tables = Self {
+            payloads: payloads.unwrap_or_else(|| DEFAULT_TABLE.to_owned()),
+            states: states.unwrap_or_else(|| DEFAULT_STATES_TABLE.to_owned()),
+        };
+        check_table(&tables.payloads)?;
+        check_table(&tables.states)?;
+        if tables.payloads == tables.states {
+            return Err(Error::invalid("options 'tableName' and 'statesTableName' must name different tables"));
+        }
+        Ok(tables)
+    }
 }
 
 /// What stores must have in common to share their connections.
@@ -44,13 +68,12 @@ impl fmt::Debug for Keys {
 }
 
 impl Config {
-    /// Reads a URL and the options `tableName`, `region`, `endpoint` and `credentials`. Its
+    /// Reads a URL and the options `tableName`, `statesTableName`, `region`, `endpoint` and `credentials`. Its
     /// errors never repeat any of them.
     pub(super) fn read(url: &str, options: &mut OptionReader) -> Result<Self> {
         let from_url = parse(url)?;
-        let table = one_of("table", "tableName", from_url.table, options.string("tableName")?)?
-            .unwrap_or_else(|| DEFAULT_TABLE.to_owned());
-        check_table(&table)?;
+        let table = one_of("table", "tableName", from_url.table, options.string("tableName")?)?;
+        let tables = Tables::new(table, options)?;
         let region = one_of("region", "region", from_url.region, options.string("region")?)?;
         if let Some(region) = &region {
             check_region(region)?;
@@ -60,15 +83,14 @@ impl Config {
             check_endpoint(endpoint)?;
         }
         let keys = options.nested("credentials", "credentials.", read_keys)?;
-        Ok(Self { table, place: Place { region, endpoint, keys } })
+        Ok(Self { tables, place: Place { region, endpoint, keys } })
     }
 }
 
-/// Reads the option `tableName` alone.
-pub(super) fn read_table(options: &mut OptionReader) -> Result<String> {
-    let table = options.string("tableName")?.unwrap_or_else(|| DEFAULT_TABLE.to_owned());
-    check_table(&table)?;
-    Ok(table)
+/// Reads the options `tableName` and `statesTableName` alone.
+pub(super) fn read_tables(options: &mut OptionReader) -> Result<Tables> {
+    let table = options.string("tableName")?;
+    Tables::new(table, options)
 }
 
 impl Place {
@@ -213,7 +235,7 @@ mod tests {
         ] {
             let config = read(url, "{}").unwrap_or_else(|error| panic!("{url}: {error}"));
             assert_eq!(config.place.region.as_deref(), region, "{url}");
-            assert_eq!(config.table, table, "{url}");
+            assert_eq!(config.tables.payloads, table, "{url}");
             assert_eq!(config.place.endpoint.as_deref(), endpoint, "{url}");
             assert_eq!(config.place.is_plain_http(), url.contains("http:"), "{url}");
         }
@@ -246,13 +268,17 @@ mod tests {
     fn on_a_client_there_is_only_the_table_to_name() {
         let read = |json: &str| {
             let mut options = OptionReader::parse(json)?;
-            let table = read_table(&mut options)?;
-            options.finish().map(|()| table)
+            let tables = read_tables(&mut options)?;
+            options.finish().map(|()| (tables.payloads, tables.states))
         };
-        assert_eq!(read("{}").unwrap(), "saga_store");
-        assert_eq!(read(r#"{"tableName": "my.orders"}"#).unwrap(), "my.orders");
+        let names = |payloads: &str, states: &str| (payloads.to_owned(), states.to_owned());
+        assert_eq!(read("{}").unwrap(), names("saga_store", "saga_instances"));
+        assert_eq!(read(r#"{"tableName": "my.orders"}"#).unwrap(), names("my.orders", "saga_instances"));
+        assert_eq!(read(r#"{"statesTableName": "sagas"}"#).unwrap(), names("saga_store", "sagas"));
         for json in [
             r#"{"tableName": "x"}"#,
+            r#"{"statesTableName": "a b"}"#,
+            r#"{"statesTableName": "saga_store"}"#,
             r#"{"region": "eu-west-1"}"#,
             r#"{"endpoint": "http://h:1"}"#,
             r#"{"credentials": {}}"#,
@@ -266,7 +292,7 @@ mod tests {
         let options = r#"{"tableName": "orders", "region": "eu-west-1", "endpoint": "http://h:1",
             "credentials": {"accessKeyId": "AKIA", "secretAccessKey": "hunter2", "sessionToken": "t0ken"}}"#;
         let config = read("dynamodb://", options).unwrap();
-        assert_eq!((config.table.as_str(), config.place.region.as_deref()), ("orders", Some("eu-west-1")));
+        assert_eq!((config.tables.payloads.as_str(), config.place.region.as_deref()), ("orders", Some("eu-west-1")));
         assert!(!format!("{:?}", config.place).contains("hunter2"));
         assert!(read("dynamodb://eu-west-1/orders?endpoint=http://h:1", options).is_ok());
         for url in ["dynamodb://eu-west-2", "dynamodb://eu-west-1/others", "dynamodb://?endpoint=http://h:2"] {

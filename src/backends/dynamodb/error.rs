@@ -50,6 +50,8 @@ pub(super) enum Cause {
     Condition,
     /// A transaction was refused as a whole: nothing of it has happened.
     Canceled,
+    /// The item is part of a transaction at this moment.
+    Conflict,
     /// Our clock is off, and the signature with it; the next one is right.
     Clock,
     /// The request breaks a rule of DynamoDB.
@@ -71,6 +73,20 @@ impl Failure {
     /// Whether the request may have been carried out all the same.
     pub(super) fn is_uncertain(&self) -> bool {
         self.cause != Cause::Canceled && self.error.is_retryable() && !self.error.is_unsent()
+    }
+
+    /// Whether somebody else was there first, or is there at this moment: who looks again knows more.
+    pub(super) fn is_met(&self) -> bool {
+        match self.cause {
+            Cause::Condition | Cause::Conflict => true,
+            Cause::Canceled => self.error.is_retryable() || reasons(&self.message).contains(&"ConditionalCheckFailed"),
+            _ => false,
+        }
+    }
+
+    /// Whether an item would be larger than DynamoDB allows.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.cause == Cause::Invalid && self.message.to_ascii_lowercase().contains("item size")
     }
 
     /// The error of a transaction of which it is not known whether it has happened.
@@ -189,7 +205,7 @@ fn answered(code: &str, message: &str, status: u16, table: &str) -> (Cause, Erro
             backend(String::from("the transaction is still under way, from an attempt before")).retryable(true),
         ),
         "TransactionConflictException" | "ReplicatedWriteConflictException" => (
-            Cause::Other,
+            Cause::Conflict,
             backend(String::from("the item is part of a transaction at this moment")).retryable(true).unsent(),
         ),
         "LimitExceededException" => {

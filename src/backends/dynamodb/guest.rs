@@ -4,10 +4,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::changes::{Change, Transact};
 use super::clock::Clock;
 use super::collect::{Load, change_of, copy_of};
+use super::config::Tables;
 use super::error::{self, Failure, of_client};
-use super::requests::{Change, Request, take};
+use super::requests::{Request, take};
+use super::states::States;
 use super::sweep::{self, Sweep};
 use super::transport::{Transport, read_clock};
 use super::{CAPABILITIES, initialize, item, single};
@@ -18,19 +21,20 @@ use crate::store::dynamic::Dynamic;
 use crate::store::payloads::Reply;
 use crate::store::plan::{Step, needs_an_answer};
 use crate::store::statistics::Usage;
-use crate::store::{Probe, Task, without_states};
+use crate::store::{Probe, Task};
 use crate::time::Millis;
 
 /// A table, on whichever client.
 pub(super) struct Hosted {
-    table: String,
+    tables: Tables,
     clock: Arc<Clock>,
     sweep: Mutex<Option<Sweep>>,
+    states_sweep: Mutex<Option<Sweep>>,
 }
 
 impl Hosted {
-    pub(super) fn new(table: String, clock: Arc<Clock>) -> Self {
-        Self { table, clock, sweep: Mutex::default() }
+    pub(super) fn new(tables: Tables, clock: Arc<Clock>) -> Self {
+        Self { tables, clock, sweep: Mutex::default(), states_sweep: Mutex::default() }
     }
 
     /// A way to the table that requests can go. None leads there through a transaction that is only
@@ -40,7 +44,7 @@ impl Hosted {
             let text = "this transaction is only sent at its end, and carries puts and deletes alone";
             return Err(Error::new(Kind::Unsupported, text));
         }
-        let on = OnClient { client, table: &self.table, clock: &self.clock };
+        let on = OnClient { client, table: &self.tables.payloads, clock: &self.clock };
         if self.clock.ahead().is_none() {
             read_clock(&on).await?;
         }
@@ -55,20 +59,20 @@ impl Hosted {
         match step {
             Step::Write(write) => single::write(&on, write).await,
             Step::Read(read) => single::read(&on, read).await,
-            Step::State(_) => Err(without_states()),
+            Step::State(step) => States { on: &on.about(&self.tables.states) }.run(step).await,
         }
     }
 
     async fn ask(&self, client: &Client, method: &'static str, arguments: Vec<Dynamic>) -> Result<Dynamic> {
-        client.ask(method, arguments).await.map_err(|error| of_client(error, &self.table).error)
+        client.ask(method, arguments).await.map_err(|error| of_client(error, &self.tables.payloads).error)
     }
 
     /// Puts a change where the application collects those of its transaction.
     async fn collect(&self, client: &Client, step: &Step) -> Result<Reply> {
-        let change = copy_of(step, &self.clock)?;
+        let change = copy_of(step, &self.tables.payloads, &self.clock)?;
         let collected = self.collected(client).await?;
         let (_, place) = collected.with(&change)?;
-        let input = change.input(&self.table);
+        let input = change.input();
         match place {
             Some(place) => {
                 let place = Dynamic::Int(i64::try_from(place).map_err(|_| error::unexpected())?);
@@ -80,7 +84,7 @@ impl Hosted {
     }
 
     async fn collected(&self, client: &Client) -> Result<Collected> {
-        let found = self.ask(client, "collected", vec![Dynamic::text(&self.table)]).await?;
+        let found = self.ask(client, "collected", vec![Dynamic::text(&self.tables.payloads)]).await?;
         Collected::read(found).ok_or_else(error::unexpected)
     }
 
@@ -88,7 +92,7 @@ impl Hosted {
     async fn make_room(&self, client: &Client, steps: &[Step]) -> Result<()> {
         let mut collected = self.collected(client).await?;
         for step in steps {
-            let change = change_of(step, &self.clock)?;
+            let change = change_of(step, &self.tables.payloads, &self.clock)?;
             let (load, place) = collected.with(&change)?;
             collected.load = load;
             match place {
@@ -142,6 +146,13 @@ struct OnClient<'a> {
     clock: &'a Clock,
 }
 
+impl<'a> OnClient<'a> {
+    /// The same, to another table.
+    fn about(&self, table: &'a str) -> Self {
+        Self { table, ..*self }
+    }
+}
+
 impl Transport for OnClient<'_> {
     const IN_PARALLEL: bool = false;
 
@@ -162,6 +173,10 @@ impl Transport for OnClient<'_> {
             self.clock.read(&date);
         }
         R::answer(take(&mut answer, "output").unwrap_or(Dynamic::Null))
+    }
+
+    async fn transact(&self, changes: Vec<Change>) -> Result<(), Failure> {
+        self.send(Transact { changes, token: None }).await
     }
 
     async fn pause(&self, pause: Duration) {
@@ -202,7 +217,7 @@ impl Guest for Hosted {
 
     /// Of a transaction that the client has sent.
     fn classify(&self, error: ClientError) -> Error {
-        let failure = of_client(error, &self.table);
+        let failure = of_client(error, &self.tables.payloads);
         if failure.is_uncertain() { failure.into_unknown_outcome() } else { failure.error }
     }
 
@@ -220,15 +235,22 @@ impl Guest for Hosted {
     }
 
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
-        Box::pin(async move { initialize::initialize(&self.ready(on).await?, None).await })
+        Box::pin(async move {
+            let on = self.ready(on).await?;
+            initialize::initialize(&on, &on.about(&self.tables.states), None).await
+        })
     }
 
     fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {
         Box::pin(async move {
             let on = self.ready(on).await?;
             let mut taken = Taken::take(&self.sweep);
-            let purged = sweep::purge(&on, &mut taken.sweep, self.clock.stored(now), limit, None).await?;
-            Ok(purged.removed)
+            let now = self.clock.stored(now);
+            let purged = sweep::purge(&on, &mut taken.sweep, now, limit, None).await?;
+            let (on, mut taken) = (on.about(&self.tables.states), Taken::take(&self.states_sweep));
+            let left = limit - purged.removed;
+            let of_states = sweep::purge_if_there(&on, &mut taken.sweep, now, left, None).await?;
+            Ok(purged.removed + of_states.removed)
         })
     }
 
@@ -254,7 +276,8 @@ mod tests {
     const COLLECTING: Facts = Facts { in_transaction: true, buffered: true, at_once: true };
 
     fn hosted() -> Hosted {
-        Hosted::new(String::from("orders"), Arc::default())
+        let tables = Tables { payloads: String::from("orders"), states: String::from("sagas") };
+        Hosted::new(tables, Arc::default())
     }
 
     /// Runs an operation on a client that answers like this; what it was asked.
@@ -442,7 +465,9 @@ mod tests {
         }
         let client = Client::new(Facts::default());
         let (done, asked) = drive(&client, hosted.purge_expired(&client, Millis(5), 10), |_| Ok(page(None)));
-        assert_eq!((done.unwrap(), asked.len()), (0, 1));
+        assert_eq!(done.unwrap(), 0);
+        // Then the table of sagas, if there is one.
+        assert_eq!(asked.iter().map(sent).collect::<Vec<_>>(), ["Scan", "GetItem", "Scan"]);
         assert_eq!(asked[0].arguments[1].get("ExclusiveStartKey"), Some(&item::key("m").into_client()));
     }
 }

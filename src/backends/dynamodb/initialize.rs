@@ -1,11 +1,11 @@
-//! The table and its TTL: creates what is missing, checks what is there; and how they are.
+//! The tables and their TTL: creates what is missing, checks what is there; and how they are.
 
 use std::time::{Duration, Instant};
 
 use super::error::{Cause, Failure};
 use super::item::EXPIRES_AT;
-use super::tables::{Create, Describe, DescribeTtl, Description, EnableTtl, TtlSetting};
-use super::transport::{Transport, exists};
+use super::tables::{Contents, Create, Describe, DescribeTtl, Description, EnableTtl, TtlSetting};
+use super::transport::{Transport, all, exists};
 use crate::error::{Detail, Error, Kind, Result};
 use crate::store::Probe;
 
@@ -23,32 +23,49 @@ enum Ttl {
     Unknown,
 }
 
-/// Makes the table usable, within `limit` if there is one; answers warnings.
-pub(super) async fn initialize(on: &impl Transport, limit: Option<Duration>) -> Result<Vec<String>> {
+/// Makes both tables usable, within `limit` if there is one; answers warnings. Who may not make the
+/// table of sagas can keep payloads all the same.
+pub(super) async fn initialize<T: Transport>(payloads: &T, sagas: &T, limit: Option<Duration>) -> Result<Vec<String>> {
+    let both = vec![(payloads, Contents::Payloads), (sagas, Contents::Sagas)];
+    let made = both.into_iter().map(|(on, contents)| initialize_table(on, contents, limit));
+    let mut warnings = Vec::new();
+    for made in all::<T, _>(made.collect()).await {
+        warnings.extend(made?);
+    }
+    Ok(warnings)
+}
+
+async fn initialize_table(on: &impl Transport, contents: Contents, limit: Option<Duration>) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     let mut waiting = Waiting { until: limit.map(|limit| Instant::now() + limit), pause: PAUSES.0 };
     loop {
         match on.send(Describe).await {
             Ok(table) => {
-                check_key(&table, on.table())?;
+                check_key(&table, on.table(), contents)?;
                 if !matches!(table.status.as_deref(), Some("CREATING" | "DELETING")) {
+                    warnings.extend(lacks_indexes(&table, on.table(), contents));
                     break;
                 }
             }
-            Err(failure) if failure.cause == Cause::NoTable => create(on).await?,
+            Err(failure) if failure.cause == Cause::NoTable => match create(on, contents).await? {
+                None => {}
+                refused => return Ok(refused.into_iter().collect()),
+            },
             Err(failure) if failure.cause == Cause::Denied => {
                 if exists(on).await? {
                     warnings.push(lacks("DescribeTable", on.table(), "its key and status are not checked"));
                     break;
                 }
-                create(on).await?;
+                if let Some(refused) = create(on, contents).await? {
+                    return Ok(vec![refused]);
+                }
             }
             Err(failure) if failure.error.is_throttled() => {}
             Err(failure) => return Err(failure.error),
         }
         waiting.wait(on).await?;
     }
-    warnings.extend(ensure_ttl(on, &mut waiting).await?);
+    warnings.extend(ensure_ttl(on, contents, &mut waiting).await?);
     Ok(warnings)
 }
 
@@ -75,33 +92,47 @@ fn lacks(action: &str, table: &str, consequence: &str) -> String {
     format!("the credentials lack the permission dynamodb:{action} on table {table}: {consequence}")
 }
 
-fn check_key(table: &Description, name: &str) -> Result<()> {
+fn check_key(table: &Description, name: &str, contents: Contents) -> Result<()> {
     let shown = table.key.iter().map(|part| format!("{} ({}, {})", part.attribute, part.kind, part.role));
     let key: Vec<String> = shown.collect();
     if key == ["id (S, HASH)"] {
         return Ok(());
     }
     let text = format!(
-        "table {name} exists with another key: {}; payloads need id (S, HASH) alone, so use another tableName",
-        key.join(", ")
+        "table {name} exists with another key: {}; {} need id (S, HASH) alone, so use another {}",
+        key.join(", "),
+        contents.name(),
+        contents.option()
     );
     Err(Error::new(Kind::Backend, text))
 }
 
-/// Who comes second finds the table being created.
-async fn create(on: &impl Transport) -> Result<()> {
-    match on.send(Create).await {
-        Ok(()) => Ok(()),
-        Err(failure) if failure.cause == Cause::InUse || failure.error.is_throttled() => Ok(()),
+fn lacks_indexes(table: &Description, name: &str, contents: Contents) -> Option<String> {
+    let missing = contents.indexes().iter().map(|index| index.name);
+    let missing: Vec<&str> = missing.filter(|index| table.indexes.iter().all(|known| known != index)).collect();
+    (!missing.is_empty()).then(|| {
+        let missing = missing.join(", ");
+        format!("table {name} lacks the indexes {missing}: sagas cannot be listed and counted, let initialize() make the table")
+    })
+}
+
+/// Who comes second finds the table being created. A warning if the table of sagas may not be made.
+async fn create(on: &impl Transport, contents: Contents) -> Result<Option<String>> {
+    match on.send(Create(contents)).await {
+        Ok(()) => Ok(None),
+        Err(failure) if failure.cause == Cause::InUse || failure.error.is_throttled() => Ok(None),
         Err(failure) if failure.cause == Cause::Denied => {
             let text = format!(
                 "table {} does not exist, and these credentials may not create it (dynamodb:CreateTable)",
                 on.table()
             );
-            Err(Error::new(Kind::Backend, text).with_source(failure.error))
+            match contents {
+                Contents::Payloads => Err(Error::new(Kind::Backend, text).with_source(failure.error)),
+                Contents::Sagas => Ok(Some(format!("{text}: store.states cannot be used"))),
+            }
         }
         // Too many tables are being created at this moment.
-        Err(failure) if failure.error.is_retryable() && failure.error.kind() == Kind::Backend => Ok(()),
+        Err(failure) if failure.error.is_retryable() && failure.error.kind() == Kind::Backend => Ok(None),
         Err(failure) => Err(failure.error),
     }
 }
@@ -126,17 +157,19 @@ fn read_ttl(setting: TtlSetting) -> Ttl {
 }
 
 /// What is wrong with the TTL of a table, in words.
-fn complaint(ttl: &Ttl, table: &str) -> Option<String> {
+fn complaint(ttl: &Ttl, table: &str, contents: Contents) -> Option<String> {
     let what = match ttl {
         Ttl::Ours | Ttl::Unknown => return None,
         Ttl::Off => String::from("is off"),
         Ttl::TurningOff => String::from("is being switched off at this moment"),
         Ttl::On(attribute) => format!("is on attribute {attribute}, and a table has only one"),
     };
-    Some(format!("TTL of table {table} {what}: expired payloads are not removed by DynamoDB, only by cleanup()"))
+    let things = contents.name();
+    Some(format!("TTL of table {table} {what}: expired {things} are not removed by DynamoDB, only by cleanup()"))
 }
 
-async fn ensure_ttl(on: &impl Transport, waiting: &mut Waiting) -> Result<Option<String>> {
+async fn ensure_ttl(on: &impl Transport, contents: Contents, waiting: &mut Waiting) -> Result<Option<String>> {
+    let things = contents.name();
     loop {
         let found = match ttl(on).await {
             Ok(found) => found,
@@ -144,22 +177,22 @@ async fn ensure_ttl(on: &impl Transport, waiting: &mut Waiting) -> Result<Option
                 waiting.wait(on).await?;
                 continue;
             }
-            Err(failure) => return optional(failure, on.table()),
+            Err(failure) => return optional(failure, on.table(), contents),
         };
         if !matches!(found, Ttl::Off | Ttl::Unknown) {
-            return Ok(complaint(&found, on.table()));
+            return Ok(complaint(&found, on.table(), contents));
         }
         let Err(failure) = on.send(EnableTtl).await else { return Ok(None) };
         match failure.cause {
             Cause::Denied => {
-                let consequence = "expired payloads are not removed by DynamoDB, only by cleanup()";
+                let consequence = format!("expired {things} are not removed by DynamoDB, only by cleanup()");
                 return Ok(match found {
                     Ttl::Unknown => Some(lacks(
                         "UpdateTimeToLive and dynamodb:DescribeTimeToLive",
                         on.table(),
-                        "whether DynamoDB removes expired payloads is not known; cleanup() does",
+                        &format!("whether DynamoDB removes expired {things} is not known; cleanup() does"),
                     )),
-                    _ => Some(lacks("UpdateTimeToLive", on.table(), consequence)),
+                    _ => Some(lacks("UpdateTimeToLive", on.table(), &consequence)),
                 });
             }
             // Somebody else was quicker, or it has been changed a moment ago.
@@ -171,23 +204,24 @@ async fn ensure_ttl(on: &impl Transport, waiting: &mut Waiting) -> Result<Option
                     Ok(Ttl::Off) => {
                         Some(format!("TTL of table {} cannot be switched on now: {}", on.table(), failure.message))
                     }
-                    Ok(now) => complaint(&now, on.table()),
-                    Err(failure) => return optional(failure, on.table()),
+                    Ok(now) => complaint(&now, on.table(), contents),
+                    Err(failure) => return optional(failure, on.table(), contents),
                 });
             }
             _ if failure.cause == Cause::InUse || failure.error.is_throttled() => waiting.wait(on).await?,
-            _ => return optional(failure, on.table()),
+            _ => return optional(failure, on.table(), contents),
         }
     }
 }
 
 /// A service that answers but does not have TTL is a warning; anything else is an error.
-fn optional(failure: Failure, table: &str) -> Result<Option<String>> {
+fn optional(failure: Failure, table: &str, contents: Contents) -> Result<Option<String>> {
     let Failure { error, message, .. } = failure;
     if error.is_retryable() || error.kind() != Kind::Backend {
         return Err(error);
     }
-    Ok(Some(format!("TTL of table {table} cannot be set ({error} {message}): only cleanup() removes expired payloads")))
+    let things = contents.name();
+    Ok(Some(format!("TTL of table {table} cannot be set ({error} {message}): only cleanup() removes expired {things}")))
 }
 
 /// Looks at the table.
@@ -217,7 +251,7 @@ pub(super) async fn probe(on: &impl Transport) -> Result<Probe> {
     if probe.degraded.is_none()
         && let Ok(found) = ttl(on).await
     {
-        probe.degraded = complaint(&found, on.table());
+        probe.degraded = complaint(&found, on.table(), Contents::Payloads);
     }
     Ok(probe)
 }
@@ -233,21 +267,33 @@ mod tests {
             kind: String::from(*kind),
             role: String::from(*role),
         };
-        Description { key: keys.iter().map(part).collect(), status: None }
+        Description { key: keys.iter().map(part).collect(), ..Description::default() }
     }
 
     #[test]
     fn another_key_is_named() {
         let id = ("id", "S", "HASH");
-        assert!(check_key(&table(&[id]), "t").is_ok());
+        assert!(check_key(&table(&[id]), "t", Contents::Payloads).is_ok());
         for (keys, shown) in [
             (vec![("pk", "S", "HASH")], "pk (S, HASH)"),
             (vec![("id", "N", "HASH")], "id (N, HASH)"),
             (vec![id, ("at", "N", "RANGE")], "id (S, HASH), at (N, RANGE)"),
         ] {
-            let error = check_key(&table(&keys), "orders").unwrap_err();
+            let error = check_key(&table(&keys), "orders", Contents::Payloads).unwrap_err();
             assert!(error.message().contains("orders") && error.message().contains(shown), "{error}");
         }
+    }
+
+    #[test]
+    fn missing_indexes_are_named() {
+        let mut found = table(&[]);
+        assert_eq!(lacks_indexes(&found, "t", Contents::Payloads), None);
+        found.indexes = vec![String::from("listing"), String::from("others")];
+        assert!(
+            lacks_indexes(&found, "t", Contents::Sagas).unwrap().contains("lacks the indexes completed, timeouts:")
+        );
+        found.indexes.extend([String::from("timeouts"), String::from("completed")]);
+        assert_eq!(lacks_indexes(&found, "t", Contents::Sagas), None);
     }
 
     #[test]
@@ -261,7 +307,7 @@ mod tests {
         assert_eq!(read("DISABLING", EXPIRES_AT), Ttl::TurningOff);
         assert_eq!(read("DISABLED", EXPIRES_AT), Ttl::Off);
         assert_eq!(read_ttl(TtlSetting::default()), Ttl::Off);
-        assert!(complaint(&Ttl::On(String::from("ttl")), "t").unwrap().contains("attribute ttl"));
-        assert_eq!(complaint(&Ttl::Ours, "t"), None);
+        assert!(complaint(&Ttl::On(String::from("ttl")), "t", Contents::Payloads).unwrap().contains("attribute ttl"));
+        assert_eq!(complaint(&Ttl::Ours, "t", Contents::Sagas), None);
     }
 }

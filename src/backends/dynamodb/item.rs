@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use super::attribute::{Attribute, Item};
+use super::state_item;
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
@@ -16,7 +17,7 @@ pub(super) const EXPIRES_AT: &str = "expiresAt";
 pub(super) const EXPIRES_AT_MS: &str = "expiresAtMs";
 
 /// The limit of an item: 400 KB, names and all attributes counted.
-const MAX_ITEM_BYTES: u64 = 409_600;
+pub(super) const MAX_ITEM_BYTES: u64 = 409_600;
 
 /// The largest that the two expiry attributes can be: names, and numbers of 13 and of 16 digits.
 const EXPIRY_BYTES: u64 = EXPIRES_AT.len() as u64 + 8 + EXPIRES_AT_MS.len() as u64 + 9;
@@ -28,7 +29,22 @@ pub(super) const fn max_payload_bytes(id_bytes: u64) -> u64 {
 }
 
 /// Names that expressions use: some of the plain ones are reserved words.
-const NAMES: [(&str, &str); 4] = [("#id", ID), ("#data", DATA), ("#at", EXPIRES_AT), ("#ms", EXPIRES_AT_MS)];
+const NAMES: [(&str, &str); 14] = [
+    ("#id", ID),
+    ("#data", DATA),
+    ("#at", EXPIRES_AT),
+    ("#ms", EXPIRES_AT_MS),
+    ("#name", state_item::NAME),
+    ("#saga", state_item::SAGA_ID),
+    ("#correlation", state_item::CORRELATION_ID),
+    ("#version", state_item::VERSION),
+    ("#state", state_item::STATE),
+    ("#updated", state_item::UPDATED_AT),
+    ("#listed", state_item::LISTED_IN),
+    ("#shard", state_item::SHARD),
+    ("#ended", state_item::ENDED_AT),
+    ("#timeout", state_item::TIMEOUT_AT),
+];
 
 /// What reads ask for; and without the payload.
 pub(super) const WHOLE: &str = "#id, #data, #at, #ms";
@@ -40,9 +56,16 @@ pub(super) const HEAD: &str = "#id, #at, #ms";
 pub(super) const IS_LIVE: &str = "attribute_exists(#id) AND (NOT attribute_type(#at, :N) OR #at > :s OR \
     (#at = :s AND (NOT attribute_type(#ms, :N) OR #ms > :now OR #ms <= :floor)))";
 
+/// [`IS_EXPIRED`] as a part of a longer condition.
+macro_rules! expired {
+    () => {
+        "(attribute_type(#at, :N) AND (#at < :s OR (#at = :s AND #ms <= :now AND #ms > :floor)))"
+    };
+}
+pub(super) use expired;
+
 /// True of an item whose time is over.
-pub(super) const IS_EXPIRED: &str = "attribute_type(#at, :N) AND (#at < :s OR \
-    (#at = :s AND #ms <= :now AND #ms > :floor))";
+pub(super) const IS_EXPIRED: &str = expired!();
 
 /// Sets another expiry; the values are those of [`expiry_values`].
 pub(super) const SET_EXPIRY: &str = "SET #at = :at, #ms = :ms";
@@ -83,11 +106,16 @@ pub(super) fn key(id: &str) -> Item {
 pub(super) fn encode(id: &str, data: &Bytes, expires_at: Option<Millis>) -> Item {
     let mut item = key(id);
     item.set(DATA, Attribute::B(data.clone()));
+    set_expiry(&mut item, expires_at);
+    item
+}
+
+/// Gives a new item its expiry.
+pub(super) fn set_expiry(item: &mut Item, expires_at: Option<Millis>) {
     if let Some(at) = expires_at {
         item.set(EXPIRES_AT, Attribute::number(seconds(at)));
         item.set(EXPIRES_AT_MS, Attribute::number(at.0));
     }
-    item
 }
 
 /// The id of an item.

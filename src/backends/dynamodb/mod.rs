@@ -6,7 +6,9 @@
 //! attribute.rs    items as such, in the forms in which they travel
 //! item.rs         a payload as an item: attributes, sizes, conditions on the expiry
 //! requests.rs     requests about items, for the SDK and for clients of the application
-//! tables.rs       requests about the table
+//! pages.rs        requests about many items: scans and queries
+//! changes.rs      several changes as one request
+//! tables.rs       requests about tables
 //! transport.rs    who carries requests, and single operations over whichever it is
 //! executor.rs     the SDK client that stores share: region, credentials, TLS
 //! session.rs      the store's own way to a table, and batches on it
@@ -16,12 +18,17 @@
 //! payloads.rs     groups of operations as batches and single requests
 //! collect.rs      what a transaction can carry
 //! transaction.rs  the store's own transaction
-//! initialize.rs   the table, its TTL, health
+//! state_item.rs   a saga as items: attributes, indexes, conditions
+//! states.rs       saga state, found by an id
+//! state_lists.rs  saga state, found by an index
+//! state_groups.rs groups of operations on saga state
+//! initialize.rs   the tables, their TTL, health
 //! sweep.rs        reading the whole table: cleanup, statistics
 //! error.rs        errors of both SDKs in the store's terms
 //! ```
 
 mod attribute;
+mod changes;
 mod clock;
 mod collect;
 mod config;
@@ -30,10 +37,15 @@ mod executor;
 mod guest;
 mod initialize;
 mod item;
+mod pages;
 mod payloads;
 mod requests;
 mod session;
 mod single;
+mod state_groups;
+mod state_item;
+mod state_lists;
+mod states;
 mod sweep;
 mod tables;
 mod transaction;
@@ -52,12 +64,13 @@ use crate::store::borrowed::Guest;
 use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
+use crate::store::states::{StateRead, StateWrite};
 use crate::store::statistics::{Pool, Usage};
 use crate::store::transaction::{Isolation, Transaction};
 use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
 use clock::Clock;
-use config::Config;
+use config::{Config, Tables};
 use executor::Executor;
 use guest::Hosted;
 use payloads::Sizes;
@@ -77,48 +90,56 @@ static CAPABILITIES: Capabilities = Capabilities {
     consistent_reads: true,
 };
 
-/// Opens a DynamoDB URL without connecting. Takes `tableName`, `region`, `endpoint` and `credentials`.
+/// Opens a DynamoDB URL without connecting. Takes `tableName`, `statesTableName`, `region`, `endpoint` and
+/// `credentials`.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
-    let Config { table, place } = Config::read(url, &mut options)?;
+    let Config { tables, place } = Config::read(url, &mut options)?;
     options.finish()?;
     let connect_timeout = settings.connect_timeout;
     let key = format!("dynamodb:{} {connect_timeout:?}", place.key());
     let executor = Lease::take(key, || Executor::new(place, connect_timeout));
-    let guest = Arc::new(Hosted::new(table.clone(), Arc::clone(&executor.clock)));
+    let guest = Arc::new(Hosted::new(tables.clone(), Arc::clone(&executor.clock)));
     let driver = Arc::new(DynamoDb {
-        table,
+        tables,
         executor,
         operation_timeout: settings.operation_timeout,
         // A little less than the commit may take, so that the error says what came of it.
         patience: Patience { retry: settings.retry, limit: settings.operation_timeout.mul_f64(0.9) },
         sizes: Sizes::default(),
         sweep: Mutex::new(None),
+        states_sweep: Mutex::new(None),
         unswept: AtomicBool::new(false),
     });
     Ok(Opened { driver, guest: Some(guest) })
 }
 
-/// What works on clients of the application. Takes `tableName`: where it is, and who asks, is the
-/// client's.
+/// What works on clients of the application. Takes `tableName` and `statesTableName`: where they are,
+/// and who asks, is the client's.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
-    let table = config::read_table(&mut options)?;
+    let tables = config::read_tables(&mut options)?;
     options.finish()?;
-    Ok(Arc::new(Hosted::new(table, Arc::new(Clock::default()))))
+    Ok(Arc::new(Hosted::new(tables, Arc::new(Clock::default()))))
 }
 
 struct DynamoDb {
-    table: String,
+    tables: Tables,
     executor: Lease<Executor>,
     operation_timeout: Duration,
     patience: Patience,
     sizes: Sizes,
     sweep: Mutex<Option<Sweep>>,
+    states_sweep: Mutex<Option<Sweep>>,
     unswept: AtomicBool,
 }
 
 impl DynamoDb {
     async fn session(&self) -> Result<Session<'_>> {
-        Session::open(&self.executor, &self.table).await
+        Session::open(&self.executor, &self.tables.payloads, self.patience).await
+    }
+
+    /// To the table of sagas.
+    async fn states_session(&self) -> Result<Session<'_>> {
+        Ok(self.session().await?.about(&self.tables.states))
     }
 }
 
@@ -156,12 +177,30 @@ impl Driver for DynamoDb {
         })
     }
 
+    fn write_states<'a>(&'a self, group: &'a [StateWrite]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(async move {
+            match self.states_session().await {
+                Ok(session) => state_groups::write(&session, group).await,
+                Err(error) => vec![Err(error); group.len()],
+            }
+        })
+    }
+
+    fn read_states<'a>(&'a self, group: &'a [StateRead]) -> Task<'a, Vec<Result<Reply>>> {
+        Box::pin(async move {
+            match self.states_session().await {
+                Ok(session) => state_groups::read(&session, group).await,
+                Err(error) => vec![Err(error); group.len()],
+            }
+        })
+    }
+
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
         Box::pin(async {
             // The clock is known then.
             drop(self.session().await?);
             let executor = Arc::clone(self.executor.shared());
-            Ok(Box::new(Buffered::new(executor, self.table.clone(), self.patience)) as Box<dyn Transaction>)
+            Ok(Box::new(Buffered::new(executor, self.tables.clone(), self.patience)) as Box<dyn Transaction>)
         })
     }
 
@@ -169,7 +208,8 @@ impl Driver for DynamoDb {
         Box::pin(async {
             let session = self.session().await?.at_once();
             // A little less than the operation may take, so that the error says what it waited for.
-            initialize::initialize(&session, Some(self.operation_timeout.mul_f64(0.9))).await
+            let states = self.states_session().await?.at_once();
+            initialize::initialize(&session, &states, Some(self.operation_timeout.mul_f64(0.9))).await
         })
     }
 
@@ -180,8 +220,12 @@ impl Driver for DynamoDb {
             let now = self.executor.clock.stored(now);
             let mut sweep = self.sweep.lock().await;
             let purged = Box::pin(sweep::purge(&session, &mut sweep, now, limit, Some(slice))).await?;
-            self.unswept.store(purged.unfinished, Ordering::Relaxed);
-            Ok(purged.removed)
+            let session = session.about(&self.tables.states);
+            let mut sweep = self.states_sweep.lock().await;
+            let of_states = sweep::purge_if_there(&session, &mut sweep, now, limit - purged.removed, Some(slice));
+            let of_states = Box::pin(of_states).await?;
+            self.unswept.store(purged.unfinished || of_states.unfinished, Ordering::Relaxed);
+            Ok(purged.removed + of_states.removed)
         })
     }
 

@@ -14,9 +14,10 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use super::attribute::Item;
 use super::error::{self, Cause};
 use super::item::{self, HEAD, WHOLE, payload_bytes};
+use super::requests::BatchGet;
 use super::session::Session;
 use super::single::{self, reply_of};
-use super::transport;
+use super::transport::{self, Transport};
 use crate::error::{Error, Result};
 use crate::store::payloads::{Operation, Read, Reply, Write};
 use crate::time::Millis;
@@ -233,7 +234,7 @@ async fn read_some(
     let mut answers = Answers::new();
     while !left.is_empty() {
         let ids: Vec<&str> = left.iter().map(|(id, _)| *id).collect();
-        let found = match on.get_batch(&ids, projection).await {
+        let found = match on.send(BatchGet { ids: &ids, projection }).await {
             Ok(found) => found,
             // Batches may be forbidden, and DynamoDB may not like a key: one by one, each for itself.
             Err(failure) if matches!(failure.cause, Cause::Invalid | Cause::Denied) => {

@@ -1,10 +1,12 @@
-//! Requests about one table, each in the two forms in which it is sent: with the SDK for Rust, and
-//! as the input of a command of the SDK for JavaScript. What is asked is decided before, once.
+//! Requests about single items of a table, each in the two forms in which it is sent: with the SDK
+//! for Rust, and as the input of a command of the SDK for JavaScript. What is asked is decided before,
+//! once.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{Delete as SdkDelete, Put as SdkPut, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
 use super::attribute::Item;
 use super::error::{self, Failure, classify};
@@ -29,6 +31,7 @@ pub(super) trait Request: Send {
 }
 
 /// The properties of an input.
+#[derive(Default)]
 pub(super) struct Input(Vec<(String, Dynamic)>);
 
 impl Input {
@@ -41,18 +44,18 @@ impl Input {
         self
     }
 
-    fn item(self, name: &str, item: Item) -> Self {
+    pub(super) fn item(self, name: &str, item: Item) -> Self {
         self.with(name, item.into_client())
     }
 
     /// The names and the values of expressions.
-    fn used(self, expressions: &str, values: Option<Item>) -> Self {
-        let names = item::names(expressions).map(|(short, name)| (short.to_owned(), Dynamic::text(name))).collect();
-        let input = self.with("ExpressionAttributeNames", Dynamic::Map(names));
-        match values {
-            Some(values) => input.item("ExpressionAttributeValues", values),
-            None => input,
+    pub(super) fn used(mut self, expressions: &str, values: Item) -> Self {
+        let names: Vec<_> =
+            item::names(expressions).map(|(short, name)| (short.to_owned(), Dynamic::text(name))).collect();
+        if !names.is_empty() {
+            self = self.with("ExpressionAttributeNames", Dynamic::Map(names));
         }
+        if values.is_empty() { self } else { self.item("ExpressionAttributeValues", values) }
     }
 
     pub(super) fn done(self) -> Dynamic {
@@ -72,11 +75,22 @@ pub(super) fn sdk_names(expressions: &str) -> HashMap<String, String> {
     item::names(expressions).map(|(short, name)| (short.to_owned(), name.to_owned())).collect()
 }
 
+/// The values of expressions for the SDK, if they have any.
+pub(super) fn sdk_values(values: Item) -> Option<HashMap<String, AttributeValue>> {
+    (!values.is_empty()).then(|| values.into_sdk())
+}
+
 /// An expression about an item, and the values in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expression {
-    pub(super) text: &'static str,
+    pub(super) text: Cow<'static, str>,
     pub(super) values: Item,
+}
+
+impl Expression {
+    pub(super) fn new(text: impl Into<Cow<'static, str>>, values: Item) -> Self {
+        Self { text: text.into(), values }
+    }
 }
 
 /// Stores an item, whatever was there.
@@ -115,15 +129,15 @@ impl Request for Delete {
             .delete_item()
             .table_name(table)
             .set_key(Some(self.key.into_sdk()))
+            .set_expression_attribute_names(Some(sdk_names(&self.condition.text)))
             .condition_expression(self.condition.text)
-            .set_expression_attribute_names(Some(sdk_names(self.condition.text)))
-            .set_expression_attribute_values(Some(self.condition.values.into_sdk()));
+            .set_expression_attribute_values(sdk_values(self.condition.values));
         request.send().await.map(drop).map_err(|error| classify(error, table))
     }
 
     fn input(self, table: &str) -> Dynamic {
         let Expression { text, values } = self.condition;
-        Input::about(table).item("Key", self.key).with("ConditionExpression", text).used(text, Some(values)).done()
+        Input::about(table).item("Key", self.key).used(&text, values).with("ConditionExpression", &*text).done()
     }
 
     fn answer(_output: Dynamic) -> Result<(), Failure> {
@@ -148,10 +162,10 @@ impl Request for Update {
             .update_item()
             .table_name(table)
             .set_key(Some(self.key.into_sdk()))
+            .set_expression_attribute_names(Some(sdk_names(&format!("{} {}", change.text, condition.text))))
             .update_expression(change.text)
             .condition_expression(condition.text)
-            .set_expression_attribute_names(Some(sdk_names(&format!("{} {}", change.text, condition.text))))
-            .set_expression_attribute_values(Some(change.values.with(condition.values).into_sdk()));
+            .set_expression_attribute_values(sdk_values(change.values.with(condition.values)));
         request.send().await.map(drop).map_err(|error| classify(error, table))
     }
 
@@ -159,9 +173,9 @@ impl Request for Update {
         let (change, condition) = (self.change, self.condition);
         Input::about(table)
             .item("Key", self.key)
-            .with("UpdateExpression", change.text)
-            .with("ConditionExpression", condition.text)
-            .used(&format!("{} {}", change.text, condition.text), Some(change.values.with(condition.values)))
+            .with("UpdateExpression", &*change.text)
+            .with("ConditionExpression", &*condition.text)
+            .used(&format!("{} {}", change.text, condition.text), change.values.with(condition.values))
             .done()
     }
 
@@ -197,7 +211,7 @@ impl Request for Get {
             .item("Key", self.key)
             .with("ConsistentRead", Dynamic::Bool(true))
             .with("ProjectionExpression", self.projection)
-            .used(self.projection, None)
+            .used(self.projection, Item::default())
             .done()
     }
 
@@ -206,120 +220,69 @@ impl Request for Get {
     }
 }
 
-/// Reads one page of a segment of the table.
-pub(super) struct Scan {
-    pub(super) segment: i32,
-    pub(super) segments: i32,
-    /// The last key of the page before.
-    pub(super) after: Option<Item>,
+/// Reads items of different ids, at most 100, as much of them as `projection` names.
+pub(super) struct BatchGet<'a> {
+    pub(super) ids: &'a [&'a str],
     pub(super) projection: &'static str,
-    /// Only items of which this is true.
-    pub(super) filter: Option<Expression>,
 }
 
-impl Scan {
-    fn expressions(&self) -> String {
-        format!("{} {}", self.projection, self.filter.as_ref().map_or("", |filter| filter.text))
-    }
+/// Items that were found, and ids that DynamoDB has not looked for.
+pub(super) struct Found {
+    pub(super) items: Vec<Item>,
+    pub(super) unprocessed: HashSet<String>,
 }
 
-/// What a scan has found, and where the next page begins.
-pub(super) type Scanned = (Vec<Item>, Option<Item>);
+impl Request for BatchGet<'_> {
+    const NAME: &'static str = "BatchGetItem";
+    type Answer = Found;
 
-impl Request for Scan {
-    const NAME: &'static str = "Scan";
-    type Answer = Scanned;
-
-    async fn send(self, client: &Client, table: &str) -> Result<Scanned, Failure> {
-        let names = sdk_names(&self.expressions());
-        let mut request = client
-            .scan()
-            .table_name(table)
+    async fn send(self, client: &Client, table: &str) -> Result<Found, Failure> {
+        let wanted = KeysAndAttributes::builder()
+            .set_keys(Some(self.ids.iter().map(|id| item::key(id).into_sdk()).collect()))
             .consistent_read(true)
-            .segment(self.segment)
-            .total_segments(self.segments)
-            .set_exclusive_start_key(self.after.map(Item::into_sdk))
             .projection_expression(self.projection)
-            .set_expression_attribute_names(Some(names));
-        if let Some(Expression { text, values }) = self.filter {
-            request = request.filter_expression(text).set_expression_attribute_values(Some(values.into_sdk()));
-        }
-        let answer = request.send().await.map_err(|error| classify(error, table))?;
-        let items = answer.items.unwrap_or_default().into_iter().filter_map(Item::of_sdk).collect();
-        Ok((items, answer.last_evaluated_key.and_then(Item::of_sdk)))
+            .set_expression_attribute_names(Some(sdk_names(self.projection)))
+            .build()
+            .map_err(|_| error::unexpected())?;
+        let sent = client.batch_get_item().request_items(table, wanted).send().await;
+        let answer = sent.map_err(|error| classify(error, table))?;
+        let left = answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys);
+        Ok(Found {
+            items: answer.responses.unwrap_or_default().into_values().flatten().filter_map(Item::of_sdk).collect(),
+            unprocessed: left.filter_map(|key| key_of(&Item::of_sdk(key)?)).collect(),
+        })
     }
 
     fn input(self, table: &str) -> Dynamic {
-        let expressions = self.expressions();
-        let mut input = Input::about(table)
+        let keys = self.ids.iter().map(|id| item::key(id).into_client()).collect();
+        let wanted = Input::default()
+            .with("Keys", Dynamic::List(keys))
             .with("ConsistentRead", Dynamic::Bool(true))
-            .with("Segment", i64::from(self.segment))
-            .with("TotalSegments", i64::from(self.segments))
-            .with("ProjectionExpression", self.projection);
-        if let Some(after) = self.after {
-            input = input.item("ExclusiveStartKey", after);
-        }
-        if let Some(filter) = &self.filter {
-            input = input.with("FilterExpression", filter.text);
-        }
-        input.used(&expressions, self.filter.map(|filter| filter.values)).done()
+            .with("ProjectionExpression", self.projection)
+            .used(self.projection, Item::default());
+        Input::default().with("RequestItems", Dynamic::Map(vec![(table.to_owned(), wanted.done())])).done()
     }
 
-    fn answer(mut output: Dynamic) -> Result<Scanned, Failure> {
-        let items = take(&mut output, "Items").and_then(Dynamic::into_list).ok_or_else(error::unexpected)?;
-        let next = take(&mut output, "LastEvaluatedKey").and_then(Item::of_client);
-        Ok((items.into_iter().filter_map(Item::of_client).collect(), next))
-    }
-}
-
-/// One change of those that happen together (`TransactWriteItems`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    /// Stores an item, whatever was there.
-    Put(Item),
-    /// Removes the item of a key, if there is one.
-    Delete(Item),
-}
-
-impl Change {
-    /// What it adds to the size of the transaction.
-    pub(super) fn size(&self) -> u64 {
-        let (Self::Put(item) | Self::Delete(item)) = self;
-        item.size()
-    }
-
-    /// Its id.
-    pub(super) fn id(&self) -> Option<&str> {
-        let (Self::Put(item) | Self::Delete(item)) = self;
-        item::id_of(item)
-    }
-
-    /// As it stands in `TransactItems`.
-    pub(super) fn input(self, table: &str) -> Dynamic {
-        match self {
-            Self::Put(item) => Dynamic::map([("Put", Input::about(table).item("Item", item).done())]),
-            Self::Delete(key) => Dynamic::map([("Delete", Input::about(table).item("Key", key).done())]),
-        }
-    }
-
-    /// The same for the SDK.
-    pub(super) fn into_sdk(self, table: &str) -> Result<TransactWriteItem, Failure> {
-        let write = TransactWriteItem::builder();
-        let write = match self {
-            Self::Put(item) => {
-                write.put(SdkPut::builder().table_name(table).set_item(Some(item.into_sdk())).build().map_err(unbuilt)?)
-            }
-            Self::Delete(key) => {
-                let delete = SdkDelete::builder().table_name(table).set_key(Some(key.into_sdk()));
-                write.delete(delete.build().map_err(unbuilt)?)
-            }
+    fn answer(mut output: Dynamic) -> Result<Found, Failure> {
+        let mut of_table = |name: &str| match take(&mut output, name) {
+            Some(Dynamic::Map(tables)) => tables.into_iter().next().map(|(_, found)| found),
+            _ => None,
         };
-        Ok(write.build())
+        let items = of_table("Responses").and_then(Dynamic::into_list).unwrap_or_default();
+        let left = of_table("UnprocessedKeys").and_then(|mut left| take(&mut left, "Keys")?.into_list());
+        Ok(Found {
+            items: items.into_iter().filter_map(Item::of_client).collect(),
+            unprocessed: left
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|key| key_of(&Item::of_client(key)?))
+                .collect(),
+        })
     }
 }
 
-fn unbuilt<E>(_error: E) -> Failure {
-    error::unexpected().into()
+fn key_of(key: &Item) -> Option<String> {
+    item::id_of(key).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -330,7 +293,7 @@ mod tests {
     use crate::backends::dynamodb::attribute::Attribute;
 
     fn expression(text: &'static str, name: &str) -> Expression {
-        Expression { text, values: Item::from([(name, Attribute::number(1))]) }
+        Expression::new(text, Item::from([(name, Attribute::number(1))]))
     }
 
     fn keys(value: Option<&Dynamic>) -> Vec<&str> {
@@ -346,11 +309,6 @@ mod tests {
         assert_eq!(input.get("TableName"), Some(&"orders".into()));
         assert_eq!(keys(input.get("ExpressionAttributeNames")), ["#id", "#at"]);
         assert_eq!(keys(input.get("ExpressionAttributeValues")), [":at", ":now"]);
-        let filter = Some(expression("#at < :s", ":s"));
-        let scan = Scan { segment: 0, segments: 1, after: Some(item::key("z")), projection: "#id", filter };
-        let input = scan.input("orders");
-        assert_eq!(keys(input.get("ExpressionAttributeNames")), ["#id", "#at"]);
-        assert_eq!(input.get("ExclusiveStartKey"), Some(&item::key("z").into_client()));
         let input = Get { key: item::key("a"), projection: "#data" }.input("orders");
         assert_eq!(keys(input.get("ExpressionAttributeNames")), ["#data"]);
         assert_eq!(input.get("ExpressionAttributeValues"), None);
@@ -362,9 +320,12 @@ mod tests {
         let output = Dynamic::map([("Item", stored.clone().into_client())]);
         assert_eq!(Get::answer(output).ok(), Some(Some(stored.clone())));
         assert_eq!(Get::answer(Dynamic::map([("Item", Dynamic::Null)])).ok(), Some(None));
-        let items = Dynamic::List(vec![stored.clone().into_client()]);
-        let output = Dynamic::map([("Items", items), ("LastEvaluatedKey", item::key("a").into_client())]);
-        assert_eq!(Scan::answer(output).ok(), Some((vec![stored], Some(item::key("a")))));
-        assert!(Scan::answer(Dynamic::Null).is_err());
+        let answers = Dynamic::map([("orders", Dynamic::List(vec![stored.clone().into_client()]))]);
+        let left = Dynamic::map([("Keys", Dynamic::List(vec![item::key("b").into_client()]))]);
+        let output = Dynamic::map([("Responses", answers), ("UnprocessedKeys", Dynamic::map([("orders", left)]))]);
+        let found = BatchGet::answer(output).ok().unwrap();
+        assert_eq!((found.items, found.unprocessed), (vec![stored], HashSet::from([String::from("b")])));
+        let found = BatchGet::answer(Dynamic::map([("UnprocessedKeys", Dynamic::map([]))])).ok().unwrap();
+        assert!(found.items.is_empty() && found.unprocessed.is_empty());
     }
 }

@@ -4,14 +4,16 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{KeysAndAttributes, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 
 use super::attribute::Item;
+use super::changes::Change;
 use super::clock::Clock;
 use super::error::{self, Failure, classify};
 use super::executor::Executor;
 use super::item;
-use super::requests::{Change, Request, sdk_names};
+use super::requests::Request;
+use super::transaction::{self, Patience};
 use super::transport::{Transport, read_clock};
 use crate::error::{Error, Result};
 
@@ -23,26 +25,26 @@ pub(super) struct Session<'a> {
     /// Whether its requests wait until fewer others are under way.
     in_turn: bool,
     /// The longest that a request may take; without one it is the caller's to say.
-    patience: Option<Duration>,
-}
-
-/// Items that were found, and ids that DynamoDB has not looked for.
-#[derive(Default)]
-pub(super) struct Found {
-    pub(super) items: Vec<Item>,
-    pub(super) unprocessed: HashSet<String>,
+    limit: Option<Duration>,
+    /// How often and for how long a transaction is sent.
+    patience: Patience,
 }
 
 impl<'a> Session<'a> {
     /// Connects, the first time.
-    pub(super) async fn open(executor: &'a Executor, table: &'a str) -> Result<Self> {
+    pub(super) async fn open(executor: &'a Executor, table: &'a str, patience: Patience) -> Result<Self> {
         let client = executor.client().await?;
-        let session = Self { client, executor, table, in_turn: false, patience: Some(executor.connect_timeout) };
+        let session = Self { client, executor, table, in_turn: false, limit: Some(executor.connect_timeout), patience };
         if executor.clock.ahead().is_none() {
             let _first = executor.first().await;
             read_clock(&session).await.map_err(Error::unsent)?;
         }
-        Ok(Self { in_turn: true, patience: None, ..session })
+        Ok(Self { in_turn: true, limit: None, ..session })
+    }
+
+    /// The same, to another table.
+    pub(super) fn about(self, table: &'a str) -> Self {
+        Self { table, ..self }
     }
 
     /// One whose requests do not wait for their turn: what few of them ask must be known soon.
@@ -64,34 +66,6 @@ impl<'a> Session<'a> {
         let id = |write: WriteRequest| item::id_of(&Item::of_sdk(write.put_request?.item)?).map(str::to_owned);
         Ok(left.filter_map(id).collect())
     }
-
-    /// Items of different ids, at most 100, as much of them as `projection` names.
-    pub(super) async fn get_batch(&self, ids: &[&str], projection: &str) -> Result<Found, Failure> {
-        let _turn = self.executor.turn().await?;
-        let wanted = KeysAndAttributes::builder()
-            .set_keys(Some(ids.iter().map(|id| item::key(id).into_sdk()).collect()))
-            .consistent_read(true)
-            .projection_expression(projection)
-            .set_expression_attribute_names(Some(sdk_names(projection)))
-            .build()
-            .map_err(|_| error::unexpected())?;
-        let sent = self.client.batch_get_item().request_items(self.table, wanted).send().await;
-        let answer = sent.map_err(|error| classify(error, self.table))?;
-        let left = answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys);
-        let id = |key| item::id_of(&Item::of_sdk(key)?).map(str::to_owned);
-        Ok(Found {
-            items: answer.responses.unwrap_or_default().into_values().flatten().filter_map(Item::of_sdk).collect(),
-            unprocessed: left.filter_map(id).collect(),
-        })
-    }
-
-    /// All of the changes, or none. Sent again with the same token it does not happen twice.
-    pub(super) async fn transact(&self, changes: Vec<Change>, token: &str) -> Result<(), Failure> {
-        let _turn = self.executor.turn().await?;
-        let changes = changes.into_iter().map(|change| change.into_sdk(self.table)).collect::<Result<_, _>>()?;
-        let request = self.client.transact_write_items().set_transact_items(Some(changes)).client_request_token(token);
-        request.send().await.map(drop).map_err(|error| classify(error, self.table))
-    }
 }
 
 impl Transport for Session<'_> {
@@ -108,12 +82,16 @@ impl Transport for Session<'_> {
     async fn send<R: Request>(&self, request: R) -> Result<R::Answer, Failure> {
         let _turn = if self.in_turn { Some(self.executor.turn().await?) } else { None };
         let sent = request.send(&self.client, self.table);
-        match self.patience {
-            Some(patience) => {
-                tokio::time::timeout(patience, sent).await.unwrap_or_else(|_| Err(error::unreachable_in_time().into()))
+        match self.limit {
+            Some(limit) => {
+                tokio::time::timeout(limit, sent).await.unwrap_or_else(|_| Err(error::unreachable_in_time().into()))
             }
             None => sent.await,
         }
+    }
+
+    async fn transact(&self, changes: Vec<Change>) -> Result<(), Failure> {
+        transaction::commit(self, changes, self.patience).await
     }
 
     async fn pause(&self, pause: Duration) {

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::attribute::Item;
 use super::item::{self, HEAD, IS_EXPIRED, WHOLE};
-use super::requests::{Expression, Scan};
-use super::transport::{Transport, all, delete_expired};
+use super::pages::Scan;
+use super::requests::Expression;
+use super::transport::{Transport, all, delete_expired, exists};
 use crate::error::{Error, Result};
 use crate::store::statistics::Usage;
 use crate::time::Millis;
@@ -114,9 +115,23 @@ pub(super) async fn purge<T: Transport>(
     }
 }
 
+/// The same of a table that perhaps nobody has made.
+pub(super) async fn purge_if_there<T: Transport>(
+    on: &T,
+    state: &mut Option<Sweep>,
+    now: Millis,
+    limit: u64,
+    slice: Option<Duration>,
+) -> Result<Purged> {
+    if limit == 0 || !exists(on).await? {
+        return Ok(Purged { removed: 0, unfinished: false });
+    }
+    purge(on, state, now, limit, slice).await
+}
+
 /// One page of each segment; at most `room` payloads. The sweep moves on past what has been removed.
 async fn purge_pages<T: Transport>(on: &T, sweep: &mut Sweep, now: Millis, room: u64) -> Result<u64> {
-    let filter = Expression { text: IS_EXPIRED, values: item::clock(now) };
+    let filter = Expression::new(IS_EXPIRED, item::clock(now));
     let scanned = sweep.next_pages(on, HEAD, Some(filter)).await?;
     let mut room = usize::try_from(room).unwrap_or(usize::MAX);
     let (mut ids, mut moves) = (Vec::new(), Vec::new());

@@ -2,14 +2,81 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
-    TimeToLiveSpecification,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType, TableDescription, TimeToLiveSpecification,
 };
 
 use super::error::{self, Failure, classify};
-use super::item::{EXPIRES_AT, ID};
+use super::item::{EXPIRES_AT, EXPIRES_AT_MS, ID};
 use super::requests::{Input, Request, take};
+use super::state_item::{CORRELATION_ID, ENDED_AT, LISTED_IN, SAGA_ID, SHARD, TIMEOUT_AT};
+use super::state_lists::{COMPLETED, LISTING, TIMEOUTS};
 use crate::store::dynamic::Dynamic;
+
+/// What a table is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contents {
+    Payloads,
+    Sagas,
+}
+
+/// An index: the names of the attributes of its key, and of those that it has beside them.
+pub(super) struct Index {
+    pub(super) name: &'static str,
+    partition: &'static str,
+    sort: &'static str,
+    beside: &'static [&'static str],
+}
+
+static OF_SAGAS: [Index; 3] = [
+    Index { name: LISTING, partition: LISTED_IN, sort: SAGA_ID, beside: &[EXPIRES_AT, EXPIRES_AT_MS] },
+    Index { name: COMPLETED, partition: LISTED_IN, sort: ENDED_AT, beside: &[CORRELATION_ID] },
+    Index { name: TIMEOUTS, partition: SHARD, sort: TIMEOUT_AT, beside: &[] },
+];
+
+impl Contents {
+    /// In the plural.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Payloads => "payloads",
+            Self::Sagas => "sagas",
+        }
+    }
+
+    /// The option that names the table.
+    pub(super) fn option(self) -> &'static str {
+        match self {
+            Self::Payloads => "tableName",
+            Self::Sagas => "statesTableName",
+        }
+    }
+
+    /// The table's indexes.
+    pub(super) fn indexes(self) -> &'static [Index] {
+        match self {
+            Self::Payloads => &[],
+            Self::Sagas => &OF_SAGAS,
+        }
+    }
+
+    /// The attributes of all keys, and their types.
+    fn attributes(self) -> Vec<(&'static str, ScalarAttributeType)> {
+        let mut attributes = vec![(ID, ScalarAttributeType::S)];
+        for index in self.indexes() {
+            for name in [index.partition, index.sort] {
+                let kind = if [ENDED_AT, TIMEOUT_AT].contains(&name) {
+                    ScalarAttributeType::N
+                } else {
+                    ScalarAttributeType::S
+                };
+                if attributes.iter().all(|(known, _)| *known != name) {
+                    attributes.push((name, kind));
+                }
+            }
+        }
+        attributes
+    }
+}
 
 /// An attribute of a table's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +94,8 @@ pub(super) struct Description {
     pub(super) key: Vec<KeyPart>,
     /// Such as `ACTIVE`.
     pub(super) status: Option<String>,
+    /// The names of its indexes.
+    pub(super) indexes: Vec<String>,
 }
 
 impl Description {
@@ -43,6 +112,7 @@ impl Description {
         Self {
             key: table.key_schema().iter().map(part).collect(),
             status: table.table_status().map(|status| status.as_str().to_owned()),
+            indexes: table.global_secondary_indexes().iter().filter_map(|index| index.index_name.clone()).collect(),
         }
     }
 
@@ -57,7 +127,11 @@ impl Description {
             let attribute = text(element, "AttributeName")?;
             Some(KeyPart { kind: kind(&attribute), role: text(element, "KeyType").unwrap_or_default(), attribute })
         };
-        Self { key: list("KeySchema").iter().filter_map(part).collect(), status: text(table, "TableStatus") }
+        Self {
+            key: list("KeySchema").iter().filter_map(part).collect(),
+            status: text(table, "TableStatus"),
+            indexes: list("GlobalSecondaryIndexes").iter().filter_map(|index| text(index, "IndexName")).collect(),
+        }
     }
 }
 
@@ -87,40 +161,80 @@ impl Request for Describe {
     }
 }
 
-/// Makes the table, with the key of payloads.
-pub(super) struct Create;
+/// Makes the table.
+pub(super) struct Create(pub(super) Contents);
 
 impl Request for Create {
     const NAME: &'static str = "CreateTable";
     type Answer = ();
 
     async fn send(self, client: &Client, table: &str) -> Result<(), Failure> {
-        let attribute =
-            AttributeDefinition::builder().attribute_name(ID).attribute_type(ScalarAttributeType::S).build();
-        let key = KeySchemaElement::builder().attribute_name(ID).key_type(KeyType::Hash).build();
-        let (Ok(attribute), Ok(key)) = (attribute, key) else { return Err(error::unexpected().into()) };
-        let request = client
-            .create_table()
-            .table_name(table)
-            .attribute_definitions(attribute)
-            .key_schema(key)
-            .billing_mode(BillingMode::PayPerRequest);
+        let mut request = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+        for (name, kind) in self.0.attributes() {
+            let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
+            request = request.attribute_definitions(attribute.map_err(unbuilt)?);
+        }
+        request = request.key_schema(sdk_key(ID, KeyType::Hash)?);
+        for index in self.0.indexes() {
+            request = request.global_secondary_indexes(sdk_index(index)?);
+        }
         request.send().await.map(drop).map_err(|error| classify(error, table))
     }
 
     fn input(self, table: &str) -> Dynamic {
-        let attribute = Dynamic::map([("AttributeName", ID.into()), ("AttributeType", "S".into())]);
-        let key = Dynamic::map([("AttributeName", ID.into()), ("KeyType", "HASH".into())]);
-        Input::about(table)
-            .with("AttributeDefinitions", Dynamic::List(vec![attribute]))
-            .with("KeySchema", Dynamic::List(vec![key]))
-            .with("BillingMode", "PAY_PER_REQUEST")
-            .done()
+        let attribute = |(name, kind): (&str, ScalarAttributeType)| {
+            Dynamic::map([("AttributeName", name.into()), ("AttributeType", kind.as_str().into())])
+        };
+        let attributes = self.0.attributes().into_iter().map(attribute).collect();
+        let input = Input::about(table)
+            .with("AttributeDefinitions", Dynamic::List(attributes))
+            .with("KeySchema", Dynamic::List(vec![client_key(ID, "HASH")]))
+            .with("BillingMode", "PAY_PER_REQUEST");
+        let indexes: Vec<_> = self.0.indexes().iter().map(client_index).collect();
+        if indexes.is_empty() { input } else { input.with("GlobalSecondaryIndexes", Dynamic::List(indexes)) }.done()
     }
 
     fn answer(_output: Dynamic) -> Result<(), Failure> {
         Ok(())
     }
+}
+
+fn unbuilt<E>(_error: E) -> Failure {
+    error::unexpected().into()
+}
+
+fn sdk_key(name: &str, role: KeyType) -> Result<KeySchemaElement, Failure> {
+    KeySchemaElement::builder().attribute_name(name).key_type(role).build().map_err(unbuilt)
+}
+
+fn sdk_index(index: &Index) -> Result<GlobalSecondaryIndex, Failure> {
+    let (projection, beside) = if index.beside.is_empty() {
+        (ProjectionType::KeysOnly, None)
+    } else {
+        (ProjectionType::Include, Some(index.beside.iter().map(|name| String::from(*name)).collect()))
+    };
+    GlobalSecondaryIndex::builder()
+        .index_name(index.name)
+        .key_schema(sdk_key(index.partition, KeyType::Hash)?)
+        .key_schema(sdk_key(index.sort, KeyType::Range)?)
+        .projection(Projection::builder().projection_type(projection).set_non_key_attributes(beside).build())
+        .build()
+        .map_err(unbuilt)
+}
+
+fn client_key(name: &str, role: &str) -> Dynamic {
+    Dynamic::map([("AttributeName", name.into()), ("KeyType", role.into())])
+}
+
+fn client_index(index: &Index) -> Dynamic {
+    let beside = || Dynamic::List(index.beside.iter().map(|name| Dynamic::text(name)).collect());
+    let projection = if index.beside.is_empty() {
+        Dynamic::map([("ProjectionType", "KEYS_ONLY".into())])
+    } else {
+        Dynamic::map([("ProjectionType", "INCLUDE".into()), ("NonKeyAttributes", beside())])
+    };
+    let key = Dynamic::List(vec![client_key(index.partition, "HASH"), client_key(index.sort, "RANGE")]);
+    Dynamic::map([("IndexName", index.name.into()), ("KeySchema", key), ("Projection", projection)])
 }
 
 /// The TTL setting of a table.
@@ -185,6 +299,8 @@ impl Request for EnableTtl {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::types::GlobalSecondaryIndexDescription;
+
     use super::*;
 
     #[test]
@@ -200,6 +316,7 @@ mod tests {
             .key_schema(KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap())
             .key_schema(KeySchemaElement::builder().attribute_name("sk").key_type(KeyType::Range).build().unwrap())
             .table_status("UPDATING".into())
+            .global_secondary_indexes(GlobalSecondaryIndexDescription::builder().index_name("listing").build())
             .build();
         let definition = Dynamic::map([("AttributeName", "pk".into()), ("AttributeType", "N".into())]);
         let key = |name: &str, role: &str| Dynamic::map([("AttributeName", name.into()), ("KeyType", role.into())]);
@@ -207,10 +324,14 @@ mod tests {
             ("AttributeDefinitions", Dynamic::List(vec![definition])),
             ("KeySchema", Dynamic::List(vec![key("pk", "HASH"), key("sk", "RANGE")])),
             ("TableStatus", "UPDATING".into()),
+            ("GlobalSecondaryIndexes", Dynamic::List(vec![Dynamic::map([("IndexName", "listing".into())])])),
         ]);
         let found = Description::of_sdk(&sdk);
         assert_eq!(found, Description::of_client(&client));
-        assert_eq!(found.status.as_deref(), Some("UPDATING"));
+        assert_eq!(
+            (found.status.as_deref(), found.indexes.as_slice()),
+            (Some("UPDATING"), &[String::from("listing")][..])
+        );
         assert_eq!((found.key[0].kind.as_str(), found.key[1].kind.as_str()), ("N", "?"));
     }
 }

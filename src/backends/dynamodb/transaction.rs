@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::changes::{Change, Transact};
 use super::collect::{Load, change_of, copy_of};
+use super::config::Tables;
 use super::error::{Cause, Failure, canceled_item};
 use super::executor::Executor;
-use super::requests::Change;
 use super::session::Session;
+use super::transport::Transport;
 use crate::error::{Error, Result};
 use crate::options::Retry;
 use crate::store::Task;
@@ -26,7 +28,7 @@ pub(super) struct Patience {
 /// Writes that nobody has sent yet; of each id the last one.
 pub(super) struct Buffered {
     executor: Arc<Executor>,
-    table: String,
+    tables: Tables,
     patience: Patience,
     changes: Vec<Change>,
     /// Where the change of an id stands.
@@ -35,13 +37,13 @@ pub(super) struct Buffered {
 }
 
 impl Buffered {
-    pub(super) fn new(executor: Arc<Executor>, table: String, patience: Patience) -> Self {
+    pub(super) fn new(executor: Arc<Executor>, tables: Tables, patience: Patience) -> Self {
         let (changes, places) = (Vec::new(), HashMap::new());
-        Self { executor, table, patience, changes, places, load: Load::default() }
+        Self { executor, tables, patience, changes, places, load: Load::default() }
     }
 
     fn keep(&mut self, step: &Step) -> Result<Reply> {
-        let change = copy_of(step, &self.executor.clock)?;
+        let change = copy_of(step, &self.tables.payloads, &self.executor.clock)?;
         let place = self.places.get(step.id()).copied();
         self.load = self.load.with(&change, place.map(|place| self.changes[place].size()))?;
         if let Some(place) = place {
@@ -59,7 +61,7 @@ impl Buffered {
         // Of ids that the call itself has come by.
         let mut sizes: HashMap<&str, u64> = HashMap::with_capacity(steps.len());
         for step in steps {
-            let change = change_of(step, &self.executor.clock)?;
+            let change = change_of(step, &self.tables.payloads, &self.executor.clock)?;
             let kept = self.places.get(step.id()).map(|place| self.changes[*place].size());
             let instead_of = sizes.insert(step.id(), change.size()).or(kept);
             load = load.with(&change, instead_of)?;
@@ -71,19 +73,9 @@ impl Buffered {
         if self.changes.is_empty() {
             return Ok(());
         }
-        let session = Session::open(&self.executor, &self.table).await?;
-        // DynamoDB keeps it for ten minutes: what has happened does not happen again.
-        let token = format!("{:032x}", fastrand::u128(..));
-        let until = Instant::now() + self.patience.limit;
-        let mut outcome = Outcome::default();
-        loop {
-            let Err(failure) = session.transact(self.changes.clone(), &token).await else { return Ok(()) };
-            let pause = outcome.after(&failure, self.patience.retry);
-            match pause.filter(|pause| Instant::now() + *pause < until) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(self.named(outcome.into_error(failure))),
-            }
-        }
+        let session = Session::open(&self.executor, &self.tables.payloads, self.patience).await?;
+        let sent = session.transact(self.changes.clone()).await;
+        sent.map_err(|failure| self.named(failure.error))
     }
 
     /// With the id of the item that the transaction failed of.
@@ -91,6 +83,24 @@ impl Buffered {
         match canceled_item(&error).and_then(|index| self.changes.get(index)?.id()) {
             Some(id) => error.with_id(id),
             None => error,
+        }
+    }
+}
+
+/// Sends changes until it is known what came of them; the error of the last attempt says what is
+/// known after all of them.
+pub(super) async fn commit(on: &Session<'_>, changes: Vec<Change>, patience: Patience) -> Result<(), Failure> {
+    // DynamoDB keeps it for ten minutes: what has happened does not happen again.
+    let token = format!("{:032x}", fastrand::u128(..));
+    let until = Instant::now() + patience.limit;
+    let mut outcome = Outcome::default();
+    loop {
+        let sent = on.send(Transact { changes: changes.clone(), token: Some(token.clone()) }).await;
+        let Err(failure) = sent else { return Ok(()) };
+        let pause = outcome.after(&failure, patience.retry);
+        match pause.filter(|pause| Instant::now() + *pause < until) {
+            Some(pause) => on.pause(pause).await,
+            None => return Err(outcome.into_failure(failure)),
         }
     }
 }
@@ -116,8 +126,8 @@ impl Outcome {
     }
 
     /// The last failure, as what it says about all attempts.
-    fn into_error(self, failure: Failure) -> Error {
-        if self.uncertain { failure.into_unknown_outcome() } else { failure.error }
+    fn into_failure(self, failure: Failure) -> Failure {
+        if self.uncertain { failure.into_unknown_outcome().into() } else { failure }
     }
 }
 
@@ -157,7 +167,8 @@ mod tests {
     fn empty() -> Buffered {
         let place = Place { region: None, endpoint: None, keys: None };
         let executor = Arc::new(Executor::new(place, Duration::from_secs(1)));
-        Buffered::new(executor, String::from("orders"), Patience { retry: RETRY, limit: Duration::from_secs(1) })
+        let tables = Tables { payloads: String::from("orders"), states: String::from("sagas") };
+        Buffered::new(executor, tables, Patience { retry: RETRY, limit: Duration::from_secs(1) })
     }
 
     fn put(id: &str, data: &'static [u8]) -> Step {
@@ -176,8 +187,9 @@ mod tests {
         {
             assert_eq!(transaction.keep(&step).unwrap(), Reply::Done);
         }
-        let stored = |id: &str, data: &'static [u8]| Change::Put(item::encode(id, &Bytes::from_static(data), None));
-        let expected = [stored("a", b"22"), Change::Delete(item::key("b")), stored("c", b"3")];
+        let stored =
+            |id: &str, data: &'static [u8]| Change::put("orders", item::encode(id, &Bytes::from_static(data), None));
+        let expected = [stored("a", b"22"), Change::delete("orders", item::key("b")), stored("c", b"3")];
         assert_eq!(transaction.changes, expected);
         let load = Load { items: 3, bytes: expected.iter().map(Change::size).sum() };
         assert_eq!(transaction.load, load);
@@ -243,7 +255,7 @@ mod tests {
         assert!(outcome.after(&failure("InternalServerError"), RETRY).is_some());
         assert!(outcome.after(&failure("TransactionInProgressException"), RETRY).is_some());
         assert!(outcome.after(&failure("ThrottlingException"), RETRY).is_none());
-        let error = outcome.into_error(failure("ThrottlingException"));
+        let error = outcome.into_failure(failure("ThrottlingException")).error;
         assert!(error.kind() == Kind::Connection && error.message().contains("not known"), "{error:?}");
     }
 
@@ -253,11 +265,11 @@ mod tests {
         assert!(outcome.after(&failure("InternalServerError"), RETRY).is_some());
         let cancelled = failure("TransactionCanceledException");
         assert!(outcome.after(&cancelled, RETRY).is_none());
-        let error = outcome.into_error(cancelled);
+        let error = outcome.into_failure(cancelled).error;
         assert!(error.kind() == Kind::Backend && error.is_retryable(), "{error:?}");
         let mut outcome = Outcome::default();
         assert!(outcome.after(&failure("ThrottlingException"), RETRY).is_some());
         assert!(outcome.after(&failure("ValidationException"), RETRY).is_none());
-        assert_eq!(outcome.into_error(failure("ValidationException")).kind(), Kind::Backend);
+        assert_eq!(outcome.into_failure(failure("ValidationException")).error.kind(), Kind::Backend);
     }
 }

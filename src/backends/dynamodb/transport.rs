@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::attribute::Item;
+use super::changes::Change;
 use super::clock::Clock;
 use super::error::{Cause, Failure};
 use super::item::{self, HEAD, IS_EXPIRED, IS_LIVE, SET_EXPIRY};
@@ -29,6 +30,9 @@ pub(super) trait Transport: Sync {
 
     /// Sends a request.
     fn send<R: Request>(&self, request: R) -> impl Future<Output = Result<R::Answer, Failure>> + Send;
+
+    /// Has all of the changes happen, or none; an error if that is not known.
+    fn transact(&self, changes: Vec<Change>) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Waits.
     fn pause(&self, pause: Duration) -> impl Future<Output = ()> + Send;
@@ -71,14 +75,14 @@ pub(super) async fn delete_expired(on: &impl Transport, id: &str, now: Millis) -
 }
 
 async fn delete_if(on: &impl Transport, id: &str, condition: &'static str, now: Millis) -> Result<bool, Failure> {
-    let condition = Expression { text: condition, values: item::clock(now) };
+    let condition = Expression::new(condition, item::clock(now));
     held(on.send(Delete { key: item::key(id), condition }).await)
 }
 
 /// Sets another expiry if the time is not over; whether there was a payload.
 pub(super) async fn touch(on: &impl Transport, id: &str, expires_at: Millis, now: Millis) -> Result<bool, Failure> {
-    let change = Expression { text: SET_EXPIRY, values: item::expiry_values(expires_at) };
-    let condition = Expression { text: IS_LIVE, values: item::clock(now) };
+    let change = Expression::new(SET_EXPIRY, item::expiry_values(expires_at));
+    let condition = Expression::new(IS_LIVE, item::clock(now));
     held(on.send(Update { key: item::key(id), change, condition }).await)
 }
 

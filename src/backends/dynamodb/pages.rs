@@ -1,0 +1,253 @@
+//! Pages of a table or of an index of it.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::Select;
+
+use super::attribute::Item;
+use super::error::{self, Failure, classify};
+use super::requests::{Expression, Input, Request, sdk_names, sdk_values, take};
+use crate::store::dynamic::Dynamic;
+
+/// What was found, and where the next page begins.
+pub(super) type Page = (Vec<Item>, Option<Item>);
+
+/// Reads one page of a segment of the table.
+pub(super) struct Scan {
+    pub(super) segment: i32,
+    pub(super) segments: i32,
+    /// The last key of the page before.
+    pub(super) after: Option<Item>,
+    pub(super) projection: &'static str,
+    /// Only items of which this is true.
+    pub(super) filter: Option<Expression>,
+}
+
+impl Scan {
+    fn expressions(&self) -> String {
+        format!("{} {}", self.projection, text_of(self.filter.as_ref()))
+    }
+}
+
+impl Request for Scan {
+    const NAME: &'static str = "Scan";
+    type Answer = Page;
+
+    async fn send(self, client: &Client, table: &str) -> Result<Page, Failure> {
+        let names = sdk_names(&self.expressions());
+        let mut request = client
+            .scan()
+            .table_name(table)
+            .consistent_read(true)
+            .segment(self.segment)
+            .total_segments(self.segments)
+            .set_exclusive_start_key(self.after.map(Item::into_sdk))
+            .projection_expression(self.projection)
+            .set_expression_attribute_names(Some(names));
+        if let Some(Expression { text, values }) = self.filter {
+            request = request.filter_expression(text).set_expression_attribute_values(sdk_values(values));
+        }
+        let answer = request.send().await.map_err(|error| classify(error, table))?;
+        let items = answer.items.unwrap_or_default().into_iter().filter_map(Item::of_sdk).collect();
+        Ok((items, answer.last_evaluated_key.and_then(Item::of_sdk)))
+    }
+
+    fn input(self, table: &str) -> Dynamic {
+        let expressions = self.expressions();
+        let mut input = Input::about(table)
+            .with("ConsistentRead", Dynamic::Bool(true))
+            .with("Segment", i64::from(self.segment))
+            .with("TotalSegments", i64::from(self.segments))
+            .with("ProjectionExpression", self.projection);
+        if let Some(filter) = &self.filter {
+            input = input.with("FilterExpression", &*filter.text);
+        }
+        behind(input.used(&expressions, values_of(self.filter)), self.after).done()
+    }
+
+    fn answer(mut output: Dynamic) -> Result<Page, Failure> {
+        let items = take(&mut output, "Items").and_then(Dynamic::into_list).ok_or_else(error::unexpected)?;
+        Ok((items.into_iter().filter_map(Item::of_client).collect(), next_of(&mut output)))
+    }
+}
+
+/// Reads one page of an index, in its order; the index follows the table a little later.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    pub(super) index: &'static str,
+    /// Which of its items.
+    pub(super) condition: Expression,
+    pub(super) projection: &'static str,
+    /// At most so many.
+    pub(super) limit: i32,
+    /// The last key of the page before.
+    pub(super) after: Option<Item>,
+}
+
+impl Query {
+    fn expressions(&self) -> String {
+        format!("{} {}", self.projection, self.condition.text)
+    }
+}
+
+impl Request for Query {
+    const NAME: &'static str = "Query";
+    type Answer = Page;
+
+    async fn send(self, client: &Client, table: &str) -> Result<Page, Failure> {
+        let names = sdk_names(&self.expressions());
+        let request = client
+            .query()
+            .table_name(table)
+            .index_name(self.index)
+            .key_condition_expression(self.condition.text)
+            .projection_expression(self.projection)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(sdk_values(self.condition.values))
+            .limit(self.limit)
+            .set_exclusive_start_key(self.after.map(Item::into_sdk));
+        let answer = request.send().await.map_err(|error| classify(error, table))?;
+        let items = answer.items.unwrap_or_default().into_iter().filter_map(Item::of_sdk).collect();
+        Ok((items, answer.last_evaluated_key.and_then(Item::of_sdk)))
+    }
+
+    fn input(self, table: &str) -> Dynamic {
+        let expressions = self.expressions();
+        let input = Input::about(table)
+            .with("IndexName", self.index)
+            .with("KeyConditionExpression", &*self.condition.text)
+            .with("ProjectionExpression", self.projection)
+            .with("Limit", i64::from(self.limit))
+            .used(&expressions, self.condition.values);
+        behind(input, self.after).done()
+    }
+
+    fn answer(output: Dynamic) -> Result<Page, Failure> {
+        Scan::answer(output)
+    }
+}
+
+/// Counts the items of one page of an index.
+#[derive(Clone, Debug)]
+pub(super) struct Count {
+    pub(super) index: &'static str,
+    /// Which of its items.
+    pub(super) condition: Expression,
+    /// Only those of which this is true.
+    pub(super) filter: Expression,
+    /// The last key of the page before.
+    pub(super) after: Option<Item>,
+}
+
+impl Count {
+    fn expressions(&self) -> String {
+        format!("{} {}", self.condition.text, self.filter.text)
+    }
+}
+
+impl Request for Count {
+    const NAME: &'static str = "Query";
+    /// How many, and where the next page begins.
+    type Answer = (u64, Option<Item>);
+
+    async fn send(self, client: &Client, table: &str) -> Result<Self::Answer, Failure> {
+        let names = sdk_names(&self.expressions());
+        let request = client
+            .query()
+            .table_name(table)
+            .index_name(self.index)
+            .select(Select::Count)
+            .key_condition_expression(self.condition.text)
+            .filter_expression(self.filter.text)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(sdk_values(self.condition.values.with(self.filter.values)))
+            .set_exclusive_start_key(self.after.map(Item::into_sdk));
+        let answer = request.send().await.map_err(|error| classify(error, table))?;
+        let count = u64::try_from(answer.count).unwrap_or_default();
+        Ok((count, answer.last_evaluated_key.and_then(Item::of_sdk)))
+    }
+
+    fn input(self, table: &str) -> Dynamic {
+        let expressions = self.expressions();
+        let input = Input::about(table)
+            .with("IndexName", self.index)
+            .with("Select", "COUNT")
+            .with("KeyConditionExpression", &*self.condition.text)
+            .with("FilterExpression", &*self.filter.text)
+            .used(&expressions, self.condition.values.with(self.filter.values));
+        behind(input, self.after).done()
+    }
+
+    fn answer(mut output: Dynamic) -> Result<Self::Answer, Failure> {
+        let count = take(&mut output, "Count").and_then(|count| u64::try_from(count.as_int()?).ok());
+        Ok((count.ok_or_else(error::unexpected)?, next_of(&mut output)))
+    }
+}
+
+fn behind(input: Input, after: Option<Item>) -> Input {
+    match after {
+        Some(after) => input.item("ExclusiveStartKey", after),
+        None => input,
+    }
+}
+
+fn next_of(output: &mut Dynamic) -> Option<Item> {
+    take(output, "LastEvaluatedKey").and_then(Item::of_client)
+}
+
+fn text_of(filter: Option<&Expression>) -> &str {
+    filter.map_or("", |filter| &filter.text)
+}
+
+fn values_of(filter: Option<Expression>) -> Item {
+    filter.map(|filter| filter.values).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::backends::dynamodb::attribute::Attribute;
+    use crate::backends::dynamodb::item;
+
+    fn expression(text: &'static str, name: &str) -> Expression {
+        Expression::new(text, Item::from([(name, Attribute::number(1))]))
+    }
+
+    fn keys(value: Option<&Dynamic>) -> Vec<&str> {
+        let Some(Dynamic::Map(properties)) = value else { panic!("{value:?}") };
+        properties.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    #[test]
+    fn inputs_name_what_their_expressions_use() {
+        let after = Some(item::key("z"));
+        let filter = Some(expression("#at < :s", ":s"));
+        let scan = Scan { segment: 0, segments: 1, after: after.clone(), projection: "#id", filter };
+        let condition = expression("#listed = :listed", ":listed");
+        let query =
+            Query { index: "listing", condition: condition.clone(), projection: "#id", limit: 5, after: after.clone() };
+        let count = Count { index: "listing", condition, filter: expression("#at < :s", ":s"), after };
+        for (input, names, values) in [
+            (scan.input("orders"), vec!["#id", "#at"], vec![":s"]),
+            (query.input("orders"), vec!["#id", "#listed"], vec![":listed"]),
+            (count.input("orders"), vec!["#at", "#listed"], vec![":listed", ":s"]),
+        ] {
+            assert_eq!(keys(input.get("ExpressionAttributeNames")), names);
+            assert_eq!(keys(input.get("ExpressionAttributeValues")), values);
+            assert_eq!(input.get("ExclusiveStartKey"), Some(&item::key("z").into_client()));
+            assert_eq!(input.get("TableName"), Some(&"orders".into()));
+        }
+    }
+
+    #[test]
+    fn outputs_are_read() {
+        let stored = item::encode("a", &Bytes::from_static(b"x"), None);
+        let items = Dynamic::List(vec![stored.clone().into_client()]);
+        let output = Dynamic::map([("Items", items), ("LastEvaluatedKey", item::key("a").into_client())]);
+        assert_eq!(Query::answer(output).ok(), Some((vec![stored], Some(item::key("a")))));
+        assert!(Scan::answer(Dynamic::Null).is_err());
+        assert_eq!(Count::answer(Dynamic::map([("Count", Dynamic::Int(7))])).ok(), Some((7, None)));
+        assert!(Count::answer(Dynamic::Null).is_err());
+    }
+}

@@ -1,0 +1,286 @@
+//! Saga state: changes, and finding a saga by one of its ids. Lists are in [`super::state_lists`].
+//!
+//! A saga and its correlation id are two items, changed together. Where a condition does not hold,
+//! somebody else was there first: a consistent read tells what is in the way, and if nothing is any
+//! more, the change is tried again.
+
+use std::time::Duration;
+
+use super::attribute::Item;
+use super::changes::Change;
+use super::error::{Cause, Failure};
+use super::item::is_expired;
+use super::requests::{Get, Update};
+use super::state_item::{
+    CORRELATION_ID, ENDED_AT, FOUND, HEAD, LINK, OLD, SAGA_ID, VERSION, change, check_size, correlation_key, decode,
+    is_free, is_lasting, is_linked, is_same, is_unlinked, leads_nowhere_else, leads_nowhere_else_now, leads_there,
+    number_of, of_correlation, of_saga, saga_key, text_of, too_large,
+};
+use super::transport::Transport;
+use super::{item, state_lists};
+use crate::error::{Error, Kind, Result};
+use crate::store::payloads::Reply;
+use crate::store::states::{Saga, StateRead, StateStep, StateWrite, conflict, correlation_taken, missing, taken};
+use crate::time::Millis;
+
+/// Attempts of a change that others are in the way of.
+const ATTEMPTS: u32 = 40;
+/// Pauses before them: random ones up to the first, doubled each time up to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
+
+/// The table of sagas.
+pub(super) struct States<'a, T> {
+    pub(super) on: &'a T,
+}
+
+/// Which saga is to be removed.
+pub(super) struct Removal<'a> {
+    pub(super) name: &'a str,
+    pub(super) id: &'a str,
+    pub(super) correlation_id: &'a str,
+    /// Only if it ended before.
+    pub(super) before: Option<Millis>,
+}
+
+impl<T: Transport> States<'_, T> {
+    /// Runs an operation.
+    pub(super) async fn run(&self, step: &StateStep) -> Result<Reply> {
+        match step {
+            StateStep::Write(write) => self.write(write).await,
+            StateStep::Read(read) => self.read(read).await,
+        }
+    }
+
+    /// Runs a change.
+    pub(super) async fn write(&self, write: &StateWrite) -> Result<Reply> {
+        match write {
+            StateWrite::Insert { saga, correlation_id } => self.insert(saga, correlation_id).await,
+            StateWrite::Update { saga, expected } => self.update(saga, *expected).await,
+            StateWrite::Delete { name, id } => self.delete(name, id).await,
+            StateWrite::DeleteByCorrelation { name, correlation_id } => {
+                self.delete_by_correlation(name, correlation_id).await
+            }
+            StateWrite::DeleteCompleted { name, before, limit } => {
+                state_lists::delete_completed(self, name, *before, *limit).await
+            }
+        }
+    }
+
+    /// Answers a question.
+    pub(super) async fn read(&self, read: &StateRead) -> Result<Reply> {
+        match read {
+            StateRead::ById { name, id } => {
+                let found = self.live(&saga_key(name, id), FOUND).await?;
+                Ok(Reply::State(found.map(decode).transpose()?.map(|found| found.state)))
+            }
+            StateRead::ByCorrelation { name, correlation_id } => self.by_correlation(name, correlation_id).await,
+            StateRead::List { name, completed, after, limit } => {
+                state_lists::list(self, name, *completed, after.as_deref(), *limit).await
+            }
+            StateRead::Count { name, completed } => state_lists::count(self, name, *completed).await,
+            StateRead::TimedOut { now, name, limit } => {
+                state_lists::timed_out(self, *now, name.as_deref(), *limit).await
+            }
+        }
+    }
+
+    pub(super) fn now(&self) -> Millis {
+        self.on.clock().now()
+    }
+
+    fn expiry(&self, saga: &Saga) -> Option<Millis> {
+        saga.expires_at.map(|at| self.on.clock().stored(at))
+    }
+
+    async fn insert(&self, saga: &Saga, correlation_id: &str) -> Result<Reply> {
+        let (table, expires_at) = (self.on.table(), self.expiry(saga));
+        let item = of_saga(saga, correlation_id, expires_at);
+        check_size(item.size())?;
+        for attempt in 0..ATTEMPTS {
+            self.rest(attempt).await;
+            let now = self.now();
+            let changes = vec![
+                Change::put(table, item.clone()).only_if(is_free(now)),
+                Change::put(table, of_correlation(saga, correlation_id, expires_at)).only_if(is_free(now)),
+            ];
+            match self.on.transact(changes).await {
+                Ok(()) => return Ok(Reply::Done),
+                Err(failure) if failure.is_met() => {}
+                Err(failure) => return Err(of_write(failure, item.size())),
+            }
+            if self.live(&saga_key(&saga.name, &saga.id), HEAD).await?.is_some() {
+                return Err(taken(saga));
+            }
+            if self.is_correlation_taken(&saga.name, correlation_id).await? {
+                return Err(correlation_taken(saga, correlation_id));
+            }
+        }
+        Err(crowded())
+    }
+
+    /// Whether a saga has this correlation id. An item that only says so is removed.
+    async fn is_correlation_taken(&self, name: &str, correlation_id: &str) -> Result<bool> {
+        let place = correlation_key(name, correlation_id);
+        let Some(link) = self.live(&place, LINK).await? else { return Ok(false) };
+        let Some(id) = text_of(&link, SAGA_ID) else { return Err(no_saga_id()) };
+        let saga = self.live(&saga_key(name, id), HEAD).await?;
+        if saga.is_some_and(|saga| text_of(&saga, CORRELATION_ID) == Some(correlation_id)) {
+            return Ok(true);
+        }
+        let (table, now) = (self.on.table(), self.now());
+        let changes = vec![
+            Change::check(table, item::key(&saga_key(name, id))).only_if(is_unlinked(correlation_id, now)),
+            Change::delete(table, item::key(&place)).only_if(leads_there(id)),
+        ];
+        match self.on.transact(changes).await {
+            // Or somebody has been quicker: who looks again sees it.
+            Err(failure) if !failure.is_met() => Err(failure.into()),
+            _ => Ok(false),
+        }
+    }
+
+    /// One request where neither the saga nor its new version has an expiry; else the correlation
+    /// id's item has to follow, which takes knowing it.
+    async fn update(&self, saga: &Saga, expected: i64) -> Result<Reply> {
+        let (table, expires_at) = (self.on.table(), self.expiry(saga));
+        let place = saga_key(&saga.name, &saga.id);
+        let change = change(saga, expires_at);
+        let size = place.len() as u64 + change.values.size();
+        check_size(size)?;
+        // Without the correlation id's item.
+        let mut alone = expires_at.is_none();
+        for attempt in 0..ATTEMPTS {
+            self.rest(attempt).await;
+            if alone {
+                let condition = is_lasting(expected);
+                let update = Update { key: item::key(&place), change: change.clone(), condition };
+                match self.on.send(update).await {
+                    Ok(()) => return Ok(Reply::Done),
+                    Err(failure) if failure.cause == Cause::Conflict => continue,
+                    Err(failure) if failure.is_met() => {}
+                    Err(failure) => return Err(of_write(failure, size)),
+                }
+            }
+            let Some(found) = self.live(&place, HEAD).await? else { return Err(missing(saga)) };
+            match number_of(&found, VERSION) {
+                Some(actual) if actual == expected => {}
+                Some(actual) => return Err(conflict(saga, expected, actual)),
+                None => return Err(Error::new(Kind::CorruptData, "the item of this saga has no version")),
+            }
+            alone = expires_at.is_none() && found.get(item::EXPIRES_AT).is_none();
+            if alone {
+                // It had another version, or an expiry, a moment ago.
+                continue;
+            }
+            let Some(correlation_id) = text_of(&found, CORRELATION_ID) else { return Err(no_correlation_id()) };
+            let now = self.now();
+            let changes = vec![
+                Change::update(table, item::key(&place), change.clone()).only_if(is_same(
+                    expected,
+                    correlation_id,
+                    now,
+                )),
+                Change::put(table, of_correlation(saga, correlation_id, expires_at))
+                    .only_if(leads_nowhere_else_now(&saga.id, now)),
+            ];
+            match self.on.transact(changes).await {
+                Ok(()) => return Ok(Reply::Done),
+                Err(failure) if failure.is_met() => {}
+                Err(failure) => return Err(of_write(failure, size)),
+            }
+        }
+        Err(crowded())
+    }
+
+    async fn delete(&self, name: &str, id: &str) -> Result<Reply> {
+        let place = saga_key(name, id);
+        let Some(found) = self.item(&place, HEAD).await? else { return Ok(Reply::Done) };
+        let Some(correlation_id) = text_of(&found, CORRELATION_ID) else { return Err(no_correlation_id()) };
+        self.remove(&Removal { name, id, correlation_id, before: None }).await.map(|_| Reply::Done)
+    }
+
+    async fn delete_by_correlation(&self, name: &str, correlation_id: &str) -> Result<Reply> {
+        let Some(link) = self.live(&correlation_key(name, correlation_id), LINK).await? else { return Ok(Reply::Done) };
+        let Some(id) = text_of(&link, SAGA_ID) else { return Err(no_saga_id()) };
+        self.remove(&Removal { name, id, correlation_id, before: None }).await.map(|_| Reply::Done)
+    }
+
+    /// Removes a saga that has this correlation id; whether there was one.
+    pub(super) async fn remove(&self, saga: &Removal<'_>) -> Result<bool> {
+        let Removal { name, id, correlation_id, before } = *saga;
+        let (table, key) = (self.on.table(), item::key(&saga_key(name, id)));
+        let link = correlation_key(name, correlation_id);
+        let mut alone = false;
+        for attempt in 0..ATTEMPTS {
+            self.rest(attempt).await;
+            let mut changes = vec![Change::delete(table, key.clone()).only_if(is_linked(correlation_id, before))];
+            if !alone {
+                changes.push(Change::delete(table, item::key(&link)).only_if(leads_nowhere_else(id)));
+            }
+            match self.on.transact(changes).await {
+                Ok(()) => return Ok(true),
+                Err(failure) if failure.is_met() => {}
+                Err(failure) => return Err(failure.into()),
+            }
+            let found = self.item(&saga_key(name, id), OLD).await?;
+            let fits = |found: &Item| {
+                let ended = number_of(found, ENDED_AT);
+                text_of(found, CORRELATION_ID) == Some(correlation_id)
+                    && before.is_none_or(|before| ended.is_some_and(|ended| ended < before.0))
+            };
+            if !found.is_some_and(|found| fits(&found)) {
+                return Ok(false);
+            }
+            // What leads to another saga stays.
+            let led_to = self.item(&link, LINK).await?;
+            alone = led_to.is_some_and(|led_to| text_of(&led_to, SAGA_ID) != Some(id));
+        }
+        Err(crowded())
+    }
+
+    async fn by_correlation(&self, name: &str, correlation_id: &str) -> Result<Reply> {
+        let Some(link) = self.live(&correlation_key(name, correlation_id), LINK).await? else {
+            return Ok(Reply::State(None));
+        };
+        let Some(id) = text_of(&link, SAGA_ID) else { return Err(no_saga_id()) };
+        let saga = self.live(&saga_key(name, id), FOUND).await?;
+        let saga = saga.filter(|saga| text_of(saga, CORRELATION_ID) == Some(correlation_id));
+        Ok(Reply::State(saga.map(decode).transpose()?.map(|found| found.state)))
+    }
+
+    /// The item of an id, whether its time is over or not.
+    async fn item(&self, id: &str, projection: &'static str) -> Result<Option<Item>> {
+        Ok(self.on.send(Get { key: item::key(id), projection }).await?)
+    }
+
+    /// The item of an id, if its time is not over.
+    async fn live(&self, id: &str, projection: &'static str) -> Result<Option<Item>> {
+        let Some(item) = self.item(id, projection).await? else { return Ok(None) };
+        Ok((!is_expired(&item, self.now())?).then_some(item))
+    }
+
+    /// Waits before another attempt.
+    async fn rest(&self, attempt: u32) {
+        if attempt > 0 {
+            let longest = PAUSES.0.saturating_mul(1 << (attempt - 1).min(10)).min(PAUSES.1);
+            self.on.pause(longest.mul_f64(fastrand::f64())).await;
+        }
+    }
+}
+
+/// What a failed write of an item of this size means.
+fn of_write(failure: Failure, size: u64) -> Error {
+    if failure.is_too_large() { too_large(size.max(item::MAX_ITEM_BYTES + 1)) } else { failure.error }
+}
+
+fn crowded() -> Error {
+    Error::new(Kind::Backend, "others change this saga at the same time").retryable(true)
+}
+
+fn no_saga_id() -> Error {
+    Error::new(Kind::CorruptData, "the item of this correlation id has no sagaId")
+}
+
+fn no_correlation_id() -> Error {
+    Error::new(Kind::CorruptData, "the item of this saga has no correlationId")
+}
