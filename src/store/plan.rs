@@ -168,7 +168,8 @@ pub fn needs_an_answer(step: &Step) -> Error {
     let what = match step {
         Step::Read(_) => "nothing can be read",
         Step::Write(_) => "whether the payload exists cannot be told",
-        Step::State(_) => "saga state cannot be read or changed",
+        Step::State(StateStep::Read(_)) => "saga state cannot be read",
+        Step::State(StateStep::Write(_)) => "this cannot be done to saga state",
     };
     let message = format!("this transaction is only sent at its end: {what} in it (put and delete can be queued)");
     Error::new(Kind::Unsupported, message).with_id(step.id())

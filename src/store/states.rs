@@ -251,6 +251,18 @@ pub fn conflict(saga: &Saga, expected: i64, actual: i64) -> Error {
         .with_detail("actualVersion", Detail::Number(actual))
 }
 
+/// `INVALID_ARGUMENT`: a transaction that is sent at its end has a change of this saga.
+pub fn changed_twice(id: &str) -> Error {
+    Error::invalid("this transaction is only sent at its end, and takes one change of each saga").with_id(id)
+}
+
+/// `BACKEND`: a saga is not what it was when its change was queued.
+pub fn changed_meanwhile(id: &str) -> Error {
+    let text =
+        "somebody else has changed the saga since its change was queued; nothing of the transaction has happened";
+    Error::new(Kind::Backend, text).retryable(true).unsent().with_id(id)
+}
+
 /// The places of a group's changes, those of one saga together in their order: other chains may be
 /// under way beside them.
 pub fn chains(group: &[StateWrite]) -> Vec<Vec<usize>> {
@@ -281,6 +293,14 @@ impl StateStep {
         match self {
             Self::Write(write) => write.id(),
             Self::Read(read) => read.id(),
+        }
+    }
+
+    /// The change, if it can be decided at the end of a transaction whether it holds.
+    pub fn as_guarded(&self) -> Option<&StateWrite> {
+        match self {
+            Self::Write(StateWrite::DeleteCompleted { .. }) | Self::Read(_) => None,
+            Self::Write(write) => Some(write),
         }
     }
 

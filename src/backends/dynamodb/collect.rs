@@ -23,8 +23,13 @@ pub(super) struct Load {
 impl Load {
     /// With one change more, or with one in the place of another; an error if that is too much.
     pub(super) fn with(self, change: &Change, instead_of: Option<u64>) -> Result<Self> {
+        self.with_size(change.size(), instead_of).map_err(|error| error.with_id(change.id().unwrap_or_default()))
+    }
+
+    /// The same by its size; the error has no id.
+    pub(super) fn with_size(self, size: u64, instead_of: Option<u64>) -> Result<Self> {
         let items = if instead_of.is_some() { self.items } else { self.items + 1 };
-        let bytes = self.bytes.saturating_sub(instead_of.unwrap_or(0)) + change.size();
+        let bytes = self.bytes.saturating_sub(instead_of.unwrap_or(0)) + size;
         let refused = if items > MAX_ITEMS {
             let text =
                 format!("a DynamoDB transaction takes at most {MAX_ITEMS} items, and this would be number {items}");
@@ -36,7 +41,7 @@ impl Load {
         } else {
             return Ok(Self { items, bytes });
         };
-        Err(refused.with_id(change.id().unwrap_or_default()))
+        Err(refused)
     }
 }
 

@@ -21,6 +21,7 @@
 //! state_item.rs   a saga as items: attributes, indexes, conditions
 //! states.rs       saga state, found by an id
 //! state_lists.rs  saga state, found by an index
+//! state_plans.rs  changes of saga state in a transaction
 //! state_groups.rs groups of operations on saga state
 //! initialize.rs   the tables, their TTL, health
 //! sweep.rs        reading the whole table: cleanup, statistics
@@ -45,6 +46,7 @@ mod single;
 mod state_groups;
 mod state_item;
 mod state_lists;
+mod state_plans;
 mod states;
 mod sweep;
 mod tables;

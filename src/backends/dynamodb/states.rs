@@ -93,20 +93,14 @@ impl<T: Transport> States<'_, T> {
     }
 
     async fn insert(&self, saga: &Saga, correlation_id: &str) -> Result<Reply> {
-        let (table, expires_at) = (self.on.table(), self.expiry(saga));
-        let item = of_saga(saga, correlation_id, expires_at);
-        check_size(item.size())?;
         for attempt in 0..ATTEMPTS {
             self.rest(attempt).await;
-            let now = self.now();
-            let changes = vec![
-                Change::put(table, item.clone()).only_if(is_free(now)),
-                Change::put(table, of_correlation(saga, correlation_id, expires_at)).only_if(is_free(now)),
-            ];
-            match self.on.transact(changes).await {
+            let changes = self.insertion(saga, correlation_id)?;
+            let size = changes[0].size();
+            match self.on.transact(changes.into()).await {
                 Ok(()) => return Ok(Reply::Done),
                 Err(failure) if failure.is_met() => {}
-                Err(failure) => return Err(of_write(failure, item.size())),
+                Err(failure) => return Err(of_write(failure, size)),
             }
             if self.live(&saga_key(&saga.name, &saga.id), HEAD).await?.is_some() {
                 return Err(taken(saga));
@@ -116,6 +110,17 @@ impl<T: Transport> States<'_, T> {
             }
         }
         Err(crowded())
+    }
+
+    /// The saga and its correlation id, as new items.
+    pub(super) fn insertion(&self, saga: &Saga, correlation_id: &str) -> Result<[Change; 2]> {
+        let (table, expires_at, now) = (self.on.table(), self.expiry(saga), self.now());
+        let item = of_saga(saga, correlation_id, expires_at);
+        check_size(item.size())?;
+        Ok([
+            Change::put(table, item).only_if(is_free(now)),
+            Change::put(table, of_correlation(saga, correlation_id, expires_at)).only_if(is_free(now)),
+        ])
     }
 
     /// Whether a saga has this correlation id. An item that only says so is removed.
@@ -142,7 +147,7 @@ impl<T: Transport> States<'_, T> {
     /// One request where neither the saga nor its new version has an expiry; else the correlation
     /// id's item has to follow, which takes knowing it.
     async fn update(&self, saga: &Saga, expected: i64) -> Result<Reply> {
-        let (table, expires_at) = (self.on.table(), self.expiry(saga));
+        let expires_at = self.expiry(saga);
         let place = saga_key(&saga.name, &saga.id);
         let change = change(saga, expires_at);
         let size = place.len() as u64 + change.values.size();
@@ -161,35 +166,48 @@ impl<T: Transport> States<'_, T> {
                     Err(failure) => return Err(of_write(failure, size)),
                 }
             }
-            let Some(found) = self.live(&place, HEAD).await? else { return Err(missing(saga)) };
-            match number_of(&found, VERSION) {
-                Some(actual) if actual == expected => {}
-                Some(actual) => return Err(conflict(saga, expected, actual)),
-                None => return Err(Error::new(Kind::CorruptData, "the item of this saga has no version")),
-            }
+            let found = self.expected(saga, expected).await?;
             alone = expires_at.is_none() && found.get(item::EXPIRES_AT).is_none();
             if alone {
                 // It had another version, or an expiry, a moment ago.
                 continue;
             }
-            let Some(correlation_id) = text_of(&found, CORRELATION_ID) else { return Err(no_correlation_id()) };
-            let now = self.now();
-            let changes = vec![
-                Change::update(table, item::key(&place), change.clone()).only_if(is_same(
-                    expected,
-                    correlation_id,
-                    now,
-                )),
-                Change::put(table, of_correlation(saga, correlation_id, expires_at))
-                    .only_if(leads_nowhere_else_now(&saga.id, now)),
-            ];
-            match self.on.transact(changes).await {
+            match self.on.transact(self.replacement(saga, expected, &found)?).await {
                 Ok(()) => return Ok(Reply::Done),
                 Err(failure) if failure.is_met() => {}
                 Err(failure) => return Err(of_write(failure, size)),
             }
         }
         Err(crowded())
+    }
+
+    /// What there is of a saga that is to have this version.
+    pub(super) async fn expected(&self, saga: &Saga, expected: i64) -> Result<Item> {
+        let found = self.live(&saga_key(&saga.name, &saga.id), HEAD).await?;
+        let Some(found) = found else { return Err(missing(saga)) };
+        match number_of(&found, VERSION) {
+            Some(actual) if actual == expected => Ok(found),
+            Some(actual) => Err(conflict(saga, expected, actual)),
+            None => Err(Error::new(Kind::CorruptData, "the item of this saga has no version")),
+        }
+    }
+
+    /// The next version of a saga of which this was found, and where it has an expiry, or is to have
+    /// one, that of its correlation id.
+    pub(super) fn replacement(&self, saga: &Saga, expected: i64, found: &Item) -> Result<Vec<Change>> {
+        let (table, expires_at, now) = (self.on.table(), self.expiry(saga), self.now());
+        let key = item::key(&saga_key(&saga.name, &saga.id));
+        let update = Change::update(table, key, change(saga, expires_at));
+        check_size(update.size())?;
+        if expires_at.is_none() && found.get(item::EXPIRES_AT).is_none() {
+            return Ok(vec![update.only_if(is_lasting(expected))]);
+        }
+        let Some(correlation_id) = text_of(found, CORRELATION_ID) else { return Err(no_correlation_id()) };
+        let link = Change::put(table, of_correlation(saga, correlation_id, expires_at));
+        Ok(vec![
+            update.only_if(is_same(expected, correlation_id, now)),
+            link.only_if(leads_nowhere_else_now(&saga.id, now)),
+        ])
     }
 
     async fn delete(&self, name: &str, id: &str) -> Result<Reply> {
@@ -200,24 +218,37 @@ impl<T: Transport> States<'_, T> {
     }
 
     async fn delete_by_correlation(&self, name: &str, correlation_id: &str) -> Result<Reply> {
-        let Some(link) = self.live(&correlation_key(name, correlation_id), LINK).await? else { return Ok(Reply::Done) };
-        let Some(id) = text_of(&link, SAGA_ID) else { return Err(no_saga_id()) };
-        self.remove(&Removal { name, id, correlation_id, before: None }).await.map(|_| Reply::Done)
+        let Some(id) = self.led_to(name, correlation_id).await? else { return Ok(Reply::Done) };
+        let removal = Removal { name, id: &id, correlation_id, before: None };
+        self.remove(&removal).await.map(|_| Reply::Done)
+    }
+
+    /// The saga id that a correlation id leads to.
+    pub(super) async fn led_to(&self, name: &str, correlation_id: &str) -> Result<Option<String>> {
+        let Some(link) = self.live(&correlation_key(name, correlation_id), LINK).await? else { return Ok(None) };
+        text_of(&link, SAGA_ID).map(|id| Some(id.to_owned())).ok_or_else(no_saga_id)
+    }
+
+    /// Both items of a saga, or the saga's alone.
+    pub(super) fn removal(&self, saga: &Removal<'_>, alone: bool) -> Vec<Change> {
+        let Removal { name, id, correlation_id, before } = *saga;
+        let key = item::key(&saga_key(name, id));
+        let mut changes = vec![Change::delete(self.on.table(), key).only_if(is_linked(correlation_id, before))];
+        if !alone {
+            let link = item::key(&correlation_key(name, correlation_id));
+            changes.push(Change::delete(self.on.table(), link).only_if(leads_nowhere_else(id)));
+        }
+        changes
     }
 
     /// Removes a saga that has this correlation id; whether there was one.
     pub(super) async fn remove(&self, saga: &Removal<'_>) -> Result<bool> {
         let Removal { name, id, correlation_id, before } = *saga;
-        let (table, key) = (self.on.table(), item::key(&saga_key(name, id)));
         let link = correlation_key(name, correlation_id);
         let mut alone = false;
         for attempt in 0..ATTEMPTS {
             self.rest(attempt).await;
-            let mut changes = vec![Change::delete(table, key.clone()).only_if(is_linked(correlation_id, before))];
-            if !alone {
-                changes.push(Change::delete(table, item::key(&link)).only_if(leads_nowhere_else(id)));
-            }
-            match self.on.transact(changes).await {
+            match self.on.transact(self.removal(saga, alone)).await {
                 Ok(()) => return Ok(true),
                 Err(failure) if failure.is_met() => {}
                 Err(failure) => return Err(failure.into()),
@@ -239,17 +270,14 @@ impl<T: Transport> States<'_, T> {
     }
 
     async fn by_correlation(&self, name: &str, correlation_id: &str) -> Result<Reply> {
-        let Some(link) = self.live(&correlation_key(name, correlation_id), LINK).await? else {
-            return Ok(Reply::State(None));
-        };
-        let Some(id) = text_of(&link, SAGA_ID) else { return Err(no_saga_id()) };
-        let saga = self.live(&saga_key(name, id), FOUND).await?;
+        let Some(id) = self.led_to(name, correlation_id).await? else { return Ok(Reply::State(None)) };
+        let saga = self.live(&saga_key(name, &id), FOUND).await?;
         let saga = saga.filter(|saga| text_of(saga, CORRELATION_ID) == Some(correlation_id));
         Ok(Reply::State(saga.map(decode).transpose()?.map(|found| found.state)))
     }
 
     /// The item of an id, whether its time is over or not.
-    async fn item(&self, id: &str, projection: &'static str) -> Result<Option<Item>> {
+    pub(super) async fn item(&self, id: &str, projection: &'static str) -> Result<Option<Item>> {
         Ok(self.on.send(Get { key: item::key(id), projection }).await?)
     }
 
@@ -281,6 +309,6 @@ fn no_saga_id() -> Error {
     Error::new(Kind::CorruptData, "the item of this correlation id has no sagaId")
 }
 
-fn no_correlation_id() -> Error {
+pub(super) fn no_correlation_id() -> Error {
     Error::new(Kind::CorruptData, "the item of this saga has no correlationId")
 }

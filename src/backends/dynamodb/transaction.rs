@@ -10,12 +10,15 @@ use super::config::Tables;
 use super::error::{Cause, Failure, canceled_item};
 use super::executor::Executor;
 use super::session::Session;
+use super::state_plans::{Planned, Refused};
+use super::states::States;
 use super::transport::Transport;
 use crate::error::{Error, Result};
 use crate::options::Retry;
 use crate::store::Task;
-use crate::store::payloads::Reply;
+use crate::store::payloads::{Operation, Reply};
 use crate::store::plan::Step;
+use crate::store::states::{StateWrite, changed_twice};
 use crate::store::transaction::Transaction;
 
 /// How often and for how long a commit is sent.
@@ -31,15 +34,17 @@ pub(super) struct Buffered {
     tables: Tables,
     patience: Patience,
     changes: Vec<Change>,
-    /// Where the change of an id stands.
+    /// Where the change of a payload stands.
     places: HashMap<Box<str>, usize>,
+    /// What it means if the condition of a change does not hold.
+    guards: HashMap<usize, Refused>,
     load: Load,
 }
 
 impl Buffered {
     pub(super) fn new(executor: Arc<Executor>, tables: Tables, patience: Patience) -> Self {
-        let (changes, places) = (Vec::new(), HashMap::new());
-        Self { executor, tables, patience, changes, places, load: Load::default() }
+        let (changes, places, guards) = (Vec::new(), HashMap::new(), HashMap::new());
+        Self { executor, tables, patience, changes, places, guards, load: Load::default() }
     }
 
     fn keep(&mut self, step: &Step) -> Result<Reply> {
@@ -55,12 +60,36 @@ impl Buffered {
         Ok(Reply::Done)
     }
 
+    /// The same of a change of saga state: all of it, or nothing.
+    async fn keep_state(&mut self, write: &StateWrite) -> Result<Reply> {
+        let session = Session::open(&self.executor, &self.tables.states, self.patience).await?;
+        let planned = States { on: &session }.plan(write).await?;
+        let mut load = self.load;
+        for Planned { change, .. } in &planned {
+            let of_sagas = self.guards.keys().map(|place| self.changes[*place].id());
+            if of_sagas.into_iter().any(|known| known == change.id()) {
+                return Err(changed_twice(write.id()));
+            }
+            load = load.with_size(change.size(), None).map_err(|error| error.with_id(write.id()))?;
+        }
+        self.load = load;
+        for Planned { change, refused } in planned {
+            self.guards.insert(self.changes.len(), refused);
+            self.changes.push(change);
+        }
+        Ok(Reply::Done)
+    }
+
     /// Whether all of the steps of a call have room where the first of them is queued.
     fn make_room(&self, steps: &[Step]) -> Result<()> {
         let mut load = self.load;
         // Of ids that the call itself has come by.
         let mut sizes: HashMap<&str, u64> = HashMap::with_capacity(steps.len());
         for step in steps {
+            // A change of saga state, of which a call has one, looks for room itself.
+            if as_guarded(step).is_some() {
+                continue;
+            }
             let change = change_of(step, &self.tables.payloads, &self.executor.clock)?;
             let kept = self.places.get(step.id()).map(|place| self.changes[*place].size());
             let instead_of = sizes.insert(step.id(), change.size()).or(kept);
@@ -74,8 +103,13 @@ impl Buffered {
             return Ok(());
         }
         let session = Session::open(&self.executor, &self.tables.payloads, self.patience).await?;
-        let sent = session.transact(self.changes.clone()).await;
-        sent.map_err(|failure| self.named(failure.error))
+        let Err(failure) = session.transact(self.changes.clone()).await else { return Ok(()) };
+        let guard = canceled_item(&failure.error).and_then(|place| self.guards.get(&place));
+        Err(match guard.filter(|_| failure.is_met()) {
+            Some(_) if failure.error.is_retryable() => failure.error,
+            Some(refused) => States { on: &session.about(&self.tables.states) }.refusal(refused).await,
+            None => self.named(failure.error),
+        })
     }
 
     /// With the id of the item that the transaction failed of.
@@ -85,6 +119,10 @@ impl Buffered {
             None => error,
         }
     }
+}
+
+fn as_guarded(step: &Step) -> Option<&StateWrite> {
+    if let Step::State(step) = step { step.as_guarded() } else { None }
 }
 
 /// Sends changes until it is known what came of them; the error of the last attempt says what is
@@ -137,7 +175,12 @@ impl Transaction for Buffered {
     }
 
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
-        Box::pin(async move { self.keep(step) })
+        Box::pin(async move {
+            match as_guarded(step) {
+                Some(write) => self.keep_state(write).await,
+                None => self.keep(step),
+            }
+        })
     }
 
     fn commit(self: Box<Self>) -> Task<'static, Result<()>> {

@@ -1,0 +1,76 @@
+//! Changes of saga state that wait for the end of a transaction. What they need to know is read when
+//! they are called; whether it still holds is decided at the end, by their conditions.
+
+use super::changes::Change;
+use super::error;
+use super::state_item::{CORRELATION_ID, HEAD, saga_key, text_of};
+use super::states::{Removal, States, no_correlation_id};
+use super::transport::Transport;
+use crate::error::{Error, Result};
+use crate::store::states::{Saga, StateWrite, changed_meanwhile, correlation_taken, taken};
+
+/// A change, and what it means if its condition does not hold at the end.
+pub(super) struct Planned {
+    pub(super) change: Change,
+    pub(super) refused: Refused,
+}
+
+/// Why a condition does not hold.
+#[derive(Clone, Debug)]
+pub(super) enum Refused {
+    /// For one reason alone.
+    Because(Error),
+    /// The saga is to have this version.
+    Version { saga: Box<Saga>, expected: i64 },
+    /// Something has changed since it was read, of this saga.
+    Changed(String),
+}
+
+impl<T: Transport> States<'_, T> {
+    /// What there is to do at the end. What does not hold now is an error at once, where a look was
+    /// needed.
+    pub(super) async fn plan(&self, write: &StateWrite) -> Result<Vec<Planned>> {
+        match write {
+            StateWrite::Insert { saga, correlation_id } => {
+                let reasons =
+                    [taken(saga), correlation_taken(saga, correlation_id)].map(|error| error.with_id(&saga.id));
+                let changes = self.insertion(saga, correlation_id)?.into_iter().zip(reasons);
+                Ok(changes.map(|(change, error)| Planned { change, refused: Refused::Because(error) }).collect())
+            }
+            StateWrite::Update { saga, expected } => {
+                let found = self.expected(saga, *expected).await?;
+                let changes = self.replacement(saga, *expected, &found)?.into_iter();
+                let refused = Refused::Version { saga: saga.clone(), expected: *expected };
+                Ok(changes.map(|change| Planned { change, refused: refused.clone() }).collect())
+            }
+            StateWrite::Delete { name, id } => {
+                let Some(found) = self.item(&saga_key(name, id), HEAD).await? else { return Ok(Vec::new()) };
+                let Some(correlation_id) = text_of(&found, CORRELATION_ID) else { return Err(no_correlation_id()) };
+                Ok(self.planned_removal(&Removal { name, id, correlation_id, before: None }))
+            }
+            StateWrite::DeleteByCorrelation { name, correlation_id } => {
+                let Some(id) = self.led_to(name, correlation_id).await? else { return Ok(Vec::new()) };
+                Ok(self.planned_removal(&Removal { name, id: &id, correlation_id, before: None }))
+            }
+            StateWrite::DeleteCompleted { .. } => Err(error::unexpected()),
+        }
+    }
+
+    fn planned_removal(&self, saga: &Removal<'_>) -> Vec<Planned> {
+        let refused = Refused::Changed(saga.id.to_owned());
+        let planned = |change| Planned { change, refused: refused.clone() };
+        self.removal(saga, false).into_iter().map(planned).collect()
+    }
+
+    /// The error of a transaction of which a condition did not hold.
+    pub(super) async fn refusal(&self, refused: &Refused) -> Error {
+        match refused {
+            Refused::Because(error) => error.clone(),
+            Refused::Version { saga, expected } => match self.expected(saga, *expected).await {
+                Ok(_) => changed_meanwhile(&saga.id),
+                Err(error) => error.with_id(&saga.id),
+            },
+            Refused::Changed(id) => changed_meanwhile(id),
+        }
+    }
+}
