@@ -90,30 +90,34 @@ impl Request {
         }
     }
 
-    /// The command in words: text and bytes, the key behind the name.
-    pub(super) fn words(self) -> Dynamic {
-        if let Self::Words { words, .. } = self {
-            return Dynamic::List(words.iter().map(word).collect());
-        }
-        let number = |number: i64| Dynamic::Text(number.to_string());
-        let (name, rest) = match &self {
-            Self::Set { data, until, .. } => {
-                let mut rest = vec![Dynamic::Bytes(data.clone())];
-                match until {
-                    Some(Until::At(at)) => rest.extend([Dynamic::text("PXAT"), number(*at)]),
-                    Some(Until::In(millis)) => rest.extend([Dynamic::text("PX"), number(*millis)]),
-                    None => {}
-                }
-                ("SET", rest)
-            }
+    /// The command in words, the key behind the name.
+    pub(super) fn plain(self) -> Vec<Bytes> {
+        let number = |number: i64| Bytes::from(number.to_string());
+        let key = self.key().clone();
+        let (name, rest) = match self {
+            Self::Words { words, .. } => return words,
+            Self::Set { data, until, .. } => match until {
+                Some(Until::At(at)) => ("SET", vec![data, Bytes::from_static(b"PXAT"), number(at)]),
+                Some(Until::In(millis)) => ("SET", vec![data, Bytes::from_static(b"PX"), number(millis)]),
+                None => ("SET", vec![data]),
+            },
             Self::Unlink { .. } => ("UNLINK", Vec::new()),
-            Self::ExpireAt { at, .. } => ("PEXPIREAT", vec![number(*at)]),
-            Self::ExpireIn { millis, .. } => ("PEXPIRE", vec![number(*millis)]),
+            Self::ExpireAt { at, .. } => ("PEXPIREAT", vec![number(at)]),
+            Self::ExpireIn { millis, .. } => ("PEXPIRE", vec![number(millis)]),
             Self::Get { .. } => ("GET", Vec::new()),
             Self::Exists { .. } => ("EXISTS", Vec::new()),
-            Self::Length { .. } | Self::Words { .. } => ("STRLEN", Vec::new()),
+            Self::Length { .. } => ("STRLEN", Vec::new()),
         };
-        Dynamic::List([Dynamic::text(name), word(self.key())].into_iter().chain(rest).collect())
+        [vec![Bytes::from_static(name.as_bytes()), key], rest].concat()
+    }
+
+    /// The same for a client of the application: text, and bytes where data is stored.
+    pub(super) fn words(self) -> Dynamic {
+        // The data of a SET is handed over as it is.
+        let data = if matches!(self, Self::Set { .. }) { Some(2) } else { None };
+        let words = self.plain().into_iter().enumerate();
+        let words = words.map(|(at, text)| if Some(at) == data { Dynamic::Bytes(text) } else { word(&text) }).collect();
+        Dynamic::List(words)
     }
 }
 

@@ -9,6 +9,7 @@
 //! servers.rs     the servers, over our connection or a client of the application
 //! transaction.rs transactions of the store's own
 //! guest.rs       operations on a client of the application
+//! state_plans.rs changes of saga state in a transaction
 //! states.rs      saga state, step by step over whichever servers have its keys
 //! state_keys.rs  its keys, and what a stored state tells
 //! state_scripts.rs  what is asked of one key
@@ -34,6 +35,7 @@ mod servers;
 mod slot;
 mod state_groups;
 mod state_keys;
+mod state_plans;
 mod state_scripts;
 #[cfg(test)]
 mod state_tests;
@@ -136,8 +138,12 @@ impl Driver for Redis {
 
     /// Asks nobody: nothing is sent before the commit.
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
-        let (executor, prefix) = (Arc::clone(self.executor.shared()), self.prefix.clone());
-        Box::pin(async { Ok(Box::new(transaction::Collected::new(executor, prefix)) as Box<dyn Transaction>) })
+        let collected = transaction::Collected::new(
+            Arc::clone(self.executor.shared()),
+            self.prefix.clone(),
+            self.states_prefix.clone(),
+        );
+        Box::pin(async { Ok(Box::new(collected) as Box<dyn Transaction>) })
     }
 
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {

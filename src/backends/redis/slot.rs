@@ -20,9 +20,13 @@ impl Anchor {
 
     /// Whether all steps' keys go with it, and with each other.
     pub(super) fn check(&self, prefix: &str, steps: &[Step]) -> Result<()> {
+        self.check_keys(steps.iter().map(|step| (key(prefix, step.id()), step.id())))
+    }
+
+    /// The same of keys, each with the id that it is about.
+    pub(super) fn check_keys<'a>(&self, keys: impl IntoIterator<Item = (Bytes, &'a str)>) -> Result<()> {
         let mut anchor = self.0.clone();
-        for step in steps {
-            let key = key(prefix, step.id());
+        for (key, id) in keys {
             match &anchor {
                 None => anchor = Some(key),
                 Some(first) if redis_keyslot(first) == redis_keyslot(&key) => {}
@@ -33,7 +37,7 @@ impl Anchor {
                         shown(&key),
                         shown(first)
                     );
-                    return Err(Error::invalid(message).with_id(step.id()));
+                    return Err(Error::invalid(message).with_id(id));
                 }
             }
         }

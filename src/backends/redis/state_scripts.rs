@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fred::prelude::Value;
 
-use super::command::Request;
+use super::command::{Request, Until};
 use super::error;
 use super::state_keys::{HEAD_BYTES, corrupt};
 use crate::error::Result;
@@ -45,6 +45,21 @@ const CHANGE: &str = "if version ~= ARGV[3] then return version end \
 /// Removes the state of a saga.
 const REMOVE: &str = "redis.call('DEL', KEYS[1]) return 'done'";
 
+/// What stands before [`LOOK`] and behind it where several states are looked at.
+const LOOK_AT: (&str, &str) = ("local function look(KEYS, ARGV) ", "return version end ");
+
+/// Does everything that it is given, if all conditions hold; answers the first that does not, or 0.
+const FINISH: &str = "local at = 0 local function word() at = at + 1 return ARGV[at] end \
+    for n = 1, tonumber(word()) do \
+    local kind, key, value, json = word(), word(), word(), word() local holds \
+    if kind == 'index' then holds = (redis.call('GET', key) or '') == value \
+    elseif kind == 'free' then holds = redis.call('EXISTS', key) == 0 \
+    else local found = look({key}, {value, json}) local gone = found == 'absent' or found == 'corrupt' \
+    if kind == 'gone' then holds = gone elseif kind == 'there' then holds = not gone else holds = found == kind end end \
+    if not holds then return n end end \
+    while at < #ARGV do local words = {} for n = 1, tonumber(word()) do words[n] = word() end \
+    redis.call(unpack(words)) end return 0";
+
 /// The scripts by name, for servers that are played.
 #[cfg(test)]
 pub(super) fn scripts() -> [(&'static str, String); 6] {
@@ -56,6 +71,66 @@ pub(super) fn scripts() -> [(&'static str, String); 6] {
         ("change", [LOOK, CHANGE].concat()),
         ("remove", [LOOK, REMOVE].concat()),
     ]
+}
+
+/// One script at the end of a transaction, see [`FINISH`].
+#[derive(Default)]
+pub(super) struct Finale {
+    keys: Vec<Bytes>,
+    conditions: Vec<[Bytes; 4]>,
+    requests: Vec<Request>,
+}
+
+impl Finale {
+    fn require(&mut self, kind: &str, key: &Bytes, value: &str, json: Bytes) {
+        self.keys.push(key.clone());
+        self.conditions.push([text(kind), key.clone(), text(value), json]);
+    }
+
+    /// An index must lead there; to nothing, if that is empty.
+    pub(super) fn require_index(&mut self, key: &Bytes, correlation_id: &str) {
+        self.require("index", key, correlation_id, Bytes::new());
+    }
+
+    /// Nothing must be there.
+    pub(super) fn require_free(&mut self, key: &Bytes) {
+        self.require("free", key, "", Bytes::new());
+    }
+
+    /// The state of this saga must have a version, or be "there", or be "gone".
+    pub(super) fn require_state(&mut self, key: &Bytes, saga_id: &str, found: &str) {
+        self.require(found, key, saga_id, json(saga_id));
+    }
+
+    /// How many conditions there are.
+    pub(super) fn conditions(&self) -> usize {
+        self.conditions.len()
+    }
+
+    /// What is done if everything holds.
+    pub(super) fn then(&mut self, requests: impl IntoIterator<Item = Request>) {
+        for request in requests {
+            self.keys.push(request.key().clone());
+            self.requests.push(request);
+        }
+    }
+
+    /// The script. Its reply is the number of the first condition that does not hold, or 0.
+    pub(super) fn request(self) -> Result<Request> {
+        let key = self.keys.first().cloned().ok_or_else(error::unexpected)?;
+        let script = Bytes::from([LOOK_AT.0, LOOK, LOOK_AT.1, FINISH].concat());
+        let count = |count: usize| Bytes::from(count.to_string());
+        let mut words = vec![Bytes::from_static(b"EVAL"), script, count(self.keys.len())];
+        words.extend(self.keys);
+        words.push(count(self.conditions.len()));
+        words.extend(self.conditions.into_iter().flatten());
+        for request in self.requests {
+            let command = request.plain();
+            words.push(count(command.len()));
+            words.extend(command);
+        }
+        Ok(Request::Words { key, words })
+    }
 }
 
 fn words(key: Bytes, words: Vec<Bytes>) -> Request {
@@ -123,6 +198,11 @@ pub(super) fn store(key: &Bytes, state: &str, left: Option<i64>) -> Request {
     let mut rest = vec![text(state), Bytes::from_static(b"NX")];
     rest.extend(left.map(|left| [Bytes::from_static(b"PX"), number(left)]).into_iter().flatten());
     command("SET", key, rest)
+}
+
+/// Stores whatever was there.
+pub(super) fn set(key: &Bytes, value: &str, left: Option<i64>) -> Request {
+    Request::Set { key: key.clone(), data: text(value), until: left.map(Until::In) }
 }
 
 /// Stores where there is nothing.

@@ -74,11 +74,11 @@ impl<P: Pipe> States<'_, P> {
         }
     }
 
-    fn keys<'b>(&'b self, name: &'b str) -> Keys<'b> {
+    pub(super) fn keys<'b>(&'b self, name: &'b str) -> Keys<'b> {
         Keys { prefix: self.prefix, name }
     }
 
-    async fn one(&self, request: Request) -> Result<Result<Value>> {
+    pub(super) async fn one(&self, request: Request) -> Result<Result<Value>> {
         self.on.pipe(vec![request]).await?.pop().ok_or_else(error::unexpected)
     }
 
@@ -401,13 +401,13 @@ impl<P: Pipe> States<'_, P> {
         Ok(found)
     }
 
-    async fn stored(&self, keys: Keys<'_>, correlation_id: &str) -> Result<Option<Stored>> {
+    pub(super) async fn stored(&self, keys: Keys<'_>, correlation_id: &str) -> Result<Option<Stored>> {
         let state = text_of(self.one(ask::get(keys.state(correlation_id))).await?)?;
         state.map(|state| Ok((Known::of(state.as_bytes())?, state))).transpose()
     }
 
     /// Whether a saga is stored under a correlation id.
-    async fn is_at(&self, keys: Keys<'_>, correlation_id: &str, id: &str) -> Result<bool> {
+    pub(super) async fn is_at(&self, keys: Keys<'_>, correlation_id: &str, id: &str) -> Result<bool> {
         match self.stored(keys, correlation_id).await {
             Ok(stored) => Ok(stored.is_some_and(|(known, _)| known.saga_id == *id)),
             Err(error) if error.kind() == Kind::CorruptData => Ok(false),
@@ -464,21 +464,7 @@ impl<P: Pipe> States<'_, P> {
     }
 
     async fn write_lists(&self, keys: Keys<'_>, id: &str, known: Option<(&Known, Option<Millis>)>) -> Result<()> {
-        let lists = match known {
-            Some((known, expires_at)) => known.lists(expires_at),
-            None => LISTS.map(|list| (list, None)),
-        };
-        let mut requests: Vec<Request> = lists
-            .into_iter()
-            .map(|(list, score)| match score {
-                Some(score) => ask::add(&keys.list(list), score, id),
-                None => ask::drop_from(&keys.list(list), id),
-            })
-            .collect();
-        if known.is_some_and(|(known, _)| known.timeout_at.is_some()) {
-            requests.push(ask::remember(&names(self.prefix), keys.name));
-        }
-        for reply in self.on.pipe(requests).await? {
+        for reply in self.on.pipe(list_requests(keys, id, known)).await? {
             reply?;
         }
         Ok(())
@@ -520,8 +506,27 @@ impl<P: Pipe> States<'_, P> {
     }
 }
 
+/// What puts a saga into its lists, and takes it out of the others.
+pub(super) fn list_requests(keys: Keys<'_>, id: &str, known: Option<(&Known, Option<Millis>)>) -> Vec<Request> {
+    let lists = match known {
+        Some((known, expires_at)) => known.lists(expires_at),
+        None => LISTS.map(|list| (list, None)),
+    };
+    let mut requests: Vec<Request> = lists
+        .into_iter()
+        .map(|(list, score)| match score {
+            Some(score) => ask::add(&keys.list(list), score, id),
+            None => ask::drop_from(&keys.list(list), id),
+        })
+        .collect();
+    if known.is_some_and(|(known, _)| known.timeout_at.is_some()) {
+        requests.push(ask::remember(&names(keys.prefix), keys.name));
+    }
+    requests
+}
+
 /// Milliseconds that a saga is kept.
-fn left(saga: &Saga) -> Option<i64> {
+pub(super) fn left(saga: &Saga) -> Option<i64> {
     saga.expires_at.map(|at| at.0.saturating_sub(Millis::now().0).max(1))
 }
 

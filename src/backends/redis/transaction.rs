@@ -1,19 +1,26 @@
-//! A transaction of the store's own: collected here, sent as MULTI and EXEC at the end.
+//! A transaction of the store's own: collected here, sent as MULTI and EXEC at the end; with saga state
+//! in it the end is one script, which looks whether it may do all of it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use fred::prelude::Value;
 
+use super::command::Request;
 use super::connection::Executed;
 use super::error;
 use super::executor::{Executor, refresh_clock};
 use super::payloads::{answer_write, expiry, key, queued};
+use super::servers::{Answers, Own, Servers};
 use super::slot::Anchor;
+use super::state_plans::Planned;
+use super::state_scripts::{Finale, number_of};
+use super::states::{Pipe, States};
 use crate::error::Result;
 use crate::store::Task;
-use crate::store::payloads::{Reply, Write};
+use crate::store::payloads::{Operation, Reply, Write};
 use crate::store::plan::{Step, needs_an_answer};
+use crate::store::states::{StateWrite, changed_twice};
 use crate::store::transaction::Transaction;
 use crate::time::Millis;
 
@@ -21,16 +28,33 @@ use crate::time::Millis;
 pub(super) struct Collected {
     executor: Arc<Executor>,
     prefix: String,
+    states_prefix: String,
     anchor: Anchor,
     writes: Vec<Write>,
+    states: Vec<Planned>,
+}
+
+impl Pipe for Own<'_> {
+    async fn pipe(&self, requests: Vec<Request>) -> Result<Answers> {
+        self.run(requests).await
+    }
+}
+
+fn as_guarded(step: &Step) -> Option<&StateWrite> {
+    if let Step::State(step) = step { step.as_guarded() } else { None }
 }
 
 impl Collected {
-    pub(super) fn new(executor: Arc<Executor>, prefix: String) -> Self {
-        Self { executor, prefix, anchor: Anchor::default(), writes: Vec::new() }
+    pub(super) fn new(executor: Arc<Executor>, prefix: String, states_prefix: String) -> Self {
+        let (writes, states) = (Vec::new(), Vec::new());
+        Self { executor, prefix, states_prefix, anchor: Anchor::default(), writes, states }
     }
 
     fn refusal(&self, steps: &[Step]) -> Result<()> {
+        // A change of saga state, of which a call has one, looks for its keys itself.
+        if steps.iter().all(|step| as_guarded(step).is_some()) {
+            return Ok(());
+        }
         if let Some(step) = steps.iter().find(|step| !step.needs_no_answer()) {
             return Err(needs_an_answer(step));
         }
@@ -52,6 +76,57 @@ impl Collected {
         });
         Ok(Reply::Done)
     }
+
+    async fn collect_state(&mut self, write: &StateWrite) -> Result<Reply> {
+        let own = Own::of(&self.executor).await?;
+        let Some(planned) = (States { on: &own, prefix: &self.states_prefix }).plan(write).await? else {
+            return Ok(Reply::Done);
+        };
+        let places = planned.places(&self.states_prefix);
+        let known = self.states.iter().flat_map(|known| known.places(&self.states_prefix));
+        if known.into_iter().any(|known| places.contains(&known)) {
+            return Err(changed_twice(write.id()));
+        }
+        if self.executor.is_cluster() {
+            self.anchor.check_keys(places.iter().map(|place| (place.clone(), write.id())))?;
+            self.anchor.keep(&places[0]);
+        }
+        self.states.push(planned);
+        Ok(Reply::Done)
+    }
+
+    async fn send(self) -> Result<()> {
+        if self.writes.is_empty() && self.states.is_empty() {
+            return Ok(());
+        }
+        // The connection of all other operations: what they have sent comes before.
+        let own = Own::of(&self.executor).await?;
+        let connection = &own.connection;
+        if self.writes.iter().any(|write| expiry(write).is_some()) && connection.clock().is_due() {
+            refresh_clock(connection);
+        }
+        let (now, shift) = (Millis::now(), connection.clock().known_shift());
+        let requests = self.writes.iter().filter_map(|write| queued(write, &self.prefix, now, shift)).collect();
+        if self.states.is_empty() {
+            return committed(&self.writes, self.executor.transact(connection, requests).await);
+        }
+        let mut script = Finale::default();
+        // Up to which condition they are a change's.
+        let mut ends = Vec::with_capacity(self.states.len());
+        for planned in &self.states {
+            planned.join(&self.states_prefix, &mut script);
+            ends.push(script.conditions());
+        }
+        script.then(requests);
+        match finished(self.executor.transact(connection, vec![script.request()?]).await)? {
+            0 => Ok(()),
+            condition => {
+                let change = ends.iter().position(|end| condition <= *end);
+                let planned = change.and_then(|change| self.states.get(change)).ok_or_else(error::unexpected)?;
+                Err(States { on: &own, prefix: &self.states_prefix }.refusal(planned).await)
+            }
+        }
+    }
 }
 
 impl Transaction for Collected {
@@ -60,27 +135,32 @@ impl Transaction for Collected {
     }
 
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
-        Box::pin(async move { self.collect(step) })
+        Box::pin(async move {
+            match as_guarded(step) {
+                Some(write) => self.collect_state(write).await,
+                None => self.collect(step),
+            }
+        })
     }
 
     fn commit(self: Box<Self>) -> Task<'static, Result<()>> {
-        Box::pin(async move {
-            if self.writes.is_empty() {
-                return Ok(());
-            }
-            // The connection of all other operations: what they have sent comes before.
-            let connection = self.executor.connection().await?;
-            if self.writes.iter().any(|write| expiry(write).is_some()) && connection.clock().is_due() {
-                refresh_clock(&connection);
-            }
-            let (now, shift) = (Millis::now(), connection.clock().known_shift());
-            let requests = self.writes.iter().filter_map(|write| queued(write, &self.prefix, now, shift)).collect();
-            committed(&self.writes, self.executor.transact(&connection, requests).await)
-        })
+        Box::pin(self.send())
     }
 
     fn roll_back(self: Box<Self>) -> Task<'static, ()> {
         Box::pin(async {})
+    }
+}
+
+/// What the script answers that EXEC has run.
+fn finished(executed: Executed) -> Result<usize> {
+    match executed? {
+        Value::Null => Err(error::conflict()),
+        Value::Array(mut replies) if replies.len() == 1 => {
+            let reply = replies.pop().ok_or_else(error::unexpected)?;
+            usize::try_from(number_of(Ok(reply))?).map_err(|_| error::unexpected())
+        }
+        _ => Err(error::unexpected()),
     }
 }
 

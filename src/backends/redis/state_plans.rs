@@ -1,0 +1,136 @@
+//! Changes of saga state that wait for the end of a transaction. What they need to know is read when
+//! they are called; at the end one script looks whether all of it still holds, and only then does
+//! everything, the commands about payloads too. Nothing can come between, so no change is noted as
+//! unsettled. In a Cluster all keys have to be in one slot, which takes a hash tag in both prefixes.
+
+use bytes::Bytes;
+
+use super::command::Request;
+use super::error;
+use super::state_keys::{Keys, Known};
+use super::state_scripts::{self as ask, text_of};
+use super::states::{Pipe, States, left, list_requests};
+use crate::error::{Error, Kind, Result};
+use crate::store::states::{Saga, StateWrite, changed_meanwhile, conflict, correlation_taken, missing, taken};
+
+/// A change, and where its saga was when it was called.
+pub(super) struct Planned {
+    write: StateWrite,
+    id: Box<str>,
+    /// What the index of the saga id led to.
+    index: Option<String>,
+    /// Where the state is, or will be.
+    correlation_id: String,
+}
+
+impl Planned {
+    fn keys<'a>(&'a self, prefix: &'a str) -> Keys<'a> {
+        let name = match &self.write {
+            StateWrite::Insert { saga, .. } | StateWrite::Update { saga, .. } => &saga.name,
+            StateWrite::Delete { name, .. }
+            | StateWrite::DeleteByCorrelation { name, .. }
+            | StateWrite::DeleteCompleted { name, .. } => name,
+        };
+        Keys { prefix, name }
+    }
+
+    /// The keys that no two changes of a transaction have in common.
+    pub(super) fn places(&self, prefix: &str) -> [Bytes; 2] {
+        let keys = self.keys(prefix);
+        [keys.id(&self.id), keys.state(&self.correlation_id)]
+    }
+
+    /// Adds what must hold, and what is to be done then, to a script.
+    pub(super) fn join(&self, prefix: &str, script: &mut ask::Finale) {
+        let keys = self.keys(prefix);
+        let [index, state] = self.places(prefix);
+        script.require_index(&index, self.index.as_deref().unwrap_or_default());
+        match &self.write {
+            StateWrite::Insert { saga, correlation_id } => {
+                if let Some(stale) = self.index.as_ref().filter(|index| **index != **correlation_id) {
+                    script.require_state(&keys.state(stale), &saga.id, "gone");
+                }
+                script.require_free(&state);
+                self.store(keys, saga, script);
+            }
+            StateWrite::Update { saga, expected } => {
+                script.require_state(&state, &saga.id, &expected.to_string());
+                self.store(keys, saga, script);
+            }
+            _ => {
+                script.require_state(&state, &self.id, "there");
+                script.then([Request::Unlink { key: state }, Request::Unlink { key: index }]);
+                script.then(list_requests(keys, &self.id, None));
+            }
+        }
+    }
+
+    fn store(&self, keys: Keys<'_>, saga: &Saga, script: &mut ask::Finale) {
+        let ([index, state], left) = (self.places(keys.prefix), left(saga));
+        script.then([ask::set(&state, &saga.state, left), ask::set(&index, &self.correlation_id, left)]);
+        script.then(list_requests(keys, &saga.id, Some((&Known::about(saga), saga.expires_at))));
+    }
+}
+
+impl<P: Pipe> States<'_, P> {
+    /// What there is to do at the end, if anything is. What does not hold now is an error at once.
+    pub(super) async fn plan(&self, write: &StateWrite) -> Result<Option<Planned>> {
+        let planned = |id: &str, index: Option<String>, correlation_id: String| {
+            Some(Planned { write: write.clone(), id: id.into(), index, correlation_id })
+        };
+        match write {
+            StateWrite::Insert { saga, correlation_id } => {
+                let index = self.free_index(saga, correlation_id).await?;
+                Ok(planned(&saga.id, index, correlation_id.to_string()))
+            }
+            StateWrite::Update { saga, expected } => {
+                let index = self.index(&saga.name, &saga.id).await?.ok_or_else(|| missing(saga))?;
+                let known = self.stored(self.keys(&saga.name), &index).await?.map(|(known, _)| known);
+                let known = known.filter(|known| *known.saga_id == *saga.id).ok_or_else(|| missing(saga))?;
+                if known.version != *expected {
+                    return Err(conflict(saga, *expected, known.version));
+                }
+                Ok(planned(&saga.id, Some(index.clone()), index))
+            }
+            StateWrite::Delete { name, id } => {
+                let Some(index) = self.index(name, id).await? else { return Ok(None) };
+                let is_there = self.is_at(self.keys(name), &index, id).await?;
+                Ok(is_there.then(|| planned(id, Some(index.clone()), index)).flatten())
+            }
+            StateWrite::DeleteByCorrelation { name, correlation_id } => {
+                let Some((known, _)) = self.stored(self.keys(name), correlation_id).await? else { return Ok(None) };
+                let index = self.index(name, &known.saga_id).await?;
+                Ok(planned(&known.saga_id, index, correlation_id.to_string()))
+            }
+            StateWrite::DeleteCompleted { .. } => Err(error::unexpected()),
+        }
+    }
+
+    async fn index(&self, name: &str, id: &str) -> Result<Option<String>> {
+        text_of(self.one(ask::get(self.keys(name).id(id))).await?)
+    }
+
+    /// What the index of a new saga leads to, where nothing of it is.
+    async fn free_index(&self, saga: &Saga, correlation_id: &str) -> Result<Option<String>> {
+        let keys = self.keys(&saga.name);
+        match self.stored(keys, correlation_id).await {
+            Ok(Some((known, _))) if *known.saga_id == *saga.id => return Err(taken(saga)),
+            Err(error) if error.kind() != Kind::CorruptData => return Err(error),
+            Ok(None) => {}
+            _ => return Err(correlation_taken(saga, correlation_id)),
+        }
+        let index = self.index(&saga.name, &saga.id).await?;
+        match &index {
+            Some(other) if self.is_at(keys, other, &saga.id).await? => Err(taken(saga)),
+            _ => Ok(index),
+        }
+    }
+
+    /// The error of a transaction in which this did not hold any more.
+    pub(super) async fn refusal(&self, planned: &Planned) -> Error {
+        match self.plan(&planned.write).await {
+            Ok(_) => changed_meanwhile(&planned.id),
+            Err(error) => error.with_id(&planned.id),
+        }
+    }
+}
