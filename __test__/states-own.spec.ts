@@ -355,6 +355,7 @@ describe('the table of sagas', () => {
     await rejectionOf(store.states.insert('Name1', 'o-1', order('taken')))
     await rejectionOf(store.states.update('Name1', order('s-1'), 9))
     await store.states.update('Name1', order('s-1'), 1)
+    await Promise.all(Array.from({ length: 40 }, (_, n) => store.states.update('Name1', order(`s-${n * 20 + 21}`), 1)))
     await store.states.getById('Name1', 's-1')
     await store.states.getByCorrelationId('Name1', 'o-1')
     await store.states.findByName('Name1', { limit: 50 })

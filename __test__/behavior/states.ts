@@ -207,6 +207,20 @@ export function stateBehavior(executor: Executor): void {
       expect(await consistent('s-1', 'order-1')).toMatchObject({ racer: winners[0], metadata: { version: 2 } })
     })
 
+    it('answers each of many updates that are called at once', async () => {
+      const ids = Array.from({ length: 30 }, (_, n) => `s-${String(n).padStart(2, '0')}`)
+      for (const id of ids) await states.insert(NAME, `o-${id}`, order(id))
+      const outcome = (error?: { code: string }) => error?.code ?? 'updated'
+      const update = (id: string, n: number) => states.update(NAME, order(n % 5 === 4 ? `no-${id}` : id, {}, { n }), n % 5 === 3 ? 7 : 1)
+      const outcomes = await Promise.all(ids.map((id, n) => update(id, n).then(() => outcome(), outcome)))
+      expect(outcomes).toEqual(ids.map((_, n) => (n % 5 === 4 ? 'NOT_FOUND' : n % 5 === 3 ? 'CONCURRENCY_CONFLICT' : 'updated')))
+      for (const [n, id] of ids.entries()) {
+        const found = await states.getById<Order>(NAME, id)
+        expect(found?.n).toBe(n % 5 < 3 ? n : undefined)
+        expect(found?.metadata.version).toBe(n % 5 < 3 ? 2 : 1)
+      }
+    })
+
     it('has one winner among inserts with the same correlation id, and among those with the same saga id', async () => {
       const byCorrelation = Array.from({ length: 15 }, (_, racer) => states.insert(NAME, 'order-1', order(`s-${racer}`)))
       const byId = Array.from({ length: 15 }, (_, racer) => states.insert(NAME, `order-x${racer}`, order('s-x')))

@@ -7,6 +7,8 @@
 pub(crate) mod guest;
 pub(crate) mod payloads;
 pub(crate) mod schema;
+#[cfg(feature = "postgres")]
+pub(crate) mod state_batches;
 pub(crate) mod state_schema;
 pub(crate) mod states;
 

@@ -344,7 +344,7 @@ pub(crate) async fn purge_both<E: Executor>(
 }
 
 /// When a saga has ended; indexed in place of `updated_at`, which changes each time.
-fn completed_at(saga: &Saga) -> Option<Millis> {
+pub(super) fn completed_at(saga: &Saga) -> Option<Millis> {
     saga.completed.then_some(saga.updated_at)
 }
 

@@ -26,6 +26,7 @@ use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::{TimeColumn, inspect, postgres::server};
+use crate::sql::state_batches;
 use crate::sql::state_schema::{all_statements, make_if_allowed};
 use crate::sql::states::{StateSql, purge_both};
 use crate::sql::{Dialect, Table};
@@ -77,6 +78,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
         quoted: table.quoted().into(),
         table,
         states: Arc::new(StateSql::new(Dialect::Postgres, &states_table)),
+        update_states: state_batches::statement(&states_table),
         states_quoted: states_table.quoted().into(),
         states_table,
         sql: Mutex::default(),
@@ -114,6 +116,8 @@ struct Postgres {
     states_table: Table,
     states_quoted: Arc<str>,
     states: Arc<StateSql>,
+    /// Updates several sagas.
+    update_states: String,
     /// The statements, once the table has been looked at.
     sql: Mutex<Option<Arc<PayloadSql>>>,
     sizes: payloads::Sizes,

@@ -1,11 +1,14 @@
-//! Groups of operations on saga state, spread over the connections of the pool.
+//! Groups of operations on saga state: updates in one statement, everything else spread over the
+//! connections of the pool.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::Postgres;
-use crate::error::Result;
+use crate::error::{Kind, Result};
+use crate::sql::state_batches;
 use crate::store::payloads::Reply;
 use crate::store::states::{StateRead, StateWrite, chains};
 use crate::time::Millis;
@@ -18,9 +21,53 @@ enum Group<'a> {
 }
 
 impl Postgres {
-    /// Runs a group of changes; those of one saga on one connection, in their order.
+    /// Runs a group of changes; those of one saga in their order.
     pub(super) async fn write_state_group(&self, group: &[StateWrite]) -> Vec<Result<Reply>> {
-        self.spread(Group::Writes(group), group.len(), &chains(group)).await
+        let (alone, others): (Vec<_>, Vec<_>) = chains(group)
+            .into_iter()
+            .partition(|chain| matches!(**chain, [at] if matches!(group[at], StateWrite::Update { .. })));
+        if alone.len() < 2 {
+            let all = [alone, others].concat();
+            return self.spread(Group::Writes(group), group.len(), &all).await;
+        }
+        let together = self.update_together(group, alone.into_iter().flatten().collect());
+        let others = self.spread(Group::Writes(group), group.len(), &others);
+        let (done, mut results) = join(together, others).await;
+        for (at, result) in done {
+            results[at] = result;
+        }
+        results
+    }
+
+    /// Updates of different sagas. What one statement has not updated has its say alone; all of it,
+    /// if the server has refused the statement for one of them.
+    async fn update_together(&self, group: &[StateWrite], places: Vec<usize>) -> Vec<(usize, Result<Reply>)> {
+        let mut session = match self.session_on(&self.states_quoted, true).await {
+            Ok(session) => session,
+            Err(error) => return places.into_iter().map(|at| (at, Err(error.clone()))).collect(),
+        };
+        let expected = |at: &usize| match &group[*at] {
+            StateWrite::Update { saga, expected } => Some((&**saga, *expected)),
+            _ => None,
+        };
+        let updates: Vec<_> = places.iter().filter_map(expected).collect();
+        let outcome = state_batches::update(&mut session, &self.update_states, &updates, Millis::now()).await;
+        drop(session);
+        let met = match outcome {
+            Ok(met) => met,
+            // The server has refused it as a whole: for one of them, or to end a deadlock.
+            Err(error) if error.kind() == Kind::Backend => HashSet::new(),
+            Err(error) => return places.into_iter().map(|at| (at, Err(error.clone()))).collect(),
+        };
+        let is_updated = |at: &usize| {
+            expected(at).is_some_and(|(saga, _)| met.contains(&(saga.name.to_string(), saga.id.to_string())))
+        };
+        let (done, left): (Vec<usize>, Vec<usize>) = places.into_iter().partition(is_updated);
+        let mut results: Vec<_> = done.into_iter().map(|at| (at, Ok(Reply::Done))).collect();
+        let parts: Vec<Vec<usize>> = left.iter().map(|at| vec![*at]).collect();
+        let mut alone = self.spread(Group::Writes(group), group.len(), &parts).await;
+        results.extend(left.into_iter().map(|at| (at, std::mem::replace(&mut alone[at], Ok(Reply::Done)))));
+        results
     }
 
     /// Runs a group of questions.

@@ -29,7 +29,10 @@ pub(super) async fn read(on: &Arc<Executor>, prefix: &str, group: &[StateRead]) 
 
 /// What a member of a group waits for.
 #[derive(Default)]
-struct Slot(Mutex<Exchange>);
+struct Slot {
+    exchange: Mutex<Exchange>,
+    together: bool,
+}
 
 #[derive(Default)]
 enum Exchange {
@@ -41,11 +44,15 @@ enum Exchange {
 
 impl Slot {
     fn swap(&self, exchange: Exchange) -> Exchange {
-        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), exchange)
+        std::mem::replace(&mut *self.exchange.lock().unwrap_or_else(PoisonError::into_inner), exchange)
     }
 }
 
 impl Pipe for Slot {
+    fn is_together(&self) -> bool {
+        self.together
+    }
+
     async fn pipe(&self, requests: Vec<Request>) -> Result<Answers> {
         if requests.is_empty() {
             return Ok(Vec::new());
@@ -75,7 +82,8 @@ async fn run(on: &Arc<Executor>, prefix: &str, steps: &[StateStep], chains: &[Ve
     };
     let unanswered = || Err(Error::new(Kind::Backend, "an operation on saga state waited for something else"));
     let mut results: Vec<Result<Reply>> = (0..steps.len()).map(|_| unanswered()).collect();
-    let mut members: Vec<Member<'_>> = chains.iter().map(|chain| member(prefix, steps, chain)).collect();
+    let mut members: Vec<Member<'_>> =
+        chains.iter().map(|chain| member(prefix, steps, chain, !on.is_cluster())).collect();
     while !members.is_empty() {
         let mut left = Vec::with_capacity(members.len());
         let polled = poll_fn(|context| {
@@ -101,8 +109,8 @@ async fn run(on: &Arc<Executor>, prefix: &str, steps: &[StateStep], chains: &[Ve
     results
 }
 
-fn member<'a>(prefix: &'a str, steps: &'a [StateStep], chain: &'a [usize]) -> Member<'a> {
-    let slot = Arc::new(Slot::default());
+fn member<'a>(prefix: &'a str, steps: &'a [StateStep], chain: &'a [usize], together: bool) -> Member<'a> {
+    let slot = Arc::new(Slot { together, ..Slot::default() });
     let on = Arc::clone(&slot);
     let work = Box::pin(async move {
         let states = States { on: &*on, prefix };

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use super::command::Request;
 use super::error;
 use super::state_keys::{Keys, Known};
-use super::state_scripts::{self as ask, text_of};
+use super::state_scripts::{self as ask, number_of, text_of};
 use super::states::{Pipe, States, left, list_requests};
 use crate::error::{Error, Kind, Result};
+use crate::store::payloads::Reply;
 use crate::store::states::{Saga, StateWrite, changed_meanwhile, conflict, correlation_taken, missing, taken};
 
 /// A change, and where its saga was when it was called.
@@ -103,6 +104,35 @@ impl<P: Pipe> States<'_, P> {
                 Ok(planned(&known.saga_id, index, correlation_id.to_string()))
             }
             StateWrite::DeleteCompleted { .. } => Err(error::unexpected()),
+        }
+    }
+
+    /// A change in one script, if what is known from the index of its saga id is all there is to
+    /// know. Otherwise nothing has happened.
+    pub(super) async fn at_once(&self, write: &StateWrite) -> Result<Option<Reply>> {
+        let (id, index, correlation_id) = match write {
+            StateWrite::Insert { saga, correlation_id } => {
+                let index = self.index(&saga.name, &saga.id).await?;
+                (&saga.id, index, Some(correlation_id.to_string()))
+            }
+            StateWrite::Update { saga, .. } => {
+                let index = self.index(&saga.name, &saga.id).await?;
+                (&saga.id, index.clone(), index)
+            }
+            StateWrite::Delete { name, id } => {
+                let index = self.index(name, id).await?;
+                (id, index.clone(), index)
+            }
+            StateWrite::DeleteByCorrelation { .. } | StateWrite::DeleteCompleted { .. } => return Ok(None),
+        };
+        let Some(correlation_id) = correlation_id else { return Ok(None) };
+        let mut script = ask::Finale::default();
+        let planned = Planned { write: write.clone(), id: id.clone(), index, correlation_id };
+        planned.join(self.prefix, &mut script);
+        match self.one(script.request()?).await? {
+            // CROSSSLOT: behind a proxy there are several servers after all.
+            Err(error) if error.kind() == Kind::InvalidArgument => Ok(None),
+            reply => Ok((number_of(reply)? == 0).then_some(Reply::Done)),
         }
     }
 

@@ -12,6 +12,8 @@
 //!   known to be right: whoever lists or counts first settles what others have left. Lists are
 //!   written from what is stored, and the state is looked at once more behind it: if it has changed
 //!   meanwhile, they are written again.
+//! - Where one server has all keys, a change that nothing is in the way of is one script
+//!   ([`super::state_plans`]). It leaves nothing to settle, and does not disturb the steps of others.
 
 use std::collections::BTreeSet;
 
@@ -39,6 +41,11 @@ const ABANDONED_MS: i64 = 60_000;
 
 /// Sends requests where their keys are, and waits for the replies.
 pub(super) trait Pipe: Sync {
+    /// Whether one script may have all keys of a saga, as far as is known.
+    fn is_together(&self) -> bool {
+        false
+    }
+
     /// One reply for each, in order.
     fn pipe(&self, requests: Vec<Request>) -> impl Future<Output = Result<Answers>> + Send;
 }
@@ -88,6 +95,11 @@ impl<P: Pipe> States<'_, P> {
     }
 
     async fn write(&self, write: &StateWrite) -> Result<Reply> {
+        if self.on.is_together()
+            && let Some(reply) = self.at_once(write).await?
+        {
+            return Ok(reply);
+        }
         match write {
             StateWrite::Insert { saga, correlation_id } => {
                 let (keys, mark) = (self.keys(&saga.name), Mark::new(&saga.id));
