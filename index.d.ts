@@ -636,13 +636,14 @@ export declare class SagaStates {
 	findByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
 	/**
 	 * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
-	 * with the cursor of a page tells each saga once, whatever is inserted meanwhile.
+	 * with the cursor of a page tells each saga once, whatever is inserted meanwhile. DynamoDB's list follows a change
+	 * a moment later, as its indexes do; the states in it are read consistently.
 	 */
 	findByName<T extends object = SagaState>(sagaName: string, options?: SagaFilter & {
 		limit?: number;
 		cursor?: string;
 	}): Promise<SagaPage<T>>;
-	/** How many sagas of a name there are. */
+	/** How many sagas of a name there are; on DynamoDB a moment ago. */
 	countByName(sagaName: string, options?: SagaFilter): Promise<number>;
 	/**
 	 * Removes sagas that have ended and were last changed before a time, in bounded batches, at most `limit` of them;
@@ -653,7 +654,8 @@ export declare class SagaStates {
 	}): Promise<number>;
 	/**
 	 * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
-	 * longest overdue first, at most `limit` (1 to 1,000, default 100).
+	 * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
+	 * stored.
 	 */
 	findTimedOut<T extends object = SagaState>(options?: {
 		now?: Date;

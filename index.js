@@ -1618,7 +1618,8 @@ var SagaStates = class {
   }
   /**
    * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
-   * with the cursor of a page tells each saga once, whatever is inserted meanwhile.
+   * with the cursor of a page tells each saga once, whatever is inserted meanwhile. DynamoDB's list follows a change
+   * a moment later, as its indexes do; the states in it are read consistently.
    */
   async findByName(sagaName, options = {}) {
     const { completed, limit = 100, cursor } = options;
@@ -1631,7 +1632,7 @@ var SagaStates = class {
     }
     return last === void 0 || items.length < limit ? { items } : { items, cursor: last };
   }
-  /** How many sagas of a name there are. */
+  /** How many sagas of a name there are; on DynamoDB a moment ago. */
   countByName(sagaName, options = {}) {
     return this.#run("states.countByName", [[sagaName, options.completed]]);
   }
@@ -1655,7 +1656,8 @@ var SagaStates = class {
   }
   /**
    * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
-   * longest overdue first, at most `limit` (1 to 1,000, default 100).
+   * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
+   * stored.
    */
   async findTimedOut(options = {}) {
     const { now = /* @__PURE__ */ new Date(), limit = 100, sagaName } = options;

@@ -108,7 +108,7 @@ function base(name: string, library: Library): Omit<Executor, 'open'> {
   return { name, available: variable === undefined || process.env[variable] !== undefined, ...(variable && { variable }) }
 }
 
-function storeOn(open: OpenLibrary, library: Library, more: object = {}): SagaStore {
+export function storeOn(open: OpenLibrary, library: Library, more: object = {}): SagaStore {
   return openStore({ client: open.client, ...(library.backend === 'postgres' && { schema: temporarySchema() }), ...more } as never)
 }
 
@@ -131,6 +131,13 @@ function onClient(library: Library): Executor {
   }
 }
 
+/** Runs `work` in a transaction of the library's, and what stores do in it with it. */
+export async function joined(library: Library, { client, transaction }: OpenLibrary, work: () => Promise<void>): Promise<void> {
+  // BEGIN and COMMIT by hand on a shared handle belong inside.
+  const isHandle = library.name.endsWith('better-sqlite3') && !library.name.startsWith('knex')
+  await (isHandle ? withTransaction(client, () => transaction(work)) : transaction((tx) => withTransaction(tx, work)))
+}
+
 /** A library's transactions: the store finds them by `withTransaction`. */
 function inClientTransactions(library: Library): Executor {
   return {
@@ -140,15 +147,11 @@ function inClientTransactions(library: Library): Executor {
       const open = await library.open()
       const store = storeOn(open, library, more)
       await store.initialize()
-      const { client, transaction } = open
-      // BEGIN and COMMIT by hand on a shared handle belong inside.
-      const isHandle = library.name.endsWith('better-sqlite3') && !library.name.startsWith('knex')
       const run = async (call: Call) => {
         let result: unknown
-        const work = async () => {
+        await joined(library, open, async () => {
           result = await call(store)
-        }
-        await (isHandle ? withTransaction(client, () => transaction(work)) : transaction((tx) => withTransaction(tx, work)))
+        })
         return result
       }
       return inTransactions(store, OPERATIONS, run, open.close)

@@ -182,6 +182,20 @@ describe.each(Object.entries(ways))('store.transaction of a store on %s: what is
     expect(new Set(peer.commands.map(({ txnNumber }) => String(txnNumber))).size).toBe(1)
   })
 
+  it('has payload and state in it, and looks before it inserts', async () => {
+    await using peer = await startPeer()
+    const store = make(peer.url)
+    await store.transaction(async (tx) => {
+      await tx.put('a', slip)
+      await tx.states.insert('Order', 'o-1', { metadata: { sagaId: 's-1' } })
+      expect(await tx.states.getById('Order', 's-1')).toBe(null)
+    })
+    // A duplicate key would end the transaction: both ids are looked for first.
+    expect(names(peer.commands)).toEqual(['update', 'find', 'find', 'insert', 'find', 'commitTransaction'])
+    expect(new Set(peer.commands.map(({ txnNumber }) => String(txnNumber))).size).toBe(1)
+    expect(peer.commands.filter(({ lsid }) => lsid === undefined)).toEqual([])
+  })
+
   it('is aborted when the callback throws or never returns; nothing is sent for nothing', async () => {
     await using peer = await startPeer()
     const store = make(peer.url)
@@ -266,11 +280,11 @@ describe.skipIf(isMissing || isReplicaSet)('a server without transactions', () =
 
 describe.skipIf(isMissing || !isReplicaSet)('on a replica set', () => {
   async function begin() {
-    const collectionName = temporaryCollection()
+    const names = { collectionName: temporaryCollection(), statesCollectionName: temporaryCollection() }
     const orders = temporaryCollection()
     const client = clientOf(url)
-    const store = kept(new MongoSagaStore({ client, database: 'sagas', collectionName }))
-    const other = kept(new MongoSagaStore({ url: new URL('/sagas', url).href, collectionName }))
+    const store = kept(new MongoSagaStore({ client, database: 'sagas', ...names }))
+    const other = kept(new MongoSagaStore({ url: new URL('/sagas', url).href, ...names }))
     await store.initialize()
     const collection = client.db('sagas').collection<{ _id: string }>(orders)
     await client.db('sagas').createCollection(orders)
@@ -302,6 +316,24 @@ describe.skipIf(isMissing || !isReplicaSet)('on a replica set', () => {
     })
     await expect(failed).rejects.toThrow('out of stock')
     expect([await other.find('slip'), await collection.countDocuments()]).toEqual([null, 0])
+  })
+
+  it('commits payload and state together, or neither', async () => {
+    const { client, store, other } = await begin()
+    for (const fails of [true, false]) {
+      const session = await sessionOf(client)
+      const done = session.withTransaction(() =>
+        withTransaction(session, async () => {
+          await store.put('slip', slip)
+          await store.states.insert('Order', 'o-1', { metadata: { sagaId: 's-1' } })
+          const taken = await rejectionOf(store.states.insert('Order', 'o-1', { metadata: { sagaId: 's-2' } }))
+          expect(taken.code).toBe('ALREADY_EXISTS')
+          if (fails) throw new RangeError('no')
+        }),
+      )
+      await (fails ? expect(done).rejects.toThrow(RangeError) : done)
+      expect([await other.has('slip'), (await other.states.getById('Order', 's-1')) !== null]).toEqual([!fails, !fails])
+    }
   })
 
   it('runs its own transactions, and again after a conflict', async () => {

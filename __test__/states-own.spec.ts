@@ -259,6 +259,16 @@ describe('stored states', () => {
 })
 
 describe('the table of sagas', () => {
+  it('may be missing when cleanup() runs, before initialize has made it', async () => {
+    await using store = openStore(`sqlite://${join(temporaryDirectory(), 'old.db')}`)
+    await store.initialize()
+    await store.transaction((tx) => tx.query('drop table saga_instances'))
+    await store.put('late', Buffer.from('x'), new Date(Date.now() + 5))
+    await sleep(10)
+    await store.cleanup()
+    expect((await store.statistics()).payloads.count).toBe(0)
+  })
+
   it('is printed for people who run their own migrations', async () => {
     await using store = openStore({ url: 'postgres://u@localhost/d', schema: 'app', statesTableName: 'sagas' })
     const text = store.schemaSql()

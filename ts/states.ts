@@ -202,7 +202,8 @@ export class SagaStates {
 
   /**
    * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
-   * with the cursor of a page tells each saga once, whatever is inserted meanwhile.
+   * with the cursor of a page tells each saga once, whatever is inserted meanwhile. DynamoDB's list follows a change
+   * a moment later, as its indexes do; the states in it are read consistently.
    */
   async findByName<T extends object = SagaState>(
     sagaName: string,
@@ -219,7 +220,7 @@ export class SagaStates {
     return last === undefined || items.length < limit ? { items } : { items, cursor: last }
   }
 
-  /** How many sagas of a name there are. */
+  /** How many sagas of a name there are; on DynamoDB a moment ago. */
   countByName(sagaName: string, options: SagaFilter = {}): Promise<number> {
     return this.#run('states.countByName', [[sagaName, options.completed]])
   }
@@ -245,7 +246,8 @@ export class SagaStates {
 
   /**
    * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
-   * longest overdue first, at most `limit` (1 to 1,000, default 100).
+   * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
+   * stored.
    */
   async findTimedOut<T extends object = SagaState>(
     options: { now?: Date; limit?: number; sagaName?: string } = {},

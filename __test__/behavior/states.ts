@@ -90,6 +90,7 @@ export function stateBehavior(executor: Executor): void {
       for (let depth = 0; depth < 500; depth += 1) deep = depth % 2 === 0 ? { deep } : [deep]
       const megabyte = store.backend === 'dynamodb' ? 'x'.repeat(300_000) : 'ä€😀 "\\'.repeat(120_000)
       for (const [name, value] of Object.entries({
+        replacement: '\ufffd',
         unicode: { 'ключ "x"': 'naïve 東京 😀\u2028\t\n\u0001"\\/' },
         numbers: [0, -1, 2 ** 53 + 2, 2 ** 60, 1e308, 5e-324, 0.1, -123456.789e-7, 12345678901234567890n.toString()],
         empties: [{}, [], '', null, false, { a: null }],
@@ -133,13 +134,17 @@ export function stateBehavior(executor: Executor): void {
         [NAME, 'c'.repeat(513), 's'],
         [NAME, 'c', ''],
         [NAME, 'c', 's'.repeat(513)],
+        [NAME, '\ud800', 's'],
+        ['a\ud800', 'c', 's'],
         [NAME, 7, 's'],
         [NAME, 'c', 7],
       ] as [string, string, string][]) {
         const error = await rejectionOf(states.insert(name, correlationId, order(sagaId)))
         expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', retryable: false })
       }
-      expect((await rejectionOf(states.getById(NAME, 'a\0'))).code).toBe('INVALID_ARGUMENT')
+      for (const id of ['a\0', 'a\udc00b']) expect((await rejectionOf(states.getById(NAME, id))).code).toBe('INVALID_ARGUMENT')
+      const unpaired = states.insert(NAME, 'c', order('s\ud800'))
+      expect(await rejectionOf(unpaired)).toMatchObject({ code: 'SERIALIZATION', path: 'metadata.sagaId' })
       const without = states.insert(NAME, 'c', {} as Order)
       expect(await rejectionOf(without)).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('metadata') })
       const version = states.insert(NAME, 'c', order('s', { version: 1.5 }))

@@ -1,6 +1,6 @@
 // An order saga of five steps and a timeout: a worker process dies in the middle of it, the next one goes on where
 // the state says; an order that nobody has paid for times out and is compensated.
-// node examples/order-saga/index.mjs [URL]: an SQLite file by default, or postgres:, ...
+// node examples/order-saga/index.mjs [URL]: an SQLite file by default, or postgres:, redis:, mongodb:, dynamodb:
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,6 +14,9 @@ const PAYMENT_WITHIN_MS = 60_000
 
 /** What each step would ask other services to do. */
 const act = (step, order) => console.log(`   [${process.pid}] order ${order}: ${step}`)
+
+/** In a transaction, unless the server has none (a MongoDB that is no replica set): then in this order. */
+const together = (store, work) => (store.capabilities.transactions === 'none' ? work(store) : store.transaction(work))
 
 /** A message for an order: begins its saga, or goes on with the one that is there. */
 async function handle(store, order, diesAfter) {
@@ -33,15 +36,15 @@ async function handle(store, order, diesAfter) {
   }
   for (const step of STEPS.slice(saga.done.length)) {
     act(step, order)
+    const { version } = saga.metadata
+    saga.done.push(step)
+    Object.assign(saga.metadata, { updatedAt: new Date(), isCompleted: step === 'close' })
     // What the step has changed and the message that goes out belong together: both are stored, or neither.
-    saga = await store.transaction(async (tx) => {
+    await together(store, async (tx) => {
       await tx.put(`slip-${order}-${step}`, Buffer.from(JSON.stringify({ order, step })), new Date(Date.now() + 3_600_000))
-      return tx.states.modify(NAME, saga.metadata.sagaId, (state) => {
-        state.done.push(step)
-        state.metadata.isCompleted = step === 'close'
-        return state
-      })
+      await tx.states.update(NAME, saga, version)
     })
+    saga.metadata.version = version + 1
     if (saga.done.length === diesAfter) process.kill(process.pid, 'SIGKILL')
   }
 }
@@ -60,6 +63,7 @@ async function compensate(store, now) {
 
 async function work(url, order, diesAfter) {
   const store = openStore(url)
+  await store.initialize() // Each process may; and what its server lacks is known then.
   await handle(store, order, diesAfter)
   await store.close()
 }

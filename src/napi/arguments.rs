@@ -68,7 +68,7 @@ pub(super) fn with_id<T>(env: sys::napi_env, value: Raw, with: impl FnOnce(&str)
 }
 
 /// Whether a string has no unpaired surrogates. Only asked of short strings with U+FFFD.
-fn is_well_formed(env: sys::napi_env, value: Raw) -> bool {
+pub(super) fn is_well_formed(env: sys::napi_env, value: Raw) -> bool {
     let mut units = [0_u16; MAX_ID_BYTES + 8];
     let mut length = 0;
     // SAFETY: the buffer has the length that is passed.

@@ -18,7 +18,7 @@ use crate::store::Store;
 use crate::store::capability::{Expiry, Transactions};
 use crate::store::dynamic::Dynamic;
 use crate::store::lane::Settle;
-use crate::store::payloads::Reply;
+use crate::store::payloads::{MAX_ID_BYTES, Reply};
 use crate::store::plan::{Call, Given};
 use crate::url::Backend;
 
@@ -412,10 +412,23 @@ impl NativeStore {
     }
 
     fn state_given(&self, env: sys::napi_env, given: Raw) -> Result<Vec<Dynamic>> {
-        match Reader::new(env, &self.side).read(given)? {
-            Dynamic::List(given) => Ok(given),
-            _ => Err(Error::invalid("an array is expected")),
+        let Dynamic::List(read) = Reader::new(env, &self.side).read(given)? else {
+            return Err(Error::invalid("an array is expected"));
+        };
+        // Names and ids: JSON has no unpaired surrogates.
+        let is_doubtful = |value: &Dynamic| {
+            value.as_text().is_some_and(|text| text.len() <= MAX_ID_BYTES && text.contains('\u{FFFD}'))
+        };
+        if read.iter().any(is_doubtful) {
+            let values = arguments::elements(env, given)?;
+            let doubtful = read.iter().zip(values).filter(|(value, _)| is_doubtful(value));
+            if doubtful.into_iter().any(|(_, value)| !arguments::is_well_formed(env, value)) {
+                return Err(Error::invalid(
+                    "names and ids must be well-formed Unicode (one has an unpaired surrogate)",
+                ));
+            }
         }
+        Ok(read)
     }
 
     fn bytes(&self, env: sys::napi_env, data: Raw, stays: bool) -> Result<bytes::Bytes> {

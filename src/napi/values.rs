@@ -106,7 +106,9 @@ impl Values {
     fn text(self, text: &str) -> sys::napi_value {
         let mut value = ptr::null_mut();
         let length = isize::try_from(text.len()).unwrap_or_default();
-        unsafe { sys::napi_create_string_utf8(self.0, text.as_ptr().cast(), length, &raw mut value) };
+        // Of ASCII V8 makes a string without decoding it.
+        let make = if text.is_ascii() { sys::napi_create_string_latin1 } else { sys::napi_create_string_utf8 };
+        unsafe { make(self.0, text.as_ptr().cast(), length, &raw mut value) };
         value
     }
 

@@ -2,6 +2,7 @@
 //! was in the way for what does not.
 
 use super::payloads::PayloadSql;
+use super::schema::columns;
 use super::{Cell, Dialect, Executor, Table, Value};
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::Reply;
@@ -18,6 +19,7 @@ const INSERTS: usize = 5;
 #[derive(Debug)]
 pub(crate) struct StateSql {
     dialect: Dialect,
+    table: Table,
     insert: String,
     look: String,
     remove_over: String,
@@ -121,6 +123,7 @@ impl StateSql {
         };
         Self {
             dialect,
+            table: table.clone(),
             insert: format!(
                 "insert into {t} (id, saga_name, correlation_id, version, is_completed, state, created_at, updated_at, \
                  completed_at, timeout_at, expires_at) values ($1{text}, $2{text}, $3{text}, $4{int}, {}, $6{json}, {}, {}, \
@@ -328,7 +331,8 @@ impl StateSql {
     }
 }
 
-/// Removes payloads, and sagas, whose time was over at `now`: at most `limit` of both together.
+/// Removes payloads, and sagas, whose time was over at `now`: at most `limit` of both together. The
+/// table of sagas may be missing, where `initialize` has not made it yet.
 pub(crate) async fn purge_both<E: Executor>(
     on: &mut E,
     payloads: &PayloadSql,
@@ -340,7 +344,13 @@ pub(crate) async fn purge_both<E: Executor>(
     if removed >= limit {
         return Ok(removed);
     }
-    Ok(removed + states.purge_expired(on, now, limit - removed).await?)
+    match states.purge_expired(on, now, limit - removed).await {
+        Ok(more) => Ok(removed + more),
+        Err(_) if columns(on, states.dialect, &states.table).await.is_ok_and(|columns| columns.is_empty()) => {
+            Ok(removed)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// When a saga has ended; indexed in place of `updated_at`, which changes each time.
