@@ -179,6 +179,8 @@ for (const target of shared) {
       await sleep(100 + Math.random() * 200)
       program.child.kill('SIGKILL')
       await program.done
+      // What it had sent the server does to its end.
+      await sleep(1_000)
       const pairs = [0, 1, 2, 3].flatMap((worker) =>
         Array.from({ length: 5 }, (_, id) =>
           Array.from({ length: 7 }, (_, o) => [`s-${worker}-${id}`, `o-${worker}-${o}`] as const),
