@@ -204,12 +204,12 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn text(&self, text: &str) -> sys::napi_value {
-        let mut made = ptr::null_mut();
+        let mut value = ptr::null_mut();
         let length = isize::try_from(text.len()).unwrap_or_default();
         // Of ASCII V8 makes a string without decoding it.
         let make = if text.is_ascii() { sys::napi_create_string_latin1 } else { sys::napi_create_string_utf8 };
-        unsafe { make(self.env, text.as_ptr().cast(), length, &raw mut made) };
-        made
+        unsafe { make(self.env, text.as_ptr().cast(), length, &raw mut value) };
+        value
     }
 
     pub(super) fn array(&self, elements: impl ExactSizeIterator<Item = sys::napi_value>) -> sys::napi_value {
