@@ -629,6 +629,7 @@ function clientCarrier2(client) {
     library: "ioredis",
     isTransaction: false,
     isBuffered: false,
+    isOneServer: !client.isCluster,
     send(method, args) {
       if (method === "nodes") return primaries(client);
       const [commands, node] = args;
@@ -869,6 +870,7 @@ function clientCarrier4(client, call2, members) {
     library: "redis",
     isTransaction: false,
     isBuffered: false,
+    isOneServer: members.masters === void 0,
     send(method, args) {
       if (method === "nodes") return members.masters?.map(({ address }) => address) ?? [null];
       return call2(args[0].map(words), args[1]);
@@ -1888,6 +1890,7 @@ var FAILED = 1;
 var IN_TRANSACTION = 1;
 var BUFFERED = 2;
 var AT_ONCE = 4;
+var ONE_SERVER = 8;
 var Conversations = class {
   #native;
   /** The client that the store was made from, if it was. */
@@ -1992,9 +1995,9 @@ var Conversation = class {
   }
   /** Runs until the first answer that has to be waited for. */
   start() {
-    const { isTransaction, isBuffered, isSynchronous } = this.#carrier;
+    const { isTransaction, isBuffered, isSynchronous, isOneServer } = this.#carrier;
     const kind = isBuffered ? BUFFERED | AT_ONCE : isSynchronous ? AT_ONCE : 0;
-    const facts = kind | (isTransaction ? IN_TRANSACTION : 0);
+    const facts = kind | (isTransaction ? IN_TRANSACTION : 0) | (isOneServer ? ONE_SERVER : 0);
     const [id, data, expiresAt] = this.#args;
     return this.#advance(this.#native.start(OPERATIONS[this.#operation], facts, id, data, expiresAt));
   }

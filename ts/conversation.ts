@@ -43,6 +43,7 @@ const FAILED = 1
 const IN_TRANSACTION = 1
 const BUFFERED = 2
 const AT_ONCE = 4
+const ONE_SERVER = 8
 
 /** The arguments of an operation, as the native side takes them. */
 export type Arguments = [id?: unknown, data?: unknown, expiresAt?: unknown]
@@ -175,9 +176,9 @@ class Conversation<T> {
 
   /** Runs until the first answer that has to be waited for. */
   start(): State<T> {
-    const { isTransaction, isBuffered, isSynchronous } = this.#carrier
+    const { isTransaction, isBuffered, isSynchronous, isOneServer } = this.#carrier
     const kind = isBuffered ? BUFFERED | AT_ONCE : isSynchronous ? AT_ONCE : 0
-    const facts = kind | (isTransaction ? IN_TRANSACTION : 0)
+    const facts = kind | (isTransaction ? IN_TRANSACTION : 0) | (isOneServer ? ONE_SERVER : 0)
     const [id, data, expiresAt] = this.#args
     return this.#advance(this.#native.start(OPERATIONS[this.#operation], facts, id, data, expiresAt))
   }

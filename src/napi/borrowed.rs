@@ -38,6 +38,7 @@ enum Outcome {
 const IN_TRANSACTION: u32 = 1;
 const BUFFERED: u32 = 2;
 const AT_ONCE: u32 = 4;
+const ONE_SERVER: u32 = 8;
 
 /// Numbers of the operations behind those of [`Call`].
 const INITIALIZE: u32 = 100;
@@ -91,7 +92,12 @@ impl NativeStore {
     )]
     pub fn start(&self, env: Env, operation: u32, facts: u32, id: Raw, data: Raw, expires_at: Raw) -> Raw {
         let is = |fact: u32| facts & fact != 0;
-        let facts = Facts { in_transaction: is(IN_TRANSACTION), buffered: is(BUFFERED), at_once: is(AT_ONCE) };
+        let facts = Facts {
+            in_transaction: is(IN_TRANSACTION),
+            buffered: is(BUFFERED),
+            at_once: is(AT_ONCE),
+            one_server: is(ONE_SERVER),
+        };
         let client = Arc::new(Client::new(facts));
         match self.work(env.raw(), operation, &client, [id, data, expires_at]) {
             Ok((work, payloads)) => {

@@ -67,6 +67,7 @@ pub fn is_socket_code(code: &str) -> bool {
 
 /// What is known of a client before it is asked anything.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // Each is independent of the others.
 pub struct Facts {
     /// Whether the application can still undo what is done: nothing is repeated then.
     pub in_transaction: bool,
@@ -74,6 +75,8 @@ pub struct Facts {
     pub buffered: bool,
     /// Whether it must have been asked when the call returns: it answers at once, or only collects.
     pub at_once: bool,
+    /// Whether all of the database is on one server, as far as is known.
+    pub one_server: bool,
 }
 
 /// Work that is too long for the JavaScript thread.

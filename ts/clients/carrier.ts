@@ -25,6 +25,8 @@ export interface Carrier {
   readonly isBuffered: boolean
   /** Whether it answers before the call returns. */
   readonly isSynchronous?: boolean
+  /** Whether one server has all of the database (Redis that is no Cluster). */
+  readonly isOneServer?: boolean
   /**
    * Carries one request; throws, or rejects with, the client's own error. `home` is the client that the
    * store was made from, if it was: a transaction that is only collected takes the shape of values from it.

@@ -47,6 +47,7 @@ function clientCarrier(client: Client): Carrier {
     library: 'ioredis',
     isTransaction: false,
     isBuffered: false,
+    isOneServer: !client.isCluster,
     send(method, args) {
       if (method === 'nodes') return primaries(client)
       const [commands, node] = args as [Command[], string | undefined]

@@ -79,6 +79,7 @@ function clientCarrier(client: { multi(): Multi }, call: Call, members: Members)
     library: 'redis',
     isTransaction: false,
     isBuffered: false,
+    isOneServer: members.masters === undefined,
     send(method, args) {
       if (method === 'nodes') return (members as { masters?: { address: string }[] }).masters?.map(({ address }) => address) ?? [null]
       return call((args[0] as Command[]).map(words), args[1] as string | undefined)

@@ -273,7 +273,7 @@ mod tests {
     use crate::store::borrowed::{Ask, Facts};
     use crate::store::payloads::{Read, Write};
 
-    const COLLECTING: Facts = Facts { in_transaction: true, buffered: true, at_once: true };
+    const COLLECTING: Facts = Facts { in_transaction: true, buffered: true, at_once: true, one_server: false };
 
     fn hosted() -> Hosted {
         let tables = Tables { payloads: String::from("orders"), states: String::from("sagas") };

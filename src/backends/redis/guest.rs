@@ -192,6 +192,10 @@ impl Servers for Hosts<'_> {
 }
 
 impl Pipe for Hosts<'_> {
+    fn is_together(&self) -> bool {
+        self.0.facts().one_server
+    }
+
     async fn pipe(&self, requests: Vec<Request>) -> Result<Answers> {
         self.run(requests).await
     }

@@ -14,7 +14,7 @@ use crate::store::payloads::{Read, Reply, Write};
 use crate::store::plan::Step;
 use crate::time::Millis;
 
-const BUFFERED: Facts = Facts { in_transaction: true, buffered: true, at_once: true };
+const BUFFERED: Facts = Facts { in_transaction: true, buffered: true, at_once: true, one_server: false };
 
 type Answered = Result<Dynamic, ClientError>;
 
