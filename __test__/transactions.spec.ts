@@ -341,7 +341,8 @@ describe.skipIf(noPostgres)('the application’s own transaction on PostgreSQL',
         Array.from({ length: 100 }, (_, index) => (index % 2 ? app.onClient.put(`x-${index}`, slip) : app.onClient.find(`x-${index}`))),
       )
     }
-    expect(await count()).toBe(before)
+    // One that an earlier test has left may have ended meanwhile.
+    expect(await count()).toBeLessThanOrEqual(before as number)
   })
 
   it('ends with no payload and no event when a prisma.$transaction fails', async () => {
