@@ -136,6 +136,10 @@ describe('the collector', () => {
         store.initialize(),
         store.statistics(),
         store.purgeExpired(),
+        store.states.getById('Order', 's-1'),
+        store.states.insert('Order', 'o-1', { metadata: { sagaId: 's-1' } }),
+        store.states.update('Order', { metadata: { sagaId: 's-1' } }, 1),
+        store.states.delete('Order', 's-1'),
       ]
       for (const error of await Promise.all(refused.map(rejectionOf))) expect(error).toMatchObject({ code: 'UNSUPPORTED' })
     })

@@ -111,6 +111,10 @@ for (const library of redisLibraries) {
           store.getMany(['a', 'b']),
           store.initialize(),
           store.statistics(),
+          store.states.getById('Order', 's-1'),
+          store.states.insert('Order', 'o-1', { metadata: { sagaId: 's-1' } }),
+          store.states.update('Order', { metadata: { sagaId: 's-1' } }, 1),
+          store.states.delete('Order', 's-1'),
         ]
         for (const error of await Promise.all(refused.map(rejectionOf))) expect(error).toMatchObject({ code: 'UNSUPPORTED' })
         await store.put('b', Buffer.from('x'))
