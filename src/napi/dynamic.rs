@@ -153,6 +153,17 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Makes a string; a null pointer where it could not be made.
+pub(super) fn string(env: sys::napi_env, text: &str) -> sys::napi_value {
+    let mut value = ptr::null_mut();
+    let length = isize::try_from(text.len()).unwrap_or_default();
+    // Of ASCII V8 makes a string without decoding it.
+    let make = if text.is_ascii() { sys::napi_create_string_latin1 } else { sys::napi_create_string_utf8 };
+    // SAFETY: as above; the text has the length that is passed.
+    unsafe { make(env, text.as_ptr().cast(), length, &raw mut value) };
+    value
+}
+
 /// Makes JavaScript values. Bytes that the caller has as a JavaScript value already are that value.
 pub(super) struct Writer<'a> {
     env: sys::napi_env,
@@ -204,12 +215,7 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn text(&self, text: &str) -> sys::napi_value {
-        let mut value = ptr::null_mut();
-        let length = isize::try_from(text.len()).unwrap_or_default();
-        // Of ASCII V8 makes a string without decoding it.
-        let make = if text.is_ascii() { sys::napi_create_string_latin1 } else { sys::napi_create_string_utf8 };
-        unsafe { make(self.env, text.as_ptr().cast(), length, &raw mut value) };
-        value
+        string(self.env, text)
     }
 
     pub(super) fn array(&self, elements: impl ExactSizeIterator<Item = sys::napi_value>) -> sys::napi_value {

@@ -6,7 +6,7 @@ use std::ptr;
 use bytes::Bytes;
 use napi::sys;
 
-use super::dynamic::Writer;
+use super::dynamic::{self, Writer};
 use super::transaction::opaque;
 use crate::error::{Detail, Error, Kind};
 use crate::store::dynamic::Dynamic;
@@ -104,12 +104,7 @@ impl Values {
     }
 
     fn text(self, text: &str) -> sys::napi_value {
-        let mut value = ptr::null_mut();
-        let length = isize::try_from(text.len()).unwrap_or_default();
-        // Of ASCII V8 makes a string without decoding it.
-        let make = if text.is_ascii() { sys::napi_create_string_latin1 } else { sys::napi_create_string_utf8 };
-        unsafe { make(self.0, text.as_ptr().cast(), length, &raw mut value) };
-        value
+        dynamic::string(self.0, text)
     }
 
     fn array(self, elements: impl ExactSizeIterator<Item = sys::napi_value>) -> sys::napi_value {

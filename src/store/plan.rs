@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::dynamic::Dynamic;
 use super::payloads::{Operation, Read, Reply, Write};
-use super::states::StateStep;
+use super::states::{StateStep, StateWrite};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
@@ -154,6 +154,15 @@ impl Step {
             Self::Write(write) => write.may_repeat(),
             Self::Read(read) => read.may_repeat(),
             Self::State(step) => step.may_repeat(),
+        }
+    }
+
+    /// The change of saga state that it is, if it can be decided at the end of a transaction whether it holds.
+    pub fn as_guarded(&self) -> Option<&StateWrite> {
+        match self {
+            Self::State(StateStep::Write(StateWrite::DeleteCompleted { .. })) => None,
+            Self::State(StateStep::Write(write)) => Some(write),
+            _ => None,
         }
     }
 

@@ -296,14 +296,6 @@ impl StateStep {
         }
     }
 
-    /// The change, if it can be decided at the end of a transaction whether it holds.
-    pub fn as_guarded(&self) -> Option<&StateWrite> {
-        match self {
-            Self::Write(StateWrite::DeleteCompleted { .. }) | Self::Read(_) => None,
-            Self::Write(write) => Some(write),
-        }
-    }
-
     /// Whether doing it twice gives the same answer as doing it once.
     pub fn may_repeat(&self) -> bool {
         match self {

@@ -24,7 +24,7 @@ pub(super) struct Scan {
 
 impl Scan {
     fn expressions(&self) -> String {
-        format!("{} {}", self.projection, text_of(self.filter.as_ref()))
+        format!("{} {}", self.projection, self.filter.as_ref().map_or("", |filter| &*filter.text))
     }
 }
 
@@ -61,7 +61,7 @@ impl Request for Scan {
         if let Some(filter) = &self.filter {
             input = input.with("FilterExpression", &*filter.text);
         }
-        behind(input.used(&expressions, values_of(self.filter)), self.after).done()
+        behind(input.used(&expressions, self.filter.map(|filter| filter.values).unwrap_or_default()), self.after).done()
     }
 
     fn answer(mut output: Dynamic) -> Result<Page, Failure> {
@@ -194,30 +194,13 @@ fn next_of(output: &mut Dynamic) -> Option<Item> {
     take(output, "LastEvaluatedKey").and_then(Item::of_client)
 }
 
-fn text_of(filter: Option<&Expression>) -> &str {
-    filter.map_or("", |filter| &filter.text)
-}
-
-fn values_of(filter: Option<Expression>) -> Item {
-    filter.map(|filter| filter.values).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::backends::dynamodb::attribute::Attribute;
     use crate::backends::dynamodb::item;
-
-    fn expression(text: &'static str, name: &str) -> Expression {
-        Expression::new(text, Item::from([(name, Attribute::number(1))]))
-    }
-
-    fn keys(value: Option<&Dynamic>) -> Vec<&str> {
-        let Some(Dynamic::Map(properties)) = value else { panic!("{value:?}") };
-        properties.iter().map(|(name, _)| name.as_str()).collect()
-    }
+    use crate::backends::dynamodb::requests::samples::{expression, keys};
 
     #[test]
     fn inputs_name_what_their_expressions_use() {

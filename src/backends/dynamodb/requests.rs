@@ -285,21 +285,28 @@ fn key_of(key: &Item) -> Option<String> {
     item::id_of(key).map(str::to_owned)
 }
 
+/// What tests of requests are made of.
+#[cfg(test)]
+pub(super) mod samples {
+    use super::*;
+    use crate::backends::dynamodb::attribute::Attribute;
+
+    pub(in crate::backends::dynamodb) fn expression(text: &'static str, name: &str) -> Expression {
+        Expression::new(text, Item::from([(name, Attribute::number(1))]))
+    }
+
+    pub(in crate::backends::dynamodb) fn keys(value: Option<&Dynamic>) -> Vec<&str> {
+        let Some(Dynamic::Map(properties)) = value else { panic!("{value:?}") };
+        properties.iter().map(|(name, _)| name.as_str()).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
+    use super::samples::{expression, keys};
     use super::*;
-    use crate::backends::dynamodb::attribute::Attribute;
-
-    fn expression(text: &'static str, name: &str) -> Expression {
-        Expression::new(text, Item::from([(name, Attribute::number(1))]))
-    }
-
-    fn keys(value: Option<&Dynamic>) -> Vec<&str> {
-        let Some(Dynamic::Map(properties)) = value else { panic!("{value:?}") };
-        properties.iter().map(|(name, _)| name.as_str()).collect()
-    }
 
     #[test]
     fn inputs_name_what_their_expressions_use() {

@@ -41,7 +41,7 @@ pub(super) const SHARDS: u32 = 8;
 
 /// What finds need; what lists need; what tells whether a saga is there, and which one.
 pub(super) const FOUND: &str = "#id, #correlation, #name, #saga, #state, #at, #ms";
-pub(super) const LISTED: &str = "#id, #name, #saga, #state, #listed, #timeout, #at, #ms";
+pub(super) const LISTED: &str = "#id, #name, #saga, #state, #ended, #timeout, #at, #ms";
 pub(super) const HEAD: &str = "#id, #correlation, #version, #at, #ms";
 /// What tells whether it is still to be removed.
 pub(super) const OLD: &str = "#id, #correlation, #ended";

@@ -14,8 +14,7 @@ use super::item::{self, id_of, is_expired};
 use super::pages::{Count, Query};
 use super::requests::{BatchGet, Expression};
 use super::state_item::{
-    CORRELATION_ID, ENDED_AT, LISTED, LISTED_IN, SAGA_ID, SHARDS, TIMEOUT_AT, decode, listed_in, number_of, saga_key,
-    text_of,
+    CORRELATION_ID, ENDED_AT, LISTED, SAGA_ID, SHARDS, TIMEOUT_AT, decode, listed_in, number_of, saga_key, text_of,
 };
 use super::states::{Removal, States};
 use super::transport::{Transport, all};
@@ -141,10 +140,7 @@ pub(super) async fn list<T: Transport>(
     };
     let conditions = partitions(name, completed).into_iter().map(condition).collect();
     let mut merged = Merged::new(LISTING, "#id, #saga", conditions, limit, by_saga_id);
-    let is_wanted = |item: &Item| {
-        let listed = text_of(item, LISTED_IN).unwrap_or_default();
-        completed.is_none_or(|ended| listed.starts_with(&format!("{name}#{}#", if ended { "ended" } else { "open" })))
-    };
+    let is_wanted = |item: &Item| completed.is_none_or(|ended| item.get(ENDED_AT).is_some() == ended);
     collect(states, &mut merged, limit, |_| true, is_wanted).await
 }
 

@@ -3,8 +3,8 @@
 
 use super::changes::Change;
 use super::error;
-use super::state_item::{CORRELATION_ID, HEAD, saga_key, text_of};
-use super::states::{Removal, States, no_correlation_id};
+use super::state_item::{HEAD, saga_key};
+use super::states::{Removal, States, correlation_of};
 use super::transport::Transport;
 use crate::error::{Error, Result};
 use crate::store::states::{Saga, StateWrite, changed_meanwhile, correlation_taken, taken};
@@ -45,7 +45,7 @@ impl<T: Transport> States<'_, T> {
             }
             StateWrite::Delete { name, id } => {
                 let Some(found) = self.item(&saga_key(name, id), HEAD).await? else { return Ok(Vec::new()) };
-                let Some(correlation_id) = text_of(&found, CORRELATION_ID) else { return Err(no_correlation_id()) };
+                let correlation_id = correlation_of(&found)?;
                 Ok(self.planned_removal(&Removal { name, id, correlation_id, before: None }))
             }
             StateWrite::DeleteByCorrelation { name, correlation_id } => {

@@ -125,17 +125,15 @@ impl<T: Transport> States<'_, T> {
 
     /// Whether a saga has this correlation id. An item that only says so is removed.
     async fn is_correlation_taken(&self, name: &str, correlation_id: &str) -> Result<bool> {
-        let place = correlation_key(name, correlation_id);
-        let Some(link) = self.live(&place, LINK).await? else { return Ok(false) };
-        let Some(id) = text_of(&link, SAGA_ID) else { return Err(no_saga_id()) };
-        let saga = self.live(&saga_key(name, id), HEAD).await?;
+        let Some(id) = self.led_to(name, correlation_id).await? else { return Ok(false) };
+        let saga = self.live(&saga_key(name, &id), HEAD).await?;
         if saga.is_some_and(|saga| text_of(&saga, CORRELATION_ID) == Some(correlation_id)) {
             return Ok(true);
         }
         let (table, now) = (self.on.table(), self.now());
         let changes = vec![
-            Change::check(table, item::key(&saga_key(name, id))).only_if(is_unlinked(correlation_id, now)),
-            Change::delete(table, item::key(&place)).only_if(leads_there(id)),
+            Change::check(table, item::key(&saga_key(name, &id))).only_if(is_unlinked(correlation_id, now)),
+            Change::delete(table, item::key(&correlation_key(name, correlation_id))).only_if(leads_there(&id)),
         ];
         match self.on.transact(changes).await {
             // Or somebody has been quicker: who looks again sees it.
@@ -202,7 +200,7 @@ impl<T: Transport> States<'_, T> {
         if expires_at.is_none() && found.get(item::EXPIRES_AT).is_none() {
             return Ok(vec![update.only_if(is_lasting(expected))]);
         }
-        let Some(correlation_id) = text_of(found, CORRELATION_ID) else { return Err(no_correlation_id()) };
+        let correlation_id = correlation_of(found)?;
         let link = Change::put(table, of_correlation(saga, correlation_id, expires_at));
         Ok(vec![
             update.only_if(is_same(expected, correlation_id, now)),
@@ -211,9 +209,8 @@ impl<T: Transport> States<'_, T> {
     }
 
     async fn delete(&self, name: &str, id: &str) -> Result<Reply> {
-        let place = saga_key(name, id);
-        let Some(found) = self.item(&place, HEAD).await? else { return Ok(Reply::Done) };
-        let Some(correlation_id) = text_of(&found, CORRELATION_ID) else { return Err(no_correlation_id()) };
+        let Some(found) = self.item(&saga_key(name, id), HEAD).await? else { return Ok(Reply::Done) };
+        let correlation_id = correlation_of(&found)?;
         self.remove(&Removal { name, id, correlation_id, before: None }).await.map(|_| Reply::Done)
     }
 
@@ -226,6 +223,7 @@ impl<T: Transport> States<'_, T> {
     /// The saga id that a correlation id leads to.
     pub(super) async fn led_to(&self, name: &str, correlation_id: &str) -> Result<Option<String>> {
         let Some(link) = self.live(&correlation_key(name, correlation_id), LINK).await? else { return Ok(None) };
+        let no_saga_id = || Error::new(Kind::CorruptData, "the item of this correlation id has no sagaId");
         text_of(&link, SAGA_ID).map(|id| Some(id.to_owned())).ok_or_else(no_saga_id)
     }
 
@@ -305,10 +303,8 @@ fn crowded() -> Error {
     Error::new(Kind::Backend, "others change this saga at the same time").retryable(true)
 }
 
-fn no_saga_id() -> Error {
-    Error::new(Kind::CorruptData, "the item of this correlation id has no sagaId")
-}
-
-pub(super) fn no_correlation_id() -> Error {
-    Error::new(Kind::CorruptData, "the item of this saga has no correlationId")
+/// The correlation id of a saga's item.
+pub(super) fn correlation_of(saga: &Item) -> Result<&str> {
+    let no_correlation_id = || Error::new(Kind::CorruptData, "the item of this saga has no correlationId");
+    text_of(saga, CORRELATION_ID).ok_or_else(no_correlation_id)
 }

@@ -66,8 +66,7 @@ impl Buffered {
         let planned = States { on: &session }.plan(write).await?;
         let mut load = self.load;
         for Planned { change, .. } in &planned {
-            let of_sagas = self.guards.keys().map(|place| self.changes[*place].id());
-            if of_sagas.into_iter().any(|known| known == change.id()) {
+            if self.guards.keys().any(|place| self.changes[*place].id() == change.id()) {
                 return Err(changed_twice(write.id()));
             }
             load = load.with_size(change.size(), None).map_err(|error| error.with_id(write.id()))?;
@@ -87,7 +86,7 @@ impl Buffered {
         let mut sizes: HashMap<&str, u64> = HashMap::with_capacity(steps.len());
         for step in steps {
             // A change of saga state, of which a call has one, looks for room itself.
-            if as_guarded(step).is_some() {
+            if step.as_guarded().is_some() {
                 continue;
             }
             let change = change_of(step, &self.tables.payloads, &self.executor.clock)?;
@@ -119,10 +118,6 @@ impl Buffered {
             None => error,
         }
     }
-}
-
-fn as_guarded(step: &Step) -> Option<&StateWrite> {
-    if let Step::State(step) = step { step.as_guarded() } else { None }
 }
 
 /// Sends changes until it is known what came of them; the error of the last attempt says what is
@@ -176,7 +171,7 @@ impl Transaction for Buffered {
 
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
-            match as_guarded(step) {
+            match step.as_guarded() {
                 Some(write) => self.keep_state(write).await,
                 None => self.keep(step),
             }

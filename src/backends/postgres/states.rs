@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::{join, join_all};
 
 use super::Postgres;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::sql::state_batches;
 use crate::store::payloads::Reply;
 use crate::store::states::{StateRead, StateWrite, chains};
@@ -42,9 +42,10 @@ impl Postgres {
     /// Updates of different sagas. What one statement has not updated has its say alone; all of it,
     /// if the server has refused the statement for one of them.
     async fn update_together(&self, group: &[StateWrite], places: Vec<usize>) -> Vec<(usize, Result<Reply>)> {
+        let all_failed = |error: &Error| places.iter().map(|at| (*at, Err(error.clone()))).collect();
         let mut session = match self.session_on(&self.states_quoted, true).await {
             Ok(session) => session,
-            Err(error) => return places.into_iter().map(|at| (at, Err(error.clone()))).collect(),
+            Err(error) => return all_failed(&error),
         };
         let expected = |at: &usize| match &group[*at] {
             StateWrite::Update { saga, expected } => Some((&**saga, *expected)),
@@ -57,7 +58,7 @@ impl Postgres {
             Ok(met) => met,
             // The server has refused it as a whole: for one of them, or to end a deadlock.
             Err(error) if error.kind() == Kind::Backend => HashSet::new(),
-            Err(error) => return places.into_iter().map(|at| (at, Err(error.clone()))).collect(),
+            Err(error) => return all_failed(&error),
         };
         let is_updated = |at: &usize| {
             expected(at).is_some_and(|(saga, _)| met.contains(&(saga.name.to_string(), saga.id.to_string())))

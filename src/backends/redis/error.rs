@@ -59,7 +59,8 @@ fn by_code(code: &str) -> Option<Error> {
 }
 
 /// How keys get into one hash slot.
-pub(super) const TAG_HINT: &str = "a transaction needs a hash tag that its keys share, such as '{order-1}' in their ids or '{sagas}' in keyPrefix and statesKeyPrefix";
+pub(super) const TAG_HINT: &str = "a transaction needs a hash tag that its keys share, such as '{order-1}' in their \
+    ids or '{sagas}' in keyPrefix and statesKeyPrefix";
 
 fn is_authentication(error: &FredError) -> bool {
     let details = error.details();

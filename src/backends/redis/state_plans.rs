@@ -110,20 +110,15 @@ impl<P: Pipe> States<'_, P> {
     /// A change in one script, if what is known from the index of its saga id is all there is to
     /// know. Otherwise nothing has happened.
     pub(super) async fn at_once(&self, write: &StateWrite) -> Result<Option<Reply>> {
-        let (id, index, correlation_id) = match write {
-            StateWrite::Insert { saga, correlation_id } => {
-                let index = self.index(&saga.name, &saga.id).await?;
-                (&saga.id, index, Some(correlation_id.to_string()))
-            }
-            StateWrite::Update { saga, .. } => {
-                let index = self.index(&saga.name, &saga.id).await?;
-                (&saga.id, index.clone(), index)
-            }
-            StateWrite::Delete { name, id } => {
-                let index = self.index(name, id).await?;
-                (id, index.clone(), index)
-            }
+        let (name, id) = match write {
+            StateWrite::Insert { saga, .. } | StateWrite::Update { saga, .. } => (&saga.name, &saga.id),
+            StateWrite::Delete { name, id } => (name, id),
             StateWrite::DeleteByCorrelation { .. } | StateWrite::DeleteCompleted { .. } => return Ok(None),
+        };
+        let index = self.index(name, id).await?;
+        let correlation_id = match write {
+            StateWrite::Insert { correlation_id, .. } => Some(correlation_id.to_string()),
+            _ => index.clone(),
         };
         let Some(correlation_id) = correlation_id else { return Ok(None) };
         let mut script = ask::Finale::default();

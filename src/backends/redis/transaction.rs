@@ -40,10 +40,6 @@ impl Pipe for Own<'_> {
     }
 }
 
-fn as_guarded(step: &Step) -> Option<&StateWrite> {
-    if let Step::State(step) = step { step.as_guarded() } else { None }
-}
-
 impl Collected {
     pub(super) fn new(executor: Arc<Executor>, prefix: String, states_prefix: String) -> Self {
         let (writes, states) = (Vec::new(), Vec::new());
@@ -52,7 +48,7 @@ impl Collected {
 
     fn refusal(&self, steps: &[Step]) -> Result<()> {
         // A change of saga state, of which a call has one, looks for its keys itself.
-        if steps.iter().all(|step| as_guarded(step).is_some()) {
+        if steps.iter().all(|step| step.as_guarded().is_some()) {
             return Ok(());
         }
         if let Some(step) = steps.iter().find(|step| !step.needs_no_answer()) {
@@ -83,8 +79,8 @@ impl Collected {
             return Ok(Reply::Done);
         };
         let places = planned.places(&self.states_prefix);
-        let known = self.states.iter().flat_map(|known| known.places(&self.states_prefix));
-        if known.into_iter().any(|known| places.contains(&known)) {
+        let mut known = self.states.iter().flat_map(|known| known.places(&self.states_prefix));
+        if known.any(|known| places.contains(&known)) {
             return Err(changed_twice(write.id()));
         }
         if self.executor.is_cluster() {
@@ -136,7 +132,7 @@ impl Transaction for Collected {
 
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
-            match as_guarded(step) {
+            match step.as_guarded() {
                 Some(write) => self.collect_state(write).await,
                 None => self.collect(step),
             }
