@@ -524,6 +524,8 @@ declare const OPERATIONS: {
 	readonly purgeExpired: 101;
 	readonly health: 102;
 	readonly statistics: 103;
+	/** The end of a unit of work. */
+	readonly transaction: 104;
 };
 export type OperationName = keyof typeof OPERATIONS;
 /** The arguments of an operation, as the native side takes them. */

@@ -295,11 +295,12 @@ function summaryOf(items, table) {
     const action = actionOf(item);
     const attributes = action?.Item ?? action?.Key ?? {};
     const id = action?.TableName === table ? untyped(attributes.id) : void 0;
-    return { id: typeof id === "string" ? id : null, bytes: sizeOf(attributes) };
+    const set = item.Update?.ExpressionAttributeValues ?? {};
+    return { id: typeof id === "string" ? id : null, bytes: sizeOf(attributes) + sizeOf(set) };
   });
 }
-function addItem(items, place, item, document) {
-  items[place] = document.said ?? shapeOf(items) ?? document.byDefault ? inDocumentShape(item) : item;
+function addItem(items, item, document) {
+  items.push(document.said ?? shapeOf(items) ?? document.byDefault ? inDocumentShape(item) : item);
 }
 function shapeOf(items) {
   const action = items.map(actionOf).find((action2) => action2 !== void 0);
@@ -307,12 +308,17 @@ function shapeOf(items) {
   const values = Object.values(action.Item ?? action.Key ?? {});
   return values.some((value) => typeof value !== "object" || value instanceof Uint8Array);
 }
+var WITH_VALUES = ["Item", "Key", "ExpressionAttributeValues"];
 function inDocumentShape(item) {
-  const plain = (attributes) => attributes && Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, plainValue(value)]));
-  const converted = Object.entries(item).map(([name, { TableName, Item, Key }]) => {
-    return [name, { TableName, ...Item && { Item: plain(Item) }, ...Key && { Key: plain(Key) } }];
+  const converted = Object.entries(item).map(([name, action]) => {
+    const plain = { ...action };
+    for (const member of WITH_VALUES) if (action[member] !== void 0) plain[member] = plainValues(action[member]);
+    return [name, plain];
   });
   return Object.fromEntries(converted);
+}
+function plainValues(attributes) {
+  return Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, plainValue(value)]));
 }
 function plainValue(value) {
   const { S, N, B } = value;
@@ -367,23 +373,15 @@ function clientCarrier(client) {
       if (method !== "send") throw new TypeError(`no method ${method}`);
       return send(client, findCommands(), name, input, wantsDate);
     },
-    async begin(work, { timeoutMs }) {
-      const items = new OwnItems();
-      const result = await work(items);
-      if (items.TransactItems.length > 0) {
-        const options = { abortSignal: AbortSignal.timeout(timeoutMs) };
-        await send(client, findCommands(), "TransactWriteItems", { TransactItems: items.TransactItems }, false, options);
-      }
-      return result;
-    }
+    takesUnits: true
   };
 }
-async function send(client, commands, name, input, wantsDate, options) {
+async function send(client, commands, name, input, wantsDate) {
   const Command = commands?.[`${name}Command`];
   if (Command === void 0) {
     const method = client[`${name[0]?.toLowerCase()}${name.slice(1)}`];
     if (method === void 0) throw new TypeError(`the client has no method for ${name}`);
-    return { output: withoutMetadata(await method.call(client, input, options)) };
+    return { output: withoutMetadata(await method.call(client, input)) };
   }
   const command = new Command(input);
   let date;
@@ -395,7 +393,7 @@ async function send(client, commands, name, input, wantsDate, options) {
     };
     command.middlewareStack.add(middleware, { step: "deserialize", name: "sagastoreDate" });
   }
-  const output = withoutMetadata(await client.send(command, options));
+  const output = withoutMetadata(await client.send(command));
   return { output, ...date !== void 0 && { date } };
 }
 function withoutMetadata({ $metadata, ...output }) {
@@ -412,14 +410,10 @@ function commandsFor(client) {
   });
   return found.find((commands) => commands.DynamoDBClient !== void 0 && client instanceof commands.DynamoDBClient) ?? found[0];
 }
-var OwnItems = class {
-  TransactItems = [];
-  document = false;
-};
-var recognizeDynamoDBTransaction = (transaction5) => {
-  const items = () => Array.isArray(transaction5) ? transaction5 : membersOf(transaction5)?.TransactItems;
+var recognizeDynamoDBTransaction = (transaction3) => {
+  const items = () => Array.isArray(transaction3) ? transaction3 : membersOf(transaction3)?.TransactItems;
   if (!Array.isArray(items()) || !items().every(isTransactItem)) return void 0;
-  const { document } = transaction5;
+  const { document } = transaction3;
   return {
     backend: "dynamodb",
     library: "TransactItems",
@@ -429,12 +423,11 @@ var recognizeDynamoDBTransaction = (transaction5) => {
       const isDocument = { said: document, byDefault: home?.library === DOCUMENTS };
       switch (method) {
         case "collected":
-          return { items: summaryOf(items(), args[0]), isOurs: transaction5 instanceof OwnItems };
+          return summaryOf(items(), args[0]);
         case "push":
-          return addItem(items(), items().length, args[0], isDocument);
-        case "replace":
-          return addItem(items(), args[0], args[1], isDocument);
+          return addItem(items(), args[0], isDocument);
         default:
+          if (home !== void 0) return home.send(method, args);
           throw new TypeError(`no method ${method}`);
       }
     }
@@ -592,23 +585,19 @@ function words(command) {
 function keptWords(command) {
   return command.map((word) => typeof word === "string" ? word : Buffer.from(word));
 }
+function failed(error) {
+  return { error: describeClientError(error) };
+}
 async function settled(commands, call2) {
   const reply = async (command) => {
     try {
       return await call2(command);
     } catch (error) {
-      return { error: describeClientError(error) };
+      return failed(error);
     }
   };
   const [first] = commands;
   return commands.length === 1 && first !== void 0 ? [await reply(first)] : await Promise.all(commands.map(reply));
-}
-function checkReplies(errors, count) {
-  if (errors.length === 0) return;
-  const { code, message } = describeClientError(errors[0]);
-  if (errors.length === count) throw errors[0];
-  const text2 = `${errors.length} of the ${count} commands in the transaction failed, the first with: ${message}`;
-  throw Object.assign(new Error(text2), { name: "ExecError", ...code && { code } });
 }
 function alreadyExecuted(library) {
   const message = `this multi() of ${library} has been executed already`;
@@ -632,13 +621,14 @@ function clientCarrier2(client) {
     isOneServer: !client.isCluster,
     send(method, args) {
       if (method === "nodes") return primaries(client);
+      if (method === "transact") return transact(client, args[0]);
       const [commands, node] = args;
       const on = node === void 0 ? client : nodesOf(client).find((one) => nameOf(one) === node);
       if (on === void 0) throw Object.assign(new Error(`${node} has left the cluster`), { code: "ECONNRESET" });
       if (client.stream !== void 0) writeTogether(client.stream);
       return settled(commands, (command) => call(on, words(command)));
     },
-    begin: (work) => transaction(client, work)
+    takesUnits: true
   };
 }
 function writeTogether(stream) {
@@ -674,7 +664,7 @@ function multiCarrier(multi) {
     isBuffered: true,
     send(method, args) {
       if (method === "queued") return { cluster: multi.isCluster, key: firstKey(multi) };
-      for (const [name, ...rest] of args[0]) call(multi, keptWords([name.toLowerCase(), ...rest]));
+      for (const command of args[0]) queue(multi, keptWords(command));
       return null;
     },
     check() {
@@ -692,19 +682,16 @@ function firstKey({ _queue }) {
   }
   return null;
 }
-async function transaction(client, work) {
+function queue(multi, [name, ...rest]) {
+  call(multi, [String(name).toLowerCase(), ...rest]);
+}
+async function transact(client, commands) {
   const multi = client.multi();
-  const result = await work(multi);
-  if (multi._queue.length === 1) return result;
+  for (const command of commands) queue(multi, words(command));
   const replies = await multi.exec().catch((error) => {
     throw error?.previousErrors?.[0] ?? error;
   });
-  if (replies === null) throw Object.assign(new Error("EXEC answered null"), { name: "WatchError" });
-  checkReplies(
-    replies.flatMap(([error]) => error ?? []),
-    replies.length
-  );
-  return result;
+  return replies?.map(([error, reply]) => error ? failed(error) : reply) ?? null;
 }
 
 // ts/clients/mongodb.ts
@@ -737,7 +724,7 @@ function clientCarrier3(client, database) {
       if (method === "hello") return hello(client, databaseOf(client, first, database));
       return run(databaseOf(client, second, database), first);
     },
-    begin: (work, options) => transaction2(client, work, options)
+    begin: (work, options) => transaction(client, work, options)
   };
 }
 function sessionCarrier(session) {
@@ -805,7 +792,7 @@ async function greet(db) {
 function defined(members) {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== void 0));
 }
-async function transaction2(client, work, { timeoutMs }) {
+async function transaction(client, work, { timeoutMs }) {
   const session = client.startSession();
   try {
     session.startTransaction({ readPreference: "primary", maxCommitTimeMS: timeoutMs });
@@ -872,10 +859,11 @@ function clientCarrier4(client, call2, members) {
     isBuffered: false,
     isOneServer: members.masters === void 0,
     send(method, args) {
+      if (method === "transact") return transact2(client.multi(), args[0].map(words));
       if (method === "nodes") return members.masters?.map(({ address }) => address) ?? [null];
       return call2(args[0].map(words), args[1]);
     },
-    begin: (work) => transaction3(client, work)
+    takesUnits: true
   };
 }
 function multiCarrier2(multi) {
@@ -894,10 +882,8 @@ function multiCarrier2(multi) {
     send(method, args) {
       if (method === "queued") return { cluster, key };
       for (const command of args[0].map(keptWords)) {
-        key ??= command[1] ?? null;
-        if (cluster) multi.addCommand(command[1], false, command, onReply);
-        else if (multi.addCommand.length === 3) multi.addCommand(false, command, onReply);
-        else multi.addCommand(command, onReply);
+        key ??= keyOf(command) ?? null;
+        queue2(multi, command, onReply);
       }
       return null;
     },
@@ -906,20 +892,20 @@ function multiCarrier2(multi) {
     }
   };
 }
-async function transaction3(client, work) {
-  const multi = client.multi();
-  const result = await work(multi);
-  await multi.exec().catch((error) => {
-    const { replies, errorIndexes } = error;
-    if (Array.isArray(replies) && Array.isArray(errorIndexes)) {
-      checkReplies(
-        errorIndexes.map((index) => replies[index]),
-        replies.length
-      );
-    }
-    throw error;
-  });
-  return result;
+function queue2(multi, command, onReply) {
+  if (multi.addCommand.length === 4) multi.addCommand(keyOf(command), false, command, onReply);
+  else if (multi.addCommand.length === 3) multi.addCommand(false, command, onReply);
+  else multi.addCommand(command, onReply);
+}
+async function transact2(multi, commands) {
+  for (const command of commands) queue2(multi, command);
+  try {
+    return await multi.exec();
+  } catch (error) {
+    const { replies } = error;
+    if (!Array.isArray(replies)) throw error;
+    return replies.map((reply) => reply instanceof Error ? failed(reply) : reply);
+  }
 }
 
 // ts/clients/carrier.ts
@@ -1022,7 +1008,7 @@ function poolCarrier(pool) {
     library: "pg",
     isTransaction: false,
     ...statements2(pool),
-    begin: (work, { isolation }) => transaction4(pool, work, isolation)
+    begin: (work, { isolation }) => transaction2(pool, work, isolation)
   });
 }
 function connectionCarrier(connection) {
@@ -1052,7 +1038,7 @@ function statements2(client) {
     rows: async (sql, values) => (await run4(sql, values)).rows
   };
 }
-async function transaction4(pool, work, isolation) {
+async function transaction2(pool, work, isolation) {
   const connection = await pool.connect();
   let broken;
   const onError = (error) => {
@@ -1073,8 +1059,8 @@ async function transaction4(pool, work, isolation) {
     try {
       result = await work(connection);
     } catch (error) {
-      await run4("rollback").catch((failed) => {
-        broken ??= failed;
+      await run4("rollback").catch((failed2) => {
+        broken ??= failed2;
       });
       throw error;
     }
@@ -1416,6 +1402,20 @@ function other(client, members) {
 }
 
 // ts/context.ts
+var UnitOfWork = class {
+  /** What the native side knows it by. */
+  handle;
+  #last = Promise.resolve();
+  constructor(handle) {
+    this.handle = handle;
+  }
+  /** Runs `operation` behind those before it. */
+  next(operation) {
+    const running = this.#last.then(operation);
+    this.#last = running.catch(() => void 0);
+    return running;
+  }
+};
 var scopes2 = new import_node_async_hooks2.AsyncLocalStorage();
 var isUsed = false;
 function hasScopes() {
@@ -1437,15 +1437,15 @@ function checkRoute(route, operation, backend) {
   const message = "the transaction that this operation belongs to has ended";
   throw new ClosedError({ code: "CLOSED", message, operation, backend, retryable: false, causes: [], details: {} });
 }
-function transactionCarrier(transaction5, what, operation) {
-  const carrier = recognize(transaction5, what, operation);
-  if (!carrier.isTransaction && carrier.begin !== void 0) {
+function transactionCarrier(transaction3, what, operation) {
+  const carrier = recognize(transaction3, what, operation);
+  if (!carrier.isTransaction && (carrier.begin !== void 0 || carrier.takesUnits)) {
     throw invalidArgument(`${what} is a ${carrier.library} client, not a transaction of it`, operation);
   }
   return carrier;
 }
-function withTransaction(transaction5, work) {
-  const carrier = transactionCarrier(transaction5, "the transaction", "withTransaction");
+function withTransaction(transaction3, work) {
+  const carrier = transactionCarrier(transaction3, "the transaction", "withTransaction");
   if (typeof work !== "function") throw invalidArgument("withTransaction takes a transaction and a function", "withTransaction");
   const handle = enterHandle(carrier);
   let isOver = false;
@@ -1883,7 +1883,9 @@ var OPERATIONS = {
   initialize: 100,
   purgeExpired: 101,
   health: 102,
-  statistics: 103
+  statistics: 103,
+  /** The end of a unit of work. */
+  transaction: 104
 };
 var DONE = 0;
 var FAILED = 1;
@@ -1916,9 +1918,10 @@ var Conversations = class {
     let running;
     try {
       carrier.check?.();
-      const conversation = new Conversation(this.#native, [carrier, this.#home], operation, args, this.#deadlines);
+      const conversation = new Conversation(this.#native, route, this.#home, operation, args, this.#deadlines);
       const ids = written(operation, args);
-      running = ids === void 0 ? conversation.run() : this.#inOrder(conversation, carrier, ids);
+      if (route.unit !== void 0) running = route.unit.next(() => conversation.run());
+      else running = ids === void 0 ? conversation.run() : this.#inOrder(conversation, carrier, ids);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -1976,14 +1979,16 @@ var Conversation = class {
   #native;
   #carrier;
   #home;
+  #unit;
   #operation;
   #args;
   #deadlines;
   /** What the client threw last. */
   #cause;
-  constructor(store, [carrier, home], operation, args, deadlines) {
+  constructor(store, { carrier, unit }, home, operation, args, deadlines) {
     this.#native = store;
     this.#carrier = carrier;
+    this.#unit = unit;
     this.#home = home;
     this.#operation = operation;
     this.#args = args;
@@ -1999,7 +2004,9 @@ var Conversation = class {
     const kind = isBuffered ? BUFFERED | AT_ONCE : isSynchronous ? AT_ONCE : 0;
     const facts = kind | (isTransaction ? IN_TRANSACTION : 0) | (isOneServer ? ONE_SERVER : 0);
     const [id, data, expiresAt] = this.#args;
-    return this.#advance(this.#native.start(OPERATIONS[this.#operation], facts, id, data, expiresAt));
+    const operation = OPERATIONS[this.#operation];
+    if (this.#unit === void 0) return this.#advance(this.#native.start(operation, facts, id, data, expiresAt));
+    return this.#advance(this.#native.startIn(this.#unit.handle, operation, facts, id, data, expiresAt));
   }
   /** Waits for this answer and all others, at most for the operation's time. `ended` is called in a later microtask. */
   wait(first, ended) {
@@ -2045,8 +2052,8 @@ var Conversation = class {
     switch (method) {
       case "pause":
         return (0, import_promises2.setTimeout)(args[0]);
-      case "compute":
-        return this.#native.compute(handle);
+      case "meanwhile":
+        return this.#native.meanwhile(handle);
       default:
         return this.#carrier.send(method, args, this.#home);
     }
@@ -2061,7 +2068,8 @@ var Conversation = class {
   #timeout() {
     const message = `no answer of the client within operationTimeoutMs (${this.#deadlines.timeoutMs} ms)`;
     const id = idOf(this.#operation, this.#args);
-    const failure = { code: "TIMEOUT", message, backend: this.#carrier.backend, retryable: true, causes: [], details: {} };
+    const retryable = this.#operation !== "transaction";
+    const failure = { code: "TIMEOUT", message, backend: this.#carrier.backend, retryable, causes: [], details: {} };
     return { ...failure, operation: this.#operation, ...typeof id === "string" && { id } };
   }
 };
@@ -2603,11 +2611,15 @@ var SagaStore = class {
       return Promise.reject(error);
     }
     if (route === void 0) return this.#onOwnConnections(operation, args).then(void 0, raise);
-    if ("carrier" in route) return this.#conversations.run(route, operation, args);
-    if (operation === "statistics") return this.#onOwnConnections(operation, args).then(void 0, raise);
+    if ("carrier" in route && route.unit === void 0) return this.#conversations.run(route, operation, args);
+    if (operation === "statistics") {
+      if (this.#client !== void 0) return this.#conversations.run({ carrier: this.#client, isJoined: false }, operation, args);
+      return this.#onOwnConnections(operation, args).then(void 0, raise);
+    }
     if (OPERATIONS[operation] >= OPERATIONS.initialize) {
       return Promise.reject(this.#unsupported(`${operation} is not part of a transaction: call it outside`, operation));
     }
+    if ("carrier" in route) return this.#conversations.run(route, operation, args);
     const [id, data, expiresAt] = args;
     const running = this.#native.runIn(route.transaction, OPERATIONS[operation], id, data, expiresAt);
     return running.then(void 0, raise);
@@ -2616,9 +2628,9 @@ var SagaStore = class {
   #route(operation) {
     const joined = joinedRoute(this.backend, this);
     if (joined !== void 0) return joined;
-    const transaction5 = this.#getTransaction?.();
-    if (transaction5 !== void 0 && transaction5 !== null) {
-      const carrier = transactionCarrier(transaction5, "what getTransaction returned", operation);
+    const transaction3 = this.#getTransaction?.();
+    if (transaction3 !== void 0 && transaction3 !== null) {
+      const carrier = transactionCarrier(transaction3, "what getTransaction returned", operation);
       if (carrier.backend === this.backend) return { carrier, isJoined: true };
       const message = `getTransaction returned a transaction of ${carrier.library} on ${carrier.backend}`;
       throw invalidArgument(message, operation, this.backend);
@@ -2678,31 +2690,47 @@ var SagaStore = class {
     }
   }
   async #ownTransaction(work, isolation) {
-    const transaction5 = await this.#native.begin(isolation ?? null).then(void 0, raise);
+    const transaction3 = await this.#native.begin(isolation ?? null).then(void 0, raise);
     let isOver = false;
-    const route = { transaction: transaction5, isOver: () => isOver };
+    const route = { transaction: transaction3, isOver: () => isOver };
     try {
       const result = await this.#inTime(runJoined(this.backend, this, route, async () => work(this.#transactionOn(route))));
       isOver = true;
-      await this.#native.commit(transaction5).then(void 0, raise);
+      await this.#native.commit(transaction3).then(void 0, raise);
       return result;
     } catch (error) {
       isOver = true;
-      await this.#native.rollBack(transaction5).catch(() => void 0);
+      await this.#native.rollBack(transaction3).catch(() => void 0);
       throw error;
     }
   }
+  /** Collects what `work` does, and sends all of it at the end. */
+  async #unitOfWork(client, work) {
+    const opened = this.#native.openUnit();
+    if ("code" in opened) throw toError(opened);
+    let isOver = false;
+    const route = { carrier: client, isJoined: true, isOver: () => isOver, unit: new UnitOfWork(opened) };
+    try {
+      const result = await this.#inTime(runJoined(this.backend, this, route, async () => work(this.#transactionOn(route))));
+      isOver = true;
+      await this.#conversations.run(route, "transaction", []);
+      return result;
+    } finally {
+      isOver = true;
+    }
+  }
   async #clientTransaction(client, work, isolation) {
+    if (client.takesUnits) return this.#unitOfWork(client, work);
     if (client.begin === void 0) {
       const what = client.isTransaction ? "is a transaction, or may be in one" : "is one connection, which others use too";
       throw this.#unsupported(`the ${client.library} client ${what}: use withTransaction, or a client that can open another`, "transaction");
     }
     let isOver = false;
     let thrown;
-    const run4 = async (transaction5) => {
+    const run4 = async (transaction3) => {
       try {
         const route = {
-          carrier: transactionCarrier(transaction5, "the client's transaction", "transaction"),
+          carrier: transactionCarrier(transaction3, "the client's transaction", "transaction"),
           isJoined: true,
           isOver: () => isOver
         };

@@ -16,10 +16,17 @@ export declare class NativeStore {
    * putMany; `resume` is given the same.
    */
   start(operation: number, facts: number, id: unknown, data: unknown, expiresAt: unknown): [number, ...unknown[]]
+  /**
+   * Opens a transaction that a client takes as a whole at its end; answers what `startIn` takes, or
+   * the fields of an error.
+   */
+  openUnit(): object
+  /** The same as `start` in such a transaction: one operation at a time, and its commit behind all others. */
+  startIn(unit: object, operation: number, facts: number, id: unknown, data: unknown, expiresAt: unknown): [number, ...unknown[]]
   /** Goes on with the client's answer, or with what it threw (`describeClientError`). */
   resume(handle: number, succeeded: boolean, answer: unknown, data: unknown): [number, ...unknown[]]
-  /** Does what a request `compute` waits for, on another thread. */
-  compute(handle: number): Promise<void>
+  /** Does what a request `meanwhile` waits for, on another thread. */
+  meanwhile(handle: number): Promise<void>
   /** Gives an operation up, whose time is over. */
   abandon(handle: number): void
   /** The fields of the error that what a client threw stands for. */

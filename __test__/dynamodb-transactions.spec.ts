@@ -42,8 +42,9 @@ async function begin(open: (url: string) => OpenDynamoDBLibrary) {
   closers.push(one.close)
   const tableName = randomName('t')
   const { url, credentials } = dynamo.server
-  const store = kept(new DynamoDBSagaStore({ client: one.client as never, tableName }))
-  const other = kept(new DynamoDBSagaStore({ url, credentials, tableName }))
+  const statesTableName = randomName('s')
+  const store = kept(new DynamoDBSagaStore({ client: one.client as never, tableName, statesTableName }))
+  const other = kept(new DynamoDBSagaStore({ url, credentials, tableName, statesTableName }))
   await store.initialize()
   return { one, store, other, tableName }
 }
@@ -70,6 +71,45 @@ for (const library of dynamoDBLibraries) {
       expect(await other.get('slip')).toEqual(slip)
       expect((await other.getMany(['a', 'b'])).get('b')).toEqual(Buffer.alloc(300_000, 1))
       expect([await other.has('outdated'), await ordersOf(id)]).toEqual([false, 1])
+    })
+
+    it.each(['the client', 'a URL'])('take saga state with them, or leave it; a store on %s', async (which) => {
+      const { one, store, other } = await begin(library.open)
+      const joining = which === 'a URL' ? other : store
+      const saga = (sagaId: string, step: number) => ({ metadata: { sagaId }, step })
+      for (const id of ['1', '2', '3']) await other.states.insert('Order', `o-${id}`, saga(`s-${id}`, 1))
+      const id = randomName('o')
+      const items = [one.order(ORDERS, id)]
+      await withTransaction(items, async () => {
+        await joining.put('slip', slip)
+        await joining.states.update('Order', saga('s-1', 2), 1)
+        await joining.states.insert('Order', 'o-4', saga('s-4', 1))
+        await joining.states.delete('Order', 's-2')
+        await joining.states.deleteByCorrelationId('Order', 'o-3')
+        await joining.states.delete('Order', 'nobody')
+        const refused = {
+          CONCURRENCY_CONFLICT: () => joining.states.update('Order', saga('s-1', 3), 7),
+          NOT_FOUND: () => joining.states.update('Order', saga('nobody', 3), 1),
+          INVALID_ARGUMENT: () => joining.states.delete('Order', 's-1'),
+        }
+        for (const [code, call] of Object.entries(refused)) expect(await rejectionOf(call())).toMatchObject({ code })
+      })
+      expect(items).toHaveLength(9)
+      expect(await other.states.getById('Order', 's-1')).toMatchObject({ step: 1 })
+      await one.send(structuredClone(items))
+      expect(await other.states.getByCorrelationId('Order', 'o-1')).toMatchObject({ step: 2, metadata: { version: 2 } })
+      expect(await other.states.getByCorrelationId('Order', 'o-4')).toEqual(await other.states.getById('Order', 's-4'))
+      expect([await other.states.countByName('Order'), await other.has('slip'), await ordersOf(id)]).toEqual([2, true, 1])
+      // Somebody else was there first: then nothing of it happens, the order neither.
+      const late = [one.order(ORDERS, randomName('o'))]
+      await withTransaction(late, async () => {
+        await joining.put('late', slip)
+        await joining.states.update('Order', saga('s-1', 3), 2)
+      })
+      await other.states.update('Order', saga('s-1', 9), 2)
+      await expect(one.send(late)).rejects.toMatchObject({ name: 'TransactionCanceledException' })
+      expect(await other.has('late')).toBe(false)
+      expect(await other.states.getById('Order', 's-1')).toMatchObject({ step: 9, metadata: { version: 3 } })
     })
 
     it('leave nothing when the condition of the order fails', async () => {
@@ -137,9 +177,8 @@ describe('the collector', () => {
         store.statistics(),
         store.purgeExpired(),
         store.states.getById('Order', 's-1'),
-        store.states.insert('Order', 'o-1', { metadata: { sagaId: 's-1' } }),
-        store.states.update('Order', { metadata: { sagaId: 's-1' } }, 1),
-        store.states.delete('Order', 's-1'),
+        store.states.countByName('Order'),
+        store.states.deleteCompletedBefore('Order', new Date()),
       ]
       for (const error of await Promise.all(refused.map(rejectionOf))) expect(error).toMatchObject({ code: 'UNSUPPORTED' })
     })

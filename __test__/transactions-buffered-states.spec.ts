@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type AnyStoreOptions, openStore, type SagaStore } from '../index.js'
+import { dynamoDBLibraries } from './dynamodb-libraries'
+import { redisLibraries } from './redis-libraries'
 import { rejectionOf } from './support'
 import { missing, randomName, type Target, targets } from './targets'
 
 const NAME = 'Order'
 const slip = Buffer.from('slip')
-const opened: SagaStore[] = []
+const closers: (() => unknown)[] = []
 
 const order = (sagaId: string, rest: object = {}, metadata: object = {}) => ({ metadata: { sagaId, ...metadata }, ...rest })
 
@@ -16,23 +18,45 @@ function optionsOf(target: Target) {
   return { ...target.options(), ...(target.name === 'redis cluster' && { keyPrefix: `test:${tag}`, statesKeyPrefix: `test:${tag}:` }) }
 }
 
+/** What a store is made of. */
+interface Way {
+  name: string
+  target: Target
+  client?: () => Promise<{ client: object; close(): unknown }>
+}
+
+const targetOf = (variable: string) => targets.find((target) => target.variable === variable) as Target
+
+const ways: Way[] = [
+  ...targets.filter(({ name }) => ['redis', 'redis cluster', 'dynamodb'].includes(name)).map((target) => ({ name: target.name, target })),
+  ...redisLibraries.map(({ name, variable, open }) => ({ name, target: targetOf(variable), client: () => open() })),
+  ...dynamoDBLibraries.map(({ name, open }) => ({ name, target: targetOf('DYNAMODB_URL'), client: async () => open() })),
+]
+
 /** A store, and another one on the same data, whose operations join no transaction of the first. */
-async function open(target: Target, more: object = {}): Promise<{ store: SagaStore; other: SagaStore }> {
+async function open({ target, client }: Way, more: object = {}): Promise<{ store: SagaStore; other: SagaStore }> {
   const options = { ...optionsOf(target), ...more } as AnyStoreOptions
-  const [store, other] = [openStore(options), openStore(options)]
-  opened.push(store, other)
+  const made = await client?.()
+  if (made !== undefined) closers.push(() => made.close())
+  const { url, credentials, ...named } = options as { url?: string; credentials?: object }
+  const store = openStore(made === undefined ? options : ({ ...named, client: made.client } as AnyStoreOptions))
+  const other = openStore(options)
+  closers.push(
+    () => store.close(),
+    () => other.close(),
+  )
   await store.initialize()
   return { store, other }
 }
 
 afterEach(async () => {
-  for (const store of opened.splice(0)) await store.close()
+  for (const close of closers.splice(0).reverse()) await close()
 })
 
-for (const target of targets.filter(({ name }) => ['redis', 'redis cluster', 'dynamodb'].includes(name))) {
-  describe.skipIf(missing(target))(`${target.name}, states in a transaction that is sent at its end`, () => {
+for (const way of ways) {
+  describe.skipIf(missing(way.target))(`${way.name}, states in a transaction that is sent at its end`, () => {
     it('commits payload and states together', async () => {
-      const { store } = await open(target)
+      const { store } = await open(way)
       await store.states.insert(NAME, 'o-1', order('s-1', { step: 1 }))
       await store.states.insert(NAME, 'o-2', order('s-2'))
       await store.states.insert(NAME, 'o-3', order('s-3'))
@@ -68,7 +92,7 @@ for (const target of targets.filter(({ name }) => ['redis', 'redis cluster', 'dy
     })
 
     it('stores nothing where the callback throws', async () => {
-      const { store } = await open(target)
+      const { store } = await open(way)
       await store.states.insert(NAME, 'o-1', order('s-1'))
       const failed = store.transaction(async (tx) => {
         await tx.states.update(NAME, order('s-1', { step: 2 }), 1)
@@ -83,7 +107,7 @@ for (const target of targets.filter(({ name }) => ['redis', 'redis cluster', 'dy
     })
 
     it('tells what is taken, and stores nothing', async () => {
-      const { store } = await open(target)
+      const { store } = await open(way)
       await store.states.insert(NAME, 'o-1', order('s-1'))
       for (const [correlationId, sagaId, detail] of [
         ['o-2', 's-1', { sagaId: 's-1' }],
@@ -103,7 +127,7 @@ for (const target of targets.filter(({ name }) => ['redis', 'redis cluster', 'dy
     })
 
     it('tells a conflict, at the call or at the end, and stores nothing', async () => {
-      const { store, other } = await open(target)
+      const { store, other } = await open(way)
       await store.states.insert(NAME, 'o-1', order('s-1'))
       const conflict = { code: 'CONCURRENCY_CONFLICT', sagaId: 's-1', id: 's-1', retryable: false }
       const early = store.transaction(async (tx) => {
@@ -132,7 +156,7 @@ for (const target of targets.filter(({ name }) => ['redis', 'redis cluster', 'dy
     })
 
     it('runs the callback again where a saga that is to go has changed its correlation id meanwhile', async () => {
-      const { store, other } = await open(target)
+      const { store, other } = await open(way)
       await store.states.insert(NAME, 'o-1', order('s-1'))
       let runs = 0
       await store.transaction(async (tx) => {
@@ -149,7 +173,7 @@ for (const target of targets.filter(({ name }) => ['redis', 'redis cluster', 'dy
     })
 
     it('has one winner among transactions that update the same saga', async () => {
-      const { store } = await open(target)
+      const { store } = await open(way)
       await store.states.insert(NAME, 'o-1', order('s-1'))
       const race = (racer: number) =>
         store.transaction(async (tx) => {
@@ -166,7 +190,7 @@ for (const target of targets.filter(({ name }) => ['redis', 'redis cluster', 'dy
     })
 
     it('has one winner among transactions and others that insert the same correlation id, and the same saga id', async () => {
-      const { store } = await open(target)
+      const { store } = await open(way)
       const inTransaction = (n: number, correlation: string, id: string) =>
         store.transaction(async (tx) => {
           await tx.put(`slip-${n}`, slip)
@@ -193,7 +217,7 @@ for (const target of targets.filter(({ name }) => ['redis', 'redis cluster', 'dy
     })
 
     it('takes one change of a saga, and no questions', async () => {
-      const { store } = await open(target)
+      const { store } = await open(way)
       await store.states.insert(NAME, 'o-1', order('s-1'))
       const twice = store.transaction(async (tx) => {
         await tx.states.update(NAME, order('s-1'), 1)
@@ -212,7 +236,7 @@ for (const target of targets.filter(({ name }) => ['redis', 'redis cluster', 'dy
     })
 
     it('keeps a saga that ends for completedTtlMs, by both ids and in lists', async () => {
-      const { store } = await open(target, { completedTtlMs: 1_000 })
+      const { store } = await open(way, { completedTtlMs: 1_000 })
       await store.states.insert(NAME, 'o-1', order('s-1'))
       await store.transaction(async (tx) => {
         await tx.states.update(NAME, order('s-1', {}, { isCompleted: true }), 1)

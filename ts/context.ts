@@ -15,6 +15,26 @@ export interface CarrierRoute {
   isJoined: boolean
   /** Whether the joined transaction has ended, as far as it is known here. */
   isOver?: () => boolean
+  /** Where changes are collected until the end, if they are not sent to the client one by one. */
+  unit?: UnitOfWork
+}
+
+/** A transaction of a store's own that its client takes as a whole, at its end. */
+export class UnitOfWork {
+  /** What the native side knows it by. */
+  readonly handle: object
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(handle: object) {
+    this.handle = handle
+  }
+
+  /** Runs `operation` behind those before it. */
+  next<T>(operation: () => Promise<T>): Promise<T> {
+    const running = this.#last.then(operation)
+    this.#last = running.catch(() => undefined)
+    return running
+  }
 }
 
 /** To a transaction that the store has opened on a connection of its own. */
@@ -67,7 +87,7 @@ export function checkRoute(route: Route, operation: string, backend: BackendName
 export function transactionCarrier(transaction: unknown, what: string, operation: string): Carrier {
   const carrier = recognize(transaction, what, operation)
   // A single connection may be in a transaction, or come into one; a pool cannot.
-  if (!carrier.isTransaction && carrier.begin !== undefined) {
+  if (!carrier.isTransaction && (carrier.begin !== undefined || carrier.takesUnits)) {
     throw invalidArgument(`${what} is a ${carrier.library} client, not a transaction of it`, operation)
   }
   return carrier

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Carrier } from './clients/carrier'
 import { describeClientError } from './clients/failure'
 import { guardOf } from './clients/handle'
-import { type CarrierRoute, isPromiseLike } from './context'
+import { type CarrierRoute, isPromiseLike, type UnitOfWork } from './context'
 import { Deadlines } from './deadlines'
 import { type Failure, raise } from './errors'
 import type { native } from './native'
@@ -33,6 +33,8 @@ export const OPERATIONS = {
   purgeExpired: 101,
   health: 102,
   statistics: 103,
+  /** The end of a unit of work. */
+  transaction: 104,
 } as const
 
 export type OperationName = keyof typeof OPERATIONS
@@ -86,9 +88,10 @@ export class Conversations {
     let running: Promise<T>
     try {
       carrier.check?.()
-      const conversation = new Conversation<T>(this.#native, [carrier, this.#home], operation, args, this.#deadlines)
+      const conversation = new Conversation<T>(this.#native, route, this.#home, operation, args, this.#deadlines)
       const ids = written(operation, args)
-      running = ids === undefined ? conversation.run() : this.#inOrder(conversation, carrier, ids)
+      if (route.unit !== undefined) running = route.unit.next(() => conversation.run())
+      else running = ids === undefined ? conversation.run() : this.#inOrder(conversation, carrier, ids)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -154,15 +157,24 @@ class Conversation<T> {
   readonly #native: Native
   readonly #carrier: Carrier
   readonly #home: Carrier | undefined
+  readonly #unit: UnitOfWork | undefined
   readonly #operation: OperationName
   readonly #args: Arguments
   readonly #deadlines: Deadlines
   /** What the client threw last. */
   #cause: unknown
 
-  constructor(store: Native, [carrier, home]: [Carrier, Carrier?], operation: OperationName, args: Arguments, deadlines: Deadlines) {
+  constructor(
+    store: Native,
+    { carrier, unit }: CarrierRoute,
+    home: Carrier | undefined,
+    operation: OperationName,
+    args: Arguments,
+    deadlines: Deadlines,
+  ) {
     this.#native = store
     this.#carrier = carrier
+    this.#unit = unit
     this.#home = home
     this.#operation = operation
     this.#args = args
@@ -180,7 +192,9 @@ class Conversation<T> {
     const kind = isBuffered ? BUFFERED | AT_ONCE : isSynchronous ? AT_ONCE : 0
     const facts = kind | (isTransaction ? IN_TRANSACTION : 0) | (isOneServer ? ONE_SERVER : 0)
     const [id, data, expiresAt] = this.#args
-    return this.#advance(this.#native.start(OPERATIONS[this.#operation], facts, id, data, expiresAt))
+    const operation = OPERATIONS[this.#operation]
+    if (this.#unit === undefined) return this.#advance(this.#native.start(operation, facts, id, data, expiresAt))
+    return this.#advance(this.#native.startIn(this.#unit.handle, operation, facts, id, data, expiresAt))
   }
 
   /** Waits for this answer and all others, at most for the operation's time. `ended` is called in a later microtask. */
@@ -230,8 +244,8 @@ class Conversation<T> {
     switch (method) {
       case 'pause':
         return sleep(args[0] as number)
-      case 'compute':
-        return this.#native.compute(handle)
+      case 'meanwhile':
+        return this.#native.meanwhile(handle)
       default:
         return this.#carrier.send(method, args, this.#home)
     }
@@ -249,7 +263,9 @@ class Conversation<T> {
   #timeout(): Failure {
     const message = `no answer of the client within operationTimeoutMs (${this.#deadlines.timeoutMs} ms)`
     const id = idOf(this.#operation, this.#args)
-    const failure: Failure = { code: 'TIMEOUT', message, backend: this.#carrier.backend, retryable: true, causes: [], details: {} }
+    // Whether a transaction has happened is not known, and it may not happen twice.
+    const retryable = this.#operation !== 'transaction'
+    const failure: Failure = { code: 'TIMEOUT', message, backend: this.#carrier.backend, retryable, causes: [], details: {} }
     return { ...failure, operation: this.#operation, ...(typeof id === 'string' && { id }) }
   }
 }

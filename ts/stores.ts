@@ -4,7 +4,7 @@ import { isMainThread } from 'node:worker_threads'
 import { byId, listed, unshared } from './arguments'
 import type { Carrier } from './clients/carrier'
 import { recognize } from './clients/recognize'
-import { checkRoute, hasScopes, joinedRoute, type Route, runJoined, transactionCarrier } from './context'
+import { type CarrierRoute, checkRoute, hasScopes, joinedRoute, type Route, runJoined, transactionCarrier, UnitOfWork } from './context'
 import { type Arguments, Conversations, idOf, isOnStates, OPERATIONS, type OperationName } from './conversation'
 import { type Failure, invalidArgument, raise, SagaStoreError, toError } from './errors'
 import { native } from './native'
@@ -274,11 +274,15 @@ export class SagaStore implements SagaStoreAdapter {
       return Promise.reject(error)
     }
     if (route === undefined) return this.#onOwnConnections<T>(operation, args).then(undefined, raise)
-    if ('carrier' in route) return this.#conversations.run<T>(route, operation, args)
-    if (operation === 'statistics') return this.#onOwnConnections<T>(operation, args).then(undefined, raise)
+    if ('carrier' in route && route.unit === undefined) return this.#conversations.run<T>(route, operation, args)
+    if (operation === 'statistics') {
+      if (this.#client !== undefined) return this.#conversations.run<T>({ carrier: this.#client, isJoined: false }, operation, args)
+      return this.#onOwnConnections<T>(operation, args).then(undefined, raise)
+    }
     if (OPERATIONS[operation] >= OPERATIONS.initialize) {
       return Promise.reject(this.#unsupported(`${operation} is not part of a transaction: call it outside`, operation))
     }
+    if ('carrier' in route) return this.#conversations.run<T>(route, operation, args)
     const [id, data, expiresAt] = args
     const running = this.#native.runIn(route.transaction, OPERATIONS[operation], id, data, expiresAt)
     return (running as Promise<T>).then(undefined, raise)
@@ -374,7 +378,24 @@ export class SagaStore implements SagaStoreAdapter {
     }
   }
 
+  /** Collects what `work` does, and sends all of it at the end. */
+  async #unitOfWork<T>(client: Carrier, work: (tx: SagaTransaction) => Promise<T> | T): Promise<T> {
+    const opened = this.#native.openUnit()
+    if ('code' in opened) throw toError(opened as Failure)
+    let isOver = false
+    const route: CarrierRoute = { carrier: client, isJoined: true, isOver: () => isOver, unit: new UnitOfWork(opened) }
+    try {
+      const result = await this.#inTime(runJoined(this.backend, this, route, async () => work(this.#transactionOn(route))))
+      isOver = true
+      await this.#conversations.run(route, 'transaction', [])
+      return result
+    } finally {
+      isOver = true
+    }
+  }
+
   async #clientTransaction<T>(client: Carrier, work: (tx: SagaTransaction) => Promise<T> | T, isolation?: string): Promise<T> {
+    if (client.takesUnits) return this.#unitOfWork(client, work)
     if (client.begin === undefined) {
       const what = client.isTransaction ? 'is a transaction, or may be in one' : 'is one connection, which others use too'
       throw this.#unsupported(`the ${client.library} client ${what}: use withTransaction, or a client that can open another`, 'transaction')

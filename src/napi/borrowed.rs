@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -14,11 +14,12 @@ use napi_derive::napi;
 
 use super::arguments::{self, Raw};
 use super::dynamic::{Reader, Writer};
+use super::opaque::Opaque;
 use super::store::NativeStore;
 use super::values::{Answer, Failure, answer_value, failure_object};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
-use crate::store::borrowed::{Client, ClientError, Facts};
+use crate::store::borrowed::{Client, ClientError, Facts, UnitOfWork};
 use crate::store::dynamic::Dynamic;
 use crate::store::payloads::Reply;
 use crate::store::plan::{Call, Given};
@@ -45,6 +46,7 @@ const INITIALIZE: u32 = 100;
 const PURGE_EXPIRED: u32 = 101;
 const HEALTH: u32 = 102;
 const STATISTICS: u32 = 103;
+const COMMIT: u32 = 104;
 
 type Work = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -54,6 +56,38 @@ struct Conversation {
     work: Work,
     /// The payloads of the call, as the caller's buffers hold them.
     payloads: Vec<Bytes>,
+}
+
+/// A transaction of the store's own on a client; none while an operation has it, and when it has ended.
+pub(super) type Unit = Arc<Mutex<Option<Box<dyn UnitOfWork>>>>;
+
+impl Opaque for Unit {
+    const TAG: sys::napi_type_tag = sys::napi_type_tag { lower: 0x7361_6761_7374_6f72, upper: 0x756e_6974_776f_726b };
+    const WHAT: &'static str = "a transaction";
+}
+
+/// A unit of work, away from where it is kept until it is dropped: operations may be given up.
+struct Taken {
+    home: Unit,
+    unit: Option<Box<dyn UnitOfWork>>,
+}
+
+impl Taken {
+    fn take(home: &Unit) -> Self {
+        let unit = home.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Self { home: Arc::clone(home), unit }
+    }
+
+    fn get(&mut self) -> Result<&mut dyn UnitOfWork> {
+        let ended = || Error::new(Kind::Closed, "the transaction has ended");
+        self.unit.as_deref_mut().map(|unit| unit as &mut dyn UnitOfWork).ok_or_else(ended)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = self.unit.take();
+    }
 }
 
 /// The conversations of one store, by handle.
@@ -91,6 +125,50 @@ impl NativeStore {
         ts_return_type = "[number, ...unknown[]]"
     )]
     pub fn start(&self, env: Env, operation: u32, facts: u32, id: Raw, data: Raw, expires_at: Raw) -> Raw {
+        self.converse(env, None, operation, facts, [id, data, expires_at])
+    }
+
+    /// Opens a transaction that a client takes as a whole at its end; answers what `startIn` takes, or
+    /// the fields of an error.
+    #[napi(ts_return_type = "object")]
+    pub fn open_unit(&self, env: Env) -> Raw {
+        let opened = self.store.unit_of_work().map(|unit| Unit::new(Mutex::new(Some(unit))));
+        Raw(match opened {
+            Ok(unit) => unit.into_value(env.raw()),
+            Err(error) => failure_object(env.raw(), &Failure::new(error, |text| self.store.redact(text))),
+        })
+    }
+
+    /// The same as `start` in such a transaction: one operation at a time, and its commit behind all others.
+    #[napi(
+        ts_args_type = "unit: object, operation: number, facts: number, id: unknown, data: unknown, expiresAt: unknown",
+        ts_return_type = "[number, ...unknown[]]"
+    )]
+    #[allow(clippy::too_many_arguments)]
+    pub fn start_in(
+        &self,
+        env: Env,
+        unit: Raw,
+        operation: u32,
+        facts: u32,
+        id: Raw,
+        data: Raw,
+        expires_at: Raw,
+    ) -> Raw {
+        match Unit::of_value(env.raw(), unit) {
+            Ok(unit) => self.converse(env, Some(&unit), operation, facts, [id, data, expires_at]),
+            Err(error) => self.failed(env.raw(), error, operation),
+        }
+    }
+
+    fn converse(
+        &self,
+        env: Env,
+        unit: Option<&Unit>,
+        operation: u32,
+        facts: u32,
+        [id, data, expires_at]: [Raw; 3],
+    ) -> Raw {
         let is = |fact: u32| facts & fact != 0;
         let facts = Facts {
             in_transaction: is(IN_TRANSACTION),
@@ -99,7 +177,7 @@ impl NativeStore {
             one_server: is(ONE_SERVER),
         };
         let client = Arc::new(Client::new(facts));
-        match self.work(env.raw(), operation, &client, [id, data, expires_at]) {
+        match self.work(env.raw(), operation, &client, unit, [id, data, expires_at]) {
             Ok((work, payloads)) => {
                 let conversation = Conversation { client, work, payloads };
                 self.go_on(env.raw(), conversation, data, &[])
@@ -132,17 +210,18 @@ impl NativeStore {
         self.go_on(env.raw(), conversation, data, &in_place)
     }
 
-    /// Does what a request `compute` waits for, on another thread.
+    /// Does what a request `meanwhile` waits for, on another thread.
     #[napi(ts_return_type = "Promise<void>")]
-    pub fn compute(&self, handle: u32) -> napi::Result<Raw> {
+    pub fn meanwhile(&self, handle: u32) -> napi::Result<Raw> {
         let conversations = self.conversations.borrow();
         let job =
             conversations.open.get(handle as usize).and_then(Option::as_ref).and_then(|one| one.client.take_job());
-        self.background("compute", |_| async move {
-            match job {
-                Some(job) => runtime::compute(job).await.map(|()| Answer::Reply(Reply::Done)),
-                None => Err(Error::new(Kind::Backend, "there is nothing to compute; please report this")),
+        self.background("meanwhile", |_| async move {
+            // A task of its own: what panics leaves no answer, which is an error.
+            if let Some(job) = job {
+                drop(runtime::io()?.spawn(job).await);
             }
+            Ok(Answer::Reply(Reply::Done))
         })
     }
 
@@ -166,11 +245,13 @@ impl NativeStore {
         env: sys::napi_env,
         operation: u32,
         client: &Arc<Client>,
+        unit: Option<&Unit>,
         [id, data, at]: [Raw; 3],
     ) -> Result<(Work, Vec<Bytes>)> {
         let (store, on) = (Arc::clone(&self.store), Arc::clone(client));
         let failure = |store: &crate::store::Store, error| Answer::error(error, |text| store.redact(text));
         let mut payloads = Vec::new();
+        let taken = unit.map(Taken::take);
         let work: Work = match operation {
             INITIALIZE => Box::pin(async move {
                 store.initialize_on(&on).await.map_or_else(|error| failure(&store, error), Answer::Texts)
@@ -187,6 +268,18 @@ impl NativeStore {
                 let counted = store.statistics_on(&on).await;
                 counted.map_or_else(|error| failure(&store, error), |counted| Answer::Statistics(Box::new(counted)))
             }),
+            COMMIT => Box::pin(async move {
+                let mut taken = taken;
+                let committed = match taken.as_mut().map(Taken::get) {
+                    Some(Ok(unit)) => store.commit_on(&on, unit).await,
+                    Some(Err(error)) => Err(error),
+                    None => Err(Error::invalid("no such operation")),
+                };
+                if let Some(taken) = &mut taken {
+                    taken.unit = None;
+                }
+                committed.map_or_else(|error| failure(&store, error), |()| Answer::Reply(Reply::Done))
+            }),
             number => {
                 let call = Call::numbered(number).ok_or_else(|| Error::invalid("no such operation"))?;
                 // What is compressed is read by another thread.
@@ -199,7 +292,12 @@ impl NativeStore {
                 }
                 let plan = store.plan(call, given)?;
                 Box::pin(async move {
-                    store.run_on(&on, plan).await.map_or_else(|error| failure(&store, error), Answer::Reply)
+                    let mut taken = taken;
+                    let ran = match taken.as_mut().map(Taken::get).transpose() {
+                        Ok(unit) => store.run_on(&on, unit, plan).await,
+                        Err(error) => Err(error.at(store.backend().name(), call.name())),
+                    };
+                    ran.map_or_else(|error| failure(&store, error), Answer::Reply)
                 })
             }
         };

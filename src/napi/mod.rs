@@ -9,6 +9,7 @@ mod arguments;
 mod borrowed;
 mod bridge;
 mod dynamic;
+mod opaque;
 mod store;
 mod transaction;
 mod values;

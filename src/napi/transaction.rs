@@ -1,8 +1,6 @@
 //! Transactions of the store's own. JavaScript holds one as an opaque value; when that is
 //! collected without a commit, the transaction is rolled back.
 
-use std::ffi::c_void;
-use std::ptr;
 use std::sync::Arc;
 
 use napi::{Env, sys};
@@ -10,6 +8,7 @@ use napi_derive::napi;
 
 use super::arguments::Raw;
 use super::dynamic::Reader;
+use super::opaque::Opaque;
 use super::store::NativeStore;
 use super::values::Answer;
 use crate::error::{Error, Result};
@@ -47,7 +46,7 @@ impl NativeStore {
     ) -> napi::Result<Raw> {
         let call = Call::numbered(operation).unwrap_or(Call::Get);
         self.call(call.name(), |deferred| {
-            let given = open(env.raw(), transaction)
+            let given = Open::of_value(env.raw(), transaction)
                 .and_then(|open| Ok((open, self.given(env.raw(), call, [id, data, expires_at], false)?)));
             match given {
                 Ok((open, given)) => self.store.run_in(&open, call, given, self.settle(deferred)),
@@ -64,7 +63,7 @@ impl NativeStore {
     pub fn query_in(&self, env: Env, transaction: Raw, sql: Raw, values: Raw) -> napi::Result<Raw> {
         self.call("query", |deferred| {
             let mut reader = Reader::new(env.raw(), &self.side);
-            let read = open(env.raw(), transaction).and_then(|open| {
+            let read = Open::of_value(env.raw(), transaction).and_then(|open| {
                 let sql = reader.text(sql).map_err(|_| Error::invalid("query takes a statement as text"))?;
                 match reader.read_for_io(values)? {
                     Dynamic::List(values) => Ok((open, sql, values)),
@@ -88,14 +87,14 @@ impl NativeStore {
     /// Commits.
     #[napi(ts_args_type = "transaction: object", ts_return_type = "Promise<void>")]
     pub fn commit(&self, env: Env, transaction: Raw) -> napi::Result<Raw> {
-        let open = open(env.raw(), transaction);
+        let open = Open::of_value(env.raw(), transaction);
         self.background("transaction", |_| async move { open?.commit().await.map(|()| Answer::Reply(Reply::Done)) })
     }
 
     /// Rolls back.
     #[napi(ts_args_type = "transaction: object", ts_return_type = "Promise<void>")]
     pub fn roll_back(&self, env: Env, transaction: Raw) -> napi::Result<Raw> {
-        let open = open(env.raw(), transaction);
+        let open = Open::of_value(env.raw(), transaction);
         self.background("transaction", |_| async move {
             open?.roll_back().await;
             Ok(Answer::Reply(Reply::Done))
@@ -103,39 +102,7 @@ impl NativeStore {
     }
 }
 
-/// Marks our opaque values, so that no other's is taken for one.
-static TAG: sys::napi_type_tag = sys::napi_type_tag { lower: 0x7361_6761_7374_6f72, upper: 0x7472_616e_7361_6374 };
-
-/// The transaction as an opaque value.
-pub(super) fn opaque(env: sys::napi_env, open: Box<Open>) -> sys::napi_value {
-    let mut made = ptr::null_mut();
-    let owner = Box::into_raw(open);
-    // SAFETY: on the environment's thread; the finalizer takes the box back, once.
-    unsafe {
-        let status = sys::napi_create_external(env, owner.cast(), Some(drop_open), ptr::null_mut(), &raw mut made);
-        if status != sys::Status::napi_ok {
-            drop(Box::from_raw(owner));
-            return ptr::null_mut();
-        }
-        sys::napi_type_tag_object(env, made, &raw const TAG);
-    }
-    made
-}
-
-unsafe extern "C" fn drop_open(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
-    // SAFETY: `opaque` made it with `Box::into_raw` and hands it over once.
-    drop(unsafe { Box::from_raw(data.cast::<Open>()) });
-}
-
-fn open(env: sys::napi_env, value: Raw) -> Result<Open> {
-    let (mut ours, mut data) = (false, ptr::null_mut());
-    // SAFETY: the tag says that the value is one of `opaque`'s; it is alive during the call.
-    unsafe {
-        let checked = sys::napi_check_object_type_tag(env, value.0, &raw const TAG, &raw mut ours);
-        if checked != sys::Status::napi_ok || !ours {
-            return Err(Error::invalid("a transaction of this store is expected"));
-        }
-        sys::napi_get_value_external(env, value.0, &raw mut data);
-        data.cast::<Open>().as_ref().cloned().ok_or_else(|| Error::invalid("the transaction is gone"))
-    }
+impl Opaque for Open {
+    const TAG: sys::napi_type_tag = sys::napi_type_tag { lower: 0x7361_6761_7374_6f72, upper: 0x7472_616e_7361_6374 };
+    const WHAT: &'static str = "a transaction";
 }

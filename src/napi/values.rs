@@ -7,7 +7,7 @@ use bytes::Bytes;
 use napi::sys;
 
 use super::dynamic::{self, Writer};
-use super::transaction::opaque;
+use super::opaque::Opaque;
 use crate::error::{Detail, Error, Kind};
 use crate::store::dynamic::Dynamic;
 use crate::store::payloads::Reply;
@@ -271,7 +271,7 @@ pub(super) fn answer_value(env: sys::napi_env, answer: Answer) -> sys::napi_valu
         Answer::Health(health) => values.health(&health),
         Answer::Statistics(statistics) => values.statistics(&statistics),
         Answer::Dynamic(value) => Writer::new(env, &|_| None).write(&value),
-        Answer::Transaction(open) => opaque(env, open),
+        Answer::Transaction(open) => open.into_value(env),
         Answer::Error(failure) => values.failure(&failure),
     }
 }

@@ -79,8 +79,8 @@ pub struct Facts {
     pub one_server: bool,
 }
 
-/// Work that is too long for the JavaScript thread.
-pub type Job = Box<dyn FnOnce() + Send>;
+/// Work that goes on elsewhere, while the JavaScript thread has others to do.
+pub type Job = Task<'static, ()>;
 
 enum Exchange {
     Idle,
@@ -134,21 +134,24 @@ impl Client {
         drop(self.ask("pause", vec![Dynamic::Int(millis)]).await);
     }
 
-    /// Waits for work that another thread does meanwhile (see [`Self::take_job`]).
-    pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let computed = Arc::new(Mutex::new(None));
-        let result = Arc::clone(&computed);
-        let job: Job = Box::new(move || {
-            let done = work();
-            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+    /// Waits for work that goes on elsewhere (see [`Self::take_job`]).
+    pub async fn meanwhile<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let done = Arc::new(Mutex::new(None));
+        let result = Arc::clone(&done);
+        let job: Job = Box::pin(async move {
+            let outcome = work.await;
+            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
         });
         *self.job.lock().unwrap_or_else(PoisonError::into_inner) = Some(job);
-        drop(self.ask("compute", Vec::new()).await);
-        let done = computed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        done.ok_or_else(|| Error::new(Kind::Backend, "a computation panicked; please report this"))
+        drop(self.ask("meanwhile", Vec::new()).await);
+        let done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
+        done.ok_or_else(|| Error::new(Kind::Backend, "the work panicked; please report this"))?
     }
 
-    /// The work that a request `compute` waits for, once.
+    /// The work that a request `meanwhile` waits for, once.
     pub fn take_job(&self) -> Option<Job> {
         self.job.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -216,6 +219,26 @@ pub trait Guest: Send + Sync + 'static {
     /// Asks the server something cheap.
     fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>>;
 
+    /// A transaction of the store's own, for clients that take one as a whole at its end. `None`: they
+    /// have transactions that answer.
+    fn unit_of_work(&self) -> Option<Box<dyn UnitOfWork>> {
+        None
+    }
+
     /// Counts what is stored.
     fn usage<'a>(&'a self, on: &'a Client, now: Millis) -> Task<'a, Result<Usage>>;
+}
+
+/// A transaction of the store's own that a client takes as a whole at its end: changes are collected
+/// until then. Dropped, nothing has happened.
+pub trait UnitOfWork: Send {
+    /// What speaks against the steps of one call before the first of them is collected.
+    fn check(&self, on: &Client, steps: &[Step]) -> Result<()>;
+
+    /// Collects one step. What it needs to know is asked now; nothing is changed.
+    fn run<'a>(&'a mut self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>>;
+
+    /// Has everything happen, or nothing: an error means the latter, but for `CONNECTION` and
+    /// `TIMEOUT`, where it is not known.
+    fn commit<'a>(&'a mut self, on: &'a Client) -> Task<'a, Result<()>>;
 }

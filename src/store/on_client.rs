@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::borrowed::{Client, ClientError, Guest};
+use super::borrowed::{Client, ClientError, Guest, UnitOfWork};
 use super::payloads::Reply;
 use super::plan::{Plan, Step};
 use super::transaction::is_answer;
@@ -30,25 +30,45 @@ impl Store {
         error.at(self.backend.name(), "transaction")
     }
 
-    /// Runs a call.
-    pub async fn run_on(&self, on: &Client, plan: Plan) -> Result<Reply> {
+    /// A transaction of the store's own on a client that takes it as a whole.
+    pub fn unit_of_work(&self) -> Result<Box<dyn UnitOfWork>> {
+        let unit = self.guest().map(|guest| guest.unit_of_work());
+        let none = || Error::new(Kind::Unsupported, "transactions are the client's own to begin");
+        unit.and_then(|unit| unit.ok_or_else(none)).map_err(|error| error.at(self.backend.name(), "transaction"))
+    }
+
+    /// Runs a call, in a unit of work if one is given.
+    pub async fn run_on(&self, on: &Client, unit: Option<&mut dyn UnitOfWork>, plan: Plan) -> Result<Reply> {
         let started = Instant::now();
         let name = plan.call.name();
         let meter = &self.meters[plan.call as usize];
-        let result = self.run_steps(on, plan).await;
+        let result = self.run_steps(on, unit, plan).await;
         meter.record(started.elapsed(), is_answer(&result));
         result.map_err(|error| error.at(self.backend.name(), name))
     }
 
-    async fn run_steps(&self, on: &Client, plan: Plan) -> Result<Reply> {
+    /// Has all of a unit of work happen, or nothing.
+    pub async fn commit_on(&self, on: &Client, unit: &mut dyn UnitOfWork) -> Result<()> {
+        unit.commit(on).await.map_err(|error| error.at(self.backend.name(), "transaction"))
+    }
+
+    async fn run_steps(&self, on: &Client, mut unit: Option<&mut dyn UnitOfWork>, plan: Plan) -> Result<Reply> {
         let guest = self.guest()?;
         let (transcoder, place) = (self.transcoder(), Place::Client(on));
         let steps = transcoder.encode_steps(plan.steps, &|id| guest.max_payload_bytes(id), place).await?;
-        guest.check(on, &steps)?;
-        guest.prepare(on, &steps).await?;
+        if let Some(unit) = unit.as_deref_mut() {
+            unit.check(on, &steps)?;
+        } else {
+            guest.check(on, &steps)?;
+            guest.prepare(on, &steps).await?;
+        }
         let mut replies = Vec::with_capacity(steps.len());
         for step in &steps {
-            replies.push(self.run_step(&**guest, on, step).await.map_err(|error| error.with_id(step.id()))?);
+            let reply = match unit.as_deref_mut() {
+                Some(unit) => unit.run(on, step).await,
+                None => self.run_step(&**guest, on, step).await,
+            };
+            replies.push(reply.map_err(|error| error.with_id(step.id()))?);
         }
         let replies = transcoder.decode_replies(&steps, replies, place).await?;
         Plan { call: plan.call, steps }.answer(replies)

@@ -36,7 +36,7 @@ impl Place<'_> {
         match self {
             Self::Beside => runtime::compute(work).await,
             Self::Client(client) if client.facts().at_once => Ok(work()),
-            Self::Client(client) => client.compute(work).await,
+            Self::Client(client) => client.meanwhile(runtime::compute(work)).await,
         }
     }
 }

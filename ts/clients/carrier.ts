@@ -34,6 +34,8 @@ export interface Carrier {
   send(method: string, args: unknown[], home?: Carrier): Awaitable<unknown>
   /** Opens a transaction of the client and runs `work` in it; commits, or rolls back if `work` rejects. */
   begin?<T>(work: (transaction: unknown) => Promise<T>, options: BeginOptions): Promise<T>
+  /** Whether a transaction of a store's own is sent to it as a whole, at its end (Redis, DynamoDB). */
+  readonly takesUnits?: boolean
   /** Called before each operation; throws what speaks against it. */
   check?(): void
 }

@@ -6,13 +6,15 @@ interface Action {
   TableName: string
   Item?: Attributes
   Key?: Attributes
+  ExpressionAttributeValues?: Attributes
+  [expression: string]: unknown
 }
 
 /** An element of `TransactItems`, in either shape of values. */
 export type Item = Partial<Record<(typeof ACTIONS)[number], Action>>
 
 /** What the store adds: values are `{ S }`, `{ N }` and `{ B }`. */
-export type CollectedItem = Partial<Record<'Put' | 'Delete', Action>>
+export type CollectedItem = Partial<Record<'Put' | 'Delete' | 'Update', Action>>
 
 const ACTIONS = ['Put', 'Delete', 'Update', 'ConditionCheck'] as const
 
@@ -34,18 +36,14 @@ export function summaryOf(items: readonly Item[], table: string): { id: string |
     const action = actionOf(item)
     const attributes = action?.Item ?? action?.Key ?? {}
     const id = action?.TableName === table ? untyped(attributes.id) : undefined
-    return { id: typeof id === 'string' ? id : null, bytes: sizeOf(attributes) }
+    const set = item.Update?.ExpressionAttributeValues ?? {}
+    return { id: typeof id === 'string' ? id : null, bytes: sizeOf(attributes) + sizeOf(set) }
   })
 }
 
-/** Adds an item, or sets it in the place of one, in the shape of values that the others have. */
-export function addItem(
-  items: Item[],
-  place: number,
-  item: CollectedItem,
-  document: { said: boolean | undefined; byDefault: boolean },
-): void {
-  items[place] = (document.said ?? shapeOf(items) ?? document.byDefault) ? inDocumentShape(item) : item
+/** Adds an item, in the shape of values that the others have. */
+export function addItem(items: Item[], item: CollectedItem, document: { said: boolean | undefined; byDefault: boolean }): void {
+  items.push((document.said ?? shapeOf(items) ?? document.byDefault) ? inDocumentShape(item) : item)
 }
 
 /** Whether items are in the document shape; a key is a scalar, so that each of them tells. */
@@ -56,16 +54,23 @@ function shapeOf(items: readonly Item[]): boolean | undefined {
   return values.some((value) => typeof value !== 'object' || value instanceof Uint8Array)
 }
 
+/** What has values in an action. Everything else in it is the same in both shapes. */
+const WITH_VALUES = ['Item', 'Key', 'ExpressionAttributeValues'] as const
+
 function inDocumentShape(item: CollectedItem): Item {
-  const plain = (attributes: Attributes | undefined) =>
-    attributes && Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, plainValue(value)]))
-  const converted = Object.entries(item).map(([name, { TableName, Item, Key }]) => {
-    return [name, { TableName, ...(Item && { Item: plain(Item) }), ...(Key && { Key: plain(Key) }) }]
+  const converted = Object.entries(item).map(([name, action]) => {
+    const plain: Action = { ...action }
+    for (const member of WITH_VALUES) if (action[member] !== undefined) plain[member] = plainValues(action[member])
+    return [name, plain]
   })
   return Object.fromEntries(converted)
 }
 
-/** The store's numbers are seconds and milliseconds: a double has them exactly. */
+function plainValues(attributes: Attributes): Attributes {
+  return Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, plainValue(value)]))
+}
+
+/** The store's numbers are seconds, milliseconds and versions: a double has them exactly. */
 function plainValue(value: unknown): unknown {
   const { S, N, B } = value as { S?: string; N?: string; B?: Uint8Array }
   // A client with `convertEmptyValues` makes NULL of an array of no bytes; a view stays what it is.

@@ -8,10 +8,6 @@ import { addItem, type CollectedItem, type Item, isTransactItem, summaryOf } fro
 const SDK = '@aws-sdk/client-dynamodb'
 const DOCUMENTS = '@aws-sdk/lib-dynamodb'
 
-interface Options {
-  abortSignal?: AbortSignal
-}
-
 interface Response {
   response?: { headers?: Record<string, string | undefined> }
 }
@@ -26,12 +22,12 @@ type Commands = Record<string, (new (input: object) => Command) | undefined>
 
 interface Client {
   config: { serviceId: string; cacheMiddleware?: boolean }
-  /** `options` that are left out are not the same as empty ones: those bypass `cacheMiddleware`, and clear what it has. */
-  send(command: Command, options?: Options): Promise<Members>
+  /** With options, were they empty ones, it would bypass `cacheMiddleware`, and clear what that has. */
+  send(command: Command): Promise<Members>
 }
 
 /** The client that has a method for each command. */
-type Aggregated = Record<string, (input: object, options?: Options) => Promise<Members>>
+type Aggregated = Record<string, (input: object) => Promise<Members>>
 
 /** `@aws-sdk/client-dynamodb` and `@aws-sdk/lib-dynamodb`: clients with commands, and with methods. */
 export const recognizeDynamoDB: Recognizer = (client) => {
@@ -64,15 +60,7 @@ function clientCarrier(client: Client): Carrier {
       if (method !== 'send') throw new TypeError(`no method ${method}`)
       return send(client, findCommands(), name, input, wantsDate)
     },
-    async begin(work, { timeoutMs }) {
-      const items = new OwnItems()
-      const result = await work(items)
-      if (items.TransactItems.length > 0) {
-        const options = { abortSignal: AbortSignal.timeout(timeoutMs) }
-        await send(client, findCommands(), 'TransactWriteItems', { TransactItems: items.TransactItems }, false, options)
-      }
-      return result
-    },
+    takesUnits: true,
   }
 }
 
@@ -83,13 +71,12 @@ async function send(
   name: string,
   input: object,
   wantsDate: boolean,
-  options?: Options,
 ): Promise<{ output: object; date?: string }> {
   const Command = commands?.[`${name}Command`]
   if (Command === undefined) {
     const method = (client as unknown as Aggregated)[`${name[0]?.toLowerCase()}${name.slice(1)}`]
     if (method === undefined) throw new TypeError(`the client has no method for ${name}`)
-    return { output: withoutMetadata(await method.call(client, input, options)) }
+    return { output: withoutMetadata(await method.call(client, input)) }
   }
   const command = new Command(input)
   let date: string | undefined
@@ -102,7 +89,7 @@ async function send(
     }
     command.middlewareStack.add(middleware, { step: 'deserialize', name: 'sagastoreDate' })
   }
-  const output = withoutMetadata(await client.send(command, options))
+  const output = withoutMetadata(await client.send(command))
   return { output, ...(date !== undefined && { date }) }
 }
 
@@ -123,12 +110,6 @@ function commandsFor(client: object): Commands | undefined {
   return found.find((commands) => commands.DynamoDBClient !== undefined && client instanceof commands.DynamoDBClient) ?? found[0]
 }
 
-/** What a transaction of a store's own collects. */
-class OwnItems {
-  readonly TransactItems: Item[] = []
-  readonly document = false
-}
-
 /**
  * A transaction that is collected: an array of `TransactItems`, or an object that has one. `document` says
  * whether its values are in the document client's shape; without it the items that are there do, and else the
@@ -147,12 +128,12 @@ export const recognizeDynamoDBTransaction: Recognizer = (transaction) => {
       const isDocument = { said: document, byDefault: home?.library === DOCUMENTS }
       switch (method) {
         case 'collected':
-          return { items: summaryOf(items(), args[0] as string), isOurs: transaction instanceof OwnItems }
+          return summaryOf(items(), args[0] as string)
         case 'push':
-          return addItem(items(), items().length, args[0] as CollectedItem, isDocument)
-        case 'replace':
-          return addItem(items(), args[0] as number, args[1] as CollectedItem, isDocument)
+          return addItem(items(), args[0] as CollectedItem, isDocument)
         default:
+          // What a change has to know is asked where the store's other operations go.
+          if (home !== undefined) return home.send(method, args)
           throw new TypeError(`no method ${method}`)
       }
     },

@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream'
 import { invalidArgument } from '../errors'
 import type { Carrier, Recognizer } from './carrier'
 import { hasMethods, membersOf } from './common'
-import { alreadyExecuted, type Command, checkReplies, keptWords, settled, words } from './redis'
+import { alreadyExecuted, type Command, failed, keptWords, settled, words } from './redis'
 
 interface Commander {
   options: { keyPrefix?: string | Buffer | null }
@@ -50,6 +50,7 @@ function clientCarrier(client: Client): Carrier {
     isOneServer: !client.isCluster,
     send(method, args) {
       if (method === 'nodes') return primaries(client)
+      if (method === 'transact') return transact(client, args[0] as Command[])
       const [commands, node] = args as [Command[], string | undefined]
       const on = node === undefined ? client : nodesOf(client).find((one) => nameOf(one) === node)
       if (on === undefined) throw Object.assign(new Error(`${node} has left the cluster`), { code: 'ECONNRESET' })
@@ -58,7 +59,7 @@ function clientCarrier(client: Client): Carrier {
       if (client.stream !== undefined) writeTogether(client.stream)
       return settled(commands, (command) => call(on, words(command)))
     },
-    begin: (work) => transaction(client, work),
+    takesUnits: true,
   }
 }
 
@@ -108,8 +109,7 @@ function multiCarrier(multi: Multi): Carrier {
     isBuffered: true,
     send(method, args) {
       if (method === 'queued') return { cluster: multi.isCluster, key: firstKey(multi) }
-      // Small letters: older versions do not find the key behind capitals, by which a cluster routes.
-      for (const [name, ...rest] of args[0] as Command[]) call(multi, keptWords([name.toLowerCase(), ...rest]))
+      for (const command of args[0] as Command[]) queue(multi, keptWords(command))
       return null
     },
     check() {
@@ -130,19 +130,18 @@ function firstKey({ _queue }: Multi): string | Buffer | null {
   return null
 }
 
-async function transaction<T>(client: Client, work: (transaction: unknown) => Promise<T>): Promise<T> {
+/** In small letters: older versions do not find the key behind capitals, by which a cluster routes. */
+function queue(multi: Multi, [name, ...rest]: (string | Buffer)[]): void {
+  call(multi, [String(name).toLowerCase(), ...rest])
+}
+
+/** The replies of EXEC; null if it was not carried out. */
+async function transact(client: Client, commands: readonly Command[]): Promise<unknown[] | null> {
   const multi = client.multi()
-  const result = await work(multi)
-  // The MULTI alone: there is nothing to send.
-  if (multi._queue.length === 1) return result
+  for (const command of commands) queue(multi, words(command))
   const replies = await multi.exec().catch((error) => {
     // Why a command was refused tells more than that the transaction was given up for it.
     throw error?.previousErrors?.[0] ?? error
   })
-  if (replies === null) throw Object.assign(new Error('EXEC answered null'), { name: 'WatchError' })
-  checkReplies(
-    replies.flatMap(([error]) => error ?? []),
-    replies.length,
-  )
-  return result
+  return replies?.map(([error, reply]) => (error ? failed(error) : reply)) ?? null
 }

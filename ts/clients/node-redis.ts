@@ -1,6 +1,6 @@
 import type { Carrier, Recognizer } from './carrier'
 import { hasMethods, type Members, membersOf } from './common'
-import { alreadyExecuted, type Command, checkReplies, keptWords, keyOf, settled, words } from './redis'
+import { alreadyExecuted, type Command, failed, keptWords, keyOf, settled, words } from './redis'
 
 type Words = (string | Buffer)[]
 
@@ -81,10 +81,11 @@ function clientCarrier(client: { multi(): Multi }, call: Call, members: Members)
     isBuffered: false,
     isOneServer: members.masters === undefined,
     send(method, args) {
+      if (method === 'transact') return transact(client.multi(), (args[0] as Command[]).map(words))
       if (method === 'nodes') return (members as { masters?: { address: string }[] }).masters?.map(({ address }) => address) ?? [null]
       return call((args[0] as Command[]).map(words), args[1] as string | undefined)
     },
-    begin: (work) => transaction(client, work),
+    takesUnits: true,
   }
 }
 
@@ -109,10 +110,8 @@ function multiCarrier(multi: Multi): Carrier {
     send(method, args) {
       if (method === 'queued') return { cluster, key }
       for (const command of (args[0] as Command[]).map(keptWords)) {
-        key ??= command[1] ?? null
-        if (cluster) multi.addCommand(command[1], false, command, onReply)
-        else if (multi.addCommand.length === 3) multi.addCommand(false, command, onReply)
-        else multi.addCommand(command, onReply)
+        key ??= keyOf(command) ?? null
+        queue(multi, command, onReply)
       }
       return null
     },
@@ -122,19 +121,20 @@ function multiCarrier(multi: Multi): Carrier {
   }
 }
 
-async function transaction<T>(client: { multi(): Multi }, work: (transaction: unknown) => Promise<T>): Promise<T> {
-  const multi = client.multi()
-  const result = await work(multi)
-  // A null EXEC is a WatchError already.
-  await multi.exec().catch((error) => {
-    const { replies, errorIndexes } = error as { replies?: unknown[]; errorIndexes?: number[] }
-    if (Array.isArray(replies) && Array.isArray(errorIndexes)) {
-      checkReplies(
-        errorIndexes.map((index) => replies[index]),
-        replies.length,
-      )
-    }
-    throw error
-  })
-  return result
+function queue(multi: Multi, command: Words, onReply?: (reply: unknown) => unknown): void {
+  if (multi.addCommand.length === 4) multi.addCommand(keyOf(command), false, command, onReply)
+  else if (multi.addCommand.length === 3) multi.addCommand(false, command, onReply)
+  else multi.addCommand(command, onReply)
+}
+
+/** The replies of EXEC. A null EXEC is a WatchError. */
+async function transact(multi: Multi, commands: readonly Words[]): Promise<unknown[]> {
+  for (const command of commands) queue(multi, command)
+  try {
+    return await multi.exec()
+  } catch (error) {
+    const { replies } = error as { replies?: unknown[] }
+    if (!Array.isArray(replies)) throw error
+    return replies.map((reply) => (reply instanceof Error ? failed(reply) : reply))
+  }
 }

@@ -24,27 +24,23 @@ export function keptWords(command: Command): (string | Buffer)[] {
   return command.map((word) => (typeof word === 'string' ? word : Buffer.from(word)))
 }
 
+/** In place of the reply to a command, what it failed of. */
+export function failed(error: unknown): { error: object } {
+  return { error: describeClientError(error) }
+}
+
 /** Calls all commands in one turn; the reply to each, or what it failed of. */
 export async function settled<T>(commands: readonly T[], call: (command: T) => PromiseLike<unknown>): Promise<unknown[]> {
   const reply = async (command: T) => {
     try {
       return await call(command)
     } catch (error) {
-      return { error: describeClientError(error) }
+      return failed(error)
     }
   }
   // Nearly always there is one: an array of promises would only cost.
   const [first] = commands
   return commands.length === 1 && first !== undefined ? [await reply(first)] : await Promise.all(commands.map(reply))
-}
-
-/** What EXEC answers where it fails of single commands. Redis has run the others. */
-export function checkReplies(errors: readonly unknown[], count: number): void {
-  if (errors.length === 0) return
-  const { code, message } = describeClientError(errors[0])
-  if (errors.length === count) throw errors[0]
-  const text = `${errors.length} of the ${count} commands in the transaction failed, the first with: ${message}`
-  throw Object.assign(new Error(text), { name: 'ExecError', ...(code && { code }) })
 }
 
 /** Commands that are put into a `multi()` behind its `exec()` are sent by nobody. */

@@ -71,14 +71,13 @@ use crate::store::statistics::{Pool, Usage};
 use crate::store::transaction::{Isolation, Transaction};
 use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
-use clock::Clock;
 use config::{Config, Tables};
 use executor::Executor;
 use guest::Hosted;
 use payloads::Sizes;
 use session::Session;
 use sweep::Sweep;
-use transaction::{Buffered, Patience};
+use transaction::{Collected, OnOwn, Patience};
 
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: Transactions::Buffered,
@@ -100,13 +99,15 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     let connect_timeout = settings.connect_timeout;
     let key = format!("dynamodb:{} {connect_timeout:?}", place.key());
     let executor = Lease::take(key, || Executor::new(place, connect_timeout));
-    let guest = Arc::new(Hosted::new(tables.clone(), Arc::clone(&executor.clock)));
+    // A little less than the commit may take, so that the error says what came of it.
+    let patience = Patience { retry: settings.retry, limit: settings.operation_timeout.mul_f64(0.9) };
+    let own = Some((Arc::clone(executor.shared()), patience));
+    let guest = Arc::new(Hosted::new(tables.clone(), Arc::clone(&executor.clock), own));
     let driver = Arc::new(DynamoDb {
         tables,
         executor,
         operation_timeout: settings.operation_timeout,
-        // A little less than the commit may take, so that the error says what came of it.
-        patience: Patience { retry: settings.retry, limit: settings.operation_timeout.mul_f64(0.9) },
+        patience,
         sizes: Sizes::default(),
         sweep: Mutex::new(None),
         states_sweep: Mutex::new(None),
@@ -120,7 +121,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
     let tables = config::read_tables(&mut options)?;
     options.finish()?;
-    Ok(Arc::new(Hosted::new(tables, Arc::new(Clock::default()))))
+    Ok(Arc::new(Hosted::new(tables, Arc::default(), None)))
 }
 
 struct DynamoDb {
@@ -202,7 +203,8 @@ impl Driver for DynamoDb {
             // The clock is known then.
             drop(self.session().await?);
             let executor = Arc::clone(self.executor.shared());
-            Ok(Box::new(Buffered::new(executor, self.tables.clone(), self.patience)) as Box<dyn Transaction>)
+            let collected = Collected::new(self.tables.clone(), Arc::clone(&executor.clock));
+            Ok(Box::new(OnOwn::new(executor, self.patience, collected)) as Box<dyn Transaction>)
         })
     }
 

@@ -1,10 +1,12 @@
-//! The store's own transaction: writes are kept here, and sent together at the end.
+//! The store's own transaction: changes are kept here, and sent together at the end. The same on the
+//! store's own connections and on a client of the application.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::changes::{Change, Transact};
+use super::clock::Clock;
 use super::collect::{Load, change_of, copy_of};
 use super::config::Tables;
 use super::error::{Cause, Failure, canceled_item};
@@ -28,11 +30,10 @@ pub(super) struct Patience {
     pub(super) limit: Duration,
 }
 
-/// Writes that nobody has sent yet; of each id the last one.
-pub(super) struct Buffered {
-    executor: Arc<Executor>,
+/// Changes that nobody has sent yet; of each payload the last one.
+pub(super) struct Collected {
     tables: Tables,
-    patience: Patience,
+    clock: Arc<Clock>,
     changes: Vec<Change>,
     /// Where the change of a payload stands.
     places: HashMap<Box<str>, usize>,
@@ -41,14 +42,28 @@ pub(super) struct Buffered {
     load: Load,
 }
 
-impl Buffered {
-    pub(super) fn new(executor: Arc<Executor>, tables: Tables, patience: Patience) -> Self {
+/// Why nothing of a transaction has happened, or that it is not known.
+pub(super) enum Rejection {
+    /// A condition did not hold.
+    Of(Refused),
+    /// Anything else.
+    Error(Error),
+}
+
+impl Collected {
+    pub(super) fn new(tables: Tables, clock: Arc<Clock>) -> Self {
         let (changes, places, guards) = (Vec::new(), HashMap::new(), HashMap::new());
-        Self { executor, tables, patience, changes, places, guards, load: Load::default() }
+        Self { tables, clock, changes, places, guards, load: Load::default() }
     }
 
-    fn keep(&mut self, step: &Step) -> Result<Reply> {
-        let change = copy_of(step, &self.tables.payloads, &self.executor.clock)?;
+    /// The tables.
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// A step that needs no answer.
+    pub(super) fn keep(&mut self, step: &Step) -> Result<Reply> {
+        let change = copy_of(step, &self.tables.payloads, &self.clock)?;
         let place = self.places.get(step.id()).copied();
         self.load = self.load.with(&change, place.map(|place| self.changes[place].size()))?;
         if let Some(place) = place {
@@ -60,10 +75,9 @@ impl Buffered {
         Ok(Reply::Done)
     }
 
-    /// The same of a change of saga state: all of it, or nothing.
-    async fn keep_state(&mut self, write: &StateWrite) -> Result<Reply> {
-        let session = Session::open(&self.executor, &self.tables.states, self.patience).await?;
-        let planned = States { on: &session }.plan(write).await?;
+    /// A change of saga state: all of it, or nothing. `on` leads to the table of sagas.
+    pub(super) async fn keep_state(&mut self, on: &impl Transport, write: &StateWrite) -> Result<Reply> {
+        let planned = States { on }.plan(write).await?;
         let mut load = self.load;
         for Planned { change, .. } in &planned {
             if self.guards.keys().any(|place| self.changes[*place].id() == change.id()) {
@@ -80,7 +94,7 @@ impl Buffered {
     }
 
     /// Whether all of the steps of a call have room where the first of them is queued.
-    fn make_room(&self, steps: &[Step]) -> Result<()> {
+    pub(super) fn make_room(&self, steps: &[Step]) -> Result<()> {
         let mut load = self.load;
         // Of ids that the call itself has come by.
         let mut sizes: HashMap<&str, u64> = HashMap::with_capacity(steps.len());
@@ -89,7 +103,7 @@ impl Buffered {
             if step.as_guarded().is_some() {
                 continue;
             }
-            let change = change_of(step, &self.tables.payloads, &self.executor.clock)?;
+            let change = change_of(step, &self.tables.payloads, &self.clock)?;
             let kept = self.places.get(step.id()).map(|place| self.changes[*place].size());
             let instead_of = sizes.insert(step.id(), change.size()).or(kept);
             load = load.with(&change, instead_of)?;
@@ -97,17 +111,18 @@ impl Buffered {
         Ok(())
     }
 
-    async fn send(self) -> Result<()> {
-        if self.changes.is_empty() {
-            return Ok(());
-        }
-        let session = Session::open(&self.executor, &self.tables.payloads, self.patience).await?;
-        let Err(failure) = session.transact(self.changes.clone()).await else { return Ok(()) };
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Has everything happen, or nothing.
+    pub(super) async fn send(&self, on: &impl Transport) -> Result<(), Rejection> {
+        let Err(failure) = on.transact(self.changes.clone()).await else { return Ok(()) };
         let guard = canceled_item(&failure.error).and_then(|place| self.guards.get(&place));
         Err(match guard.filter(|_| failure.is_met()) {
-            Some(_) if failure.error.is_retryable() => failure.error,
-            Some(refused) => States { on: &session.about(&self.tables.states) }.refusal(refused).await,
-            None => self.named(failure.error),
+            Some(_) if failure.error.is_retryable() => Rejection::Error(failure.error),
+            Some(refused) => Rejection::Of(refused.clone()),
+            None => Rejection::Error(self.named(failure.error)),
         })
     }
 
@@ -116,6 +131,38 @@ impl Buffered {
         match canceled_item(&error).and_then(|index| self.changes.get(index)?.id()) {
             Some(id) => error.with_id(id),
             None => error,
+        }
+    }
+}
+
+/// On the store's own connections.
+pub(super) struct OnOwn {
+    executor: Arc<Executor>,
+    patience: Patience,
+    collected: Collected,
+}
+
+impl OnOwn {
+    pub(super) fn new(executor: Arc<Executor>, patience: Patience, collected: Collected) -> Self {
+        Self { executor, patience, collected }
+    }
+
+    async fn keep_state(&mut self, write: &StateWrite) -> Result<Reply> {
+        let states = self.collected.tables().states.clone();
+        let session = Session::open(&self.executor, &states, self.patience).await?;
+        self.collected.keep_state(&session, write).await
+    }
+
+    async fn send(self) -> Result<()> {
+        if self.collected.is_empty() {
+            return Ok(());
+        }
+        let tables = self.collected.tables();
+        let session = Session::open(&self.executor, &tables.payloads, self.patience).await?;
+        match self.collected.send(&session).await {
+            Ok(()) => Ok(()),
+            Err(Rejection::Error(error)) => Err(error),
+            Err(Rejection::Of(refused)) => Err(States { on: &session.about(&tables.states) }.refusal(&refused).await),
         }
     }
 }
@@ -164,16 +211,16 @@ impl Outcome {
     }
 }
 
-impl Transaction for Buffered {
+impl Transaction for OnOwn {
     fn check(&self, steps: &[Step]) -> Result<()> {
-        self.make_room(steps)
+        self.collected.make_room(steps)
     }
 
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
             match step.as_guarded() {
                 Some(write) => self.keep_state(write).await,
-                None => self.keep(step),
+                None => self.collected.keep(step),
             }
         })
     }
@@ -202,11 +249,9 @@ mod tests {
 
     const RETRY: Retry = Retry { attempts: 3, base: Duration::ZERO, max: Duration::ZERO };
 
-    fn empty() -> Buffered {
-        let place = Place { region: None, endpoint: None, keys: None };
-        let executor = Arc::new(Executor::new(place, Duration::from_secs(1)));
+    fn empty() -> Collected {
         let tables = Tables { payloads: String::from("orders"), states: String::from("sagas") };
-        Buffered::new(executor, tables, Patience { retry: RETRY, limit: Duration::from_secs(1) })
+        Collected::new(tables, Arc::default())
     }
 
     fn put(id: &str, data: &'static [u8]) -> Step {
@@ -253,13 +298,13 @@ mod tests {
         for n in 0..98 {
             transaction.keep(&put(&n.to_string(), b"x")).unwrap();
         }
-        assert!(transaction.check(&[put("a", b"x"), put("b", b"x")]).is_ok());
+        assert!(transaction.make_room(&[put("a", b"x"), put("b", b"x")]).is_ok());
         // Those that are there already, or twice in the call, take no room of their own.
-        assert!(transaction.check(&[put("a", b"x"), put("7", b"yy"), put("a", b"z"), put("b", b"x")]).is_ok());
-        let error = transaction.check(&[put("a", b"x"), put("b", b"x"), put("c", b"x")]).unwrap_err();
+        assert!(transaction.make_room(&[put("a", b"x"), put("7", b"yy"), put("a", b"z"), put("b", b"x")]).is_ok());
+        let error = transaction.make_room(&[put("a", b"x"), put("b", b"x"), put("c", b"x")]).unwrap_err();
         assert_eq!((error.kind(), error.id()), (Kind::InvalidArgument, Some("c")));
         let read = Step::Read(Read::Has { id: "0".into() });
-        assert_eq!(transaction.check(&[put("a", b"x"), read]).unwrap_err().kind(), Kind::Unsupported);
+        assert_eq!(transaction.make_room(&[put("a", b"x"), read]).unwrap_err().kind(), Kind::Unsupported);
         assert_eq!(transaction.changes.len(), 98);
     }
 
@@ -270,16 +315,19 @@ mod tests {
         for n in 0..9 {
             transaction.keep(&put(&n.to_string(), &LARGE)).unwrap();
         }
-        assert!(transaction.check(&[put("a", &LARGE), put("a", &LARGE), put("0", &LARGE)]).is_ok());
-        let error = transaction.check(&[put("a", &LARGE), put("b", &LARGE)]).unwrap_err();
+        assert!(transaction.make_room(&[put("a", &LARGE), put("a", &LARGE), put("0", &LARGE)]).is_ok());
+        let error = transaction.make_room(&[put("a", &LARGE), put("b", &LARGE)]).unwrap_err();
         assert_eq!((error.kind(), error.id()), (Kind::PayloadTooLarge, Some("b")));
-        assert!(transaction.check(&[delete("0"), put("a", &LARGE), put("b", &LARGE)]).is_ok());
+        assert!(transaction.make_room(&[delete("0"), put("a", &LARGE), put("b", &LARGE)]).is_ok());
     }
 
     #[tokio::test]
     async fn nothing_is_sent_for_nothing() {
         // There is no server.
-        assert!(Box::new(empty()).commit().await.is_ok());
+        let place = Place { region: None, endpoint: None, keys: None };
+        let executor = Arc::new(Executor::new(place, Duration::from_secs(1)));
+        let patience = Patience { retry: RETRY, limit: Duration::from_secs(1) };
+        assert!(Box::new(OnOwn::new(executor, patience, empty())).commit().await.is_ok());
     }
 
     fn failure(code: &str) -> Failure {

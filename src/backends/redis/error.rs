@@ -150,8 +150,6 @@ pub(super) fn conflict() -> Error {
 /// What a client of the application has thrown, or was answered.
 pub(super) fn of_client(error: ClientError) -> Error {
     let classified = match error.name.as_str() {
-        // Made by ts/clients/redis.ts, beside the code of the first command that failed.
-        "ExecError" => partly(&of_code(&error)),
         "WatchError" => conflict(),
         _ => of_code(&error),
     };
@@ -324,7 +322,7 @@ mod tests {
     fn transactions_fail_as_a_whole_or_in_part() {
         let error = of_client(client("WatchError", "", None));
         assert!(error.is_retryable() && error.message().contains("watched key"), "{error:?}");
-        let error = of_client(client("ExecError", "1 of 2 commands failed", Some("WRONGTYPE")));
+        let error = partly(&of_client(client("ReplyError", "wrong kind of value", Some("WRONGTYPE"))));
         assert!(!error.is_retryable() && error.message().contains("may have happened"), "{error:?}");
         assert_eq!(error.kind(), Kind::CorruptData);
         for text in ["EXECABORT Transaction discarded because of previous errors.", "CLUSTERDOWN Hash slot not served"]

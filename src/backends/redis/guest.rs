@@ -9,6 +9,9 @@
 //! - `nodes []`: the names of a cluster's primaries; `[null]` for a single server.
 //! - `queued []`, on a `multi()`: the first key in it, and whether it is a cluster's: `{ cluster, key }`.
 //! - `queue [commands]`, on a `multi()`: puts them there; nothing is sent.
+//! - `transact [commands]`: sends them as MULTI and EXEC. Answers like `call`, or null if EXEC did.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fred::prelude::Value;
@@ -19,9 +22,10 @@ use super::servers::{Answers, Servers, read_clock};
 use super::slot::Anchor;
 use super::states::{Pipe, States};
 use super::survey::Clock;
+use super::transaction::{Collected, Transact};
 use super::{CAPABILITIES, error, inspect};
 use crate::error::{Error, Kind, Result};
-use crate::store::borrowed::{Client, ClientError, Guest};
+use crate::store::borrowed::{Client, ClientError, Guest, UnitOfWork};
 use crate::store::capability::Capabilities;
 use crate::store::dynamic::Dynamic;
 use crate::store::payloads::{Reply, Write};
@@ -35,12 +39,12 @@ pub(super) struct Hosted {
     prefix: String,
     states_prefix: String,
     /// Of the servers behind the clients: one database, so one clock.
-    clock: Clock,
+    clock: Arc<Clock>,
 }
 
 impl Hosted {
     pub(super) fn new(prefix: String, states_prefix: String) -> Self {
-        Self { prefix, states_prefix, clock: Clock::default() }
+        Self { prefix, states_prefix, clock: Arc::default() }
     }
 
     async fn write(&self, on: &Client, write: &Write) -> Result<Reply> {
@@ -121,6 +125,11 @@ impl Guest for Hosted {
         })
     }
 
+    fn unit_of_work(&self) -> Option<Box<dyn UnitOfWork>> {
+        let collected = Collected::new(self.prefix.clone(), self.states_prefix.clone());
+        Some(Box::new(OnHosts { collected, clock: Arc::clone(&self.clock) }))
+    }
+
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
         Box::pin(async move { inspect::initialize(&answering(on)?).await })
     }
@@ -136,6 +145,41 @@ impl Guest for Hosted {
 
     fn usage<'a>(&'a self, on: &'a Client, _now: Millis) -> Task<'a, Result<Usage>> {
         Box::pin(async move { inspect::usage(&answering(on)?, &self.prefix).await })
+    }
+}
+
+/// A transaction of the store's own on a client.
+struct OnHosts {
+    collected: Collected,
+    clock: Arc<Clock>,
+}
+
+impl UnitOfWork for OnHosts {
+    fn check(&self, on: &Client, steps: &[Step]) -> Result<()> {
+        self.collected.check(Hosts(on).is_cluster(), steps)
+    }
+
+    fn run<'a>(&'a mut self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
+        Box::pin(async move {
+            let on = Hosts(on);
+            match step.as_guarded() {
+                Some(write) => self.collected.collect_state(&on, write).await,
+                None => self.collected.collect(on.is_cluster(), step),
+            }
+        })
+    }
+
+    fn commit<'a>(&'a mut self, on: &'a Client) -> Task<'a, Result<()>> {
+        Box::pin(async move {
+            let on = Hosts(on);
+            if self.collected.is_empty() {
+                return Ok(());
+            }
+            if self.collected.has_expiry() && self.clock.is_due() {
+                read_clock(&on, &self.clock).await?;
+            }
+            self.collected.send(&on, self.clock.known_shift()).await
+        })
     }
 }
 
@@ -159,11 +203,9 @@ impl Hosts<'_> {
         let count = commands.len();
         let mut arguments = vec![Dynamic::List(commands)];
         arguments.extend(node.map(|node| Dynamic::text(node)));
-        let answers = ask(self.0, "call", arguments).await?.into_list().ok_or_else(error::unexpected)?;
-        if answers.len() != count {
-            return Err(error::unexpected());
-        }
-        Ok(answers.into_iter().map(answer).collect())
+        let replies = ask(self.0, "call", arguments).await?.into_list();
+        let replies = replies.filter(|replies| replies.len() == count).ok_or_else(error::unexpected)?;
+        Ok(replies.into_iter().map(answer).collect())
     }
 }
 
@@ -198,6 +240,26 @@ impl Pipe for Hosts<'_> {
 
     async fn pipe(&self, requests: Vec<Request>) -> Result<Answers> {
         self.run(requests).await
+    }
+}
+
+impl Transact for Hosts<'_> {
+    fn is_cluster(&self) -> bool {
+        !self.0.facts().one_server
+    }
+
+    async fn transact(&self, requests: Vec<Request>) -> Result<Option<Answers>> {
+        let count = requests.len();
+        let commands = requests.into_iter().map(Request::words).collect();
+        let replies = match ask(self.0, "transact", vec![Dynamic::List(commands)]).await? {
+            Dynamic::Null => return Ok(None),
+            replies => replies.into_list().ok_or_else(error::unexpected)?,
+        };
+        // An application may have its client begin each MULTI with commands of its own.
+        let others = replies.len().checked_sub(count).ok_or_else(error::unexpected)?;
+        let mut answers: Answers = replies.into_iter().map(answer).collect();
+        let failed = answers.drain(..others).find_map(Result::err);
+        failed.map_or(Ok(Some(answers)), |error| Err(error::partly(&error)))
     }
 }
 

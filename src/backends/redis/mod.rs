@@ -62,6 +62,7 @@ use crate::time::Millis;
 use config::Endpoint;
 use executor::Executor;
 use servers::Own;
+use transaction::{Collected, OnOwn};
 
 static CAPABILITIES: Capabilities = Capabilities {
     transactions: Transactions::Buffered,
@@ -138,12 +139,9 @@ impl Driver for Redis {
 
     /// Asks nobody: nothing is sent before the commit.
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
-        let collected = transaction::Collected::new(
-            Arc::clone(self.executor.shared()),
-            self.prefix.clone(),
-            self.states_prefix.clone(),
-        );
-        Box::pin(async { Ok(Box::new(collected) as Box<dyn Transaction>) })
+        let collected = Collected::new(self.prefix.clone(), self.states_prefix.clone());
+        let transaction = OnOwn::new(Arc::clone(self.executor.shared()), collected);
+        Box::pin(async { Ok(Box::new(transaction) as Box<dyn Transaction>) })
     }
 
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {

@@ -60,7 +60,7 @@ pub(super) async fn read_clock(servers: &impl Servers, clock: &Clock) -> Result<
 
 /// Over a connection of the store's own.
 pub(super) struct Own<'a> {
-    executor: &'a Arc<Executor>,
+    pub(super) executor: &'a Arc<Executor>,
     pub(super) connection: Arc<Connection>,
 }
 

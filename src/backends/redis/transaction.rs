@@ -1,5 +1,6 @@
 //! A transaction of the store's own: collected here, sent as MULTI and EXEC at the end; with saga state
-//! in it the end is one script, which looks whether it may do all of it.
+//! in it the end is one script, which looks whether it may do all of it. The same on a connection of the
+//! store's own and on a client of the application.
 
 use std::sync::Arc;
 
@@ -7,7 +8,6 @@ use bytes::Bytes;
 use fred::prelude::Value;
 
 use super::command::Request;
-use super::connection::Executed;
 use super::error;
 use super::executor::{Executor, refresh_clock};
 use super::payloads::{answer_write, expiry, key, queued};
@@ -24,9 +24,17 @@ use crate::store::states::{StateWrite, changed_twice};
 use crate::store::transaction::Transaction;
 use crate::time::Millis;
 
-/// Writes that have not been sent. Nothing is to be undone before the commit.
+/// Where a transaction goes.
+pub(super) trait Transact: Pipe {
+    /// Whether all keys of a transaction have to be in one slot.
+    fn is_cluster(&self) -> bool;
+
+    /// Sends commands as MULTI and EXEC; the reply to each, or none if a key that is watched has changed.
+    fn transact(&self, requests: Vec<Request>) -> impl Future<Output = Result<Option<Answers>>> + Send;
+}
+
+/// Changes that have not been sent. Nothing is to be undone before the commit.
 pub(super) struct Collected {
-    executor: Arc<Executor>,
     prefix: String,
     states_prefix: String,
     anchor: Anchor,
@@ -34,19 +42,13 @@ pub(super) struct Collected {
     states: Vec<Planned>,
 }
 
-impl Pipe for Own<'_> {
-    async fn pipe(&self, requests: Vec<Request>) -> Result<Answers> {
-        self.run(requests).await
-    }
-}
-
 impl Collected {
-    pub(super) fn new(executor: Arc<Executor>, prefix: String, states_prefix: String) -> Self {
+    pub(super) fn new(prefix: String, states_prefix: String) -> Self {
         let (writes, states) = (Vec::new(), Vec::new());
-        Self { executor, prefix, states_prefix, anchor: Anchor::default(), writes, states }
+        Self { prefix, states_prefix, anchor: Anchor::default(), writes, states }
     }
 
-    fn refusal(&self, steps: &[Step]) -> Result<()> {
+    pub(super) fn check(&self, is_cluster: bool, steps: &[Step]) -> Result<()> {
         // A change of saga state, of which a call has one, looks for its keys itself.
         if steps.iter().all(|step| step.as_guarded().is_some()) {
             return Ok(());
@@ -54,11 +56,12 @@ impl Collected {
         if let Some(step) = steps.iter().find(|step| !step.needs_no_answer()) {
             return Err(needs_an_answer(step));
         }
-        if self.executor.is_cluster() { self.anchor.check(&self.prefix, steps) } else { Ok(()) }
+        if is_cluster { self.anchor.check(&self.prefix, steps) } else { Ok(()) }
     }
 
-    fn collect(&mut self, step: &Step) -> Result<Reply> {
-        self.refusal(std::slice::from_ref(step))?;
+    /// A step that needs no answer.
+    pub(super) fn collect(&mut self, is_cluster: bool, step: &Step) -> Result<Reply> {
+        self.check(is_cluster, std::slice::from_ref(step))?;
         let Step::Write(write) = step else { return Err(needs_an_answer(step)) };
         self.anchor.keep(&key(&self.prefix, step.id()));
         self.writes.push(match write {
@@ -73,9 +76,9 @@ impl Collected {
         Ok(Reply::Done)
     }
 
-    async fn collect_state(&mut self, write: &StateWrite) -> Result<Reply> {
-        let own = Own::of(&self.executor).await?;
-        let Some(planned) = (States { on: &own, prefix: &self.states_prefix }).plan(write).await? else {
+    /// A change of saga state, of which is asked now what it needs to know.
+    pub(super) async fn collect_state(&mut self, on: &impl Transact, write: &StateWrite) -> Result<Reply> {
+        let Some(planned) = (States { on, prefix: &self.states_prefix }).plan(write).await? else {
             return Ok(Reply::Done);
         };
         let places = planned.places(&self.states_prefix);
@@ -83,7 +86,7 @@ impl Collected {
         if known.any(|known| places.contains(&known)) {
             return Err(changed_twice(write.id()));
         }
-        if self.executor.is_cluster() {
+        if on.is_cluster() {
             self.anchor.check_keys(places.iter().map(|place| (place.clone(), write.id())))?;
             self.anchor.keep(&places[0]);
         }
@@ -91,20 +94,21 @@ impl Collected {
         Ok(Reply::Done)
     }
 
-    async fn send(self) -> Result<()> {
-        if self.writes.is_empty() && self.states.is_empty() {
-            return Ok(());
-        }
-        // The connection of all other operations: what they have sent comes before.
-        let own = Own::of(&self.executor).await?;
-        let connection = &own.connection;
-        if self.writes.iter().any(|write| expiry(write).is_some()) && connection.clock().is_due() {
-            refresh_clock(connection);
-        }
-        let (now, shift) = (Millis::now(), connection.clock().known_shift());
+    pub(super) fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.states.is_empty()
+    }
+
+    /// Whether the servers' time matters.
+    pub(super) fn has_expiry(&self) -> bool {
+        self.writes.iter().any(|write| expiry(write).is_some())
+    }
+
+    /// Has everything happen, or nothing. `shift` is what to add to our time to have the servers'.
+    pub(super) async fn send(&self, on: &impl Transact, shift: Option<i64>) -> Result<()> {
+        let now = Millis::now();
         let requests = self.writes.iter().filter_map(|write| queued(write, &self.prefix, now, shift)).collect();
         if self.states.is_empty() {
-            return committed(&self.writes, self.executor.transact(connection, requests).await);
+            return committed(&self.writes, on.transact(requests).await?);
         }
         let mut script = Finale::default();
         // Up to which condition they are a change's.
@@ -114,27 +118,72 @@ impl Collected {
             ends.push(script.conditions());
         }
         script.then(requests);
-        match finished(self.executor.transact(connection, vec![script.request()?]).await)? {
+        match finished(on.transact(vec![script.request()?]).await?)? {
             0 => Ok(()),
             condition => {
                 let change = ends.iter().position(|end| condition <= *end);
                 let planned = change.and_then(|change| self.states.get(change)).ok_or_else(error::unexpected)?;
-                Err(States { on: &own, prefix: &self.states_prefix }.refusal(planned).await)
+                Err(States { on, prefix: &self.states_prefix }.refusal(planned).await)
             }
         }
     }
 }
 
-impl Transaction for Collected {
+/// On a connection of the store's own.
+pub(super) struct OnOwn {
+    executor: Arc<Executor>,
+    collected: Collected,
+}
+
+impl OnOwn {
+    pub(super) fn new(executor: Arc<Executor>, collected: Collected) -> Self {
+        Self { executor, collected }
+    }
+
+    async fn send(self) -> Result<()> {
+        if self.collected.is_empty() {
+            return Ok(());
+        }
+        // The connection of all other operations: what they have sent comes before.
+        let own = Own::of(&self.executor).await?;
+        let clock = own.connection.clock();
+        if self.collected.has_expiry() && clock.is_due() {
+            refresh_clock(&own.connection);
+        }
+        self.collected.send(&own, clock.known_shift()).await
+    }
+}
+
+impl Pipe for Own<'_> {
+    async fn pipe(&self, requests: Vec<Request>) -> Result<Answers> {
+        self.run(requests).await
+    }
+}
+
+impl Transact for Own<'_> {
+    fn is_cluster(&self) -> bool {
+        self.executor.is_cluster()
+    }
+
+    async fn transact(&self, requests: Vec<Request>) -> Result<Option<Answers>> {
+        match self.executor.transact(&self.connection, requests).await? {
+            Value::Null => Ok(None),
+            Value::Array(replies) => Ok(Some(replies.into_iter().map(Ok).collect())),
+            _ => Err(error::unexpected()),
+        }
+    }
+}
+
+impl Transaction for OnOwn {
     fn check(&self, steps: &[Step]) -> Result<()> {
-        self.refusal(steps)
+        self.collected.check(self.executor.is_cluster(), steps)
     }
 
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
             match step.as_guarded() {
-                Some(write) => self.collect_state(write).await,
-                None => self.collect(step),
+                Some(write) => self.collected.collect_state(&Own::of(&self.executor).await?, write).await,
+                None => self.collected.collect(self.executor.is_cluster(), step),
             }
         })
     }
@@ -149,34 +198,34 @@ impl Transaction for Collected {
 }
 
 /// What the script answers that EXEC has run.
-fn finished(executed: Executed) -> Result<usize> {
-    match executed? {
-        Value::Null => Err(error::conflict()),
-        Value::Array(mut replies) if replies.len() == 1 => {
-            let reply = replies.pop().ok_or_else(error::unexpected)?;
-            usize::try_from(number_of(Ok(reply))?).map_err(|_| error::unexpected())
-        }
+fn finished(replies: Option<Answers>) -> Result<usize> {
+    let mut replies = replies.ok_or_else(error::conflict)?;
+    match (replies.pop(), replies.is_empty()) {
+        (Some(reply), true) => usize::try_from(number_of(reply)?).map_err(|_| error::unexpected()),
         _ => Err(error::unexpected()),
     }
 }
 
 /// Whether all writes have happened, of what EXEC answered.
-fn committed(writes: &[Write], executed: Executed) -> Result<()> {
-    match executed? {
-        Value::Null => Err(error::conflict()),
-        Value::Array(replies) if replies.len() == writes.len() => {
-            for (write, reply) in writes.iter().zip(replies) {
-                answer_write(write, Ok(reply)).map_err(|error| error::partly(&error))?;
-            }
-            Ok(())
-        }
-        _ => Err(error::unexpected()),
+fn committed(writes: &[Write], replies: Option<Answers>) -> Result<()> {
+    let replies = replies.ok_or_else(error::conflict)?;
+    if replies.len() != writes.len() {
+        return Err(error::unexpected());
+    }
+    let answers = writes.iter().zip(replies).map(|(write, reply)| answer_write(write, reply));
+    let failed: Vec<_> = answers.filter_map(Result::err).collect();
+    match failed.first() {
+        None => Ok(()),
+        // None of them has happened.
+        Some(first) if failed.len() == writes.len() => Err(first.clone()),
+        Some(first) => Err(error::partly(first)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Error, Kind};
 
     fn writes() -> Vec<Write> {
         let put = Write::Put { id: "a".into(), data: Bytes::new(), expires_at: None };
@@ -185,15 +234,26 @@ mod tests {
 
     #[test]
     fn exec_has_to_answer_every_command() {
-        let ok = || Value::from("OK");
-        assert!(committed(&writes(), Ok(Value::Array(vec![ok(), Value::Integer(0)]))).is_ok());
-        let error = committed(&writes(), Ok(Value::Null)).unwrap_err();
+        let ok = || Ok(Value::from("OK"));
+        assert!(committed(&writes(), Some(vec![ok(), Ok(Value::Integer(0))])).is_ok());
+        let error = committed(&writes(), None).unwrap_err();
         assert!(error.is_retryable() && error.message().contains("watched key"), "{error:?}");
-        for replies in [vec![], vec![ok()], vec![ok(), ok()], vec![Value::Queued, Value::Integer(1)]] {
-            assert!(committed(&writes(), Ok(Value::Array(replies.clone()))).is_err(), "{replies:?}");
+        for replies in [vec![], vec![ok()], vec![ok(), ok()], vec![Ok(Value::Queued), Ok(Value::Integer(1))]] {
+            assert!(committed(&writes(), Some(replies.clone())).is_err(), "{replies:?}");
         }
-        for other in [Value::Queued, ok(), Value::Integer(2)] {
-            assert!(committed(&writes(), Ok(other)).is_err());
+        assert_eq!(finished(Some(vec![Ok(Value::Integer(2))])).unwrap(), 2);
+        assert!(finished(None).unwrap_err().is_retryable());
+        for replies in [vec![], vec![ok()], vec![Ok(Value::Integer(0)), Ok(Value::Integer(0))]] {
+            assert!(finished(Some(replies.clone())).is_err(), "{replies:?}");
         }
+    }
+
+    #[test]
+    fn a_failed_command_says_whether_the_others_have_happened() {
+        let failed = || Err(Error::new(Kind::Backend, "no memory"));
+        let error = committed(&writes(), Some(vec![failed(), Ok(Value::Integer(0))])).unwrap_err();
+        assert!(error.message().contains("part of it may have happened"), "{error:?}");
+        let error = committed(&writes(), Some(vec![failed(), failed()])).unwrap_err();
+        assert_eq!(error.message(), "no memory");
     }
 }
