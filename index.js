@@ -333,7 +333,7 @@ function untyped(value) {
 function sizeOf(value) {
   if (typeof value === "string") return value.length;
   if (value instanceof Uint8Array) return value.byteLength;
-  if (value instanceof Set || Array.isArray(value)) return [...value].reduce((sum, one) => sum + sizeOf(one), 0);
+  if (value instanceof Set || Array.isArray(value)) return [...value].reduce((sum, one2) => sum + sizeOf(one2), 0);
   if (typeof value !== "object" || value === null) return 1;
   return Object.entries(value).reduce((sum, [name, typed]) => sum + name.length + attributeSize(typed), 0);
 }
@@ -483,7 +483,7 @@ function describe2(error) {
   if (fields === void 0) return { name: "Error", message: String(error), labels };
   return {
     name: chain2.slice(chain2.indexOf(fields)).concat(chain2).map(className).find(isTelling) ?? "Error",
-    message: best?.found?.message ?? text(fields.message) ?? chain2.map((one) => text(one.message)).find(Boolean) ?? "no message",
+    message: best?.found?.message ?? text(fields.message) ?? chain2.map((one2) => text(one2.message)).find(Boolean) ?? "no message",
     ...best?.found && { code: best.found.code },
     labels: [...new Set(labels)]
   };
@@ -596,8 +596,7 @@ async function settled(commands, call2) {
       return failed(error);
     }
   };
-  const [first] = commands;
-  return commands.length === 1 && first !== void 0 ? [await reply(first)] : await Promise.all(commands.map(reply));
+  return await Promise.all(commands.map(reply));
 }
 function alreadyExecuted(library) {
   const message = `this multi() of ${library} has been executed already`;
@@ -620,16 +619,21 @@ function clientCarrier2(client) {
     isBuffered: false,
     isOneServer: !client.isCluster,
     send(method, args) {
+      if (method === "one") return one(client, args);
       if (method === "nodes") return primaries(client);
       if (method === "transact") return transact(client, args[0]);
       const [commands, node] = args;
-      const on = node === void 0 ? client : nodesOf(client).find((one) => nameOf(one) === node);
+      const on = node === void 0 ? client : nodesOf(client).find((one2) => nameOf(one2) === node);
       if (on === void 0) throw Object.assign(new Error(`${node} has left the cluster`), { code: "ECONNRESET" });
       if (client.stream !== void 0) writeTogether(client.stream);
       return settled(commands, (command) => call(on, words(command)));
     },
     takesUnits: true
   };
+}
+function one(client, command) {
+  if (client.stream !== void 0) writeTogether(client.stream);
+  return call(client, words(command));
 }
 function writeTogether(stream) {
   if (stream.writableCorked > 0) return;
@@ -830,28 +834,45 @@ var recognizeNodeRedis = (client) => {
   if (members === void 0) return void 0;
   if (hasMethods(members, "addCommand", "execTyped", "execAsPipeline", "exec")) return multiCarrier2(client);
   if (!hasMethods(members, "multi", "sendCommand", "withTypeMapping")) return void 0;
-  return clientCarrier4(client, caller(client, members), members);
+  return clientCarrier4(client, callsOf(client, members), members);
 };
-function caller(client, members) {
-  if (hasMethods(members, "nodeClient")) return (commands, node) => callCluster(client, commands, node);
-  if (hasMethods(members, "use", "getMasterNode")) {
-    const send3 = (one, commands) => settled(commands, (args) => one.sendCommand(false, args, AS_BUFFERS));
-    return (commands) => client.use((one) => send3(one, commands));
+function callsOf(client, members) {
+  if (hasMethods(members, "nodeClient")) {
+    return {
+      one: (args) => sendToCluster(client, args),
+      call: (commands, node) => callCluster(client, commands, node)
+    };
   }
-  const send2 = (one, commands) => settled(commands, (args) => one.sendCommand(args, AS_BUFFERS));
-  if (hasMethods(members, "execute")) return (commands) => client.execute((one) => send2(one, commands));
-  return (commands) => send2(client, commands);
+  if (hasMethods(members, "use", "getMasterNode")) {
+    const send3 = (one2, args) => one2.sendCommand(false, args, AS_BUFFERS);
+    return {
+      one: (args) => client.use((one2) => send3(one2, args)),
+      call: (commands) => client.use((one2) => settled(commands, (args) => send3(one2, args)))
+    };
+  }
+  const send2 = (one2, args) => one2.sendCommand(args, AS_BUFFERS);
+  if (hasMethods(members, "execute")) {
+    return {
+      one: (args) => client.execute((one2) => send2(one2, args)),
+      call: (commands) => client.execute((one2) => settled(commands, (args) => send2(one2, args)))
+    };
+  }
+  return {
+    one: (args) => send2(client, args),
+    call: (commands) => settled(commands, (args) => send2(client, args))
+  };
+}
+function sendToCluster(cluster, args) {
+  return cluster.sendCommand(keyOf(args), false, args, AS_BUFFERS);
 }
 async function callCluster(cluster, commands, node) {
-  if (node === void 0) {
-    return settled(commands, (args) => cluster.sendCommand(keyOf(args), false, args, AS_BUFFERS));
-  }
+  if (node === void 0) return settled(commands, (args) => sendToCluster(cluster, args));
   const found = cluster.masters.find(({ address }) => address === node);
   if (found === void 0) throw Object.assign(new Error(`${node} has left the cluster`), { code: "ECONNRESET" });
   const client = await cluster.nodeClient(found);
   return settled(commands, (args) => client.sendCommand(args, AS_BUFFERS));
 }
-function clientCarrier4(client, call2, members) {
+function clientCarrier4(client, { one: one2, call: call2 }, members) {
   return {
     backend: "redis",
     library: "redis",
@@ -859,6 +880,7 @@ function clientCarrier4(client, call2, members) {
     isBuffered: false,
     isOneServer: members.masters === void 0,
     send(method, args) {
+      if (method === "one") return one2(words(args));
       if (method === "transact") return transact2(client.multi(), args[0].map(words));
       if (method === "nodes") return members.masters?.map(({ address }) => address) ?? [null];
       return call2(args[0].map(words), args[1]);
@@ -1031,12 +1053,18 @@ function oneByOne(connection) {
   };
 }
 function statements2(client) {
-  const run4 = (text2, values, rowMode) => client.query({ text: text2, ...values.length > 0 && { values: [...values] }, ...rowMode && { rowMode } });
+  const run4 = (text2, values) => client.query(values.length > 0 ? { text: text2, values } : { text: text2 });
   return {
-    query: async (sql, values) => (await run4(sql, values, "array")).rows,
-    execute: async (sql, values) => (await run4(sql, values)).rowCount ?? 0,
-    rows: async (sql, values) => (await run4(sql, values)).rows
+    query: async (text2, values) => {
+      const { rows } = await client.query(values.length > 0 ? { text: text2, values, rowMode: "array" } : { text: text2, rowMode: "array" });
+      return rows;
+    },
+    execute: (sql, values) => run4(sql, values).then(rowCountOf),
+    rows: async (sql, values) => (await run4(sql, [...values])).rows
   };
+}
+function rowCountOf({ rowCount }) {
+  return rowCount ?? 0;
 }
 async function transaction2(pool, work, isolation) {
   const connection = await pool.connect();
@@ -1887,8 +1915,8 @@ var OPERATIONS = {
   /** The end of a unit of work. */
   transaction: 104
 };
-var DONE = 0;
-var FAILED = 1;
+var DONE = -1;
+var FAILED = -2;
 var IN_TRANSACTION = 1;
 var BUFFERED = 2;
 var AT_ONCE = 4;
@@ -2037,12 +2065,13 @@ var Conversation = class {
     });
   }
   #advance(outcome) {
-    if (outcome[0] === DONE) return { value: outcome[1] };
-    if (outcome[0] === FAILED) return { failure: withCause(outcome[1], this.#cause) };
-    const [, handle, method, ...args] = outcome;
+    if (outcome === void 0) return { value: void 0 };
+    const handle = outcome[0];
+    if (handle === DONE) return { value: outcome[1] };
+    if (handle === FAILED) return { failure: withCause(outcome[1], this.#cause) };
     let answer;
     try {
-      answer = this.#ask(handle, method, args);
+      answer = this.#ask(handle, outcome[1], outcome.slice(2));
     } catch (error) {
       return this.#thrown(handle, error);
     }

@@ -15,16 +15,16 @@ export declare class NativeStore {
    * Begins an operation on a client. `data` is the payload of a put, or the array of those of a
    * putMany; `resume` is given the same.
    */
-  start(operation: number, facts: number, id: unknown, data: unknown, expiresAt: unknown): [number, ...unknown[]]
+  start(operation: number, facts: number, id: unknown, data: unknown, expiresAt: unknown): [number, ...unknown[]] | undefined
   /**
    * Opens a transaction that a client takes as a whole at its end; answers what `startIn` takes, or
    * the fields of an error.
    */
   openUnit(): object
   /** The same as `start` in such a transaction: one operation at a time, and its commit behind all others. */
-  startIn(unit: object, operation: number, facts: number, id: unknown, data: unknown, expiresAt: unknown): [number, ...unknown[]]
+  startIn(unit: object, operation: number, facts: number, id: unknown, data: unknown, expiresAt: unknown): [number, ...unknown[]] | undefined
   /** Goes on with the client's answer, or with what it threw (`describeClientError`). */
-  resume(handle: number, succeeded: boolean, answer: unknown, data: unknown): [number, ...unknown[]]
+  resume(handle: number, succeeded: boolean, answer: unknown, data: unknown): [number, ...unknown[]] | undefined
   /** Does what a request `meanwhile` waits for, on another thread. */
   meanwhile(handle: number): Promise<void>
   /** Gives an operation up, whose time is over. */

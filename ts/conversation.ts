@@ -39,8 +39,9 @@ export const OPERATIONS = {
 
 export type OperationName = keyof typeof OPERATIONS
 
-const DONE = 0
-const FAILED = 1
+/** What begins the native side's answers, where it is no handle of an operation that waits for its client. */
+const DONE = -1
+const FAILED = -2
 
 const IN_TRANSACTION = 1
 const BUFFERED = 2
@@ -227,13 +228,14 @@ class Conversation<T> {
     })
   }
 
-  #advance(outcome: readonly unknown[]): State<T> {
-    if (outcome[0] === DONE) return { value: outcome[1] as T }
-    if (outcome[0] === FAILED) return { failure: withCause(outcome[1] as Failure, this.#cause) }
-    const [, handle, method, ...args] = outcome as [number, number, string, ...unknown[]]
+  #advance(outcome: readonly unknown[] | undefined): State<T> {
+    if (outcome === undefined) return { value: undefined as T }
+    const handle = outcome[0] as number
+    if (handle === DONE) return { value: outcome[1] as T }
+    if (handle === FAILED) return { failure: withCause(outcome[1] as Failure, this.#cause) }
     let answer: unknown
     try {
-      answer = this.#ask(handle, method, args)
+      answer = this.#ask(handle, outcome[1] as string, outcome.slice(2))
     } catch (error) {
       return this.#thrown(handle, error)
     }

@@ -24,15 +24,15 @@ use crate::store::dynamic::Dynamic;
 use crate::store::payloads::Reply;
 use crate::store::plan::{Call, Given};
 
-/// What a step of a conversation has come to: the first element of what `start` and `resume` answer.
+/// What a step of a conversation has come to, as `start` and `resume` answer it: the first of a list. One
+/// that waits for its client is `[handle, method, ...arguments]`, one that is done without a value is
+/// `undefined`.
 #[derive(Clone, Copy)]
 enum Outcome {
-    /// `[0, value]`
-    Done,
-    /// `[1, fields of the error]`
-    Failed,
-    /// `[2, handle, method, ...arguments]`
-    Ask,
+    /// `[-1, value]`
+    Done = -1,
+    /// `[-2, fields of the error]`
+    Failed = -2,
 }
 
 /// Bits of `facts`.
@@ -122,7 +122,7 @@ impl NativeStore {
     /// putMany; `resume` is given the same.
     #[napi(
         ts_args_type = "operation: number, facts: number, id: unknown, data: unknown, expiresAt: unknown",
-        ts_return_type = "[number, ...unknown[]]"
+        ts_return_type = "[number, ...unknown[]] | undefined"
     )]
     pub fn start(&self, env: Env, operation: u32, facts: u32, id: Raw, data: Raw, expires_at: Raw) -> Raw {
         self.converse(env, None, operation, facts, [id, data, expires_at])
@@ -142,7 +142,7 @@ impl NativeStore {
     /// The same as `start` in such a transaction: one operation at a time, and its commit behind all others.
     #[napi(
         ts_args_type = "unit: object, operation: number, facts: number, id: unknown, data: unknown, expiresAt: unknown",
-        ts_return_type = "[number, ...unknown[]]"
+        ts_return_type = "[number, ...unknown[]] | undefined"
     )]
     #[allow(clippy::too_many_arguments)]
     pub fn start_in(
@@ -189,7 +189,7 @@ impl NativeStore {
     /// Goes on with the client's answer, or with what it threw (`describeClientError`).
     #[napi(
         ts_args_type = "handle: number, succeeded: boolean, answer: unknown, data: unknown",
-        ts_return_type = "[number, ...unknown[]]"
+        ts_return_type = "[number, ...unknown[]] | undefined"
     )]
     pub fn resume(&self, env: Env, handle: u32, succeeded: bool, answer: Raw, data: Raw) -> Raw {
         let Some(conversation) = self.conversations.borrow_mut().take(handle) else {
@@ -316,6 +316,7 @@ impl NativeStore {
                 let handed_on = if let Answer::Reply(Reply::Data(Some(bytes))) = &answer { known(bytes) } else { None };
                 match (handed_on, answer) {
                     (Some(raw), _) => outcome(env, Outcome::Done, raw.0),
+                    (None, Answer::Reply(Reply::Done)) => undefined(env),
                     (None, Answer::Error(failure)) => outcome(env, Outcome::Failed, failure_object(env, &failure)),
                     (None, answer) => outcome(env, Outcome::Done, answer_value(env, answer)),
                 }
@@ -325,11 +326,11 @@ impl NativeStore {
                     let given = Self::payloads_given(env, &conversation.payloads, data);
                     let known = |bytes: &Bytes| same(given.iter().map(|(known, raw)| (known, *raw)), bytes);
                     let writer = Writer::new(env, &known);
-                    let arguments: Vec<_> = ask.arguments.iter().map(|argument| writer.write(argument)).collect();
                     let method = writer.text(ask.method);
-                    let handle = self.conversations.borrow_mut().keep(conversation);
-                    let head = [number(env, Outcome::Ask as u32), number(env, handle), method];
-                    Raw(writer.array(head.into_iter().chain(arguments).collect::<Vec<_>>().into_iter()))
+                    let arguments = ask.arguments.iter().map(|argument| writer.write(argument));
+                    let mut asked: Vec<_> = [ptr::null_mut(), method].into_iter().chain(arguments).collect();
+                    asked[0] = number(env, i64::from(self.conversations.borrow_mut().keep(conversation)));
+                    Raw(writer.array(asked.into_iter()))
                 }
                 None => self.failed(
                     env,
@@ -373,16 +374,23 @@ fn same<'a>(known: impl Iterator<Item = (&'a Bytes, Raw)>, bytes: &Bytes) -> Opt
     known.find(|(known, _)| ptr::eq(known.as_ptr(), bytes.as_ptr()) && known.len() == bytes.len()).map(|(_, raw)| raw)
 }
 
-fn number(env: sys::napi_env, number: u32) -> sys::napi_value {
+fn number(env: sys::napi_env, number: i64) -> sys::napi_value {
     let mut made = ptr::null_mut();
     // SAFETY: on the environment's thread, within a call from JavaScript.
-    unsafe { sys::napi_create_uint32(env, number, &raw mut made) };
+    unsafe { sys::napi_create_int64(env, number, &raw mut made) };
     made
+}
+
+fn undefined(env: sys::napi_env) -> Raw {
+    let mut made = ptr::null_mut();
+    // SAFETY: as above.
+    unsafe { sys::napi_get_undefined(env, &raw mut made) };
+    Raw(made)
 }
 
 fn outcome(env: sys::napi_env, outcome: Outcome, value: sys::napi_value) -> Raw {
     let none = |_: &Bytes| None;
-    Raw(Writer::new(env, &none).array([number(env, outcome as u32), value].into_iter()))
+    Raw(Writer::new(env, &none).array([number(env, outcome as i64), value].into_iter()))
 }
 
 fn client_error(described: &Dynamic) -> ClientError {

@@ -49,6 +49,7 @@ function clientCarrier(client: Client): Carrier {
     isBuffered: false,
     isOneServer: !client.isCluster,
     send(method, args) {
+      if (method === 'one') return one(client, args as Command)
       if (method === 'nodes') return primaries(client)
       if (method === 'transact') return transact(client, args[0] as Command[])
       const [commands, node] = args as [Command[], string | undefined]
@@ -61,6 +62,11 @@ function clientCarrier(client: Client): Carrier {
     },
     takesUnits: true,
   }
+}
+
+function one(client: Client, command: Command): Promise<unknown> {
+  if (client.stream !== undefined) writeTogether(client.stream)
+  return call(client, words(command))
 }
 
 /** What is called in one turn is written at its end: a system call for each would wake the server for each. */

@@ -41,39 +41,63 @@ interface Multi {
 
 type Call = (commands: Words[], node?: string) => Promise<unknown[]>
 
+/** How one command reaches a client, and several. */
+interface Calls {
+  one(command: Words): Promise<unknown>
+  call: Call
+}
+
 /** `redis` (node-redis 5 and later): what createClient, createCluster, createSentinel and createClientPool give, and their `multi()`. */
 export const recognizeNodeRedis: Recognizer = (client) => {
   const members = membersOf(client)
   if (members === undefined) return undefined
   if (hasMethods(members, 'addCommand', 'execTyped', 'execAsPipeline', 'exec')) return multiCarrier(client as Multi)
   if (!hasMethods(members, 'multi', 'sendCommand', 'withTypeMapping')) return undefined
-  return clientCarrier(client as { multi(): Multi }, caller(client, members), members)
+  return clientCarrier(client as { multi(): Multi }, callsOf(client, members), members)
 }
 
 /** How commands reach this kind of client: together, over one connection where one server has all keys. */
-function caller(client: unknown, members: Members): Call {
-  if (hasMethods(members, 'nodeClient')) return (commands, node) => callCluster(client as Cluster, commands, node)
-  if (hasMethods(members, 'use', 'getMasterNode')) {
-    const send = (one: SentinelClient, commands: Words[]) => settled(commands, (args) => one.sendCommand(false, args, AS_BUFFERS))
-    return (commands) => (client as Sentinel).use((one) => send(one, commands))
+function callsOf(client: unknown, members: Members): Calls {
+  if (hasMethods(members, 'nodeClient')) {
+    return {
+      one: (args) => sendToCluster(client as Cluster, args),
+      call: (commands, node) => callCluster(client as Cluster, commands, node),
+    }
   }
-  const send = (one: Client, commands: Words[]) => settled(commands, (args) => one.sendCommand(args, AS_BUFFERS))
-  if (hasMethods(members, 'execute')) return (commands) => (client as Pool).execute((one) => send(one, commands))
-  return (commands) => send(client as Client, commands)
+  if (hasMethods(members, 'use', 'getMasterNode')) {
+    const send = (one: SentinelClient, args: Words) => one.sendCommand(false, args, AS_BUFFERS)
+    return {
+      one: (args) => (client as Sentinel).use((one) => send(one, args)),
+      call: (commands) => (client as Sentinel).use((one) => settled(commands, (args) => send(one, args))),
+    }
+  }
+  const send = (one: Client, args: Words) => one.sendCommand(args, AS_BUFFERS)
+  if (hasMethods(members, 'execute')) {
+    return {
+      one: (args) => (client as Pool).execute((one) => send(one, args)),
+      call: (commands) => (client as Pool).execute((one) => settled(commands, (args) => send(one, args))),
+    }
+  }
+  return {
+    one: (args) => send(client as Client, args),
+    call: (commands) => settled(commands, (args) => send(client as Client, args)),
+  }
+}
+
+/** Never as read-only: a replica lags behind. */
+function sendToCluster(cluster: Cluster, args: Words): Promise<unknown> {
+  return cluster.sendCommand(keyOf(args), false, args, AS_BUFFERS)
 }
 
 async function callCluster(cluster: Cluster, commands: Words[], node?: string): Promise<unknown[]> {
-  if (node === undefined) {
-    // Never as read-only: a replica lags behind.
-    return settled(commands, (args) => cluster.sendCommand(keyOf(args), false, args, AS_BUFFERS))
-  }
+  if (node === undefined) return settled(commands, (args) => sendToCluster(cluster, args))
   const found = cluster.masters.find(({ address }) => address === node)
   if (found === undefined) throw Object.assign(new Error(`${node} has left the cluster`), { code: 'ECONNRESET' })
   const client = await cluster.nodeClient(found)
   return settled(commands, (args) => client.sendCommand(args, AS_BUFFERS))
 }
 
-function clientCarrier(client: { multi(): Multi }, call: Call, members: Members): Carrier {
+function clientCarrier(client: { multi(): Multi }, { one, call }: Calls, members: Members): Carrier {
   return {
     backend: 'redis',
     library: 'redis',
@@ -81,6 +105,7 @@ function clientCarrier(client: { multi(): Multi }, call: Call, members: Members)
     isBuffered: false,
     isOneServer: members.masters === undefined,
     send(method, args) {
+      if (method === 'one') return one(words(args as Command))
       if (method === 'transact') return transact(client.multi(), (args[0] as Command[]).map(words))
       if (method === 'nodes') return (members as { masters?: { address: string }[] }).masters?.map(({ address }) => address) ?? [null]
       return call((args[0] as Command[]).map(words), args[1] as string | undefined)

@@ -65,13 +65,19 @@ function oneByOne(connection: Queryable): Queryable {
 }
 
 function statements(client: Queryable): Pick<SqlClient, 'query' | 'execute' | 'rows'> {
-  const run = (text: string, values: readonly unknown[], rowMode?: 'array') =>
-    client.query({ text, ...(values.length > 0 && { values: [...values] }), ...(rowMode && { rowMode }) })
+  const run = (text: string, values: unknown[]) => client.query(values.length > 0 ? { text, values } : { text })
   return {
-    query: async (sql: string, values: SqlValue[]) => (await run(sql, values, 'array')).rows as unknown[][],
-    execute: async (sql: string, values: SqlValue[]) => (await run(sql, values)).rowCount ?? 0,
-    rows: async (sql: string, values: unknown[]) => (await run(sql, values)).rows as Record<string, unknown>[],
+    query: async (text: string, values: SqlValue[]) => {
+      const { rows } = await client.query(values.length > 0 ? { text, values, rowMode: 'array' } : { text, rowMode: 'array' })
+      return rows as unknown[][]
+    },
+    execute: (sql: string, values: SqlValue[]) => run(sql, values).then(rowCountOf),
+    rows: async (sql: string, values: unknown[]) => (await run(sql, [...values])).rows as Record<string, unknown>[],
   }
+}
+
+function rowCountOf({ rowCount }: Result): number {
+  return rowCount ?? 0
 }
 
 async function transaction<T>(pool: Pool, work: (transaction: unknown) => Promise<T>, isolation?: string): Promise<T> {

@@ -38,9 +38,7 @@ export async function settled<T>(commands: readonly T[], call: (command: T) => P
       return failed(error)
     }
   }
-  // Nearly always there is one: an array of promises would only cost.
-  const [first] = commands
-  return commands.length === 1 && first !== undefined ? [await reply(first)] : await Promise.all(commands.map(reply))
+  return await Promise.all(commands.map(reply))
 }
 
 /** Commands that are put into a `multi()` behind its `exec()` are sent by nobody. */

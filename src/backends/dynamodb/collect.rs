@@ -1,12 +1,15 @@
 //! What `TransactWriteItems` can carry: puts and deletes, one for each item, at most 100 of them and
 //! 4 MB in all. All of it is checked when an operation is called, not when the transaction is sent.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::changes::Change;
 use super::clock::Clock;
 use super::item;
 use crate::error::{Detail, Error, Result};
+use crate::store::dynamic::Dynamic;
 use crate::store::payloads::Write;
 use crate::store::plan::{Step, needs_an_answer};
 
@@ -42,6 +45,44 @@ impl Load {
             return Ok(Self { items, bytes });
         };
         Err(refused)
+    }
+}
+
+/// What is in a transaction that the application collects.
+#[derive(Debug, PartialEq)]
+pub(super) struct Found {
+    load: Load,
+    /// Of items in the table that was asked for.
+    ids: HashSet<String>,
+}
+
+impl Found {
+    /// Of what `collected` answers.
+    pub(super) fn read(found: Dynamic) -> Option<Self> {
+        let (mut load, mut ids) = (Load::default(), HashSet::new());
+        for item in found.into_list()? {
+            load.bytes += item.get("bytes").and_then(Dynamic::as_int).and_then(|bytes| u64::try_from(bytes).ok())?;
+            load.items += 1;
+            ids.extend(item.get("id").and_then(Dynamic::as_text).map(str::to_owned));
+        }
+        Some(Self { load, ids })
+    }
+
+    /// Whether it has an operation on the item of a change.
+    pub(super) fn has(&self, change: &Change) -> bool {
+        change.id().is_some_and(|id| self.ids.contains(id))
+    }
+
+    /// Adds a change, if there is room for it.
+    pub(super) fn add(&mut self, change: &Change) -> Result<()> {
+        let id = change.id().unwrap_or_default();
+        if self.has(change) {
+            let text = "the transaction has an operation on this item already, and DynamoDB takes one for each";
+            return Err(Error::invalid(text).with_id(id));
+        }
+        self.load = self.load.with(change, None)?;
+        self.ids.insert(id.to_owned());
+        Ok(())
     }
 }
 

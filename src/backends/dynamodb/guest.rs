@@ -1,13 +1,12 @@
 //! On a client of the application: `DynamoDBClient`, `DynamoDB` and their document clients, and in a
 //! transaction that the application collects (`TransactItems`).
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::changes::{Change, Transact};
 use super::clock::Clock;
-use super::collect::{Load, change_of, copy_of};
+use super::collect::{Found, change_of, copy_of};
 use super::config::Tables;
 use super::error::{self, Failure, of_client};
 use super::executor::Executor;
@@ -139,42 +138,6 @@ impl Hosted {
         for step in steps {
             found.add(&change_of(step, &self.tables.payloads, &self.clock)?)?;
         }
-        Ok(())
-    }
-}
-
-/// What is in a transaction that the application collects.
-#[derive(Debug, PartialEq)]
-struct Found {
-    load: Load,
-    /// Of items in the table that was asked for.
-    ids: HashSet<String>,
-}
-
-impl Found {
-    fn read(found: Dynamic) -> Option<Self> {
-        let (mut load, mut ids) = (Load::default(), HashSet::new());
-        for item in found.into_list()? {
-            load.bytes += item.get("bytes").and_then(Dynamic::as_int).and_then(|bytes| u64::try_from(bytes).ok())?;
-            load.items += 1;
-            ids.extend(item.get("id").and_then(Dynamic::as_text).map(str::to_owned));
-        }
-        Some(Self { load, ids })
-    }
-
-    fn has(&self, change: &Change) -> bool {
-        change.id().is_some_and(|id| self.ids.contains(id))
-    }
-
-    /// Adds a change, if there is room for it.
-    fn add(&mut self, change: &Change) -> Result<()> {
-        let id = change.id().unwrap_or_default();
-        if self.has(change) {
-            let text = "the transaction has an operation on this item already, and DynamoDB takes one for each";
-            return Err(Error::invalid(text).with_id(id));
-        }
-        self.load = self.load.with(change, None)?;
-        self.ids.insert(id.to_owned());
         Ok(())
     }
 }

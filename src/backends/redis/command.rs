@@ -113,11 +113,15 @@ impl Request {
 
     /// The same for a client of the application: text, and bytes where data is stored.
     pub(super) fn words(self) -> Dynamic {
+        Dynamic::List(self.into_words())
+    }
+
+    /// The same, word by word.
+    pub(super) fn into_words(self) -> Vec<Dynamic> {
         // The data of a SET is handed over as it is.
         let data = if matches!(self, Self::Set { .. }) { Some(2) } else { None };
         let words = self.plain().into_iter().enumerate();
-        let words = words.map(|(at, text)| if Some(at) == data { Dynamic::Bytes(text) } else { word(&text) }).collect();
-        Dynamic::List(words)
+        words.map(|(at, text)| if Some(at) == data { Dynamic::Bytes(text) } else { word(&text) }).collect()
     }
 }
 

@@ -6,6 +6,8 @@
 //! - `call [commands, node]`: sends them at once, in this order, to `node`, or where their keys
 //!   (behind the name) are. Answers a list with a reply for each, bytes as bytes; `{ error }` for
 //!   one that failed.
+//! - `one command`: the same with one command, its words being the arguments. Answers its reply, or
+//!   fails of what it failed of.
 //! - `nodes []`: the names of a cluster's primaries; `[null]` for a single server.
 //! - `queued []`, on a `multi()`: the first key in it, and whether it is a cluster's: `{ cluster, key }`.
 //! - `queue [commands]`, on a `multi()`: puts them there; nothing is sent.
@@ -225,9 +227,12 @@ impl Servers for Hosts<'_> {
         self.call(vec![command], node).await?.pop().unwrap_or_else(|| Err(error::unexpected()))
     }
 
-    async fn run(&self, requests: Vec<Request>) -> Result<Answers> {
-        if requests.is_empty() {
-            return Ok(Vec::new());
+    async fn run(&self, mut requests: Vec<Request>) -> Result<Answers> {
+        if requests.len() <= 1 {
+            // Nearly always there is one: lists would only cost.
+            let Some(request) = requests.pop() else { return Ok(Vec::new()) };
+            let reply = self.0.ask("one", request.into_words()).await.map_err(error::of_client);
+            return Ok(vec![reply.and_then(|reply| value(reply).ok_or_else(error::unexpected))]);
         }
         self.call(requests.into_iter().map(Request::words).collect(), None).await
     }

@@ -41,9 +41,12 @@ fn list(texts: &[&str]) -> Dynamic {
     Dynamic::List(texts.iter().map(|text| Dynamic::text(text)).collect())
 }
 
-/// The commands of a `call` or `queue`, joined by blanks.
-fn commands(arguments: &[Dynamic]) -> Vec<String> {
-    let commands = arguments[0].clone().into_list().unwrap();
+/// The commands of a request, joined by blanks.
+fn commands(method: &str, arguments: &[Dynamic]) -> Vec<String> {
+    let commands = match method {
+        "one" => vec![Dynamic::List(arguments.to_vec())],
+        _ => arguments[0].clone().into_list().unwrap(),
+    };
     let words = |command: Dynamic| {
         let words = command.into_list().unwrap().into_iter();
         let words: Vec<String> = words
@@ -63,15 +66,15 @@ fn server(ahead: i64, reply: impl Fn(&str) -> Dynamic) -> impl FnMut(&str, &[Dyn
     move |method, arguments| {
         Ok(match method {
             "nodes" => Dynamic::List(vec![Dynamic::Null]),
-            "call" => Dynamic::List(
-                commands(arguments)
-                    .iter()
-                    .map(|command| match command.split(' ').next() {
-                        Some("TIME") => list(&[&((Millis::now().0 + ahead) / 1_000).to_string(), "0"]),
-                        _ => reply(command),
-                    })
-                    .collect(),
-            ),
+            "one" | "call" => {
+                let commands = commands(method, arguments);
+                let replies = commands.iter().map(|command| match command.split(' ').next() {
+                    Some("TIME") => list(&[&((Millis::now().0 + ahead) / 1_000).to_string(), "0"]),
+                    _ => reply(command),
+                });
+                let mut replies: Vec<_> = replies.collect();
+                if method == "one" { replies.remove(0) } else { Dynamic::List(replies) }
+            }
             other => panic!("{other}"),
         })
     }
@@ -82,7 +85,7 @@ fn put(id: &str, expires_at: Option<Millis>) -> Step {
 }
 
 fn sent(asked: &[Ask]) -> Vec<String> {
-    asked.iter().filter(|ask| ask.method != "nodes").flat_map(|ask| commands(&ask.arguments)).collect()
+    asked.iter().filter(|ask| ask.method != "nodes").flat_map(|ask| commands(ask.method, &ask.arguments)).collect()
 }
 
 #[test]
@@ -140,18 +143,27 @@ fn nothing_is_written_while_nobody_tells_the_time_because_nobody_is_there() {
 fn errors_of_single_commands_are_told_apart() {
     let guest = Hosted::new("p".into(), "saga-bus:".into());
     let step = Step::Read(Read::Find { id: "a".into() });
-    let wrong = Dynamic::map([
-        ("name", Dynamic::text("ReplyError")),
-        ("message", Dynamic::text("WRONGTYPE Operation against a key")),
-        ("code", Dynamic::text("WRONGTYPE")),
-    ]);
-    let failed = Dynamic::map([("error", wrong)]);
-    let (done, _) = drive(Facts::default(), async |on| guest.run(on, &step).await, server(0, |_| failed.clone()));
+    let wrong = || ClientError {
+        name: "ReplyError".into(),
+        message: "WRONGTYPE Operation against a key".into(),
+        code: Some("WRONGTYPE".into()),
+        labels: Vec::new(),
+    };
+    let (done, _) = drive(Facts::default(), async |on| guest.run(on, &step).await, |_, _| Err(wrong()));
     assert_eq!(done.unwrap_err().kind(), Kind::CorruptData);
-    for answer in [Dynamic::List(Vec::new()), Dynamic::Null, list(&["a", "b"])] {
+    for answer in [Dynamic::List(Vec::new()), Dynamic::Int(1), list(&["a", "b"])] {
         let (done, _) = drive(Facts::default(), async |on| guest.run(on, &step).await, |_, _| Ok(answer.clone()));
         assert_eq!(done.unwrap_err().kind(), Kind::Backend);
     }
+    // One of several, beside the clock.
+    let failed = || {
+        let fields = [("name", "ReplyError"), ("message", "OOM command not allowed"), ("code", "OOM")];
+        Dynamic::map([("error", Dynamic::map(fields.map(|(name, text)| (name, Dynamic::text(text)))))])
+    };
+    let step_with_expiry = put("a", Some(Millis::now().plus(60_000)));
+    let reply = |command: &str| if command.starts_with("SET") { failed() } else { Dynamic::Int(1) };
+    let (done, asked) = drive(Facts::default(), async |on| guest.run(on, &step_with_expiry).await, server(0, reply));
+    assert_eq!((done.unwrap_err().kind(), asked.last().unwrap().method), (Kind::Backend, "call"));
     let bytes = Bytes::from_static(&[0, 0xff]);
     let found = Dynamic::Bytes(bytes.clone());
     let (done, _) = drive(Facts::default(), async |on| guest.run(on, &step).await, server(0, |_| found.clone()));
