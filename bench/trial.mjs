@@ -24,10 +24,14 @@ import { claimIds, Payload, Slip, shuffled } from './payloads.mjs'
  * @property {boolean} [slips] the payloads are text that can be compressed, not random bytes
  * @property {number} size bytes
  * @property {number} ids how many
+ * @property {number} [sample] so many of them are used at most, spread over all
+ * @property {number} [seeders] puts in flight while what is there at the start is put
  * @property {import('./measure.mjs').Pace} pace
  */
 
 const SEEDERS = 16
+/** At most so much of it is under way at once. */
+const SEEDING_BYTES = 64 * 1024 * 1024
 const EXPIRES_AT = new Date(Date.now() + 24 * 3600 * 1000)
 
 const onOrphaned = () => process.exit(1)
@@ -62,7 +66,7 @@ async function run(task) {
  * @param {Opened} candidate
  * @param {Task} task
  */
-async function seed(candidate, { size, slips, ids: count }) {
+async function seed(candidate, { size, slips, ids: count, seeders = SEEDERS }) {
   await candidate.initialize()
   const ids = claimIds(count)
   let next = 0
@@ -70,7 +74,7 @@ async function seed(candidate, { size, slips, ids: count }) {
     const payload = payloadOf(size, slips)
     while (next < ids.length) await candidate.put(ids[next++], payload.next(), EXPIRES_AT)
   }
-  await Promise.all(Array.from({ length: SEEDERS }, work))
+  await Promise.all(Array.from({ length: Math.min(seeders, Math.ceil(SEEDING_BYTES / (size + 1))) }, work))
   await expectRoundTrip(candidate, ids[0], payloadOf(size, slips).next())
 }
 
@@ -88,12 +92,12 @@ async function expectRoundTrip(candidate, id, put) {
  * @param {Opened} candidate
  * @param {Task} task
  */
-function measurePut(candidate, { size, slips, ids: count, pace }) {
-  const ids = shuffled(claimIds(count))
+function measurePut(candidate, { size, slips, ids: count, sample, pace }) {
+  const ids = shuffled(sampled(claimIds(count), sample))
   // One for each slot: the bytes may not change while their put is under way.
   const payloads = Array.from({ length: pace.concurrency }, () => payloadOf(size, slips))
   const put = (/** @type {number} */ slot, /** @type {number} */ turn) =>
-    candidate.put(ids[turn % count], payloads[slot].next(), EXPIRES_AT)
+    candidate.put(ids[turn % ids.length], payloads[slot].next(), EXPIRES_AT)
   return measure(put, () => {}, pace)
 }
 
@@ -101,13 +105,22 @@ function measurePut(candidate, { size, slips, ids: count, pace }) {
  * @param {Opened} candidate
  * @param {Task} task
  */
-function measureGet(candidate, { size, ids: count, pace }) {
-  const ids = shuffled(claimIds(count))
-  const get = (/** @type {number} */ _slot, /** @type {number} */ turn) => candidate.get(ids[turn % count])
+function measureGet(candidate, { size, ids: count, sample, pace }) {
+  const ids = shuffled(sampled(claimIds(count), sample))
+  const get = (/** @type {number} */ _slot, /** @type {number} */ turn) => candidate.get(ids[turn % ids.length])
   const check = (/** @type {Buffer} */ data) => {
     if (data.length !== size) throw new Error(`${data.length} bytes came back instead of ${size}`)
   }
   return measure(get, check, pace)
+}
+
+/**
+ * @param {string[]} ids
+ * @param {number} [count]
+ */
+function sampled(ids, count = ids.length) {
+  const every = Math.ceil(ids.length / count)
+  return ids.filter((_, index) => index % every === 0)
 }
 
 /**

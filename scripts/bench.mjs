@@ -1,4 +1,4 @@
-// `npm run bench -- [redis|postgres|sqlite|mongodb|dynamodb] [--client]`: installs the drivers to compare with, starts the server, compares, stops it.
+// `npm run bench`, and what USAGE says: installs the drivers to compare with, starts the server, compares, stops it.
 
 import { execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -10,6 +10,7 @@ import { parseOptions, USAGE } from '../bench/options.mjs'
 import { startDynamoDB, startMongo, startPostgres, startRedis } from './services/servers.mjs'
 
 const BENCH = fileURLToPath(new URL('../bench/', import.meta.url))
+const PICTURE = fileURLToPath(new URL('../docs/growth.svg', import.meta.url))
 const INSTALLED = join(BENCH, 'node_modules', '.installed')
 
 /**
@@ -25,12 +26,11 @@ const SERVERS = {
   dynamodb: { variable: 'DYNAMODB_URL', start: () => startDynamoDB() },
 }
 
-/** Those with stores of saga state written by hand beside them. */
-const WITH_STATES = ['redis', 'postgres', 'mongodb']
-
 /** @param {string[]} args */
 async function main(args) {
-  if (args[0] === 'states') return await compareStates(args.slice(1))
+  if (args[0] === 'states') return await runEach(args.slice(1), ['redis', 'postgres', 'mongodb'], join('states', 'run.mjs'))
+  if (args[0] === 'growth') return await measureGrowth(args.slice(1))
+  if (args[0] === 'floor') return await runEach(args.slice(1), ['memory', 'redis', 'postgres'], join('floor', 'run.mjs'))
   const options = parseOptions(args)
   if (options === undefined) {
     process.stdout.write(`${USAGE}\n`)
@@ -59,18 +59,48 @@ async function main(args) {
 }
 
 /**
- * `npm run bench -- states [redis|postgres|mongodb]`
+ * A program on the backends that are named, or on all that it is for.
+ *
+ * @param {string[]} args
+ * @param {string[]} backends
+ * @param {string} program in bench/
+ */
+async function runEach(args, backends, program) {
+  installPeers()
+  const named = args.filter((arg) => backends.includes(arg))
+  const options = args.filter((arg) => !named.includes(arg))
+  for (const backend of named.length > 0 ? named : backends) {
+    const code = await runOn(backend, [backend, ...options], program)
+    if (code !== 0) process.exitCode = code
+  }
+}
+
+/**
+ * `npm run bench -- growth [redis|sqlite|postgres|dynamodb]`
  *
  * @param {string[]} args
  */
-async function compareStates(args) {
+async function measureGrowth(args) {
   installPeers()
-  const named = args.filter((arg) => WITH_STATES.includes(arg))
+  const { BACKENDS } = await import('../bench/growth/axes.mjs')
+  const named = args.filter((arg) => BACKENDS.includes(arg))
   const options = args.filter((arg) => !named.includes(arg))
-  for (const backend of named.length > 0 ? named : WITH_STATES) {
-    const code = await runOn(backend, [backend, ...options], join('states', 'run.mjs'))
-    if (code !== 0) process.exitCode = code
+  const date = new Date().toISOString().replaceAll(':', '-').slice(0, 19)
+  const files = []
+  for (const backend of named.length > 0 ? named : BACKENDS) {
+    const file = join(BENCH, 'results', `growth-${date}-${backend}.json`)
+    const code = await runOn(backend, [backend, ...options, '--json', file], join('growth', 'run.mjs'))
+    if (code !== 0) {
+      process.exitCode = code
+      return
+    }
+    files.push(file)
   }
+  const { drawingOf } = await import('../bench/growth/plot.mjs')
+  const drawing = drawingOf(files.map((file) => JSON.parse(readFileSync(file, 'utf8'))))
+  if (named.length > 0 || options.includes('--quick')) return
+  writeFileSync(PICTURE, drawing)
+  process.stderr.write(`Drawn: ${PICTURE}\n`)
 }
 
 /**

@@ -20,8 +20,6 @@ const PEERS = /** @type {Record<string, { peer: string, variable: string }>} */ 
 /** What an operation should come to beside the one written by hand, 32 in flight. */
 const TARGET = { throughput: 1.5, loop: 0.5 }
 const SAGAS = 640
-const WORKERS = 32
-const ROUNDS_OF_A_WORKER = 10
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -34,6 +32,9 @@ const { values, positionals } = parseArgs({
   },
 })
 
+const WORKERS = values.quick ? 4 : 32
+const ROUNDS_OF_A_WORKER = values.quick ? 2 : 10
+
 const median = (/** @type {number[]} */ numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]
 
 /** @param {string} backend */
@@ -42,7 +43,7 @@ async function compare(backend) {
   const url = requiredVariable(variable)
   const size = Number(values.size)
   const rounds = values.quick ? 1 : Number(values.rounds)
-  const sagas = backend === 'mongodb' ? SAGAS / 10 : SAGAS
+  const sagas = backend === 'mongodb' || values.quick ? SAGAS / 10 : SAGAS
   const stores = [peer, 'sagastore']
   const run = `bench_${Date.now()}_`
   const pace = (/** @type {number} */ concurrency) => ({
