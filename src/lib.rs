@@ -16,6 +16,7 @@
 //! backend's [`store::Driver`], and settles one callback. Nothing blocks the calling thread.
 
 pub mod backends;
+mod buffers;
 pub mod error;
 pub mod options;
 pub mod registry;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 
+use crate::buffers;
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::statistics::Usage;
 use crate::time::Millis;
@@ -57,7 +58,7 @@ impl Payloads {
         match operation {
             Read::Find { id } => {
                 let found = self.by_id.get(id).filter(|record| record.lives_at(now));
-                Reply::Data(found.map(|record| Bytes::copy_from_slice(&record.data)))
+                Reply::Data(found.map(|record| buffers::copied(&record.data)))
             }
             Read::Has { id } => Reply::Flag(self.by_id.get(id).is_some_and(|record| record.lives_at(now))),
         }

@@ -5,12 +5,12 @@
 use std::future::{Future, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::future::FutureExt;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Error as DriverError, Statement};
 
 use super::error::{Failure, ends_transaction, is_busy, running};
+use crate::buffers;
 use crate::error::{Error, Kind, Result};
 use crate::sql::{Answer, Cell, Executor, Value};
 
@@ -185,6 +185,6 @@ fn cell(value: ValueRef<'_>) -> Cell {
         ValueRef::Integer(number) => Cell::Int(number),
         ValueRef::Real(number) => Cell::Text(number.to_string()),
         ValueRef::Text(text) => Cell::Text(String::from_utf8_lossy(text).into_owned()),
-        ValueRef::Blob(bytes) => Cell::Bytes(Bytes::copy_from_slice(bytes)),
+        ValueRef::Blob(bytes) => Cell::Bytes(buffers::copied(bytes)),
     }
 }
