@@ -6,7 +6,7 @@ export const USAGE = `Usage: npm run bench -- [OPTION...]
        npm run bench -- redis|postgres|sqlite|mongodb|dynamodb|memory|compression [OPTION...]
        npm run bench -- [redis|postgres|sqlite|mongodb|dynamodb] --client [OPTION...]
        npm run bench -- growth [redis|sqlite|postgres|dynamodb] [--rounds N] [--seconds S] [--quick]
-       npm run bench -- floor [memory|redis|postgres] [--quick]
+       npm run bench -- floor [memory|sqlite|redis|postgres] [--quick]
        npm run bench -- states [redis|postgres|mongodb] [--size BYTES] [--concurrency N,...] [--rounds N] [--seconds S] [--quick]
 
 Without a backend: everything that has a target, in under fifteen minutes, with the targets beside the figures;

@@ -30,7 +30,7 @@ const SERVERS = {
 async function main(args) {
   if (args[0] === 'states') return await runEach(args.slice(1), ['redis', 'postgres', 'mongodb'], join('states', 'run.mjs'))
   if (args[0] === 'growth') return await measureGrowth(args.slice(1))
-  if (args[0] === 'floor') return await runEach(args.slice(1), ['memory', 'redis', 'postgres'], join('floor', 'run.mjs'))
+  if (args[0] === 'floor') return await runEach(args.slice(1), ['memory', 'sqlite', 'redis', 'postgres'], join('floor', 'run.mjs'))
   const options = parseOptions(args)
   if (options === undefined) {
     process.stdout.write(`${USAGE}\n`)

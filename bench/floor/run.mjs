@@ -2,9 +2,10 @@
 // environment. Beside it stand the server with a client in C (redis-benchmark, pgbench), and copying memory.
 
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { markdownTable } from 'markdown-table'
 import pg from 'pg'
@@ -18,11 +19,14 @@ import { sizeText } from '../report.mjs'
  * @typedef {{ name: string, opsOf: (cell: Cell) => Promise<number> | number, close?: () => Promise<void> }} Floor
  */
 
+const RESULTS = fileURLToPath(new URL('../results/', import.meta.url))
+
 /** @type {Cell[]} */
 const CELLS = [
   { size: 1024, concurrency: 32 },
   { size: 1024, concurrency: 256 },
   { size: 256 * 1024, concurrency: 32 },
+  { size: 256 * 1024, concurrency: 256 },
 ].flatMap((cell) => /** @type {const} */ (['put', 'get']).map((operation) => ({ operation, ...cell })))
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { quick: { type: 'boolean', default: false } } })
@@ -41,6 +45,28 @@ const FLOORS = {
         let count = 0
         for (; performance.now() < until; count++) ring.copy(target, 0, (count * size) % ring.length)
         return count / seconds
+      },
+    }
+  },
+
+  async sqlite() {
+    mkdirSync(RESULTS, { recursive: true })
+    const directory = mkdtempSync(join(RESULTS, 'floor-'))
+    const file = openSync(join(directory, 'file'), 'w+')
+    return {
+      name: 'a plain file, without waiting for the disk',
+      opsOf({ operation, size }) {
+        const data = Buffer.alloc(size, 1)
+        const slots = Math.ceil((64 * 1024 * 1024) / size)
+        for (let slot = 0; slot < slots; slot++) writeSync(file, data, 0, size, slot * size)
+        const until = performance.now() + seconds * 1000
+        let count = 0
+        for (; performance.now() < until; count++) (operation === 'put' ? writeSync : readSync)(file, data, 0, size, (count % slots) * size)
+        return count / seconds
+      },
+      async close() {
+        closeSync(file)
+        rmSync(directory, { recursive: true, force: true })
       },
     }
   },
@@ -109,12 +135,19 @@ async function compare(name) {
       await arena.clear(candidate, claimIds(ids))
       const seed = { concurrency: 1, warmup: 0, seconds: 10, minimum: 1 }
       if (backend.keepsData) await runTrial({ ...task, kind: 'seed', place: place(true), pace: seed }, `${name}, seeding`)
-      const pace = { concurrency, warmup: quick ? 0 : 0.3, seconds, minimum: concurrency }
+      const pace = { concurrency, warmup: quick ? 0 : 0.3, seconds, minimum: concurrency, delay: true }
       const trial = await runTrial({ ...task, kind: operation, place: place(false), pace }, `${name}, ${operation}`)
       await arena.clear(candidate, claimIds(ids))
       const ops = await floor.opsOf(cell)
       if (!(ops > 0)) throw new Error(`${floor.name} said nothing`)
-      rows.push({ ...cell, ops, throughput: trial.throughput, loop: trial.loop, elsewhere: Math.max(0, trial.cpu - trial.loop) })
+      rows.push({
+        ...cell,
+        ops,
+        throughput: trial.throughput,
+        loop: trial.loop,
+        elsewhere: Math.max(0, trial.cpu - trial.loop),
+        delay: trial.delay,
+      })
     }
     return { name, floor: floor.name, rows }
   } finally {
@@ -125,9 +158,9 @@ async function compare(name) {
 
 const { name, floor, rows } = await compare(positionals[0])
 const whole = (/** @type {number} */ number) => Math.round(number).toLocaleString('en')
-const header = [name, 'in flight', `${floor}, ops/s`, 'sagastore', 'of it', 'loop us/op', "other threads' us/op"]
-const lines = rows.map(({ operation, size, concurrency, ops, throughput, loop, elsewhere }) => [
+const header = [name, 'in flight', `${floor}, ops/s`, 'sagastore', 'of it', 'loop us/op', "other threads' us/op", 'loop delay p99 ms']
+const lines = rows.map(({ operation, size, concurrency, ops, throughput, loop, elsewhere, delay }) => [
   ...[`${operation} ${sizeText(size)}`, String(concurrency), whole(ops), whole(throughput)],
-  ...[`${Math.round((throughput / ops) * 100)} %`, loop.toFixed(1), elsewhere.toFixed(1)],
+  ...[`${Math.round((throughput / ops) * 100)} %`, loop.toFixed(1), elsewhere.toFixed(1), delay?.toFixed(1) ?? '-'],
 ])
 process.stdout.write(`${markdownTable([header, ...lines], { align: header.map((_, index) => (index === 0 ? 'l' : 'r')) })}\n\n`)
