@@ -148,6 +148,20 @@ function titleOf({ operation, size }) {
   return `${operation}, ${sizeText(size)}`
 }
 
+/** @param {number[]} numbers */
+export function middleOf(numbers) {
+  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]
+}
+
+/**
+ * Three digits.
+ *
+ * @param {number} number
+ */
+export function roundedText(number) {
+  return number >= 100 ? number.toFixed(0) : number >= 10 ? number.toFixed(1) : number.toFixed(2)
+}
+
 /** @param {number} bytes */
 export function sizeText(bytes) {
   if (bytes >= 2 ** 20 && bytes % 2 ** 20 === 0) return `${bytes / 2 ** 20} MiB`

@@ -67,12 +67,19 @@ async function main(args) {
  */
 async function runEach(args, backends, program) {
   installPeers()
-  const named = args.filter((arg) => backends.includes(arg))
-  const options = args.filter((arg) => !named.includes(arg))
+  const { named, options } = parted(args, backends)
   for (const backend of named.length > 0 ? named : backends) {
     const code = await runOn(backend, [backend, ...options], program)
     if (code !== 0) process.exitCode = code
   }
+}
+
+/**
+ * @param {string[]} args
+ * @param {string[]} backends
+ */
+function parted(args, backends) {
+  return { named: args.filter((arg) => backends.includes(arg)), options: args.filter((arg) => !backends.includes(arg)) }
 }
 
 /**
@@ -83,8 +90,7 @@ async function runEach(args, backends, program) {
 async function measureGrowth(args) {
   installPeers()
   const { BACKENDS } = await import('../bench/growth/axes.mjs')
-  const named = args.filter((arg) => BACKENDS.includes(arg))
-  const options = args.filter((arg) => !named.includes(arg))
+  const { named, options } = parted(args, BACKENDS)
   const date = new Date().toISOString().replaceAll(':', '-').slice(0, 19)
   const files = []
   for (const backend of named.length > 0 ? named : BACKENDS) {
@@ -97,6 +103,7 @@ async function measureGrowth(args) {
     files.push(file)
   }
   const { drawingOf } = await import('../bench/growth/plot.mjs')
+  // Made in any case, so that it is tried; kept when it shows everything.
   const drawing = drawingOf(files.map((file) => JSON.parse(readFileSync(file, 'utf8'))))
   if (named.length > 0 || options.includes('--quick')) return
   writeFileSync(PICTURE, drawing)

@@ -1,6 +1,7 @@
 //! Memory of payloads on their way out. What JavaScript has let go of is used again: new memory has to be
 //! cleared by the system page by page, which takes longer than copying the payload into it.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -19,11 +20,11 @@ struct Pool {
 
 #[derive(Default)]
 struct Free {
-    memory: Vec<Vec<u8>>,
+    memory: VecDeque<Vec<u8>>,
     bytes: usize,
 }
 
-static POOL: Pool = Pool { free: Mutex::new(Free { memory: Vec::new(), bytes: 0 }) };
+static POOL: Pool = Pool { free: Mutex::new(Free { memory: VecDeque::new(), bytes: 0 }) };
 
 /// A copy of `data` that nobody else sees.
 pub(crate) fn copied(data: &[u8]) -> Bytes {
@@ -56,7 +57,7 @@ impl Pool {
         let size = length.next_power_of_two();
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let place = free.memory.iter().rposition(|memory| memory.capacity() == size);
-        let known = place.map(|place| free.memory.remove(place));
+        let known = place.and_then(|place| free.memory.remove(place));
         free.bytes -= known.as_ref().map_or(0, Vec::capacity);
         drop(free);
         known.unwrap_or_else(|| Vec::with_capacity(size))
@@ -67,10 +68,11 @@ impl Pool {
         memory.clear();
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.bytes += memory.capacity();
-        free.memory.push(memory);
+        free.memory.push_back(memory);
         let mut excess = Vec::new();
-        while free.bytes > KEPT {
-            let oldest = free.memory.remove(0);
+        while free.bytes > KEPT
+            && let Some(oldest) = free.memory.pop_front()
+        {
             free.bytes -= oldest.capacity();
             excess.push(oldest);
         }

@@ -8,6 +8,7 @@ import { loadBackend } from '../backends/index.mjs'
 import { describeAddon, describeCommit, describeMachine } from '../machine.mjs'
 import { claimIds, ringSize } from '../payloads.mjs'
 import { runTrial } from '../process.mjs'
+import { middleOf, roundedText } from '../report.mjs'
 import { AXES } from './axes.mjs'
 
 /**
@@ -44,8 +45,6 @@ const quick = values.quick
 const rounds = quick ? 1 : Number(values.rounds)
 const seconds = quick ? 0.02 : Number(values.seconds)
 
-const median = (/** @type {number[]} */ numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]
-
 /**
  * @param {string} name
  * @returns {Promise<Grown>}
@@ -74,7 +73,9 @@ async function grow(name) {
           seeders: 256,
         }
         const label = `${name}, ${axis.title} ${axis.textOf(at)}`
-        await arena.clear(candidate, axis.name === 'keys' ? [] : claimIds(ids))
+        // Where payloads are counted, all of them go with their table.
+        const clear = () => arena.clear(candidate, axis.name === 'keys' ? [] : claimIds(ids))
+        await clear()
         await runTrial(
           {
             ...task,
@@ -96,13 +97,13 @@ async function grow(name) {
               ),
             )
           }
-          const of = (/** @type {string} */ figure) => median(trials.map((trial) => trial[figure]))
+          const of = (/** @type {string} */ figure) => middleOf(trials.map((trial) => trial[figure]))
           points.push({
             ...{ axis: axis.name, operation, at },
             ...{ throughput: of('throughput'), p50: of('p50'), p99: of('p99'), loop: of('loop') },
           })
         }
-        await arena.clear(candidate, axis.name === 'keys' ? [] : claimIds(ids))
+        await clear()
         process.stderr.write(`${label}\n`)
       }
     }
@@ -115,14 +116,13 @@ async function grow(name) {
 /** @param {Grown} grown */
 function tableOf({ backend, points }) {
   const header = [backend, '', ...['put ops/s', 'p50 ms', 'p99 ms', 'loop us/op'], ...['get ops/s', 'p50 ms', 'p99 ms', 'loop us/op']]
-  const round = (/** @type {number} */ number) => (number >= 100 ? number.toFixed(0) : number >= 10 ? number.toFixed(1) : number.toFixed(2))
   const lines = AXES.flatMap((axis) =>
     [...new Set(points.filter((point) => point.axis === axis.name).map(({ at }) => at))].map((at) => {
       const figures = /** @type {const} */ (['put', 'get']).flatMap((operation) => {
         const point = points.find((point) => point.axis === axis.name && point.operation === operation && point.at === at)
         return point === undefined ? [] : [point.throughput, point.p50, point.p99, point.loop]
       })
-      return [axis.title, axis.textOf(at), ...figures.map(round)]
+      return [axis.title, axis.textOf(at), ...figures.map(roundedText)]
     }),
   )
   return markdownTable([header, ...lines], { align: header.map((_, index) => (index === 0 ? 'l' : 'r')) })

@@ -9,6 +9,7 @@ import { requiredVariable } from '../backends/index.mjs'
 import { describeAddon, describeCommit, describeMachine, describeVersions } from '../machine.mjs'
 import { orderOf } from '../plan.mjs'
 import { runTrial } from '../process.mjs'
+import { middleOf, roundedText } from '../report.mjs'
 
 const TRIAL = fileURLToPath(new URL('trial.mjs', import.meta.url))
 const RESULTS = fileURLToPath(new URL('../results/', import.meta.url))
@@ -34,8 +35,6 @@ const { values, positionals } = parseArgs({
 
 const WORKERS = values.quick ? 4 : 32
 const ROUNDS_OF_A_WORKER = values.quick ? 2 : 10
-
-const median = (/** @type {number[]} */ numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]
 
 /** @param {string} backend */
 async function compare(backend) {
@@ -67,7 +66,7 @@ async function compare(backend) {
       for (let round = 0; round < rounds; round++) {
         for (const store of orderOf(stores, round)) trials[store].push(await trial(store, kind, concurrency))
       }
-      const of = (/** @type {string} */ store, /** @type {string} */ figure) => median(trials[store].map((one) => one[figure]))
+      const of = (/** @type {string} */ store, /** @type {string} */ figure) => middleOf(trials[store].map((one) => one[figure]))
       cells.push({
         kind,
         concurrency,
@@ -87,7 +86,6 @@ async function compare(backend) {
 
 /** @param {Awaited<ReturnType<typeof compare>>} compared */
 function tables({ backend, peer, cells, contention }) {
-  const round = (/** @type {number} */ number) => (number >= 100 ? number.toFixed(0) : number >= 10 ? number.toFixed(1) : number.toFixed(2))
   const header = [
     'operation',
     'in flight',
@@ -101,8 +99,8 @@ function tables({ backend, peer, cells, contention }) {
     'target',
   ]
   const body = cells.map(({ kind, concurrency, rows: [theirs, ours], ratio }) => [
-    ...[kind, String(concurrency), round(theirs.throughput), round(ours.throughput), round(ratio.throughput)],
-    ...[concurrency === 32 ? `${TARGET.throughput}` : '', round(theirs.loop), round(ours.loop), round(ratio.loop)],
+    ...[kind, String(concurrency), roundedText(theirs.throughput), roundedText(ours.throughput), roundedText(ratio.throughput)],
+    ...[concurrency === 32 ? `${TARGET.throughput}` : '', roundedText(theirs.loop), roundedText(ours.loop), roundedText(ratio.loop)],
     concurrency === 32 ? `${TARGET.loop}` : '',
   ])
   const lost = contention.map(({ store, lost, expected, seconds }) => `${store} ${lost} of ${expected} in ${seconds.toFixed(2)} s`)

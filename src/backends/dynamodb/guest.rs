@@ -15,7 +15,7 @@ use super::session::Session;
 use super::state_plans::Planned;
 use super::states::States;
 use super::sweep::{self, Sweep};
-use super::transaction::{Collected, Patience, Rejection};
+use super::transaction::{Collected, Patience};
 use super::transport::{Transport, read_clock};
 use super::{CAPABILITIES, initialize, item, single};
 use crate::error::{Error, Kind, Result};
@@ -143,7 +143,7 @@ impl Hosted {
 }
 
 /// A transaction of the store's own on a client.
-struct OnHost(Collected, Arc<Clock>);
+struct OnHost(Collected);
 
 impl UnitOfWork for OnHost {
     fn check(&self, _on: &Client, steps: &[Step]) -> Result<()> {
@@ -152,9 +152,9 @@ impl UnitOfWork for OnHost {
 
     fn run<'a>(&'a mut self, client: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
-            let table = self.0.tables().states.clone();
-            let on = OnClient { client, table: &table, clock: &self.1 };
-            if self.1.ahead().is_none() {
+            let (table, clock) = (self.0.tables().states.clone(), Arc::clone(self.0.clock()));
+            let on = OnClient { client, table: &table, clock: &clock };
+            if clock.ahead().is_none() {
                 read_clock(&on).await?;
             }
             match step.as_guarded() {
@@ -170,12 +170,8 @@ impl UnitOfWork for OnHost {
                 return Ok(());
             }
             let Tables { payloads, states } = self.0.tables();
-            let on = OnClient { client, table: payloads, clock: &self.1 };
-            match self.0.send(&on).await {
-                Ok(()) => Ok(()),
-                Err(Rejection::Error(error)) => Err(error),
-                Err(Rejection::Of(refused)) => Err(States { on: &on.about(states) }.refusal(&refused).await),
-            }
+            let on = OnClient { client, table: payloads, clock: self.0.clock() };
+            self.0.send(&on, &on.about(states)).await
         })
     }
 }
@@ -273,7 +269,7 @@ impl Guest for Hosted {
 
     fn unit_of_work(&self) -> Option<Box<dyn UnitOfWork>> {
         let collected = Collected::new(self.tables.clone(), Arc::clone(&self.clock));
-        Some(Box::new(OnHost(collected, Arc::clone(&self.clock))))
+        Some(Box::new(OnHost(collected)))
     }
 
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {

@@ -18,6 +18,7 @@ use super::transport::{Transport, read_clock};
 use crate::error::{Error, Result};
 
 /// A table, and the connections that stores share.
+#[derive(Clone)]
 pub(super) struct Session<'a> {
     client: Client,
     pub(super) executor: &'a Executor,

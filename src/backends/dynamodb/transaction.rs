@@ -42,14 +42,6 @@ pub(super) struct Collected {
     load: Load,
 }
 
-/// Why nothing of a transaction has happened, or that it is not known.
-pub(super) enum Rejection {
-    /// A condition did not hold.
-    Of(Refused),
-    /// Anything else.
-    Error(Error),
-}
-
 impl Collected {
     pub(super) fn new(tables: Tables, clock: Arc<Clock>) -> Self {
         let (changes, places, guards) = (Vec::new(), HashMap::new(), HashMap::new());
@@ -59,6 +51,11 @@ impl Collected {
     /// The tables.
     pub(super) fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// The server's clock beside ours.
+    pub(super) fn clock(&self) -> &Arc<Clock> {
+        &self.clock
     }
 
     /// A step that needs no answer.
@@ -115,14 +112,14 @@ impl Collected {
         self.changes.is_empty()
     }
 
-    /// Has everything happen, or nothing.
-    pub(super) async fn send(&self, on: &impl Transport) -> Result<(), Rejection> {
+    /// Has everything happen, or nothing. `states` leads to the table of sagas.
+    pub(super) async fn send(&self, on: &impl Transport, states: &impl Transport) -> Result<()> {
         let Err(failure) = on.transact(self.changes.clone()).await else { return Ok(()) };
         let guard = canceled_item(&failure.error).and_then(|place| self.guards.get(&place));
         Err(match guard.filter(|_| failure.is_met()) {
-            Some(_) if failure.error.is_retryable() => Rejection::Error(failure.error),
-            Some(refused) => Rejection::Of(refused.clone()),
-            None => Rejection::Error(self.named(failure.error)),
+            Some(_) if failure.error.is_retryable() => failure.error,
+            Some(refused) => States { on: states }.refusal(refused).await,
+            None => self.named(failure.error),
         })
     }
 
@@ -159,11 +156,8 @@ impl OnOwn {
         }
         let tables = self.collected.tables();
         let session = Session::open(&self.executor, &tables.payloads, self.patience).await?;
-        match self.collected.send(&session).await {
-            Ok(()) => Ok(()),
-            Err(Rejection::Error(error)) => Err(error),
-            Err(Rejection::Of(refused)) => Err(States { on: &session.about(&tables.states) }.refusal(&refused).await),
-        }
+        let states = session.clone().about(&tables.states);
+        self.collected.send(&session, &states).await
     }
 }
 

@@ -141,6 +141,13 @@ pub(super) fn partly(error: &Error) -> Error {
     Error::new(error.kind(), message).retryable(false).with_source(error.clone())
 }
 
+/// So many commands of a client's transaction have failed, and others not.
+pub(super) fn some_failed(failed: usize, count: usize, first: &ClientError) -> Error {
+    let message =
+        format!("{failed} of the {count} commands in the transaction failed, the first with: {}", first.message);
+    partly(&of_code(first)).with_source(ClientError { message, ..first.clone() })
+}
+
 /// EXEC has answered nothing.
 pub(super) fn conflict() -> Error {
     let message = "Redis did not carry the transaction out: a watched key has changed; nothing of it has happened";
@@ -322,7 +329,7 @@ mod tests {
     fn transactions_fail_as_a_whole_or_in_part() {
         let error = of_client(client("WatchError", "", None));
         assert!(error.is_retryable() && error.message().contains("watched key"), "{error:?}");
-        let error = partly(&of_client(client("ReplyError", "wrong kind of value", Some("WRONGTYPE"))));
+        let error = some_failed(1, 2, &client("ReplyError", "wrong kind of value", Some("WRONGTYPE")));
         assert!(!error.is_retryable() && error.message().contains("may have happened"), "{error:?}");
         assert_eq!(error.kind(), Kind::CorruptData);
         for text in ["EXECABORT Transaction discarded because of previous errors.", "CLUSTERDOWN Hash slot not served"]

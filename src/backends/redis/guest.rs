@@ -260,26 +260,34 @@ impl Transact for Hosts<'_> {
             Dynamic::Null => return Ok(None),
             replies => replies.into_list().ok_or_else(error::unexpected)?,
         };
+        let failures: Vec<_> = replies.iter().filter_map(failure).collect();
+        if let Some(first) = failures.first().filter(|_| failures.len() < replies.len()) {
+            return Err(error::some_failed(failures.len(), replies.len(), first));
+        }
         // An application may have its client begin each MULTI with commands of its own.
         let others = replies.len().checked_sub(count).ok_or_else(error::unexpected)?;
-        let mut answers: Answers = replies.into_iter().map(answer).collect();
-        let failed = answers.drain(..others).find_map(Result::err);
-        failed.map_or(Ok(Some(answers)), |error| Err(error::partly(&error)))
+        Ok(Some(replies.into_iter().skip(others).map(answer).collect()))
     }
 }
 
 /// A reply, or what a command failed of.
 fn answer(reply: Dynamic) -> Result<Value> {
-    if let Some(failure) = reply.get("error") {
-        let text = |name: &str| failure.get(name).and_then(Dynamic::as_text).map(str::to_owned);
-        return Err(error::of_client(ClientError {
-            name: text("name").unwrap_or_default(),
-            message: text("message").unwrap_or_default(),
-            code: text("code"),
-            labels: Vec::new(),
-        }));
+    match failure(&reply) {
+        Some(failure) => Err(error::of_client(failure)),
+        None => value(reply).ok_or_else(error::unexpected),
     }
-    value(reply).ok_or_else(error::unexpected)
+}
+
+/// What a command failed of, in place of its reply.
+fn failure(reply: &Dynamic) -> Option<ClientError> {
+    let failure = reply.get("error")?;
+    let text = |name: &str| failure.get(name).and_then(Dynamic::as_text).map(str::to_owned);
+    Some(ClientError {
+        name: text("name").unwrap_or_default(),
+        message: text("message").unwrap_or_default(),
+        code: text("code"),
+        labels: Vec::new(),
+    })
 }
 
 fn value(reply: Dynamic) -> Option<Value> {
