@@ -1,5 +1,5 @@
 // How cost grows, with operations in flight, size and number of payloads: `node bench/growth/run.mjs redis`, with
-// the server's URL in the environment. Prints a table; with --json it is for `summarizeGrowth`.
+// the server's URL in the environment. Prints a table; what --json names is for `drawingOf`.
 
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
