@@ -2,6 +2,7 @@
 //! cleared by the system page by page, which takes longer than copying the payload into it.
 
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -10,6 +11,8 @@ use bytes::Bytes;
 pub(crate) const SMALLEST: usize = 16 << 10;
 /// Larger ones are rare, and too large to be kept.
 const LARGEST: usize = 8 << 20;
+/// Memory is a little larger than what it is for, so that what follows can be read with it.
+pub(crate) const MARGIN: usize = 256;
 /// All that is kept, in bytes.
 const KEPT: usize = 32 << 20;
 
@@ -31,13 +34,58 @@ pub(crate) fn copied(data: &[u8]) -> Bytes {
     if !(SMALLEST..=LARGEST).contains(&data.len()) {
         return Bytes::copy_from_slice(data);
     }
-    let mut memory = POOL.take(data.len());
+    let mut memory = memory(data.len());
     memory.extend_from_slice(data);
-    Bytes::from_owner(Lent(memory))
+    memory.into()
+}
+
+/// Empty memory for so many bytes that are still to come.
+pub(crate) fn memory(length: usize) -> Memory {
+    if (SMALLEST..=LARGEST).contains(&length) {
+        Memory::Lent(Lent(POOL.take(length)))
+    } else {
+        // What is claimed to be larger may never come.
+        Memory::Own(Vec::with_capacity(length.min(LARGEST) + MARGIN))
+    }
+}
+
+/// Memory to be filled.
+pub(crate) enum Memory {
+    Lent(Lent),
+    Own(Vec<u8>),
+}
+
+impl Deref for Memory {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        match self {
+            Self::Lent(lent) => &lent.0,
+            Self::Own(own) => own,
+        }
+    }
+}
+
+impl DerefMut for Memory {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Lent(lent) => &mut lent.0,
+            Self::Own(own) => own,
+        }
+    }
+}
+
+impl From<Memory> for Bytes {
+    fn from(memory: Memory) -> Self {
+        match memory {
+            Memory::Lent(lent) => Self::from_owner(lent),
+            Memory::Own(own) => own.into(),
+        }
+    }
 }
 
 /// Memory that goes back when it is dropped.
-struct Lent(Vec<u8>);
+pub(crate) struct Lent(Vec<u8>);
 
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
@@ -54,7 +102,7 @@ impl Drop for Lent {
 impl Pool {
     /// Empty memory for so many bytes: at most twice as much.
     fn take(&self, length: usize) -> Vec<u8> {
-        let size = length.next_power_of_two();
+        let size = length.next_power_of_two() + MARGIN;
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let place = free.memory.iter().rposition(|memory| memory.capacity() == size);
         let known = place.and_then(|place| free.memory.remove(place));
@@ -108,10 +156,10 @@ mod tests {
         let pool = pool();
         let memory = pool.take(40_000);
         let place = memory.as_ptr();
-        assert_eq!((memory.capacity(), memory.len()), (65_536, 0));
+        assert_eq!((memory.capacity(), memory.len()), (65_536 + MARGIN, 0));
         pool.give_back(memory);
         let other = pool.take(30_000);
-        assert!(other.as_ptr() != place && kept(&pool) == (1, 65_536));
+        assert!(other.as_ptr() != place && kept(&pool) == (1, 65_536 + MARGIN));
         let again = pool.take(65_536);
         assert!(again.as_ptr() == place && again.is_empty() && kept(&pool) == (0, 0));
     }

@@ -9,7 +9,7 @@
 //!    │
 //! backends/<name>/   the operations on one backend; sql/ holds the SQL that two of them share
 //!    │
-//! drivers            rusqlite, sqlx, fred, mongodb, aws-sdk-dynamodb
+//! drivers            rusqlite, sqlx, fred (or our own wire), mongodb, aws-sdk-dynamodb
 //! ```
 //!
 //! An operation enters through [`store::Store`], waits in a lane, is run in a group by the
@@ -23,6 +23,7 @@ pub mod registry;
 pub mod runtime;
 pub mod store;
 pub mod time;
+mod together;
 pub mod url;
 
 #[cfg(feature = "node")]

@@ -18,6 +18,13 @@ pub(super) enum Until {
     In(i64),
 }
 
+/// A word of a command.
+pub(super) enum Word<'a> {
+    Text(&'static str),
+    Bytes(&'a Bytes),
+    Number(i64),
+}
+
 /// A command on one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request {
@@ -91,24 +98,36 @@ impl Request {
     }
 
     /// The command in words, the key behind the name.
-    pub(super) fn plain(self) -> Vec<Bytes> {
-        let number = |number: i64| Bytes::from(number.to_string());
-        let key = self.key().clone();
-        let (name, rest) = match self {
-            Self::Words { words, .. } => return words,
-            Self::Set { data, until, .. } => match until {
-                Some(Until::At(at)) => ("SET", vec![data, Bytes::from_static(b"PXAT"), number(at)]),
-                Some(Until::In(millis)) => ("SET", vec![data, Bytes::from_static(b"PX"), number(millis)]),
-                None => ("SET", vec![data]),
+    pub(super) fn spelled(&self) -> Vec<Word<'_>> {
+        use Word::{Bytes, Number, Text};
+        let named = |name| vec![Text(name), Bytes(self.key())];
+        match self {
+            Self::Words { words, .. } => words.iter().map(Bytes).collect(),
+            Self::Set { key, data, until } => match until {
+                Some(Until::At(at)) => vec![Text("SET"), Bytes(key), Bytes(data), Text("PXAT"), Number(*at)],
+                Some(Until::In(millis)) => vec![Text("SET"), Bytes(key), Bytes(data), Text("PX"), Number(*millis)],
+                None => vec![Text("SET"), Bytes(key), Bytes(data)],
             },
-            Self::Unlink { .. } => ("UNLINK", Vec::new()),
-            Self::ExpireAt { at, .. } => ("PEXPIREAT", vec![number(at)]),
-            Self::ExpireIn { millis, .. } => ("PEXPIRE", vec![number(millis)]),
-            Self::Get { .. } => ("GET", Vec::new()),
-            Self::Exists { .. } => ("EXISTS", Vec::new()),
-            Self::Length { .. } => ("STRLEN", Vec::new()),
+            Self::Unlink { .. } => named("UNLINK"),
+            Self::ExpireAt { key, at } => vec![Text("PEXPIREAT"), Bytes(key), Number(*at)],
+            Self::ExpireIn { key, millis } => vec![Text("PEXPIRE"), Bytes(key), Number(*millis)],
+            Self::Get { .. } => named("GET"),
+            Self::Exists { .. } => named("EXISTS"),
+            Self::Length { .. } => named("STRLEN"),
+        }
+    }
+
+    /// The same in memory of its own.
+    pub(super) fn plain(self) -> Vec<Bytes> {
+        if let Self::Words { words, .. } = self {
+            return words;
+        }
+        let own = |word: Word| match word {
+            Word::Text(text) => Bytes::from_static(text.as_bytes()),
+            Word::Number(number) => number.to_string().into(),
+            Word::Bytes(bytes) => bytes.clone(),
         };
-        [vec![Bytes::from_static(name.as_bytes()), key], rest].concat()
+        self.spelled().into_iter().map(own).collect()
     }
 
     /// The same for a client of the application: text, and bytes where data is stored.

@@ -11,6 +11,7 @@ use fred::socket2::TcpKeepalive;
 use fred::types::config::{Config, ConnectionConfig, Server, ServerConfig, TcpConfig, TlsConfig, TlsConnector};
 use url::Url;
 
+use super::wire::Address;
 use crate::error::{Error, Kind, Result};
 
 /// The longest key prefix, in characters.
@@ -79,6 +80,19 @@ impl Endpoint {
         self.config.server.is_clustered()
     }
 
+    /// The only server there is, if it is spoken to without TLS.
+    pub(super) fn direct(&self) -> Option<Address> {
+        let ServerConfig::Centralized { server } = &self.config.server else { return None };
+        let host = server.tls_server_name.as_deref().unwrap_or(&server.host).to_owned();
+        self.trust.is_none().then(|| Address {
+            host,
+            port: server.port,
+            username: self.config.username.clone(),
+            password: self.config.password.clone(),
+            database: self.config.database,
+        })
+    }
+
     /// fred's configuration; reads the certificates.
     pub(super) fn client_config(&self) -> Result<Config> {
         let mut config = self.config.clone();
@@ -97,18 +111,16 @@ impl Endpoint {
             // without a reconnect policy fails its commands when a connection breaks.
             max_command_attempts: MAX_REDIRECTIONS + 1,
             max_redirections: MAX_REDIRECTIONS,
-            tcp: TcpConfig {
-                nodelay: Some(true),
-                // A connection that a firewall dropped while it was idle is noticed before the
-                // next operation has to wait for it.
-                keepalive: Some(
-                    TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)),
-                ),
-                ..TcpConfig::default()
-            },
+            tcp: TcpConfig { nodelay: Some(true), keepalive: Some(keepalive()), ..TcpConfig::default() },
             ..ConnectionConfig::default()
         }
     }
+}
+
+/// A connection that a firewall dropped while it was idle is noticed before the next operation has to
+/// wait for it.
+pub(super) fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10))
 }
 
 /// fred drops a user that comes without a password.

@@ -8,8 +8,9 @@ use futures_util::future::{BoxFuture, FutureExt, Shared};
 
 use super::command::Request;
 use super::config::Endpoint;
-use super::connection::{Connection, Executed, Replies};
+use super::connection::Connection;
 use super::error;
+use super::link::{Executed, Replies};
 use super::survey::Survey;
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
@@ -155,7 +156,7 @@ impl Executor {
         }
         if let Ok(connection) = &opened {
             silent.abort();
-            let ended = silent.survey().end_sessions(connection.client());
+            let ended = silent.survey().end_sessions(connection.link());
             drop(tokio::time::timeout(self.endpoint.connect_timeout, ended).await);
         }
         let mut state = self.state();
@@ -196,7 +197,7 @@ impl Executor {
 
 /// Reads the servers' clocks; nothing if they do not answer.
 pub(super) async fn ask_time(connection: &Connection) {
-    let survey = tokio::time::timeout(ASKING, Survey::take(connection.client())).await;
+    let survey = tokio::time::timeout(ASKING, Survey::take(connection.link())).await;
     if let Ok(Ok(survey)) = survey {
         connection.clock().update(&survey);
     }

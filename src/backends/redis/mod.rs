@@ -1,4 +1,5 @@
-//! Redis: one server, Sentinel or Cluster, through the `fred` crate.
+//! Redis: one server, Sentinel or Cluster. Over a connection of our own where there is one server and no
+//! TLS, and otherwise through the `fred` crate.
 //!
 //! ```text
 //! mod.rs         options, the driver
@@ -16,7 +17,10 @@
 //! state_groups.rs  groups of operations, round by round
 //! slot.rs        which keys may be in one transaction of a cluster
 //! executor.rs    the connection that stores share: made, made again, replaced
-//! connection.rs  one fred client and its traffic
+//! connection.rs  one link and its traffic
+//! link.rs        what carries commands: a connection of our own, or one fred client
+//! wire.rs        a connection of our own to the only server
+//! resp.rs        Redis' protocol on it
 //! survey.rs      the servers' clock and our sessions there
 //! error.rs       fred's errors in the store's terms
 //! ```
@@ -30,7 +34,9 @@ mod guest;
 #[cfg(test)]
 mod guest_tests;
 mod inspect;
+mod link;
 mod payloads;
+mod resp;
 mod servers;
 mod slot;
 mod state_groups;
@@ -44,6 +50,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod wire;
 
 use std::sync::Arc;
 

@@ -25,13 +25,9 @@ use super::command::{Request, Until};
 use super::error;
 use super::executor::{Executor, ask_time, refresh_clock};
 use super::servers::{Answers, Own, Servers};
-use crate::buffers;
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::{Read, Reply, Write};
 use crate::time::Millis;
-
-/// Replies from here on are handed on as they have been read: at 256 KiB that is a tenth more throughput.
-const LARGEST_COPY: usize = 128 << 10;
 
 /// Expiries nearer than this are taken care of.
 const SOON_MS: i64 = 10 * 60 * 1_000;
@@ -68,19 +64,8 @@ pub(super) async fn read(on: &Arc<Executor>, prefix: &str, group: &[Read]) -> Ve
         Err(error) => Err(error),
     };
     match sent {
-        Ok(replies) => group.iter().zip(replies).map(|(read, reply)| answer_read(read, reply).map(own)).collect(),
+        Ok(replies) => group.iter().zip(replies).map(|(read, reply)| answer_read(read, reply)).collect(),
         Err(error) => vec![Err(error); group.len()],
-    }
-}
-
-/// Data in memory of its own: what the connection reads into is free for the next replies, and not held
-/// until JavaScript has let go of the data. Larger data would take longer to copy than it saves.
-fn own(reply: Reply) -> Reply {
-    match reply {
-        Reply::Data(Some(data)) if (buffers::SMALLEST..LARGEST_COPY).contains(&data.len()) => {
-            Reply::Data(Some(buffers::copied(&data)))
-        }
-        other => other,
     }
 }
 

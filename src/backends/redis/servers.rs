@@ -4,16 +4,14 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use fred::interfaces::ClientLike;
 use fred::prelude::Value;
 use fred::types::config::Server;
-use fred::types::{ClusterHash, CustomCommand};
 
 use super::command::Request;
-use super::connection::{Connection, nodes};
+use super::connection::Connection;
 use super::error;
 use super::executor::Executor;
-use super::survey::{Clock, Reading, on};
+use super::survey::{Clock, Reading};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
@@ -75,14 +73,12 @@ impl Servers for Own<'_> {
     type Name = Server;
 
     async fn nodes(&self) -> Result<Vec<Option<Server>>> {
-        Ok(nodes(self.connection.client()))
+        Ok(self.connection.link().nodes())
     }
 
     async fn ask(&self, node: Option<&Server>, words: &[&str]) -> Result<Value> {
-        let Some((name, rest)) = words.split_first() else { return Err(error::unexpected()) };
-        let command = CustomCommand::new(*name, ClusterHash::Random, false);
-        let server = on(self.connection.client(), node.cloned());
-        server.custom::<Value, &str>(command, rest.to_vec()).await.map_err(error::command)
+        let mut replies = self.connection.link().ask(node, &[words]).await;
+        replies.pop().ok_or_else(error::unexpected)?.map_err(error::command)
     }
 
     async fn run(&self, requests: Vec<Request>) -> Result<Answers> {

@@ -4,16 +4,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use fred::clients::Pipeline;
 use fred::error::Error as FredError;
-use fred::interfaces::{ClientInterface, ClientLike};
-use fred::prelude::{Client, Value};
-use fred::types::client::ClientKillFilter;
-use fred::types::config::{Options, Server};
-use fred::types::{ClusterHash, CustomCommand};
+use fred::prelude::Value;
+use fred::types::config::Server;
 use futures_util::future::try_join_all;
 
-use super::connection::nodes;
+use super::link::Link;
 use crate::time::Millis;
 
 /// The name of our connections in `CLIENT LIST`.
@@ -45,8 +41,8 @@ pub(super) struct Reading {
 
 impl Survey {
     /// Asks every server, in one round trip.
-    pub(super) async fn take(client: &Client) -> Result<Self, FredError> {
-        let answers = try_join_all(nodes(client).into_iter().map(|node| ask(client, node))).await?;
+    pub(super) async fn take(link: &Link) -> Result<Self, FredError> {
+        let answers = try_join_all(link.nodes().into_iter().map(|node| ask(link, node))).await?;
         let (sessions, readings): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
         let reading = Reading::of_all(readings.into_iter().flatten());
         Ok(Self { sessions: sessions.into_iter().flatten().collect(), reading })
@@ -56,36 +52,25 @@ impl Survey {
     /// servers. What they sent and the server has not read yet is forgotten, so that a write
     /// which has failed cannot come to life after a later one. May be forbidden (ACL); then it
     /// can, in the moment in which a paused server goes on.
-    pub(super) async fn end_sessions(&self, client: &Client) {
-        let known = nodes(client);
+    pub(super) async fn end_sessions(&self, link: &Link) {
+        let known = link.nodes();
         for session in self.sessions.iter().filter(|session| known.contains(&session.node)) {
-            let filters =
-                vec![ClientKillFilter::ID(session.id.clone()), ClientKillFilter::Addr(session.address.clone())];
-            drop(on(client, session.node.clone()).client_kill::<Value>(filters).await);
+            let kill = ["CLIENT", "KILL", "ID", &session.id, "ADDR", &session.address];
+            link.ask(session.node.as_ref(), &[&kill]).await;
         }
     }
 }
 
-async fn ask(client: &Client, node: Option<Server>) -> Result<(Option<Session>, Option<Reading>), FredError> {
-    let pipeline = Pipeline::from(on(client, node.clone()));
-    // As custom commands: fred's own client_setname takes a pipeline's QUEUED for an error.
-    for words in [&["PING"][..], &["TIME"], &["CLIENT", "INFO"], &["CLIENT", "SETNAME", NAME]] {
-        let command = CustomCommand::new_static(words[0], ClusterHash::Random, false);
-        pipeline.custom::<Value, &str>(command, words[1..].to_vec()).await?;
-    }
+async fn ask(link: &Link, node: Option<Server>) -> Result<(Option<Session>, Option<Reading>), FredError> {
+    let commands: [&[&str]; 4] = [&["PING"], &["TIME"], &["CLIENT", "INFO"], &["CLIENT", "SETNAME", NAME]];
     let before = Millis::now();
-    let mut answers = pipeline.try_all::<Value>().await.into_iter();
+    let mut answers = link.ask(node.as_ref(), &commands).await.into_iter();
     let after = Millis::now();
     answers.next().unwrap_or_else(|| Err(FredError::new_canceled()))?;
     // The others may be unknown to an old server, or forbidden.
     let reading = answers.next().and_then(Result::ok).and_then(|time| Reading::of(&time, before, after));
     let session = answers.next().and_then(Result::ok).and_then(|info| Session::of(&info, node));
     Ok((session, reading))
-}
-
-/// The client, with its commands going to `node`.
-pub(super) fn on(client: &Client, node: Option<Server>) -> fred::clients::WithOptions<Client> {
-    client.with_options(&Options { cluster_node: node, ..Options::default() })
 }
 
 impl Session {
