@@ -12,7 +12,6 @@ use napi::sys;
 
 use super::values::{Answer, settle_promise};
 use crate::runtime;
-use crate::together::{self, Wake};
 
 /// Node runs a threadsafe function for as long as there is work, which starves timers and
 /// sockets. After this long without a pause the rest waits for `setImmediate`.
@@ -80,30 +79,19 @@ impl Bridge {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn complete(self: &Arc<Self>, completion: Completion) {
+    fn complete(&self, completion: Completion) {
         let mut outbox = self.lock();
         // In a closed environment nobody waits for the promise any more.
         if !outbox.closed {
             outbox.done.push(completion);
-            self.have_woken(outbox);
+            self.wake(&mut outbox);
         }
     }
 
-    /// Has JavaScript woken, unless that is under way.
-    fn have_woken(self: &Arc<Self>, mut outbox: MutexGuard<'_, Outbox>) {
-        let woken = std::mem::replace(&mut outbox.woken, true);
-        drop(outbox);
-        if !woken {
-            together::wake(Arc::<Self>::clone(self));
-        }
-    }
-}
-
-impl Wake for Bridge {
-    fn wake(&self) {
-        let outbox = self.lock();
-        if !outbox.closed {
-            // SAFETY: not closed, under the lock, so not released.
+    fn wake(&self, outbox: &mut Outbox) {
+        if !outbox.woken {
+            outbox.woken = true;
+            // SAFETY: not closed (checked by the callers under the same lock), so not released.
             unsafe {
                 sys::napi_call_threadsafe_function(
                     self.wake,
@@ -150,7 +138,7 @@ impl Drop for BorrowedBytes {
         outbox.released.push(BufferReference(self.reference));
         outbox.released_bytes += self.length;
         if outbox.released_bytes > RELEASE_WAKES_AT {
-            self.bridge.have_woken(outbox);
+            self.bridge.wake(&mut outbox);
         }
     }
 }

@@ -25,7 +25,6 @@ use super::transaction::is_answer;
 use super::transcode::Transcoder;
 use crate::error::{Error, Kind, Result};
 use crate::options::Settings;
-use crate::together::together;
 use crate::url::Backend;
 
 /// How a lane may group and overlap its operations; each backend says its own.
@@ -270,19 +269,14 @@ impl<O: Operation> Worker<O> {
             }
             let inbox = Arc::clone(&self.inbox);
             let timer = self.next_timer();
-            let finished = tokio::select! {
-                () = inbox.wake.notified() => None,
-                Some(finished) = self.in_flight.next() => Some(finished),
-                () = sleep_until(timer) => None,
-            };
-            together(|| {
-                if let Some(finished) = finished {
-                    self.finish(finished);
-                }
-                while let Some(Some(finished)) = self.in_flight.next().now_or_never() {
-                    self.finish(finished);
-                }
-            });
+            tokio::select! {
+                () = inbox.wake.notified() => {}
+                Some(finished) = self.in_flight.next() => self.finish(finished),
+                () = sleep_until(timer) => {}
+            }
+            while let Some(Some(finished)) = self.in_flight.next().now_or_never() {
+                self.finish(finished);
+            }
         }
     }
 

@@ -124,19 +124,19 @@ impl<R: AsyncRead + Unpin + Send> Incoming<R> {
 
     /// Ready when there is something to read, or the other side has ended (`false`).
     pub(super) async fn is_there(&mut self) -> io::Result<bool> {
-        Ok(self.start < self.read.len() || self.fill().await? > 0)
+        Ok(self.start < self.read.len() || self.fill(self.ahead).await? > 0)
     }
 
-    /// Reads more; how much, nothing at the end.
-    async fn fill(&mut self) -> io::Result<usize> {
+    /// Reads so much more, if it is there already; how much, nothing at the end.
+    async fn fill(&mut self, room: usize) -> io::Result<usize> {
         self.read.drain(..self.start);
         self.start = 0;
-        self.read.reserve(self.ahead);
-        (&mut self.stream).take(self.ahead as u64).read_buf(&mut self.read).await
+        self.read.reserve(room);
+        (&mut self.stream).take(room as u64).read_buf(&mut self.read).await
     }
 
-    async fn fill_some(&mut self) -> io::Result<()> {
-        if self.fill().await? == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    async fn fill_some(&mut self, room: usize) -> io::Result<()> {
+        if self.fill(room).await? == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
     /// The next line without its end: from where to where.
@@ -157,7 +157,7 @@ impl<R: AsyncRead + Unpin + Send> Incoming<R> {
             if seen > LONGEST_LINE {
                 return Err(invalid());
             }
-            self.fill_some().await?;
+            self.fill_some(self.ahead).await?;
         }
     }
 
@@ -218,7 +218,7 @@ impl<R: AsyncRead + Unpin + Send> Incoming<R> {
                 break;
             }
             if missing < LARGE {
-                self.fill_some().await?;
+                self.fill_some(self.ahead.max(missing + buffers::MARGIN)).await?;
                 continue;
             }
             // To where it stays, and with it what is behind it, as far as there is room: the head of the next reply.
@@ -235,7 +235,7 @@ impl<R: AsyncRead + Unpin + Send> Incoming<R> {
         }
         self.ahead = if length < LARGE { READ } else { buffers::MARGIN };
         while self.read.len() - self.start < 2 {
-            self.fill_some().await?;
+            self.fill_some(self.ahead).await?;
         }
         self.start += 2;
         if self.read[self.start - 2..].starts_with(b"\r\n") { Ok(memory.into()) } else { Err(invalid()) }
