@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub(crate) const SMALLEST: usize = 16 << 10;
 /// Larger ones are rare, and too large to be kept.
 const LARGEST: usize = 8 << 20;
-/// Memory is a little larger than what it is for, so that what follows can be read with it.
+/// Memory that is used again is a little larger than what it is for, so that what follows can be read with it.
 pub(crate) const MARGIN: usize = 256;
 /// All that is kept, in bytes.
 const KEPT: usize = 32 << 20;
@@ -45,7 +45,7 @@ pub(crate) fn memory(length: usize) -> Memory {
         Memory::Lent(Lent(POOL.take(length)))
     } else {
         // What is claimed to be larger may never come.
-        Memory::Own(Vec::with_capacity(length.min(LARGEST) + MARGIN))
+        Memory::Own(Vec::with_capacity(length.min(LARGEST)))
     }
 }
 

@@ -222,7 +222,8 @@ impl<R: AsyncRead + Unpin + Send> Incoming<R> {
                 continue;
             }
             // To where it stays, and with it what is behind it, as far as there is room: the head of the next reply.
-            let room = missing + buffers::MARGIN;
+            let spare = memory.capacity() - memory.len();
+            let room = missing.max(spare.min(missing + buffers::MARGIN));
             if (&mut self.stream).take(room as u64).read_buf(&mut *memory).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -233,7 +234,7 @@ impl<R: AsyncRead + Unpin + Send> Incoming<R> {
                 memory.truncate(length);
             }
         }
-        self.ahead = if length < LARGE { READ } else { buffers::MARGIN };
+        self.ahead = if length < buffers::SMALLEST { READ } else { buffers::MARGIN };
         while self.read.len() - self.start < 2 {
             self.fill_some(self.ahead).await?;
         }
