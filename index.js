@@ -2444,6 +2444,7 @@ var SagaStore = class {
   #states;
   /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
   #gets = 0;
+  #answersHere;
   #got = (data) => {
     this.#gets -= 1;
     return data;
@@ -2465,6 +2466,7 @@ var SagaStore = class {
     const opened = this.#client === void 0 ? native.NativeStore.open(backend, json, setImmediate, import_node_worker_threads.isMainThread) : native.NativeStore.openOnClients(this.#client.backend, json, setImmediate, import_node_worker_threads.isMainThread);
     if (!(opened instanceof native.NativeStore)) throw toError(opened);
     this.#native = opened;
+    this.#answersHere = opened.answersHere;
     this.backend = opened.backend;
     this.#observer = new Observer(this.backend, opened.url, logger);
     this.#conversations = new Conversations(opened, this.#client);
@@ -2623,7 +2625,11 @@ var SagaStore = class {
     return this.#client === void 0 && this.#getTransaction === void 0 && !hasScopes() && !this.#observer.isActive;
   }
   #get(id) {
-    const getting = this.#native.get(id, this.#gets === 0);
+    if (this.#answersHere && this.#gets === 0) {
+      const found = this.#native.getHere(id);
+      if (found !== void 0) return Promise.resolve(found);
+    }
+    const getting = this.#native.get(id);
     this.#gets += 1;
     return getting.then(this.#got, this.#notGot);
   }

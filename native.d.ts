@@ -48,8 +48,12 @@ export declare class NativeStore {
   get capabilities(): NativeCapabilities
   /** Stores a payload. */
   put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>
+  /** Whether `getHere` is worth a call. */
+  get answersHere(): boolean
+  /** The payload without a promise, if no thread but this one is needed for it; else `get` knows more. */
+  getHere(id: string): Buffer | undefined
   /** The payload; rejects with `NOT_FOUND`. */
-  get(id: string, alone: boolean): Promise<Buffer>
+  get(id: string): Promise<Buffer>
   /** The payload or null. */
   find(id: string): Promise<Buffer | null>
   /** Whether there is a payload. */

@@ -16,6 +16,7 @@ writes bench/results/TIME.json and docs/benchmarks.svg.
   --client              puts on borrowed clients, each compared with the same put written by hand
   --size BYTES,...      payload sizes     (1024,32768,262144; dynamodb: 1024,32768,358400; --client: 1024,32768)
   --concurrency N,...   operations in flight                        (1,32,256; --client: 1,32)
+  --scattered           puts replace payloads in no order, in place of the oldest first
   --rounds N            trials of each figure, the median counts    (3)
   --seconds S           measured time of a trial                    (1; --targets: 0.5)
   --peers NAME,...      compare with these only
@@ -31,6 +32,7 @@ REDIS_URL, POSTGRES_URL, MONGODB_URL or DYNAMODB_URL is used if it is set; other
  * @property {boolean} targets
  * @property {number[] | undefined} sizes none: the usual ones
  * @property {number[]} concurrencies
+ * @property {boolean} scattered
  * @property {number} rounds
  * @property {number} seconds
  * @property {number} warmup seconds
@@ -54,6 +56,7 @@ export function parseOptions(args) {
       client: { type: 'boolean', default: false },
       targets: { type: 'boolean', default: false },
       concurrency: { type: 'string' },
+      scattered: { type: 'boolean', default: false },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
       peers: { type: 'string', default: '' },
@@ -81,6 +84,7 @@ export function parseOptions(args) {
     targets,
     sizes: values.size === undefined ? undefined : numbers('size', values.size, 0),
     concurrencies: numbers('concurrency', values.concurrency ?? (client ? '1,32' : '1,32,256'), 1),
+    scattered: values.scattered,
     rounds: number('rounds', values.rounds ?? (quick ? '1' : '3'), 1),
     seconds: positive('seconds', values.seconds ?? (quick ? '0.05' : targets ? '0.5' : '1')),
     warmup: quick ? 0 : targets ? 0.3 : 0.5,

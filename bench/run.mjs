@@ -101,6 +101,7 @@ class Run {
         backend: this.#options.backend,
         place: candidate === NOTHING ? {} : this.#arena.place(candidate, { seeding: kind === 'seed' }),
         slips: this.#backend.slips ?? false,
+        scattered: this.#options.scattered,
         seedFirst: candidate !== NOTHING && !this.#backend.keepsData,
         size,
         ids,

@@ -21,6 +21,7 @@ import { claimIds, Payload, Slip, shuffled } from './payloads.mjs'
  * @property {string} backend
  * @property {any} place
  * @property {boolean} seedFirst the candidate keeps nothing from one process to the next
+ * @property {boolean} [scattered] puts replace payloads in no order, in place of the oldest first
  * @property {boolean} [slips] the payloads are text that can be compressed, not random bytes
  * @property {number} size bytes
  * @property {number} ids how many
@@ -92,8 +93,10 @@ async function expectRoundTrip(candidate, id, put) {
  * @param {Opened} candidate
  * @param {Task} task
  */
-function measurePut(candidate, { size, slips, ids: count, sample, pace }) {
-  const ids = shuffled(sampled(claimIds(count), sample))
+function measurePut(candidate, { size, slips, scattered, ids: count, sample, pace }) {
+  // In the order of the seeding the oldest goes first, as new claims come and old ones go.
+  const seeded = sampled(claimIds(count), sample)
+  const ids = scattered ? shuffled(seeded) : seeded
   // One for each slot: the bytes may not change while their put is under way.
   const payloads = Array.from({ length: pace.concurrency }, () => payloadOf(size, slips))
   const put = (/** @type {number} */ slot, /** @type {number} */ turn) =>

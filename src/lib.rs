@@ -23,6 +23,7 @@ pub mod registry;
 pub mod runtime;
 pub mod store;
 pub mod time;
+mod together;
 pub mod url;
 
 #[cfg(feature = "node")]

@@ -51,6 +51,7 @@ export class SagaStore implements SagaStoreAdapter {
   #states: SagaStates | undefined
   /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
   #gets = 0
+  readonly #answersHere: boolean
   readonly #got = (data: Buffer): Buffer => {
     this.#gets -= 1
     return data
@@ -76,6 +77,7 @@ export class SagaStore implements SagaStoreAdapter {
         : native.NativeStore.openOnClients(this.#client.backend, json, setImmediate, isMainThread)
     if (!(opened instanceof native.NativeStore)) throw toError(opened)
     this.#native = opened
+    this.#answersHere = opened.answersHere
     this.backend = opened.backend as BackendName
     this.#observer = new Observer(this.backend, opened.url, logger)
     this.#conversations = new Conversations(opened, this.#client)
@@ -255,7 +257,11 @@ export class SagaStore implements SagaStoreAdapter {
   }
 
   #get(id: string): Promise<Buffer> {
-    const getting = this.#native.get(id, this.#gets === 0)
+    if (this.#answersHere && this.#gets === 0) {
+      const found = this.#native.getHere(id)
+      if (found !== undefined) return Promise.resolve(found)
+    }
+    const getting = this.#native.get(id)
     this.#gets += 1
     return getting.then(this.#got, this.#notGot)
   }

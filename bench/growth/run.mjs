@@ -69,6 +69,7 @@ async function grow(name) {
           size,
           ids,
           sample: SAMPLE,
+          scattered: true,
           // Nothing is measured while they are put.
           seeders: 256,
         }

@@ -12,6 +12,7 @@ use napi::sys;
 
 use super::values::{Answer, settle_promise};
 use crate::runtime;
+use crate::together;
 
 /// Node runs a threadsafe function for as long as there is work, which starves timers and
 /// sockets. After this long without a pause the rest waits for `setImmediate`.
@@ -79,11 +80,35 @@ impl Bridge {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn complete(&self, completion: Completion) {
+    fn complete(self: &Arc<Self>, completion: Completion) {
+        GATHERED.with_borrow_mut(|gathered| {
+            if let Some((_, done)) = gathered.iter_mut().find(|(bridge, _)| Arc::ptr_eq(bridge, self)) {
+                return done.push(completion);
+            }
+            let bridge = Arc::clone(self);
+            if together::at_end(move || bridge.hand_over()) {
+                gathered.push((Arc::clone(self), vec![completion]));
+            } else {
+                self.deliver(vec![completion]);
+            }
+        });
+    }
+
+    fn hand_over(self: &Arc<Self>) {
+        let done = GATHERED.with_borrow_mut(|gathered| {
+            let place = gathered.iter().position(|(bridge, _)| Arc::ptr_eq(bridge, self));
+            place.map(|place| gathered.swap_remove(place).1)
+        });
+        if let Some(done) = done {
+            self.deliver(done);
+        }
+    }
+
+    fn deliver(&self, done: Vec<Completion>) {
         let mut outbox = self.lock();
         // In a closed environment nobody waits for the promise any more.
         if !outbox.closed {
-            outbox.done.push(completion);
+            outbox.done.extend(done);
             self.wake(&mut outbox);
         }
     }
@@ -194,6 +219,8 @@ pub(super) struct JsSide {
 }
 
 thread_local! {
+    /// Answers of this thread that are handed over together.
+    static GATHERED: RefCell<Vec<(Arc<Bridge>, Vec<Completion>)>> = const { RefCell::new(Vec::new()) };
     /// The environments of this thread (usually one).
     static SIDES: RefCell<Vec<(sys::napi_env, Rc<JsSide>)>> = const { RefCell::new(Vec::new()) };
     /// The environment whose native call is running on this thread, if one is.

@@ -11,7 +11,7 @@ use super::arguments::{self, Raw};
 use super::borrowed::Conversations;
 use super::bridge::{Calling, Deferred, JsSide};
 use super::dynamic::Reader;
-use super::values::{Answer, Failure, answer_value, failure_object};
+use super::values::{Answer, Failure, answer_value, failure_object, optional_data};
 use crate::error::{Error, Result};
 use crate::runtime;
 use crate::store::Store;
@@ -201,11 +201,24 @@ impl NativeStore {
         })
     }
 
+    /// Whether `getHere` is worth a call.
+    #[napi(getter)]
+    pub fn answers_here(&self) -> bool {
+        self.store.answers_here()
+    }
+
+    /// The payload without a promise, if no thread but this one is needed for it; else `get` knows more.
+    #[napi(catch_unwind, ts_args_type = "id: string", ts_return_type = "Buffer | undefined")]
+    pub fn get_here(&self, env: Env, id: Raw) -> Raw {
+        let found = arguments::with_id(env.raw(), id, |id| self.store.get_here(id)).ok().flatten();
+        Raw(optional_data(env.raw(), found))
+    }
+
     /// The payload; rejects with `NOT_FOUND`.
-    #[napi(ts_args_type = "id: string, alone: boolean", ts_return_type = "Promise<Buffer>")]
-    pub fn get(&self, env: Env, id: Raw, alone: bool) -> napi::Result<Raw> {
+    #[napi(ts_args_type = "id: string", ts_return_type = "Promise<Buffer>")]
+    pub fn get(&self, env: Env, id: Raw) -> napi::Result<Raw> {
         self.with_id("get", env, id, |id, start| {
-            self.store.get(id, alone, start.settle());
+            self.store.get(id, start.settle());
             Ok(())
         })
     }

@@ -262,6 +262,12 @@ pub(super) fn failure_object(env: sys::napi_env, failure: &Failure) -> sys::napi
     Values(env).failure(failure)
 }
 
+/// A payload, or `undefined`.
+pub(super) fn optional_data(env: sys::napi_env, data: Option<Bytes>) -> sys::napi_value {
+    let values = Values(env);
+    data.map_or_else(|| values.undefined(), |bytes| values.buffer(bytes))
+}
+
 /// The value of an answer that is no rejection.
 pub(super) fn answer_value(env: sys::napi_env, answer: Answer) -> sys::napi_value {
     let values = Values(env);

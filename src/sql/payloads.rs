@@ -158,11 +158,13 @@ impl PayloadSql {
                 "update {t} set expires_at = $1 where id = $2 \
                          and (expires_at is null or julianday(expires_at) > julianday($3))"
             ),
-            find: format!("select expires_at, data from {t} where id = $1"),
-            // length() reads a row's header only; expires_at stands behind the payload.
+            // The payload first: expires_at stands behind it, and reading that alone means to go through all pages
+            // of the payload, which are known afterwards.
+            find: format!("select data, expires_at from {t} where id = $1"),
+            // length() reads a row's header only.
             find_small: format!(
-                "select case when length(data) <= {SMALL_BYTES} then expires_at end, \
-                         case when length(data) <= {SMALL_BYTES} then data end from {t} where id = $1"
+                "select case when length(data) <= {SMALL_BYTES} then data end, \
+                         case when length(data) <= {SMALL_BYTES} then expires_at end from {t} where id = $1"
             ),
             has: format!("select expires_at from {t} where id = $1"),
             // The first comparison uses the index; '2026-01-01 …' sorts before '2026-01-01T…', so the second decides.
@@ -306,7 +308,7 @@ impl PayloadSql {
         let mut rows = on.run(&self.find_small, &[Value::text(id)]).await?.rows.into_iter();
         let Some(row) = rows.next() else { return Ok(Some(Reply::Data(None))) };
         let mut cells = row.into_iter();
-        let (expires_at, data) = (cells.next().unwrap_or(Cell::Null), cells.next().unwrap_or(Cell::Null));
+        let (data, expires_at) = (cells.next().unwrap_or(Cell::Null), cells.next().unwrap_or(Cell::Null));
         if matches!(data, Cell::Null) {
             return Ok(None);
         }
@@ -319,16 +321,16 @@ impl PayloadSql {
             Read::Find { id } => (&self.find, id),
             Read::Has { id } => (&self.has, id),
         };
-        let mut row = on.run(sql, &[Value::text(id)]).await?.rows.into_iter().flatten();
-        let found = match row.next() {
-            Some(cell) => lives(cell, now)?,
-            None => false,
+        let Some(row) = on.run(sql, &[Value::text(id)]).await?.rows.into_iter().next() else {
+            return Ok(if matches!(operation, Read::Has { .. }) { Reply::Flag(false) } else { Reply::Data(None) });
         };
-        match operation {
-            Read::Has { .. } => Ok(Reply::Flag(found)),
-            Read::Find { .. } if !found => Ok(Reply::Data(None)),
-            Read::Find { .. } => Ok(Reply::Data(Some(row.next().unwrap_or(Cell::Null).into_bytes("data")?))),
-        }
+        let mut cells = row.into_iter().rev();
+        let lives = lives(cells.next().unwrap_or(Cell::Null), now)?;
+        Ok(match operation {
+            Read::Has { .. } => Reply::Flag(lives),
+            Read::Find { .. } if !lives => Reply::Data(None),
+            Read::Find { .. } => Reply::Data(Some(cells.next().unwrap_or(Cell::Null).into_bytes("data")?)),
+        })
     }
 }
 

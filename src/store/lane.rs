@@ -25,6 +25,7 @@ use super::transaction::is_answer;
 use super::transcode::Transcoder;
 use crate::error::{Error, Kind, Result};
 use crate::options::Settings;
+use crate::together::together;
 use crate::url::Backend;
 
 /// How a lane may group and overlap its operations; each backend says its own.
@@ -36,6 +37,9 @@ pub struct Shape {
     pub max_operations: usize,
     /// Bytes in a group; a single larger operation goes alone.
     pub max_bytes: usize,
+    /// Whether the answers of a group are handed over together. JavaScript falls asleep while a group takes
+    /// long, and would be woken by each of them; where groups are quick, it begins with the first meanwhile.
+    pub together: bool,
 }
 
 /// A server that asks for time gets at least this much, whatever the retry options say.
@@ -101,6 +105,11 @@ impl<O> Inbox<O> {
     fn lock(&self) -> MutexGuard<'_, InboxState<O>> {
         // A poisoned lock only means that another caller panicked; the list is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_news(&self) -> bool {
+        let state = self.lock();
+        state.closed || !state.jobs.is_empty()
     }
 }
 
@@ -242,7 +251,21 @@ struct Worker<O: Operation> {
     /// Ids of ordered operations that are under way or wait for another attempt.
     busy: HashedIds,
     in_flight: InFlight<O>,
+    /// How many groups in succession were one operation, with no other under way.
+    singles: u32,
+    /// Whether the last wait for a call took no longer than [`WATCHFUL`].
+    calls_soon: bool,
+    /// The same of an answer.
+    answers_soon: bool,
 }
+
+/// Waking a thread takes its waker several microseconds (here that is JavaScript) and the thread tens of them.
+/// A caller that does one thing after the other waits for that each time, so as long as its pauses, or its
+/// answers, are shorter than this, the lane stays awake for them.
+const WATCHFUL: Duration = Duration::from_micros(200);
+
+/// So many single operations in succession are a caller that does one thing after the other.
+const SINGLES: u32 = 16;
 
 impl<O: Operation> Worker<O> {
     fn new(lane: &Lane<O>) -> Self {
@@ -256,6 +279,9 @@ impl<O: Operation> Worker<O> {
             delayed: Vec::new(),
             busy: HashedIds::default(),
             in_flight: FuturesUnordered::new(),
+            singles: 0,
+            calls_soon: false,
+            answers_soon: false,
         }
     }
 
@@ -267,17 +293,55 @@ impl<O: Operation> Worker<O> {
             if closed && self.pending.is_empty() && self.delayed.is_empty() && self.in_flight.is_empty() {
                 return;
             }
+            if self.watch().await {
+                continue;
+            }
+            let since = Instant::now();
             let inbox = Arc::clone(&self.inbox);
             let timer = self.next_timer();
             tokio::select! {
-                () = inbox.wake.notified() => {}
-                Some(finished) = self.in_flight.next() => self.finish(finished),
+                () = inbox.wake.notified() => {
+                    if self.in_flight.is_empty() && inbox.has_news() {
+                        self.calls_soon = since.elapsed() < WATCHFUL;
+                    }
+                }
+                Some(finished) = self.in_flight.next() => {
+                    self.answers_soon = since.elapsed() < WATCHFUL;
+                    self.finish(finished);
+                }
                 () = sleep_until(timer) => {}
             }
             while let Some(Some(finished)) = self.in_flight.next().now_or_never() {
                 self.finish(finished);
             }
         }
+    }
+
+    /// Waits for a while without falling asleep, if that has been worth it; other tasks of the thread have
+    /// their turns meanwhile. Whether there is something to do.
+    async fn watch(&mut self) -> bool {
+        let for_answer = !self.in_flight.is_empty();
+        let comes_soon = if for_answer { self.answers_soon } else { self.calls_soon };
+        if !comes_soon || self.singles < SINGLES {
+            return false;
+        }
+        let since = Instant::now();
+        while since.elapsed() < WATCHFUL {
+            tokio::task::yield_now().await;
+            if let Some(Some(finished)) = self.in_flight.next().now_or_never() {
+                self.finish(finished);
+                return true;
+            }
+            if self.inbox.has_news() {
+                return true;
+            }
+        }
+        if for_answer {
+            self.answers_soon = false;
+        } else {
+            self.calls_soon = false;
+        }
+        false
     }
 
     fn take_inbox(&mut self) -> bool {
@@ -366,6 +430,8 @@ impl<O: Operation> Worker<O> {
 
     fn start(&mut self, operations: Vec<O>, states: Vec<JobState>) {
         let (driver, transcoder) = (Arc::clone(&self.driver), self.transcoder);
+        let is_single = states.len() == 1 && self.in_flight.is_empty();
+        self.singles = if is_single { self.singles.saturating_add(1) } else { 0 };
         let deadline = states.iter().map(|state| state.deadline).min().unwrap_or_else(Instant::now);
         self.in_flight.push(Box::pin(async move {
             let results = {
@@ -383,8 +449,16 @@ impl<O: Operation> Worker<O> {
         }));
     }
 
-    /// Answers a group's members, or sends them round again.
     fn finish(&mut self, finished: Finished<O>) {
+        if self.shape.together {
+            together(|| self.answer(finished));
+        } else {
+            self.answer(finished);
+        }
+    }
+
+    /// Answers a group's members, or sends them round again.
+    fn answer(&mut self, finished: Finished<O>) {
         let Finished { operations, states, results } = finished;
         let now = Instant::now();
         if O::ORDERED {

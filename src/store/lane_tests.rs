@@ -49,7 +49,7 @@ impl Driver for Scripted {
     }
 
     fn shape_of(&self, _writes: bool) -> Shape {
-        Shape { concurrency: 4, max_operations: 8, max_bytes: 1 << 20 }
+        Shape { concurrency: 4, max_operations: 8, max_bytes: 1 << 20, together: false }
     }
 
     fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {
@@ -115,9 +115,12 @@ struct Bench {
 
 impl Bench {
     fn new(options: &str, fates: &[(&str, Vec<Fate>)]) -> Self {
-        let mut reader = OptionReader::parse(options).unwrap();
-        let settings = Settings::read(&mut reader).unwrap();
-        let driver = Arc::new(Scripted { delay: Duration::from_millis(2), ..Scripted::default() });
+        Self::after(Duration::from_millis(2), options, fates)
+    }
+
+    fn after(delay: Duration, options: &str, fates: &[(&str, Vec<Fate>)]) -> Self {
+        let settings = Settings::read(&mut OptionReader::parse(options).unwrap()).unwrap();
+        let driver = Arc::new(Scripted { delay, ..Scripted::default() });
         *driver.fates.lock().unwrap() = fates.iter().map(|(id, fates)| ((*id).to_owned(), fates.clone())).collect();
         let (sender, answers) = mpsc::channel();
         let lane = Lane::new(Backend::Memory, Arc::clone(&driver) as _, settings);
@@ -260,6 +263,22 @@ fn jobs_wait_for_nothing_but_gather_under_load() {
     let groups = bench.driver.groups.load(Ordering::Relaxed);
     assert!(groups >= 100, "a group has at most 8 operations: {groups}");
     assert!(groups < 400, "operations gather: {groups}");
+}
+
+#[test]
+fn a_lane_that_stays_awake_for_a_caller_answers_and_falls_asleep_and_ends() {
+    for (delay, count) in [(Duration::ZERO, 2_000), (Duration::from_millis(1), 50)] {
+        let bench = Bench::after(delay, FAST, &[]);
+        for number in 0..count {
+            bench.put(number, "id", &number.to_string());
+            assert!(bench.answers(1)[&number].is_ok());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        bench.put(count, "id", "after a pause");
+        assert!(bench.answers(1)[&count].is_ok());
+        assert_eq!(bench.stored("id").as_deref(), Some("after a pause"));
+        crate::runtime::io().unwrap().block_on(bench.lane.close());
+    }
 }
 
 #[test]

@@ -92,6 +92,11 @@ pub trait Driver: Send + Sync + 'static {
         None
     }
 
+    /// Whether some reads are answered on the caller's thread.
+    fn answers_here(&self) -> bool {
+        false
+    }
+
     /// Answers at once, on the caller's thread, if that takes no longer than the way to another
     /// thread and back; asked only by a caller that waits for nothing else.
     fn read_alone(&self, _operation: &Read) -> Option<Result<Reply>> {
@@ -380,8 +385,25 @@ impl Store {
         }
     }
 
-    /// The payload; `NOT_FOUND` if there is none. `alone`: the caller waits for nothing else.
-    pub fn get(&self, id: &str, alone: bool, settle: Settle) {
+    /// Whether it is worth asking [`Store::get_here`].
+    pub fn answers_here(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.driver.answers_here())
+    }
+
+    /// The payload, for a caller that waits for nothing else, if it can be had on this thread, sooner than
+    /// from another one. Where it cannot, or is none, or may not be read: [`Store::get`] has the answer.
+    pub fn get_here(&self, id: &str) -> Option<Bytes> {
+        let started = Instant::now();
+        let driver = &self.own.as_ref()?.driver;
+        let operation = Read::Find { id: self.checked_id(id).ok()? };
+        let found = driver.read_now(&operation).or_else(|| driver.read_alone(&operation))?.ok()?;
+        let Ok(Reply::Data(Some(data))) = self.transcoder().decode_here(found)? else { return None };
+        self.meters[Call::Get as usize].record(started.elapsed(), true);
+        Some(data)
+    }
+
+    /// The payload; `NOT_FOUND` if there is none.
+    pub fn get(&self, id: &str, settle: Settle) {
         let (backend, owned) = (self.backend.name(), Box::<str>::from(id));
         let settle: Settle = Box::new(move |result| {
             settle(match result {
@@ -391,7 +413,7 @@ impl Store {
                 other => other,
             });
         });
-        self.read_as(Call::Get, id, alone, |id| Read::Find { id }, settle);
+        self.read(Call::Get, id, |id| Read::Find { id }, settle);
     }
 
     /// The payload, or none.
@@ -599,17 +621,11 @@ impl Store {
     }
 
     fn read(&self, call: Call, id: &str, operation: impl FnOnce(Box<str>) -> Read, settle: Settle) {
-        self.read_as(call, id, false, operation, settle);
-    }
-
-    fn read_as(&self, call: Call, id: &str, alone: bool, operation: impl FnOnce(Box<str>) -> Read, settle: Settle) {
         let started = Instant::now();
         match self.own().and_then(|own| Ok((own, operation(self.checked_id(id)?)))) {
             Err(error) => self.refuse(call, error.with_id(id), settle),
             Ok((own, operation)) => {
-                let here = || if alone { own.driver.read_alone(&operation) } else { None };
-                let found = own.driver.read_now(&operation).or_else(here);
-                let decoded = found.and_then(|found| match found {
+                let decoded = own.driver.read_now(&operation).and_then(|found| match found {
                     Ok(reply) => self.transcoder().decode_here(reply),
                     Err(error) => Some(Err(error)),
                 });

@@ -73,11 +73,15 @@ impl Driver for Memory {
     }
 
     fn shape_of(&self, _writes: bool) -> Shape {
-        Shape { concurrency: 1, max_operations: 1_024, max_bytes: usize::MAX }
+        Shape { concurrency: 1, max_operations: 1_024, max_bytes: usize::MAX, together: false }
     }
 
     fn write_now(&self, operation: &Write) -> Option<Result<Reply>> {
         Some(Ok(self.lock().payloads.write(operation, Millis::now())))
+    }
+
+    fn answers_here(&self) -> bool {
+        true
     }
 
     fn read_now(&self, operation: &Read) -> Option<Result<Reply>> {

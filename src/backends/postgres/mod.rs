@@ -171,7 +171,7 @@ impl Driver for Postgres {
     fn shape_of(&self, writes: bool) -> Shape {
         // Writes and reads together need no more connections than there are.
         let concurrency = if writes { self.pool_size.min(2) } else { self.pool_size.saturating_sub(2).clamp(1, 16) };
-        Shape { concurrency, max_operations: 128, max_bytes: 4 * 1024 * 1024 }
+        Shape { concurrency, max_operations: 128, max_bytes: 4 * 1024 * 1024, together: false }
     }
 
     fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {

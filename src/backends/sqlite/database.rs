@@ -29,9 +29,6 @@ use crate::store::statistics::Pool;
 /// [`connection::BUSY_SLICE`] already.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
-/// The page cache for callers' own reads, in KiB: single small payloads, and the tops of the trees.
-const CALLERS_CACHE_KIB: i32 = 4_096;
-
 /// A place for one connection, opened when it is wanted. A failed open leaves it empty, to
 /// be tried again by the next attempt.
 pub(super) struct Slot {
@@ -292,7 +289,6 @@ impl Database {
         }
         let opened = self.here.attempt(false, |connection| {
             connection.busy_timeout(Duration::ZERO)?;
-            connection.pragma_update(None, "cache_size", -CALLERS_CACHE_KIB)?;
             Ok(connection::journal_mode(connection)? == "wal")
         });
         match opened {

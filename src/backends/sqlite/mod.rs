@@ -62,10 +62,10 @@ static FILE: Capabilities = Capabilities {
 static MEMORY: Capabilities = Capabilities { durable: false, shared: false, ..FILE };
 
 /// Operations in one transaction. More gain nothing, and each waits for the whole group.
-const WRITES: Shape = Shape { concurrency: 1, max_operations: 256, max_bytes: 16 * 1024 * 1024 };
+const WRITES: Shape = Shape { concurrency: 1, max_operations: 256, max_bytes: 16 * 1024 * 1024, together: true };
 
 /// A group's payloads are all in memory at once, and their sizes are not known before.
-const READS: Shape = Shape { concurrency: 1, max_operations: 64, max_bytes: usize::MAX };
+const READS: Shape = Shape { concurrency: 1, max_operations: 64, max_bytes: usize::MAX, together: false };
 
 /// A probe gives up before the health check does.
 const PROBE_PATIENCE: Duration = Duration::from_secs(4);
@@ -150,6 +150,10 @@ impl Driver for Sqlite {
 
     fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
         Box::pin(payloads::read(&self.database, &self.statements, group, self.group_patience))
+    }
+
+    fn answers_here(&self) -> bool {
+        self.database.location != Location::Memory
     }
 
     fn read_alone(&self, operation: &Read) -> Option<Result<Reply>> {

@@ -64,7 +64,7 @@ fn find(store: &Store, id: &str) -> Result<Option<Bytes>> {
 }
 
 fn get_error(store: &Store, id: &str) -> Error {
-    one(|settle| store.get(id, false, settle)).unwrap_err()
+    one(|settle| store.get(id, settle)).unwrap_err()
 }
 
 fn open_with(path: &Path, options: &str) -> Store {
