@@ -2627,7 +2627,10 @@ var SagaStore = class {
   #get(id) {
     if (this.#answersHere && this.#gets === 0) {
       const found = this.#native.getHere(id);
-      if (found !== void 0) return Promise.resolve(found);
+      if (found !== void 0) {
+        this.#gets = 1;
+        return Promise.resolve(found).then(this.#got);
+      }
     }
     const getting = this.#native.get(id);
     this.#gets += 1;

@@ -259,7 +259,11 @@ export class SagaStore implements SagaStoreAdapter {
   #get(id: string): Promise<Buffer> {
     if (this.#answersHere && this.#gets === 0) {
       const found = this.#native.getHere(id)
-      if (found !== undefined) return Promise.resolve(found)
+      if (found !== undefined) {
+        // Under way until its caller hears of it: another one meanwhile is not by itself.
+        this.#gets = 1
+        return Promise.resolve(found).then(this.#got)
+      }
     }
     const getting = this.#native.get(id)
     this.#gets += 1
