@@ -87,7 +87,8 @@ export function parseOptions(args) {
     scattered: values.scattered,
     rounds: number('rounds', values.rounds ?? (quick ? '1' : '3'), 1),
     seconds: positive('seconds', values.seconds ?? (quick ? '0.05' : targets ? '0.5' : '1')),
-    warmup: quick ? 0 : targets ? 0.3 : 0.5,
+    // The libraries that wrap others, Prisma above all, are compiled late: half a second measures the interpreter.
+    warmup: quick ? 0 : client ? 2 : targets ? 0.3 : 0.5,
     peers: values.peers.split(',').filter(Boolean),
     json: values.json,
     quick,
