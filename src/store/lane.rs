@@ -293,7 +293,8 @@ impl<O: Operation> Worker<O> {
             if closed && self.pending.is_empty() && self.delayed.is_empty() && self.in_flight.is_empty() {
                 return;
             }
-            if self.watch().await {
+            // Once closed, it may be long until what is under way has ended.
+            if !closed && self.watch().await {
                 continue;
             }
             let since = Instant::now();

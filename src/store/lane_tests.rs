@@ -282,6 +282,20 @@ fn a_lane_that_stays_awake_for_a_caller_answers_and_falls_asleep_and_ends() {
 }
 
 #[test]
+fn a_lane_that_stayed_awake_for_a_caller_ends_with_its_last_operation() {
+    let stuck = [("stuck", vec![Fate::Hangs, Fate::Hangs, Fate::Hangs])];
+    let bench = Bench::after(Duration::ZERO, r#"{"operationTimeoutMs": 300}"#, &stuck);
+    for number in 0..100 {
+        bench.put(number, "id", "x");
+        assert!(bench.answers(1)[&number].is_ok());
+    }
+    bench.put(100, "stuck", "x");
+    let closed = bench.lane.close();
+    assert_eq!(bench.answers(1)[&100].as_ref().unwrap_err().kind(), Kind::Timeout);
+    crate::runtime::io().unwrap().block_on(closed);
+}
+
+#[test]
 fn closing_answers_what_is_under_way_and_refuses_the_rest() {
     let bench = Bench::new(FAST, &[]);
     for number in 0..50 {
