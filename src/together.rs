@@ -17,7 +17,8 @@ pub(crate) fn together<T>(answer: impl FnOnce() -> T) -> T {
         open.get_or_insert_default();
         is_outermost
     });
-    let _end = is_outermost.then_some(End);
+    // Lazily: an `End` that is not wanted would hand over when it is dropped.
+    let _end = is_outermost.then(|| End);
     answer()
 }
 
