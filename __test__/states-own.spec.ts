@@ -370,6 +370,13 @@ describe('the table of sagas', () => {
     await Promise.all(Array.from({ length: 40 }, (_, n) => store.states.update('Name1', order(`s-${n * 20 + 21}`), 1)))
     await store.states.getById('Name1', 's-1')
     await store.states.getByCorrelationId('Name1', 'o-1')
+    const together = Array.from({ length: 40 }, (_, n) => n * 20 + 1041)
+    const lookups = together.flatMap((n) => [
+      store.states.getById('Name1', `s-${n}`),
+      store.states.getByCorrelationId('Name1', `o-${n}`),
+      store.states.getById('Name1', `missing-${n}`),
+    ])
+    expect((await Promise.all(lookups)).map((state) => state !== null)).toEqual(together.flatMap(() => [true, true, false]))
     await store.states.findByName('Name1', { limit: 50 })
     await store.states.findByName('Name1', { limit: 50, completed: false, cursor: 's-2' })
     await store.states.countByName('Name1')

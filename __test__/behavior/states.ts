@@ -77,6 +77,21 @@ export function stateBehavior(executor: Executor): void {
       expect(await states.getByCorrelationId('Other', 'order-1')).toBeNull()
     })
 
+    it('answers each of many lookups that are called at once', async () => {
+      await Promise.all(Array.from({ length: 8 }, (_, n) => states.insert(NAME, `order-${n}`, order(`s-${n}`, {}, { total: n }))))
+      await states.insert('OtherSaga', 'order-0', order('s-0', {}, { total: 100 }))
+      const asked = Array.from({ length: 45 }, (_, n) => n % 9)
+      const found = await Promise.all(
+        asked.flatMap((n) => [
+          states.getById<Order>(NAME, `s-${n}`),
+          states.getByCorrelationId<Order>(NAME, `order-${n}`),
+          states.getById<Order>('OtherSaga', `s-${n}`),
+        ]),
+      )
+      const expected = asked.flatMap((n) => [n < 8 ? n : undefined, n < 8 ? n : undefined, n === 0 ? 100 : undefined])
+      expect(found.map((state) => state?.total)).toEqual(expected)
+    })
+
     it('fills in what the metadata lacks', async () => {
       const before = Date.now()
       await states.insert(NAME, 'order-1', { metadata: { sagaId: 's-1' } })

@@ -1,4 +1,4 @@
-//! Updates of several sagas in one statement, on PostgreSQL: one commit, and one round trip.
+//! Several sagas in one statement, on PostgreSQL: updates in one commit, lookups in one round trip.
 
 use std::collections::HashSet;
 
@@ -64,4 +64,36 @@ pub(crate) async fn update<E: Executor>(
         }
     }
     Ok(met)
+}
+
+/// The statement that looks sagas up by a column that is unique for each name.
+pub(crate) fn lookup(table: &Table, column: &str) -> String {
+    format!(
+        "select k.place, s.state::text from unnest($1::text[], $2::text[]) with ordinality as k(name, id, place) \
+         join {} as s on s.saga_name = k.name and s.{column} = k.id \
+         where s.expires_at is null or s.expires_at > (timestamptz 'epoch' + $3::bigint * interval '1 millisecond')",
+        table.quoted()
+    )
+}
+
+/// Looks sagas up by their names and ids; the states that there are, in the order of these.
+pub(crate) async fn look_up<E: Executor>(
+    on: &mut E,
+    statement: &str,
+    keys: &[(&str, &str)],
+    now: Millis,
+) -> Result<Vec<Option<String>>> {
+    let (names, ids) = keys.iter().copied().unzip();
+    let mut states = vec![None; keys.len()];
+    for row in on.run(statement, &[Value::Texts(names), Value::Texts(ids), Value::Int(now.0)]).await?.rows {
+        let mut cells = row.into_iter();
+        if let (Some(place), Some(state)) = (cells.next(), cells.next()) {
+            let place = usize::try_from(place.into_int("place")?).unwrap_or_default();
+            // Counted from 1.
+            if let Some(found) = place.checked_sub(1).and_then(|place| states.get_mut(place)) {
+                *found = Some(state.into_text("state")?);
+            }
+        }
+    }
+    Ok(states)
 }

@@ -79,6 +79,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
         table,
         states: Arc::new(StateSql::new(Dialect::Postgres, &states_table)),
         update_states: state_batches::statement(&states_table),
+        look_up_states: ["id", "correlation_id"].map(|column| state_batches::lookup(&states_table, column)),
         states_quoted: states_table.quoted().into(),
         states_table,
         sql: Mutex::default(),
@@ -118,6 +119,8 @@ struct Postgres {
     states: Arc<StateSql>,
     /// Updates several sagas.
     update_states: String,
+    /// Look several sagas up: by saga ids, by correlation ids.
+    look_up_states: [String; 2],
     /// The statements, once the table has been looked at.
     sql: Mutex<Option<Arc<PayloadSql>>>,
     sizes: payloads::Sizes,

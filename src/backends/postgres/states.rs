@@ -1,5 +1,5 @@
-//! Groups of operations on saga state: updates in one statement, everything else spread over the
-//! connections of the pool.
+//! Groups of operations on saga state: updates in one statement, lookups in a few, everything else
+//! spread over the connections of the pool.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +12,12 @@ use crate::sql::state_batches;
 use crate::store::payloads::Reply;
 use crate::store::states::{StateRead, StateWrite, chains};
 use crate::time::Millis;
+
+/// Lookups in one statement: states may be large, and an answer is in memory as a whole.
+const LOOKUPS: usize = 32;
+
+/// The place of a lookup in its group; the name and the id that are looked up.
+type Lookup<'a> = (usize, (&'a str, &'a str));
 
 /// A group, one kind of it.
 #[derive(Clone, Copy)]
@@ -73,8 +79,49 @@ impl Postgres {
 
     /// Runs a group of questions.
     pub(super) async fn read_state_group(&self, group: &[StateRead]) -> Vec<Result<Reply>> {
-        let parts: Vec<Vec<usize>> = (0..group.len()).map(|at| vec![at]).collect();
-        self.spread(Group::Reads(group), group.len(), &parts).await
+        let mut keys: [Vec<Lookup<'_>>; 2] = Default::default();
+        let mut others = Vec::new();
+        for (at, read) in group.iter().enumerate() {
+            match read {
+                StateRead::ById { name, id } => keys[0].push((at, (name, id))),
+                StateRead::ByCorrelation { name, correlation_id } => keys[1].push((at, (name, correlation_id))),
+                _ => others.push(vec![at]),
+            }
+        }
+        let mut lookups = Vec::new();
+        for (statement, keys) in self.look_up_states.iter().zip(&keys) {
+            for part in keys.chunks(LOOKUPS) {
+                match part {
+                    [(at, _)] => others.push(vec![*at]),
+                    part => lookups.push(self.look_up(group, statement, part)),
+                }
+            }
+        }
+        let others = self.spread(Group::Reads(group), group.len(), &others);
+        let (found, mut results) = join(join_all(lookups), others).await;
+        for (at, result) in found.into_iter().flatten() {
+            results[at] = result;
+        }
+        results
+    }
+
+    /// Looks several sagas up in one statement; one by one, if the server refuses it.
+    async fn look_up(&self, group: &[StateRead], statement: &str, part: &[Lookup<'_>]) -> Vec<(usize, Result<Reply>)> {
+        let keys: Vec<_> = part.iter().map(|(_, key)| *key).collect();
+        let found = match self.session_on(&self.states_quoted, false).await {
+            Ok(mut session) => state_batches::look_up(&mut session, statement, &keys, Millis::now()).await,
+            Err(error) => Err(error),
+        };
+        let places = part.iter().map(|(at, _)| *at);
+        match found {
+            Ok(states) => places.zip(states.into_iter().map(|state| Ok(Reply::State(state)))).collect(),
+            Err(error) if error.kind() == Kind::Backend => {
+                let parts: Vec<Vec<usize>> = places.clone().map(|at| vec![at]).collect();
+                let mut alone = self.spread(Group::Reads(group), group.len(), &parts).await;
+                places.map(|at| (at, std::mem::replace(&mut alone[at], Ok(Reply::Done)))).collect()
+            }
+            Err(error) => places.map(|at| (at, Err(error.clone()))).collect(),
+        }
     }
 
     /// Runs parts of a group beside each other, on as many connections as there are.
