@@ -251,8 +251,10 @@ struct Worker<O: Operation> {
     /// Ids of ordered operations that are under way or wait for another attempt.
     busy: HashedIds,
     in_flight: InFlight<O>,
-    /// How many groups in succession were one operation, with no other under way.
+    /// How many groups in succession were one operation, called after the answer of the one before.
     singles: u32,
+    /// When the last group was answered.
+    answered: Instant,
     /// Whether the last wait for a call took no longer than [`WATCHFUL`].
     calls_soon: bool,
     /// The same of an answer.
@@ -263,6 +265,9 @@ struct Worker<O: Operation> {
 /// A caller that does one thing after the other waits for that each time, so as long as its pauses, or its
 /// answers, are shorter than this, the lane stays awake for them.
 const WATCHFUL: Duration = Duration::from_micros(200);
+
+/// A caller that waits for an answer needs so long for its next call, at least.
+const LEAST_PAUSE: Duration = Duration::from_micros(5);
 
 /// So many single operations in succession are a caller that does one thing after the other.
 const SINGLES: u32 = 16;
@@ -280,6 +285,7 @@ impl<O: Operation> Worker<O> {
             busy: HashedIds::default(),
             in_flight: FuturesUnordered::new(),
             singles: 0,
+            answered: Instant::now(),
             calls_soon: false,
             answers_soon: false,
         }
@@ -431,7 +437,9 @@ impl<O: Operation> Worker<O> {
 
     fn start(&mut self, operations: Vec<O>, states: Vec<JobState>) {
         let (driver, transcoder) = (Arc::clone(&self.driver), self.transcoder);
-        let is_single = states.len() == 1 && self.in_flight.is_empty();
+        // Under load small groups may be single operations too, but they are here as soon as the lane is ready.
+        let is_after_answer = |state: &JobState| state.started.saturating_duration_since(self.answered) >= LEAST_PAUSE;
+        let is_single = self.in_flight.is_empty() && matches!(&states[..], [only] if is_after_answer(only));
         self.singles = if is_single { self.singles.saturating_add(1) } else { 0 };
         let deadline = states.iter().map(|state| state.deadline).min().unwrap_or_else(Instant::now);
         self.in_flight.push(Box::pin(async move {
@@ -462,6 +470,7 @@ impl<O: Operation> Worker<O> {
     fn answer(&mut self, finished: Finished<O>) {
         let Finished { operations, states, results } = finished;
         let now = Instant::now();
+        self.answered = now;
         if O::ORDERED {
             for state in &states {
                 self.busy.remove(&state.id_hash);
