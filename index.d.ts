@@ -528,6 +528,8 @@ declare const OPERATIONS: {
 	readonly transaction: 104;
 };
 export type OperationName = keyof typeof OPERATIONS;
+/** Those on saga state. */
+export type StateOperation = Extract<OperationName, `states.${string}`>;
 /** The arguments of an operation, as the native side takes them. */
 export type Arguments = [
 	id?: unknown,
@@ -571,7 +573,7 @@ export interface TimedOutSaga<T> {
 	state: T;
 }
 /** Runs an operation on states. */
-export type RunOnStates = <T>(operation: OperationName, args: Arguments) => Promise<T>;
+export type RunOnStates = <T>(operation: StateOperation, given: unknown[]) => Promise<T>;
 /** How `modify` goes about conflicts. */
 export interface ModifyOptions {
 	/** Further attempts. Default 3. */

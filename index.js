@@ -1534,12 +1534,12 @@ var SagaStates = class {
     this.#run = run4;
   }
   /** The state, or null. Dates of its metadata are Dates. */
-  async getById(sagaName, sagaId) {
-    return this.#parsed(await this.#run("states.getById", [[sagaName, sagaId]]), sagaId);
+  getById(sagaName, sagaId) {
+    return this.#find("states.getById", sagaName, sagaId);
   }
   /** The state, or null. Dates of its metadata are Dates. */
-  async getByCorrelationId(sagaName, correlationId) {
-    return this.#parsed(await this.#run("states.getByCorrelationId", [[sagaName, correlationId]]), correlationId);
+  getByCorrelationId(sagaName, correlationId) {
+    return this.#find("states.getByCorrelationId", sagaName, correlationId);
   }
   /**
    * Stores a new saga, with the version that its metadata has (1, if it has none).
@@ -1550,7 +1550,7 @@ var SagaStates = class {
    */
   async insert(sagaName, correlationId, state) {
     const given = this.#record("states.insert", sagaName, state, (version) => version ?? 1);
-    await this.#run("states.insert", [[...given, correlationId]]);
+    await this.#run("states.insert", [...given, correlationId]);
   }
   /**
    * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
@@ -1562,15 +1562,15 @@ var SagaStates = class {
    */
   async update(sagaName, state, expectedVersion) {
     const given = this.#record("states.update", sagaName, state, () => expectedVersion + 1);
-    await this.#run("states.update", [[...given, expectedVersion]]);
+    await this.#run("states.update", [...given, expectedVersion]);
   }
   /** Removes the saga, if there is one. */
   async delete(sagaName, sagaId) {
-    await this.#run("states.delete", [[sagaName, sagaId]]);
+    await this.#run("states.delete", [sagaName, sagaId]);
   }
   /** Removes the saga, if there is one. */
   async deleteByCorrelationId(sagaName, correlationId) {
-    await this.#run("states.deleteByCorrelationId", [[sagaName, correlationId]]);
+    await this.#run("states.deleteByCorrelationId", [sagaName, correlationId]);
   }
   /**
    * Reads the state, has it changed, and stores it, from the start again where another update came between.
@@ -1653,7 +1653,7 @@ var SagaStates = class {
    */
   async findByName(sagaName, options = {}) {
     const { completed, limit = 100, cursor } = options;
-    const found = await this.#run("states.findByName", [[sagaName, completed, cursor, limit]]);
+    const found = await this.#run("states.findByName", [sagaName, completed, cursor, limit]);
     const items = [];
     let last;
     for (let at = 0; at < found.length; at += 3) {
@@ -1664,7 +1664,7 @@ var SagaStates = class {
   }
   /** How many sagas of a name there are; on DynamoDB a moment ago. */
   countByName(sagaName, options = {}) {
-    return this.#run("states.countByName", [[sagaName, options.completed]]);
+    return this.#run("states.countByName", [sagaName, options.completed]);
   }
   /**
    * Removes sagas that have ended and were last changed before a time, in bounded batches, at most `limit` of them;
@@ -1678,7 +1678,7 @@ var SagaStates = class {
     let removed = 0;
     while (removed < limit) {
       const batch = Math.min(MAX_LISTED, limit - removed);
-      const count = await this.#run("states.deleteCompletedBefore", [[sagaName, before, batch]]);
+      const count = await this.#run("states.deleteCompletedBefore", [sagaName, before, batch]);
       removed += count;
       if (count < batch) break;
     }
@@ -1691,13 +1691,17 @@ var SagaStates = class {
    */
   async findTimedOut(options = {}) {
     const { now = /* @__PURE__ */ new Date(), limit = 100, sagaName } = options;
-    const found = await this.#run("states.findTimedOut", [[now, sagaName, limit]]);
+    const found = await this.#run("states.findTimedOut", [now, sagaName, limit]);
     const sagas = [];
     for (let at = 0; at < found.length; at += 3) {
       const state = this.#parsed(found[at + 2], found[at + 1]);
       sagas.push({ sagaName: found[at], state });
     }
     return sagas;
+  }
+  /** No async function: each of its promises costs event-loop time. */
+  #find(operation, sagaName, id) {
+    return this.#run(operation, [sagaName, id]).then((text2) => this.#parsed(text2, id));
   }
   /** What the native side takes of a state. */
   #record(operation, sagaName, state, next) {
@@ -2372,7 +2376,7 @@ var SagaTransaction = class {
     this.#backend = backend;
     this.#run = run4;
     this.#query = query;
-    this.states = new SagaStates(backend, run4);
+    this.states = new SagaStates(backend, (operation, given) => run4(operation, [given]));
   }
   /** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */
   states;
@@ -2473,7 +2477,10 @@ var SagaStore = class {
   }
   /** The state of saga instances: see `SagaStates`. */
   get states() {
-    this.#states ??= new SagaStates(this.backend, (operation, args) => this.#perform(operation, args));
+    this.#states ??= new SagaStates(this.backend, (operation, given) => {
+      if (this.#isPlain()) return this.#native.state(OPERATIONS[operation], given).then(void 0, raise);
+      return this.#perform(operation, [given]);
+    });
     return this.#states;
   }
   /** What this backend can do. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { openStore } from '../index.js'
 import { runProgram } from './support'
 import { temporaryDirectory } from './targets'
 
@@ -48,6 +49,51 @@ describe('memory', () => {
     )
     expect((rss.at(-1) as number) - (rss[1] as number)).toBeLessThan(60e6)
   }, 120_000)
+
+  // Node.js 24 collects everything for Buffers of its own too.
+  it.runIf(Number(process.versions.node.split('.')[0]) < 24)(
+    'of payloads that are let go of is collected with the young objects, as that of other Buffers',
+    async () => {
+      const program = `
+      const { constants, PerformanceObserver } = require('node:perf_hooks')
+      const kinds = []
+      new PerformanceObserver((list) => kinds.push(...list.getEntries().map(({ detail }) => detail.kind))).observe({ entryTypes: ['gc'] })
+      const store = sagastore.openStore(args.url)
+      await store.initialize()
+      await store.put('a', Buffer.alloc(256 * 1024, 1))
+      for (let i = 0; i < 4096; i += 16) await Promise.all(Array.from({ length: 16 }, () => store.get('a')))
+      await new Promise((resume) => setTimeout(resume, 20))
+      await store.close()
+      const { NODE_PERFORMANCE_GC_MAJOR: major, NODE_PERFORMANCE_GC_MINOR: minor } = constants
+      console.log(JSON.stringify([major, minor].map((kind) => kinds.filter((seen) => seen === kind).length)))`
+      const [major, minor]: [number, number] = JSON.parse(
+        await runProgram(program, { url: `sqlite://${temporaryDirectory()}/young.db` }),
+      )
+      // Of 1 GiB: a full collection for each 64 MiB would be 16.
+      expect(major).toBeLessThan(4)
+      expect(minor).toBeGreaterThan(8)
+    },
+    60_000,
+  )
+})
+
+describe('names and ids', () => {
+  it('arrive whole, whatever their length and their characters', async () => {
+    const store = openStore('memory://')
+    for (const character of ['a', 'é', '€', '😀']) {
+      for (let bytes = 240; bytes <= 264; bytes++) {
+        const width = Buffer.byteLength(character)
+        const id = 'x'.repeat(bytes % width) + character.repeat(Math.floor(bytes / width))
+        await store.states.insert('Order', id, { metadata: { sagaId: id } })
+        for (const found of [await store.states.getById('Order', id), await store.states.getByCorrelationId('Order', id)]) {
+          expect(found?.metadata.sagaId).toBe(id)
+        }
+        await store.states.delete('Order', id)
+      }
+    }
+    expect(await store.states.countByName('Order')).toBe(0)
+    await store.close()
+  })
 })
 
 describe('the event loop', () => {

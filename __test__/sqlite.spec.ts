@@ -45,6 +45,9 @@ describe('the file format', () => {
     const schema = rows(path, 'select group_concat(sql) from sqlite_master where sql is not null').flat().join().toLowerCase()
     expect(schema).toContain('id text primary key')
     expect(schema).toContain('(expires_at)')
+    // What stands behind a payload is found only by reading all of it.
+    expect(rows(path, "select name from pragma_table_info('saga_store')").flat()).toEqual(['id', 'expires_at', 'data'])
+    expect(() => rows(path, "insert into saga_store values ('c', x'01', '2036-02-03T04:05:06.789Z')")).toThrow(/CHECK/)
   })
 
   it('takes another table name', async () => {

@@ -39,6 +39,9 @@ export const OPERATIONS = {
 
 export type OperationName = keyof typeof OPERATIONS
 
+/** Those on saga state. */
+export type StateOperation = Extract<OperationName, `states.${string}`>
+
 /** What begins the native side's answers, where it is no handle of an operation that waits for its client. */
 const DONE = -1
 const FAILED = -2

@@ -1,4 +1,4 @@
-import type { Arguments, OperationName } from './conversation'
+import type { StateOperation } from './conversation'
 import { CorruptDataError, invalidArgument, NotFoundError, SagaStoreError, SerializationError } from './errors'
 import type { BackendName } from './types'
 
@@ -44,7 +44,7 @@ export interface TimedOutSaga<T> {
 }
 
 /** Runs an operation on states. */
-export type RunOnStates = <T>(operation: OperationName, args: Arguments) => Promise<T>
+export type RunOnStates = <T>(operation: StateOperation, given: unknown[]) => Promise<T>
 
 /** How `modify` goes about conflicts. */
 export interface ModifyOptions {
@@ -73,13 +73,13 @@ export class SagaStates {
   }
 
   /** The state, or null. Dates of its metadata are Dates. */
-  async getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null> {
-    return this.#parsed(await this.#run('states.getById', [[sagaName, sagaId]]), sagaId)
+  getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null> {
+    return this.#find('states.getById', sagaName, sagaId)
   }
 
   /** The state, or null. Dates of its metadata are Dates. */
-  async getByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null> {
-    return this.#parsed(await this.#run('states.getByCorrelationId', [[sagaName, correlationId]]), correlationId)
+  getByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null> {
+    return this.#find('states.getByCorrelationId', sagaName, correlationId)
   }
 
   /**
@@ -91,7 +91,7 @@ export class SagaStates {
    */
   async insert<T extends object>(sagaName: string, correlationId: string, state: T): Promise<void> {
     const given = this.#record('states.insert', sagaName, state, (version) => version ?? 1)
-    await this.#run('states.insert', [[...given, correlationId]])
+    await this.#run('states.insert', [...given, correlationId])
   }
 
   /**
@@ -104,17 +104,17 @@ export class SagaStates {
    */
   async update<T extends object>(sagaName: string, state: T, expectedVersion: number): Promise<void> {
     const given = this.#record('states.update', sagaName, state, () => expectedVersion + 1)
-    await this.#run('states.update', [[...given, expectedVersion]])
+    await this.#run('states.update', [...given, expectedVersion])
   }
 
   /** Removes the saga, if there is one. */
   async delete(sagaName: string, sagaId: string): Promise<void> {
-    await this.#run('states.delete', [[sagaName, sagaId]])
+    await this.#run('states.delete', [sagaName, sagaId])
   }
 
   /** Removes the saga, if there is one. */
   async deleteByCorrelationId(sagaName: string, correlationId: string): Promise<void> {
-    await this.#run('states.deleteByCorrelationId', [[sagaName, correlationId]])
+    await this.#run('states.deleteByCorrelationId', [sagaName, correlationId])
   }
 
   /**
@@ -210,7 +210,7 @@ export class SagaStates {
     options: SagaFilter & { limit?: number; cursor?: string } = {},
   ): Promise<SagaPage<T>> {
     const { completed, limit = 100, cursor } = options
-    const found = await this.#run<string[]>('states.findByName', [[sagaName, completed, cursor, limit]])
+    const found = await this.#run<string[]>('states.findByName', [sagaName, completed, cursor, limit])
     const items: T[] = []
     let last: string | undefined
     for (let at = 0; at < found.length; at += 3) {
@@ -222,7 +222,7 @@ export class SagaStates {
 
   /** How many sagas of a name there are; on DynamoDB a moment ago. */
   countByName(sagaName: string, options: SagaFilter = {}): Promise<number> {
-    return this.#run('states.countByName', [[sagaName, options.completed]])
+    return this.#run('states.countByName', [sagaName, options.completed])
   }
 
   /**
@@ -237,7 +237,7 @@ export class SagaStates {
     let removed = 0
     while (removed < limit) {
       const batch = Math.min(MAX_LISTED, limit - removed)
-      const count = await this.#run<number>('states.deleteCompletedBefore', [[sagaName, before, batch]])
+      const count = await this.#run<number>('states.deleteCompletedBefore', [sagaName, before, batch])
       removed += count
       if (count < batch) break
     }
@@ -253,13 +253,18 @@ export class SagaStates {
     options: { now?: Date; limit?: number; sagaName?: string } = {},
   ): Promise<TimedOutSaga<T>[]> {
     const { now = new Date(), limit = 100, sagaName } = options
-    const found = await this.#run<string[]>('states.findTimedOut', [[now, sagaName, limit]])
+    const found = await this.#run<string[]>('states.findTimedOut', [now, sagaName, limit])
     const sagas: TimedOutSaga<T>[] = []
     for (let at = 0; at < found.length; at += 3) {
       const state = this.#parsed<T>(found[at + 2] as string, found[at + 1] as string) as T
       sagas.push({ sagaName: found[at] as string, state })
     }
     return sagas
+  }
+
+  /** No async function: each of its promises costs event-loop time. */
+  #find<T>(operation: StateOperation, sagaName: string, id: string): Promise<T | null> {
+    return this.#run<string | null>(operation, [sagaName, id]).then((text) => this.#parsed<T>(text, id))
   }
 
   /** What the native side takes of a state. */

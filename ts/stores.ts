@@ -5,7 +5,7 @@ import { byId, listed, unshared } from './arguments'
 import type { Carrier } from './clients/carrier'
 import { recognize } from './clients/recognize'
 import { type CarrierRoute, checkRoute, hasScopes, joinedRoute, type Route, runJoined, transactionCarrier, UnitOfWork } from './context'
-import { type Arguments, Conversations, idOf, isOnStates, OPERATIONS, type OperationName } from './conversation'
+import { type Arguments, Conversations, idOf, isOnStates, OPERATIONS, type OperationName, type StateOperation } from './conversation'
 import { type Failure, invalidArgument, raise, SagaStoreError, toError } from './errors'
 import { native } from './native'
 import { Observer, type Subject } from './observe'
@@ -30,7 +30,7 @@ import type {
 } from './types'
 
 type Native = InstanceType<typeof native.NativeStore>
-type PayloadOperation = Exclude<OperationName, `states.${string}`>
+type PayloadOperation = Exclude<OperationName, StateOperation>
 
 /** The health probe gives up after this. */
 const HEALTH_TIMEOUT_MS = 5_000
@@ -85,7 +85,10 @@ export class SagaStore implements SagaStoreAdapter {
 
   /** The state of saga instances: see `SagaStates`. */
   get states(): SagaStates {
-    this.#states ??= new SagaStates(this.backend, (operation, args) => this.#perform(operation, args))
+    this.#states ??= new SagaStates(this.backend, <T>(operation: StateOperation, given: unknown[]): Promise<T> => {
+      if (this.#isPlain()) return (this.#native.state(OPERATIONS[operation], given) as Promise<T>).then(undefined, raise)
+      return this.#perform(operation, [given])
+    })
     return this.#states
   }
 

@@ -28,7 +28,7 @@ export class SagaTransaction {
     this.#backend = backend
     this.#run = run
     this.#query = query
-    this.states = new SagaStates(backend, run)
+    this.states = new SagaStates(backend, (operation, given) => run(operation, [given]))
   }
 
   /** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */

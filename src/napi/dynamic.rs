@@ -18,6 +18,9 @@ const MAX_DEPTH: usize = 100;
 /// The largest whole number that every number below it is told apart from.
 const MAX_SAFE: i64 = 9_007_199_254_740_991;
 
+/// Bytes of UTF-8 that are read without asking for the length first.
+const SHORT_TEXT: usize = 256;
+
 /// Reads JavaScript values, within one call.
 pub(super) struct Reader<'a> {
     env: sys::napi_env,
@@ -84,12 +87,21 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn text(&self, value: Raw) -> Result<String> {
+        // Most are names and ids: read at once, and into memory of just their size.
+        let mut short = [0_u8; SHORT_TEXT];
         let mut length = 0;
-        let status = unsafe { sys::napi_get_value_string_utf8(self.env, value.0, ptr::null_mut(), 0, &raw mut length) };
+        let status = unsafe {
+            sys::napi_get_value_string_utf8(self.env, value.0, short.as_mut_ptr().cast(), short.len(), &raw mut length)
+        };
         if status != sys::Status::napi_ok {
             return Err(unreadable());
         }
-        // One byte more, for the NUL that Node-API adds.
+        // Cut at a whole character, with a NUL behind it, it has at least this length.
+        if length < SHORT_TEXT - 4 {
+            return std::str::from_utf8(&short[..length]).map(str::to_owned).map_err(|_| unreadable());
+        }
+        unsafe { sys::napi_get_value_string_utf8(self.env, value.0, ptr::null_mut(), 0, &raw mut length) };
+        // One byte more, for the NUL.
         let mut text = vec![0_u8; length + 1];
         unsafe {
             sys::napi_get_value_string_utf8(self.env, value.0, text.as_mut_ptr().cast(), text.len(), &raw mut length)

@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 
 use super::schema::TimeColumn;
+#[cfg(feature = "postgres")]
+use super::schema::at_millis;
 use super::{Cell, Dialect, Executor, Table, Value};
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::{Read, Reply, Write};
@@ -58,13 +60,8 @@ impl PayloadSql {
     #[cfg(feature = "postgres")]
     fn postgres(t: &str, time: TimeColumn) -> Self {
         let dialect = Dialect::Postgres;
-        let epoch = match time {
-            TimeColumn::WithTimeZone => "timestamptz 'epoch'",
-            // A column without time zone holds UTC, whatever the session's time zone is.
-            TimeColumn::WithoutTimeZone | TimeColumn::Text => "timestamp 'epoch'",
-        };
-        let at = |n: u8| format!("({epoch} + ${n}::bigint * interval '1 millisecond')");
-        let row_at = format!("{epoch} + u.ms * interval '1 millisecond'");
+        let at = |n: u8| at_millis(time, &format!("${n}::bigint"));
+        let row_at = at_millis(time, "u.ms");
         Self {
             dialect,
             put: format!(

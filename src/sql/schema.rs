@@ -14,6 +14,17 @@ pub(crate) enum TimeColumn {
     Text,
 }
 
+/// PostgreSQL's time of so many Unix milliseconds, an expression that is a bigint.
+#[cfg(feature = "postgres")]
+pub(super) fn at_millis(time: TimeColumn, millis: &str) -> String {
+    let epoch = match time {
+        TimeColumn::WithTimeZone => "timestamptz 'epoch'",
+        // A column without time zone holds UTC, whatever the session's time zone is.
+        TimeColumn::WithoutTimeZone | TimeColumn::Text => "timestamp 'epoch'",
+    };
+    format!("({epoch} + {millis} * interval '1 millisecond')")
+}
+
 /// A payload table as it was found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PayloadTable {
@@ -107,8 +118,11 @@ pub(super) fn statements(dialect: Dialect, table: &Table) -> Vec<String> {
         ],
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => vec![
+            // The payload last: what stands behind it is found only by going through all of its pages. Who writes
+            // without naming the columns, in the order of the other dialect, is refused.
             format!(
-                "create table if not exists {t} (id text primary key not null, data blob not null, expires_at text)"
+                "create table if not exists {t} (id text primary key not null, \
+                         expires_at text check (typeof(expires_at) <> 'blob'), data blob not null)"
             ),
             format!("create index if not exists \"{index}\" on {t} (expires_at)"),
         ],

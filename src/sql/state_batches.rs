@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::schema::{TimeColumn, at_millis};
 use super::states::completed_at;
 use super::{Executor, Table, Value};
 use crate::error::Result;
@@ -14,7 +15,7 @@ pub(crate) type Expected<'a> = (&'a Saga, i64);
 /// The statement for one table of sagas.
 pub(crate) fn statement(table: &Table) -> String {
     let t = table.quoted();
-    let at = |value: &str| format!("(timestamptz 'epoch' + {value} * interval '1 millisecond')");
+    let at = |value| at_millis(TimeColumn::WithTimeZone, value);
     format!(
         "update {t} as s set version = u.version, is_completed = u.completed <> 0, state = u.state::jsonb, \
          updated_at = {}, completed_at = {}, timeout_at = {}, expires_at = {} \
@@ -71,8 +72,9 @@ pub(crate) fn lookup(table: &Table, column: &str) -> String {
     format!(
         "select k.place, s.state::text from unnest($1::text[], $2::text[]) with ordinality as k(name, id, place) \
          join {} as s on s.saga_name = k.name and s.{column} = k.id \
-         where s.expires_at is null or s.expires_at > (timestamptz 'epoch' + $3::bigint * interval '1 millisecond')",
-        table.quoted()
+         where s.expires_at is null or s.expires_at > {}",
+        table.quoted(),
+        at_millis(TimeColumn::WithTimeZone, "$3::bigint")
     )
 }
 

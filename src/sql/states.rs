@@ -3,6 +3,8 @@
 
 use super::payloads::PayloadSql;
 use super::schema::columns;
+#[cfg(feature = "postgres")]
+use super::schema::{TimeColumn, at_millis};
 use super::{Cell, Dialect, Executor, Table, Value};
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::Reply;
@@ -65,7 +67,7 @@ impl Parts {
                 state: "state::text",
                 row: "ctid",
                 skip_locked: " for update skip locked",
-                at: |n| format!("(timestamptz 'epoch' + ${n}::bigint * interval '1 millisecond')"),
+                at: |n| at_millis(TimeColumn::WithTimeZone, &format!("${n}::bigint")),
                 flag: |n| format!("(${n}::bigint <> 0)"),
             },
             #[cfg(feature = "sqlite")]

@@ -71,9 +71,7 @@ impl Postgres {
         };
         let (done, left): (Vec<usize>, Vec<usize>) = places.into_iter().partition(is_updated);
         let mut results: Vec<_> = done.into_iter().map(|at| (at, Ok(Reply::Done))).collect();
-        let parts: Vec<Vec<usize>> = left.iter().map(|at| vec![*at]).collect();
-        let mut alone = self.spread(Group::Writes(group), group.len(), &parts).await;
-        results.extend(left.into_iter().map(|at| (at, std::mem::replace(&mut alone[at], Ok(Reply::Done)))));
+        results.extend(self.one_by_one(Group::Writes(group), group.len(), left).await);
         results
     }
 
@@ -116,12 +114,17 @@ impl Postgres {
         match found {
             Ok(states) => places.zip(states.into_iter().map(|state| Ok(Reply::State(state)))).collect(),
             Err(error) if error.kind() == Kind::Backend => {
-                let parts: Vec<Vec<usize>> = places.clone().map(|at| vec![at]).collect();
-                let mut alone = self.spread(Group::Reads(group), group.len(), &parts).await;
-                places.map(|at| (at, std::mem::replace(&mut alone[at], Ok(Reply::Done)))).collect()
+                self.one_by_one(Group::Reads(group), group.len(), places.collect()).await
             }
             Err(error) => places.map(|at| (at, Err(error.clone()))).collect(),
         }
+    }
+
+    /// Runs some members of a group, each in a statement of its own.
+    async fn one_by_one(&self, group: Group<'_>, count: usize, places: Vec<usize>) -> Vec<(usize, Result<Reply>)> {
+        let parts: Vec<Vec<usize>> = places.iter().map(|at| vec![*at]).collect();
+        let mut results = self.spread(group, count, &parts).await;
+        places.into_iter().map(|at| (at, std::mem::replace(&mut results[at], Ok(Reply::Done)))).collect()
     }
 
     /// Runs parts of a group beside each other, on as many connections as there are.

@@ -291,7 +291,7 @@ fn times_in_other_forms_are_read_and_not_purged_early() {
     let offset = |iso: &str| iso.replace('Z', "+00:00");
     let whole = |iso: &str| format!("{}Z", &iso[..19]);
     let other = foreign(&directory);
-    let mut insert = other.prepare("insert into saga_store values (?1, x'61', ?2)").unwrap();
+    let mut insert = other.prepare("insert into saga_store (id, data, expires_at) values (?1, x'61', ?2)").unwrap();
     for (id, at) in
         [("spaced", spaced(&soon)), ("offset", offset(&soon)), ("whole", whole(&soon)), ("iso", soon.clone())]
     {
@@ -321,7 +321,7 @@ fn purges_in_batches() {
     foreign(&directory)
         .execute_batch(
             "with recursive n(i) as (select 1 union all select i + 1 from n where i < 2500) \
-             insert into saga_store select 'p' || i, x'00', '2001-01-01T00:00:00.000Z' from n",
+             insert into saga_store (id, data, expires_at) select 'p' || i, x'00', '2001-01-01T00:00:00.000Z' from n",
         )
         .unwrap();
     assert_eq!(wait(store.purge_expired(100)).unwrap(), 100);
@@ -394,8 +394,10 @@ fn tables_of_others_are_checked() {
         other.execute_batch(&format!("drop table saga_store; create table saga_store ({table}{close}")).unwrap();
         let warnings = wait(store.initialize()).unwrap();
         assert_eq!(warnings.len(), usize::from(table.contains("text not null")), "{warnings:?}");
-        put(&store, "a", b"alpha", Some(later())).unwrap();
-        assert!(find(&store, "a").unwrap().is_some());
+        let large: Vec<u8> = (0..100_000).map(|_| fastrand::u8(..)).collect();
+        put(&store, "a", &large, Some(later())).unwrap();
+        assert!(find(&store, "a").unwrap().is_some_and(|found| *found == *large));
+        assert_eq!(one(|settle| store.has("a", settle)).unwrap(), Reply::Flag(true));
         let indexes: u32 = other
             .query_row(
                 "select count(*) from pragma_index_list('saga_store') where name = 'saga_store_expires_at_idx'",
