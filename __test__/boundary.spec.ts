@@ -66,9 +66,7 @@ describe('memory', () => {
       await store.close()
       const { NODE_PERFORMANCE_GC_MAJOR: major, NODE_PERFORMANCE_GC_MINOR: minor } = constants
       console.log(JSON.stringify([major, minor].map((kind) => kinds.filter((seen) => seen === kind).length)))`
-      const [major, minor]: [number, number] = JSON.parse(
-        await runProgram(program, { url: `sqlite://${temporaryDirectory()}/young.db` }),
-      )
+      const [major, minor]: [number, number] = JSON.parse(await runProgram(program, { url: `sqlite://${temporaryDirectory()}/young.db` }))
       // Of 1 GiB: a full collection for each 64 MiB would be 16.
       expect(major).toBeLessThan(4)
       expect(minor).toBeGreaterThan(8)
