@@ -37,9 +37,10 @@ pub struct Shape {
     pub max_operations: usize,
     /// Bytes in a group; a single larger operation goes alone.
     pub max_bytes: usize,
-    /// Whether the answers of a group are handed over together. JavaScript falls asleep while a group takes
-    /// long, and would be woken by each of them; where groups are quick, it begins with the first meanwhile.
-    pub together: bool,
+    /// The answers of a group whose operations have on average so many bytes are handed over together. JavaScript
+    /// falls asleep while a group takes long, and would be woken by each of them; where groups are quick, it
+    /// begins with the first meanwhile.
+    pub together_from: usize,
 }
 
 /// A server that asks for time gets at least this much, whatever the retry options say.
@@ -459,7 +460,8 @@ impl<O: Operation> Worker<O> {
     }
 
     fn finish(&mut self, finished: Finished<O>) {
-        if self.shape.together {
+        let bytes = finished.operations.iter().map(O::bytes).fold(0, usize::saturating_add);
+        if bytes >= self.shape.together_from.saturating_mul(finished.operations.len()) {
             together(|| self.answer(finished));
         } else {
             self.answer(finished);

@@ -49,7 +49,7 @@ impl Driver for Scripted {
     }
 
     fn shape_of(&self, _writes: bool) -> Shape {
-        Shape { concurrency: 4, max_operations: 8, max_bytes: 1 << 20, together: false }
+        Shape { concurrency: 4, max_operations: 8, max_bytes: 1 << 20, together_from: 1_000 }
     }
 
     fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {
@@ -152,6 +152,19 @@ fn lost() -> Error {
 }
 
 const FAST: &str = r#"{"retry": {"attempts": 3, "baseMs": 20, "maxMs": 40}}"#;
+
+#[test]
+fn answers_to_large_writes_are_handed_over_together() {
+    let bench = Bench::new("{}", &[]);
+    // The id counts as well.
+    for (length, are_together) in [(998, false), (999, true)] {
+        let (sender, answered) = mpsc::channel();
+        let write = Write::Put { id: "a".into(), data: Bytes::from(vec![b'x'; length]), expires_at: None };
+        let settle = Box::new(move |_| sender.send(crate::together::at_end(|| {})).unwrap());
+        bench.lane.submit("put", write, None, settle);
+        assert_eq!(answered.recv_timeout(Duration::from_secs(10)), Ok(are_together), "{length}");
+    }
+}
 
 #[test]
 fn retryable_failures_are_repeated_and_others_are_not() {

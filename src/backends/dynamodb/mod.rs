@@ -159,7 +159,7 @@ impl Driver for DynamoDb {
     /// parallel are sooner done.
     fn shape_of(&self, writes: bool) -> Shape {
         let max_operations = if writes { payloads::PUTS } else { payloads::GETS };
-        Shape { concurrency: 16, max_operations, max_bytes: 1 << 20, together: false }
+        Shape { concurrency: 16, max_operations, max_bytes: 1 << 20, together_from: usize::MAX }
     }
 
     fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {

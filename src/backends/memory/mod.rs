@@ -73,7 +73,7 @@ impl Driver for Memory {
     }
 
     fn shape_of(&self, _writes: bool) -> Shape {
-        Shape { concurrency: 1, max_operations: 1_024, max_bytes: usize::MAX, together: false }
+        Shape { concurrency: 1, max_operations: 1_024, max_bytes: usize::MAX, together_from: usize::MAX }
     }
 
     fn write_now(&self, operation: &Write) -> Option<Result<Reply>> {

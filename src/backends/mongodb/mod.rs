@@ -217,7 +217,7 @@ impl Driver for Mongo {
 
     /// A command is a document itself, and ends at 16 MB with all that is in it.
     fn shape_of(&self, _writes: bool) -> Shape {
-        Shape { concurrency: 4, max_operations: 128, max_bytes: 4 << 20, together: false }
+        Shape { concurrency: 4, max_operations: 128, max_bytes: 4 << 20, together_from: usize::MAX }
     }
 
     fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {

@@ -174,7 +174,7 @@ impl Driver for Postgres {
     fn shape_of(&self, writes: bool) -> Shape {
         // Writes and reads together need no more connections than there are.
         let concurrency = if writes { self.pool_size.min(2) } else { self.pool_size.saturating_sub(2).clamp(1, 16) };
-        Shape { concurrency, max_operations: 128, max_bytes: 4 * 1024 * 1024, together: false }
+        Shape { concurrency, max_operations: 128, max_bytes: 4 * 1024 * 1024, together_from: usize::MAX }
     }
 
     fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {

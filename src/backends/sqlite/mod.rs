@@ -62,10 +62,10 @@ static FILE: Capabilities = Capabilities {
 static MEMORY: Capabilities = Capabilities { durable: false, shared: false, ..FILE };
 
 /// Operations in one transaction. More gain nothing, and each waits for the whole group.
-const WRITES: Shape = Shape { concurrency: 1, max_operations: 256, max_bytes: 16 * 1024 * 1024, together: true };
+const WRITES: Shape = Shape { concurrency: 1, max_operations: 256, max_bytes: 16 * 1024 * 1024, together_from: 0 };
 
 /// A group's payloads are all in memory at once, and their sizes are not known before.
-const READS: Shape = Shape { concurrency: 1, max_operations: 64, max_bytes: usize::MAX, together: false };
+const READS: Shape = Shape { concurrency: 1, max_operations: 64, max_bytes: usize::MAX, together_from: usize::MAX };
 
 /// A probe gives up before the health check does.
 const PROBE_PATIENCE: Duration = Duration::from_secs(4);
