@@ -2440,6 +2440,7 @@ var SagaStore = class {
   /** Which backend it is. */
   backend;
   #native;
+  #direct;
   #observer;
   #conversations;
   /** The client that it was given in place of a URL. */
@@ -2470,6 +2471,7 @@ var SagaStore = class {
     const opened = this.#client === void 0 ? native.NativeStore.open(backend, json, setImmediate, import_node_worker_threads.isMainThread) : native.NativeStore.openOnClients(this.#client.backend, json, setImmediate, import_node_worker_threads.isMainThread);
     if (!(opened instanceof native.NativeStore)) throw toError(opened);
     this.#native = opened;
+    this.#direct = opened.operations();
     this.#answersHere = opened.answersHere;
     this.backend = opened.backend;
     this.#observer = new Observer(this.backend, opened.url, logger);
@@ -2478,7 +2480,7 @@ var SagaStore = class {
   /** The state of saga instances: see `SagaStates`. */
   get states() {
     this.#states ??= new SagaStates(this.backend, (operation, given) => {
-      if (this.#isPlain()) return this.#native.state(OPERATIONS[operation], given).then(void 0, raise);
+      if (this.#isPlain()) return this.#direct.state(OPERATIONS[operation], given).then(void 0, raise);
       return this.#perform(operation, [given]);
     });
     return this.#states;
@@ -2499,7 +2501,7 @@ var SagaStore = class {
    * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
    */
   put(id, data, expiresAt, options) {
-    if (this.#isPlain()) return this.#native.put(id, unshared(data), expiresAt).then(void 0, raise);
+    if (this.#isPlain()) return this.#direct.put(id, unshared(data), expiresAt).then(void 0, raise);
     return this.#perform("put", [id, unshared(data), expiresAt], options);
   }
   /**
@@ -2633,13 +2635,13 @@ var SagaStore = class {
   }
   #get(id) {
     if (this.#answersHere && this.#gets === 0) {
-      const found = this.#native.getHere(id);
+      const found = this.#direct.getHere(id);
       if (found !== void 0) {
         this.#gets = 1;
         return Promise.resolve(found).then(this.#got);
       }
     }
-    const getting = this.#native.get(id);
+    const getting = this.#direct.get(id);
     this.#gets += 1;
     return getting.then(this.#got, this.#notGot);
   }
@@ -2684,15 +2686,16 @@ var SagaStore = class {
   }
   #onOwnConnections(operation, args) {
     const [first, data, expiresAt] = args;
-    if (isOnStates(operation)) return this.#native.state(OPERATIONS[operation], first);
+    if (isOnStates(operation)) return this.#direct.state(OPERATIONS[operation], first);
     switch (operation) {
       case "get":
         return this.#get(first);
       case "touch":
         return this.#native.touch(first, expiresAt);
       case "put":
+        return this.#direct.put(first, data, expiresAt);
       case "putMany":
-        return this.#native[operation](first, data, expiresAt);
+        return this.#native.putMany(first, data, expiresAt);
       default:
         return this.#native[operation](first);
     }

@@ -46,14 +46,10 @@ export declare class NativeStore {
   get url(): string
   /** What the backend can do. */
   get capabilities(): NativeCapabilities
-  /** Stores a payload. */
-  put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>
+  /** The operations that are called most, as functions that do not need to look for their store. */
+  operations(): { put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>; get(id: string): Promise<Buffer>; getHere(id: string): Buffer | undefined; state(operation: number, given: unknown[]): Promise<unknown> }
   /** Whether `getHere` is worth a call. */
   get answersHere(): boolean
-  /** The payload without a promise, if no thread but this one is needed for it; else `get` knows more. */
-  getHere(id: string): Buffer | undefined
-  /** The payload; rejects with `NOT_FOUND`. */
-  get(id: string): Promise<Buffer>
   /** The payload or null. */
   find(id: string): Promise<Buffer | null>
   /** Whether there is a payload. */
@@ -66,8 +62,6 @@ export declare class NativeStore {
   putMany(ids: string[], data: Uint8Array[], expiresAt: (Date | undefined)[]): Promise<void>
   /** Several payloads, null where there is none, in the order of the ids. */
   getMany(ids: string[]): Promise<(Buffer | null)[]>
-  /** Runs an operation on saga state; `given` is what `ts/states.ts` makes of its arguments. */
-  state(operation: number, given: unknown[]): Promise<unknown>
   /** Removes expired payloads; answers how many. */
   purgeExpired(limit: number): Promise<number>
   /** The statements that make the tables; otherwise the fields of the error. */

@@ -46,7 +46,9 @@ impl Millis {
     pub fn from_iso(text: &str) -> Option<Self> {
         let text = text.trim();
         let utc = text.strip_suffix(['Z', 'z']).unwrap_or(text);
-        if let Ok(at) = utc.parse::<Timestamp>() {
+        // As we write it ourselves there is no offset to look for.
+        let has_no_offset = utc.len() < text.len() && utc.get(10..).is_some_and(|time| !time.contains(['+', '-', '[']));
+        if !has_no_offset && let Ok(at) = utc.parse::<Timestamp>() {
             return Some(Self(at.as_millisecond()));
         }
         let since = utc.parse::<DateTime>().ok()?.duration_since(epoch());

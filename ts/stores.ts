@@ -43,6 +43,7 @@ export class SagaStore implements SagaStoreAdapter {
   /** Which backend it is. */
   readonly backend: BackendName
   readonly #native: Native
+  readonly #direct: ReturnType<Native['operations']>
   readonly #observer: Observer
   readonly #conversations: Conversations
   /** The client that it was given in place of a URL. */
@@ -77,6 +78,7 @@ export class SagaStore implements SagaStoreAdapter {
         : native.NativeStore.openOnClients(this.#client.backend, json, setImmediate, isMainThread)
     if (!(opened instanceof native.NativeStore)) throw toError(opened)
     this.#native = opened
+    this.#direct = opened.operations()
     this.#answersHere = opened.answersHere
     this.backend = opened.backend as BackendName
     this.#observer = new Observer(this.backend, opened.url, logger)
@@ -86,7 +88,7 @@ export class SagaStore implements SagaStoreAdapter {
   /** The state of saga instances: see `SagaStates`. */
   get states(): SagaStates {
     this.#states ??= new SagaStates(this.backend, <T>(operation: StateOperation, given: unknown[]): Promise<T> => {
-      if (this.#isPlain()) return (this.#native.state(OPERATIONS[operation], given) as Promise<T>).then(undefined, raise)
+      if (this.#isPlain()) return (this.#direct.state(OPERATIONS[operation], given) as Promise<T>).then(undefined, raise)
       return this.#perform(operation, [given])
     })
     return this.#states
@@ -109,7 +111,7 @@ export class SagaStore implements SagaStoreAdapter {
    * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
    */
   put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void> {
-    if (this.#isPlain()) return this.#native.put(id, unshared(data), expiresAt).then(undefined, raise)
+    if (this.#isPlain()) return this.#direct.put(id, unshared(data), expiresAt).then(undefined, raise)
     return this.#perform('put', [id, unshared(data), expiresAt], options)
   }
 
@@ -261,14 +263,14 @@ export class SagaStore implements SagaStoreAdapter {
 
   #get(id: string): Promise<Buffer> {
     if (this.#answersHere && this.#gets === 0) {
-      const found = this.#native.getHere(id)
+      const found = this.#direct.getHere(id)
       if (found !== undefined) {
         // Under way until its caller hears of it: another one meanwhile is not by itself.
         this.#gets = 1
         return Promise.resolve(found).then(this.#got)
       }
     }
-    const getting = this.#native.get(id)
+    const getting = this.#direct.get(id)
     this.#gets += 1
     return getting.then(this.#got, this.#notGot)
   }
@@ -317,15 +319,16 @@ export class SagaStore implements SagaStoreAdapter {
 
   #onOwnConnections<T>(operation: OperationName, args: Arguments): Promise<T> {
     const [first, data, expiresAt] = args as [never, never, never]
-    if (isOnStates(operation)) return this.#native.state(OPERATIONS[operation], first) as Promise<T>
+    if (isOnStates(operation)) return this.#direct.state(OPERATIONS[operation], first) as Promise<T>
     switch (operation as PayloadOperation) {
       case 'get':
         return this.#get(first) as Promise<T>
       case 'touch':
         return this.#native.touch(first, expiresAt) as Promise<T>
       case 'put':
+        return this.#direct.put(first, data, expiresAt) as Promise<T>
       case 'putMany':
-        return this.#native[operation as 'put' | 'putMany'](first, data, expiresAt) as Promise<T>
+        return this.#native.putMany(first, data, expiresAt) as Promise<T>
       default:
         return this.#native[operation as 'find'](first) as Promise<T>
     }

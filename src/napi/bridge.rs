@@ -243,7 +243,7 @@ impl Drop for Calling {
     }
 }
 
-fn check(status: sys::napi_status, what: &str) -> napi::Result<()> {
+pub(super) fn check(status: sys::napi_status, what: &str) -> napi::Result<()> {
     if status == sys::Status::napi_ok {
         return Ok(());
     }

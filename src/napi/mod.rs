@@ -8,6 +8,7 @@
 mod arguments;
 mod borrowed;
 mod bridge;
+mod direct;
 mod dynamic;
 mod opaque;
 mod store;

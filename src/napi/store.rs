@@ -10,8 +10,9 @@ use napi_derive::napi;
 use super::arguments::{self, Raw};
 use super::borrowed::Conversations;
 use super::bridge::{Calling, Deferred, JsSide};
+use super::direct;
 use super::dynamic::Reader;
-use super::values::{Answer, Failure, answer_value, failure_object, optional_data};
+use super::values::{Answer, Failure, answer_value, failure_object};
 use crate::error::{Error, Result};
 use crate::runtime;
 use crate::store::Store;
@@ -190,37 +191,20 @@ impl NativeStore {
         }
     }
 
-    /// Stores a payload.
-    #[napi(ts_args_type = "id: string, data: Uint8Array, expiresAt?: Date", ts_return_type = "Promise<void>")]
-    pub fn put(&self, env: Env, id: Raw, data: Raw, expires_at: Raw) -> napi::Result<Raw> {
-        self.with_id("put", env, id, |id, start| {
-            let data = arguments::bytes(env.raw(), &self.side, data)?;
-            let expires_at = arguments::date(env.raw(), expires_at)?;
-            self.store.put(id, data, expires_at, start.settle());
-            Ok(())
-        })
+    /// The operations that are called most, as functions that do not need to look for their store.
+    #[napi(
+        ts_return_type = "{ put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>; get(id: string): Promise<Buffer>; getHere(id: string): Buffer | undefined; state(operation: number, given: unknown[]): Promise<unknown> }"
+    )]
+    pub fn operations(&self, env: Env) -> napi::Result<Raw> {
+        let same =
+            Self { store: Arc::clone(&self.store), side: Rc::clone(&self.side), conversations: RefCell::default() };
+        direct::functions(env.raw(), same)
     }
 
     /// Whether `getHere` is worth a call.
     #[napi(getter)]
     pub fn answers_here(&self) -> bool {
         self.store.answers_here()
-    }
-
-    /// The payload without a promise, if no thread but this one is needed for it; else `get` knows more.
-    #[napi(catch_unwind, ts_args_type = "id: string", ts_return_type = "Buffer | undefined")]
-    pub fn get_here(&self, env: Env, id: Raw) -> Raw {
-        let found = arguments::with_id(env.raw(), id, |id| self.store.get_here(id)).ok().flatten();
-        Raw(optional_data(env.raw(), found))
-    }
-
-    /// The payload; rejects with `NOT_FOUND`.
-    #[napi(ts_args_type = "id: string", ts_return_type = "Promise<Buffer>")]
-    pub fn get(&self, env: Env, id: Raw) -> napi::Result<Raw> {
-        self.with_id("get", env, id, |id, start| {
-            self.store.get(id, start.settle());
-            Ok(())
-        })
     }
 
     /// The payload or null.
@@ -286,16 +270,6 @@ impl NativeStore {
         })
     }
 
-    /// Runs an operation on saga state; `given` is what `ts/states.ts` makes of its arguments.
-    #[napi(ts_args_type = "operation: number, given: unknown[]", ts_return_type = "Promise<unknown>")]
-    pub fn state(&self, env: Env, operation: u32, given: Raw) -> napi::Result<Raw> {
-        let call = Call::numbered(operation).unwrap_or(Call::StateById);
-        self.call(call.name(), |deferred| match self.state_given(env.raw(), given) {
-            Ok(given) => self.store.state(call, given, self.settle(deferred)),
-            Err(error) => self.refuse(deferred, error, call.name()),
-        })
-    }
-
     /// Removes expired payloads; answers how many.
     #[napi(ts_args_type = "limit: number", ts_return_type = "Promise<number>")]
     pub fn purge_expired(&self, limit: f64) -> napi::Result<Raw> {
@@ -351,13 +325,13 @@ impl NativeStore {
 }
 
 /// A promise whose operation has not started yet.
-struct Start<'a> {
+pub(super) struct Start<'a> {
     store: &'a NativeStore,
     deferred: Option<Deferred>,
 }
 
 impl Start<'_> {
-    fn settle(&mut self) -> Settle {
+    pub(super) fn settle(&mut self) -> Settle {
         match self.deferred.take() {
             Some(deferred) => self.store.settle(deferred),
             None => Box::new(|_| {}),
@@ -379,7 +353,7 @@ impl NativeStore {
 
     /// Reads the id and runs `start`, which takes what settles the promise once its other
     /// arguments are read; an error before that rejects.
-    fn with_id(
+    pub(super) fn with_id(
         &self,
         operation: &'static str,
         env: Env,
@@ -424,7 +398,7 @@ impl NativeStore {
         }
     }
 
-    fn state_given(&self, env: sys::napi_env, given: Raw) -> Result<Vec<Dynamic>> {
+    pub(super) fn state_given(&self, env: sys::napi_env, given: Raw) -> Result<Vec<Dynamic>> {
         let Dynamic::List(read) = Reader::new(env, &self.side).read(given)? else {
             return Err(Error::invalid("an array is expected"));
         };

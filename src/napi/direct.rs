@@ -1,0 +1,119 @@
+//! The operations that are called most, as plain functions. A method of a class has to find out at each call
+//! what its `this` is, and that nobody else has it: a tenth of what an operation takes of the event loop.
+
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::rc::Rc;
+
+use napi::{Env, JsError, sys};
+
+use super::arguments::{self, Raw};
+use super::bridge::check;
+use super::store::NativeStore;
+use super::values::optional_data;
+use crate::store::plan::Call;
+
+/// An object with the functions `put`, `get`, `getHere` and `state` of a store.
+pub(super) fn functions(env: sys::napi_env, store: NativeStore) -> napi::Result<Raw> {
+    let store = Rc::new(store);
+    let mut object = ptr::null_mut();
+    // SAFETY: plain Node-API calls within a call from JavaScript, with valid out-parameters.
+    check(unsafe { sys::napi_create_object(env, &raw mut object) }, "napi_create_object")?;
+    for (name, callback) in [(c"put", put as Callback), (c"get", get), (c"getHere", get_here), (c"state", state)] {
+        let owned = Rc::into_raw(Rc::clone(&store)).cast_mut().cast::<c_void>();
+        let mut function = ptr::null_mut();
+        // SAFETY: as above. The function's data is its own count of the store, given back when it is collected.
+        unsafe {
+            let length = isize::try_from(name.count_bytes()).unwrap_or_default();
+            let made = sys::napi_create_function(env, name.as_ptr(), length, Some(callback), owned, &raw mut function);
+            if made != sys::Status::napi_ok {
+                drop(Rc::from_raw(owned.cast::<NativeStore>()));
+            }
+            check(made, "napi_create_function")?;
+            let end = Some(on_collected as Finalizer);
+            check(
+                sys::napi_add_finalizer(env, function, owned, end, ptr::null_mut(), ptr::null_mut()),
+                "napi_add_finalizer",
+            )?;
+            check(sys::napi_set_named_property(env, object, name.as_ptr(), function), "napi_set_named_property")?;
+        }
+    }
+    Ok(Raw(object))
+}
+
+type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
+type Finalizer = unsafe extern "C" fn(sys::napi_env, *mut c_void, *mut c_void);
+
+unsafe extern "C" fn on_collected(_env: sys::napi_env, store: *mut c_void, _hint: *mut c_void) {
+    // SAFETY: `functions` has counted it for this function.
+    drop(unsafe { Rc::from_raw(store.cast::<NativeStore>()) });
+}
+
+/// Runs a call with its arguments, `undefined` where there is none.
+fn enter<const N: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+    run: impl FnOnce(&NativeStore, Env, [Raw; N]) -> napi::Result<Raw>,
+) -> sys::napi_value {
+    let (mut arguments, mut count, mut store) = ([ptr::null_mut(); N], N, ptr::null_mut());
+    // SAFETY: called by Node-API with a valid `info`; there is room for as many arguments as `count` says.
+    unsafe {
+        sys::napi_get_cb_info(env, info, &raw mut count, arguments.as_mut_ptr(), ptr::null_mut(), &raw mut store)
+    };
+    // SAFETY: the data of our functions is their store, which lives as long as they do.
+    let store = unsafe { &*store.cast::<NativeStore>() };
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(store, Env::from_raw(env), arguments.map(Raw))));
+    match outcome.unwrap_or_else(|_| Err(napi::Error::from_reason("panic in a native call"))) {
+        Ok(value) => value.0,
+        Err(error) => {
+            // SAFETY: within a call from JavaScript.
+            unsafe { JsError::from(error).throw_into(env) };
+            ptr::null_mut()
+        }
+    }
+}
+
+/// Stores a payload: `(id, data, expiresAt?)`, a promise.
+unsafe extern "C" fn put(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    enter(env, info, |this, env, [id, data, expires_at]| {
+        this.with_id("put", env, id, |id, start| {
+            let data = arguments::bytes(env.raw(), &this.side, data)?;
+            let expires_at = arguments::date(env.raw(), expires_at)?;
+            this.store.put(id, data, expires_at, start.settle());
+            Ok(())
+        })
+    })
+}
+
+/// The payload: `(id)`, a promise; rejects with `NOT_FOUND`.
+unsafe extern "C" fn get(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    enter(env, info, |this, env, [id]| {
+        this.with_id("get", env, id, |id, start| {
+            this.store.get(id, start.settle());
+            Ok(())
+        })
+    })
+}
+
+/// The payload without a promise: `(id)`, if no thread but this one is needed for it; else `get` knows more.
+unsafe extern "C" fn get_here(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    enter(env, info, |this, env, [id]| {
+        let found = arguments::with_id(env.raw(), id, |id| this.store.get_here(id)).ok().flatten();
+        Ok(Raw(optional_data(env.raw(), found)))
+    })
+}
+
+/// An operation on saga state: `(operation, given)`, a promise. `given` is what `ts/states.ts` makes of its arguments.
+unsafe extern "C" fn state(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    enter(env, info, |this, env, [operation, given]| {
+        let mut number = 0;
+        // SAFETY: within a call from JavaScript, with a valid out-parameter.
+        unsafe { sys::napi_get_value_uint32(env.raw(), operation.0, &raw mut number) };
+        let call = Call::numbered(number).unwrap_or(Call::StateById);
+        this.call(call.name(), |deferred| match this.state_given(env.raw(), given) {
+            Ok(given) => this.store.state(call, given, this.settle(deferred)),
+            Err(error) => this.refuse(deferred, error, call.name()),
+        })
+    })
+}
