@@ -1,4 +1,5 @@
-//! The class that `ts/` wraps: one method per operation, each one call and one promise.
+//! The class that `ts/` wraps: one method per operation, each one call and one promise. Those that are called most
+//! are functions in `direct.rs`.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -125,7 +125,7 @@ impl Driver for Redis {
     /// A group is answered as a whole, so it is no larger than what makes a system call
     /// worthwhile; the next ones follow it on the same connection without waiting for it.
     fn shape_of(&self, writes: bool) -> Shape {
-        // What a server needs some time for.
+        // Over a group of large payloads JavaScript falls asleep; small ones come back before it does.
         let together_from = if writes { 16 << 10 } else { usize::MAX };
         Shape { concurrency: 64, max_operations: 256, max_bytes: 8 << 20, together_from }
     }
