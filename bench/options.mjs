@@ -17,7 +17,7 @@ writes bench/results/TIME.json and docs/benchmarks.svg.
   --size BYTES,...      payload sizes     (1024,32768,262144; dynamodb: 1024,32768,358400; --client: 1024,32768)
   --concurrency N,...   operations in flight                        (1,32,256; --client: 1,32)
   --scattered           puts replace payloads in no order, in place of the oldest first
-  --rounds N            trials of each figure, the median counts    (3)
+  --rounds N            trials of each figure, the median counts    (3, 5 where they differ by a fifth)
   --seconds S           measured time of a trial                    (1; --targets: 0.5)
   --peers NAME,...      compare with these only
   --json FILE           where everything goes    (bench/results/BACKEND[-client]-TIME.json)
@@ -34,6 +34,7 @@ REDIS_URL, POSTGRES_URL, MONGODB_URL or DYNAMODB_URL is used if it is set; other
  * @property {number[]} concurrencies
  * @property {boolean} scattered
  * @property {number} rounds
+ * @property {number} mostRounds where the first ones differ
  * @property {number} seconds
  * @property {number} warmup seconds
  * @property {string[]} peers names or packages of candidates; empty for all
@@ -78,6 +79,7 @@ export function parseOptions(args) {
   if (isForAll && narrowing !== undefined && !(client && ['size', 'concurrency'].includes(narrowing))) {
     throw new Error(`--${narrowing} is for one backend: name it`)
   }
+  const rounds = number('rounds', values.rounds ?? (quick ? '1' : '3'), 1)
   return {
     backends: isForAll ? known : positionals,
     client,
@@ -85,7 +87,8 @@ export function parseOptions(args) {
     sizes: values.size === undefined ? undefined : numbers('size', values.size, 0),
     concurrencies: numbers('concurrency', values.concurrency ?? (client ? '1,32' : '1,32,256'), 1),
     scattered: values.scattered,
-    rounds: number('rounds', values.rounds ?? (quick ? '1' : '3'), 1),
+    rounds,
+    mostRounds: values.rounds === undefined && !quick ? rounds + 2 : rounds,
     seconds: positive('seconds', values.seconds ?? (quick ? '0.05' : targets ? '0.5' : '1')),
     // The libraries that wrap others, Prisma above all, are compiled late: half a second measures the interpreter.
     warmup: quick ? 0 : client ? 2 : targets ? 0.3 : 0.5,

@@ -78,10 +78,11 @@ export function documentOf(results) {
  * @param {import('./options.mjs').BackendOptions} options
  * @param {Array<import('./plan.mjs').Cell & { loop: number }>} harness
  */
-function methodOf({ rounds, seconds }, harness) {
+function methodOf({ rounds, mostRounds, seconds }, harness) {
   const loops = harness.map(({ loop }) => loop)
   const floor = `${Math.min(...loops).toFixed(2)} to ${Math.max(...loops).toFixed(2)} us`
-  return `Medians of ${rounds} rounds of ${seconds} s. The harness itself takes ${floor} of event-loop time per operation, in every figure.`
+  const count = mostRounds === rounds ? rounds : `${rounds} to ${mostRounds}`
+  return `Medians of ${count} rounds of ${seconds} s. The harness itself takes ${floor} of event-loop time per operation, in every figure.`
 }
 
 /**

@@ -20,6 +20,8 @@ import { documentOf, rowsOf, sizeText } from './report.mjs'
  */
 
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url))
+/** Rounds that differ by no more are enough: between the fastest and the slowest, as a part of the median. */
+const STEADY = 0.2
 /** What the harness itself costs, which is part of every figure. */
 const NOTHING = /** @type {Candidate} */ ({ name: 'nothing', module: 'nothing', peer: 'nothing', operations: ['put', 'get'] })
 
@@ -73,7 +75,9 @@ class Run {
       const { loop } = await this.#trial(NOTHING, cell.operation, cell, ids)
       this.harness.push({ ...cell, loop })
     }
-    for (let round = 0; round < this.#options.rounds; round++) {
+    const { rounds, mostRounds } = this.#options
+    const isEnough = () => rowsOf(cell, results).every(({ spread }) => spread <= STEADY)
+    for (let round = 0; round < mostRounds && (round < rounds || !isEnough()); round++) {
       for (const { candidate, trials } of orderOf(results, round)) {
         if (!this.#options.quick) await this.#arena.settle(candidate)
         trials.push(await this.#trial(candidate, cell.operation, cell, ids))

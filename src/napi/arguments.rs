@@ -45,26 +45,27 @@ impl ToNapiValue for Raw {
 
 /// Reads an id and hands it to `with`; most ids need no allocation on the way.
 pub(super) fn with_id<T>(env: sys::napi_env, value: Raw, with: impl FnOnce(&str) -> T) -> Result<T> {
-    // One byte more than allowed is enough to see that an id is too long; Node-API cuts at a
-    // whole character and adds a NUL.
+    // A little more than is allowed is enough to see that an id is too long.
     let mut short = [0_u8; MAX_ID_BYTES + 8];
-    let mut length = 0;
-    // SAFETY: the buffer has the length that is passed.
-    let status = unsafe {
-        sys::napi_get_value_string_utf8(env, value.0, short.as_mut_ptr().cast(), short.len(), &raw mut length)
-    };
-    if status != sys::Status::napi_ok {
-        return Err(Error::invalid("id must be a string"));
-    }
-    let text = std::str::from_utf8(&short[..length]).map_err(|_| Error::invalid("id must be well-formed Unicode"))?;
+    let text = beginning(env, value, &mut short).ok_or_else(|| Error::invalid("id must be a string"))?;
     if text.contains('\u{FFFD}') && !is_well_formed(env, value) {
         // Unpaired surrogates all become U+FFFD in UTF-8: two different ids would be one.
         return Err(Error::invalid("id must be well-formed Unicode (it has an unpaired surrogate)"));
     }
-    if length > MAX_ID_BYTES {
+    if text.len() > MAX_ID_BYTES {
         return Err(Error::invalid(format!("id is longer than {MAX_ID_BYTES} bytes of UTF-8")));
     }
     Ok(with(text))
+}
+
+/// A string, as much of it as there is room for, with a NUL behind it; Node-API cuts at a whole character. None if it
+/// is no string.
+pub(super) fn beginning(env: sys::napi_env, value: Raw, room: &mut [u8]) -> Option<&str> {
+    let mut length = 0;
+    // SAFETY: there is as much room as is said.
+    let status =
+        unsafe { sys::napi_get_value_string_utf8(env, value.0, room.as_mut_ptr().cast(), room.len(), &raw mut length) };
+    if status == sys::Status::napi_ok { std::str::from_utf8(&room[..length]).ok() } else { None }
 }
 
 /// Whether a string has no unpaired surrogates. Only asked of short strings with U+FFFD.

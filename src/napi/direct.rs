@@ -10,25 +10,25 @@ use napi::{Env, JsError, sys};
 
 use super::arguments::{self, Raw};
 use super::bridge::check;
-use super::store::NativeStore;
+use super::calls::Caller;
 use super::values::optional_data;
 use crate::store::plan::Call;
 
-/// An object with the functions `put`, `get`, `getHere` and `state` of a store.
-pub(super) fn functions(env: sys::napi_env, store: NativeStore) -> napi::Result<Raw> {
-    let store = Rc::new(store);
+/// An object with the functions `put`, `get`, `getHere` and `state`.
+pub(super) fn functions(env: sys::napi_env, caller: Caller) -> napi::Result<Raw> {
+    let caller = Rc::new(caller);
     let mut object = ptr::null_mut();
     // SAFETY: plain Node-API calls within a call from JavaScript, with valid out-parameters.
     check(unsafe { sys::napi_create_object(env, &raw mut object) }, "napi_create_object")?;
     for (name, callback) in [(c"put", put as Callback), (c"get", get), (c"getHere", get_here), (c"state", state)] {
-        let owned = Rc::into_raw(Rc::clone(&store)).cast_mut().cast::<c_void>();
+        let owned = Rc::into_raw(Rc::clone(&caller)).cast_mut().cast::<c_void>();
         let mut function = ptr::null_mut();
-        // SAFETY: as above. The function's data is its own count of the store, given back when it is collected.
+        // SAFETY: as above. The function's data is its own count of the caller, given back when it is collected.
         unsafe {
             let length = isize::try_from(name.count_bytes()).unwrap_or_default();
             let made = sys::napi_create_function(env, name.as_ptr(), length, Some(callback), owned, &raw mut function);
             if made != sys::Status::napi_ok {
-                drop(Rc::from_raw(owned.cast::<NativeStore>()));
+                drop(Rc::from_raw(owned.cast::<Caller>()));
             }
             check(made, "napi_create_function")?;
             let end = Some(on_collected as Finalizer);
@@ -45,25 +45,25 @@ pub(super) fn functions(env: sys::napi_env, store: NativeStore) -> napi::Result<
 type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 type Finalizer = unsafe extern "C" fn(sys::napi_env, *mut c_void, *mut c_void);
 
-unsafe extern "C" fn on_collected(_env: sys::napi_env, store: *mut c_void, _hint: *mut c_void) {
+unsafe extern "C" fn on_collected(_env: sys::napi_env, caller: *mut c_void, _hint: *mut c_void) {
     // SAFETY: `functions` has counted it for this function.
-    drop(unsafe { Rc::from_raw(store.cast::<NativeStore>()) });
+    drop(unsafe { Rc::from_raw(caller.cast::<Caller>()) });
 }
 
 /// Runs a call with its arguments, `undefined` where there is none.
 fn enter<const N: usize>(
     env: sys::napi_env,
     info: sys::napi_callback_info,
-    run: impl FnOnce(&NativeStore, Env, [Raw; N]) -> napi::Result<Raw>,
+    run: impl FnOnce(&Caller, Env, [Raw; N]) -> napi::Result<Raw>,
 ) -> sys::napi_value {
-    let (mut arguments, mut count, mut store) = ([ptr::null_mut(); N], N, ptr::null_mut());
+    let (mut arguments, mut count, mut caller) = ([ptr::null_mut(); N], N, ptr::null_mut());
     // SAFETY: called by Node-API with a valid `info`; there is room for as many arguments as `count` says.
     unsafe {
-        sys::napi_get_cb_info(env, info, &raw mut count, arguments.as_mut_ptr(), ptr::null_mut(), &raw mut store)
+        sys::napi_get_cb_info(env, info, &raw mut count, arguments.as_mut_ptr(), ptr::null_mut(), &raw mut caller)
     };
-    // SAFETY: the data of our functions is their store, which lives as long as they do.
-    let store = unsafe { &*store.cast::<NativeStore>() };
-    let outcome = catch_unwind(AssertUnwindSafe(|| run(store, Env::from_raw(env), arguments.map(Raw))));
+    // SAFETY: the data of our functions is their caller, which lives as long as they do.
+    let caller = unsafe { &*caller.cast::<Caller>() };
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(caller, Env::from_raw(env), arguments.map(Raw))));
     match outcome.unwrap_or_else(|_| Err(napi::Error::from_reason("panic in a native call"))) {
         Ok(value) => value.0,
         Err(error) => {

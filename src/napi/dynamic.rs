@@ -6,7 +6,7 @@ use std::ptr;
 use bytes::Bytes;
 use napi::sys;
 
-use super::arguments::{COPY_UP_TO, Raw};
+use super::arguments::{COPY_UP_TO, Raw, beginning};
 use super::bridge::JsSide;
 use crate::error::{Error, Result};
 use crate::store::dynamic::Dynamic;
@@ -89,17 +89,12 @@ impl<'a> Reader<'a> {
     pub(super) fn text(&self, value: Raw) -> Result<String> {
         // Most are names and ids: read at once, and into memory of just their size.
         let mut short = [0_u8; SHORT_TEXT];
+        let text = beginning(self.env, value, &mut short).ok_or_else(unreadable)?;
+        // One that is cut off has at least this length.
+        if text.len() < SHORT_TEXT - 4 {
+            return Ok(text.to_owned());
+        }
         let mut length = 0;
-        let status = unsafe {
-            sys::napi_get_value_string_utf8(self.env, value.0, short.as_mut_ptr().cast(), short.len(), &raw mut length)
-        };
-        if status != sys::Status::napi_ok {
-            return Err(unreadable());
-        }
-        // Cut at a whole character, with a NUL behind it, it has at least this length.
-        if length < SHORT_TEXT - 4 {
-            return std::str::from_utf8(&short[..length]).map(str::to_owned).map_err(|_| unreadable());
-        }
         unsafe { sys::napi_get_value_string_utf8(self.env, value.0, ptr::null_mut(), 0, &raw mut length) };
         // One byte more, for the NUL.
         let mut text = vec![0_u8; length + 1];

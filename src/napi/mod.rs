@@ -8,6 +8,7 @@
 mod arguments;
 mod borrowed;
 mod bridge;
+mod calls;
 mod direct;
 mod dynamic;
 mod opaque;

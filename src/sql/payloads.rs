@@ -38,9 +38,9 @@ pub(crate) struct PayloadSql {
     delete: String,
     touch: String,
     find: String,
-    /// The same, with NULL in place of a large payload, of which nothing is read then.
+    /// The same of a small payload; no row of a large one, of which nothing is read then.
     #[cfg(feature = "sqlite")]
-    find_small: String,
+    pub(crate) find_small: String,
     has: String,
     purge: String,
     usage: String,
@@ -159,10 +159,7 @@ impl PayloadSql {
             // of the payload, which are known afterwards.
             find: format!("select data, expires_at from {t} where id = $1"),
             // length() reads a row's header only.
-            find_small: format!(
-                "select case when length(data) <= {SMALL_BYTES} then data end, \
-                         case when length(data) <= {SMALL_BYTES} then expires_at end from {t} where id = $1"
-            ),
+            find_small: format!("select data, expires_at from {t} where id = $1 and length(data) <= {SMALL_BYTES}"),
             has: format!("select expires_at from {t} where id = $1"),
             // The first comparison uses the index; '2026-01-01 …' sorts before '2026-01-01T…', so the second decides.
             purge: format!(
@@ -300,19 +297,6 @@ impl PayloadSql {
         }
     }
 
-    /// Finds a payload if it is small; none if it is large.
-    pub(crate) async fn find_small<E: Executor>(&self, on: &mut E, id: &str, now: Millis) -> Result<Option<Reply>> {
-        let mut rows = on.run(&self.find_small, &[Value::text(id)]).await?.rows.into_iter();
-        let Some(row) = rows.next() else { return Ok(Some(Reply::Data(None))) };
-        let mut cells = row.into_iter();
-        let (data, expires_at) = (cells.next().unwrap_or(Cell::Null), cells.next().unwrap_or(Cell::Null));
-        if matches!(data, Cell::Null) {
-            return Ok(None);
-        }
-        let data = if lives(expires_at, now)? { Some(data.into_bytes("data")?) } else { None };
-        Ok(Some(Reply::Data(data)))
-    }
-
     async fn read_row<E: Executor>(&self, on: &mut E, operation: &Read, now: Millis) -> Result<Reply> {
         let (sql, id) = match operation {
             Read::Find { id } => (&self.find, id),
@@ -333,7 +317,7 @@ impl PayloadSql {
 
 /// Whether a row with this `expires_at` (ISO 8601 in any form) exists at `now`.
 #[cfg(feature = "sqlite")]
-fn lives(expires_at: Cell, now: Millis) -> Result<bool> {
+pub(crate) fn lives(expires_at: Cell, now: Millis) -> Result<bool> {
     match expires_at {
         Cell::Null => Ok(true),
         // Some libraries store a Date as Unix milliseconds.

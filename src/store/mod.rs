@@ -92,14 +92,14 @@ pub trait Driver: Send + Sync + 'static {
         None
     }
 
-    /// Whether some reads are answered on the caller's thread.
+    /// Whether [`Driver::find_here`] finds anything.
     fn answers_here(&self) -> bool {
         false
     }
 
-    /// Answers at once, on the caller's thread, if that takes no longer than the way to another
-    /// thread and back; asked only by a caller that waits for nothing else.
-    fn read_alone(&self, _operation: &Read) -> Option<Result<Reply>> {
+    /// A payload that is had on the caller's thread sooner than on the way to another one and back; asked only by
+    /// a caller that waits for nothing else. Where there is none, `read` has the answer.
+    fn find_here(&self, _id: &str) -> Option<Bytes> {
         None
     }
 

@@ -48,10 +48,11 @@ impl Store {
     /// from another one. Where it cannot, or is none, or may not be read: [`Store::get`] has the answer.
     pub fn get_here(&self, id: &str) -> Option<Bytes> {
         let started = Instant::now();
-        let driver = &self.own.as_ref()?.driver;
-        let operation = Read::Find { id: self.checked_id(id).ok()? };
-        let found = driver.read_now(&operation).or_else(|| driver.read_alone(&operation))?.ok()?;
-        let Ok(Reply::Data(Some(data))) = self.transcoder().decode_here(found)? else { return None };
+        self.check_open().and_then(|()| check_id(id)).ok()?;
+        let stored = self.own.as_ref()?.driver.find_here(id)?;
+        let Ok(Reply::Data(Some(data))) = self.transcoder().decode_here(Reply::Data(Some(stored)))? else {
+            return None;
+        };
         self.meters[Call::Get as usize].record(started.elapsed(), true);
         Some(data)
     }

@@ -80,10 +80,6 @@ impl Driver for Memory {
         Some(Ok(self.lock().payloads.write(operation, Millis::now())))
     }
 
-    fn answers_here(&self) -> bool {
-        true
-    }
-
     fn read_now(&self, operation: &Read) -> Option<Result<Reply>> {
         Some(Ok(self.lock().payloads.read(operation, Millis::now())))
     }

@@ -20,8 +20,9 @@ pub(super) const BUSY_SLICE: Duration = Duration::from_millis(50);
 /// overflow chains; 16 KiB won against 4 KiB in every measured cell.
 const PAGE_SIZE: u32 = 16_384;
 
-/// A connection's page cache, in KiB. SQLite's default of 2 MB is a mere 125 of our pages.
-const CACHE_KIB: i32 = 16_384;
+/// The page cache of a connection that reads payloads, in KiB. The writer does as well with SQLite's default of
+/// 2 MB, a mere 125 of our pages: hardly any page that it has written is wanted again.
+pub(super) const READERS_CACHE_KIB: i32 = 16_384;
 
 /// Statements kept prepared: some eight for each table, and stores of several tables may share.
 const STATEMENTS: usize = 64;
@@ -45,8 +46,14 @@ impl Durability {
     }
 }
 
-/// Opens the database; only with `create` is a missing file made.
-pub(super) fn open(location: &Location, durability: Durability, create: bool) -> Result<Connection, Failure> {
+/// Opens the database, with SQLite's default for the size of its page cache unless given; only with `create` is a
+/// missing file made.
+pub(super) fn open(
+    location: &Location,
+    durability: Durability,
+    cache_kib: Option<i32>,
+    create: bool,
+) -> Result<Connection, Failure> {
     let Some(path) = location.path() else {
         let connection = Connection::open_in_memory()?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -56,6 +63,9 @@ pub(super) fn open(location: &Location, durability: Durability, create: bool) ->
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
     let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+        if let Some(kib) = cache_kib {
+            connection.pragma_update(None, "cache_size", -kib)?;
+        }
         set_up(&connection, durability)?;
         Ok(connection)
     });
@@ -69,7 +79,6 @@ pub(super) fn open(location: &Location, durability: Durability, create: bool) ->
 fn set_up(connection: &Connection, durability: Durability) -> Result<(), DriverError> {
     connection.busy_timeout(BUSY_SLICE)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "synchronous", durability.name())?;
     // The first to read the file: finds what is no database.
     if journal_mode(connection)? != "wal" && !connection.is_readonly(MAIN_DB)? {

@@ -34,6 +34,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 pub(super) struct Slot {
     location: Location,
     durability: Durability,
+    cache_kib: Option<i32>,
     /// Told of every commit.
     checkpoints: Option<Arc<Checkpoints>>,
     /// Taken by the slot's own thread, for the length of one poll; so it is never waited for.
@@ -43,10 +44,16 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    fn new(location: &Location, durability: Durability, checkpoints: Option<Arc<Checkpoints>>) -> Arc<Self> {
+    fn new(
+        location: &Location,
+        durability: Durability,
+        cache_kib: Option<i32>,
+        checkpoints: Option<Arc<Checkpoints>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             location: location.clone(),
             durability,
+            cache_kib,
             checkpoints,
             connection: Mutex::new(None),
             turn: Arc::default(),
@@ -126,7 +133,7 @@ impl Slot {
     }
 
     fn open(&self, create: bool) -> Result<Connection, Failure> {
-        let mut connection = connection::open(&self.location, self.durability, create)?;
+        let mut connection = connection::open(&self.location, self.durability, self.cache_kib, create)?;
         if let Some(checkpoints) = &self.checkpoints {
             Checkpoints::watch(checkpoints, &mut connection)?;
         }
@@ -200,11 +207,12 @@ impl Database {
     pub(super) fn new(location: Location, durability: Durability) -> Self {
         let checkpoints: Arc<Checkpoints> = Arc::default();
         let watched = (location != Location::Memory).then(|| Arc::clone(&checkpoints));
-        let writer = Slot::new(&location, durability, watched);
+        let writer = Slot::new(&location, durability, None, watched);
         let alone = location == Location::Memory;
-        let another = || if alone { Arc::clone(&writer) } else { Slot::new(&location, durability, None) };
-        let (reader, background) = (another(), another());
-        let here = Slot::new(&location, durability, None);
+        let another = |cache| if alone { Arc::clone(&writer) } else { Slot::new(&location, durability, cache, None) };
+        let readers_cache = Some(connection::READERS_CACHE_KIB);
+        let (reader, background) = (another(readers_cache), another(None));
+        let here = Slot::new(&location, durability, readers_cache, None);
         Self {
             location,
             durability,

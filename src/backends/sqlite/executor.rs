@@ -179,7 +179,8 @@ fn bind(statement: &mut Statement<'_>, index: usize, value: &Value<'_>) -> Resul
     statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(borrowed))
 }
 
-fn cell(value: ValueRef<'_>) -> Cell {
+/// What stands in a column.
+pub(super) fn cell(value: ValueRef<'_>) -> Cell {
     match value {
         ValueRef::Null => Cell::Null,
         ValueRef::Integer(number) => Cell::Int(number),

@@ -21,6 +21,7 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use crate::error::Result;
@@ -156,8 +157,8 @@ impl Driver for Sqlite {
         self.database.location != Location::Memory
     }
 
-    fn read_alone(&self, operation: &Read) -> Option<Result<Reply>> {
-        payloads::read_here(&self.database, &self.statements, operation)
+    fn find_here(&self, id: &str) -> Option<Bytes> {
+        payloads::find_here(&self.database, &self.statements, id)
     }
 
     fn write_states<'a>(&'a self, group: &'a [StateWrite]) -> Task<'a, Vec<Result<Reply>>> {

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use rusqlite::{Connection, MAIN_DB};
 
 use super::checkpoint::restart_if_due;
 use super::database::{Database, Slot};
 use super::error::Failure;
-use super::executor::{Alone, Purpose, Transaction};
+use super::executor::{Alone, Purpose, Transaction, cell};
 use crate::error::Result;
-use crate::sql::payloads::PayloadSql;
+use crate::sql::payloads::{PayloadSql, lives};
 use crate::sql::states::{StateSql, purge_both};
 use crate::store::payloads::{Read, Reply, Write};
 use crate::store::statistics::Usage;
@@ -64,15 +65,22 @@ pub(super) async fn read(database: &Database, sql: &PayloadSql, group: &[Read], 
     results
 }
 
-/// Reads one small payload on the caller's thread; none where that is not possible without
+/// Reads one small payload on the caller's thread; none where there is none, where it is not possible without
 /// waiting, or where it fails: the reader's thread knows what to do then.
-pub(super) fn read_here(database: &Database, sql: &PayloadSql, operation: &Read) -> Option<Result<Reply>> {
-    let Read::Find { id } = operation else { return None };
-    let now = Millis::now();
-    let found = database.here(|connection| {
-        Alone::run(connection, async |on| sql.find_small(on, id, now).await)?.map_err(Failure::Failed)
-    })?;
-    found.map(Ok)
+pub(super) fn find_here(database: &Database, sql: &PayloadSql, id: &str) -> Option<Bytes> {
+    database.here(|connection| find_small(connection, sql, id))?
+}
+
+/// Without the steps that other databases and larger payloads need.
+fn find_small(connection: &Connection, sql: &PayloadSql, id: &str) -> Result<Option<Bytes>, Failure> {
+    let mut statement = connection.prepare_cached(&sql.find_small)?;
+    let mut rows = statement.query([id])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let (data, expires_at) = (cell(row.get_ref(0)?), cell(row.get_ref(1)?));
+    if !lives(expires_at, Millis::now())? {
+        return Ok(None);
+    }
+    Ok(Some(data.into_bytes("data")?))
 }
 
 fn read_group(connection: &mut Connection, sql: &PayloadSql, group: &[Read]) -> Result<Vec<Result<Reply>>, Failure> {
