@@ -9,6 +9,7 @@ use super::gather::Gather;
 use super::lane::Settle;
 use super::payloads::{Read, Reply, Write, check_id};
 use super::plan::Call;
+use super::transaction::is_answer;
 use super::transcode::Transcoder;
 use super::{Own, Store};
 use crate::error::{Error, Kind, Result};
@@ -183,9 +184,10 @@ impl Store {
         }
     }
 
-    fn answer(&self, call: Call, started: Instant, result: Result<Reply>, settle: Settle) {
+    /// Answers what was done on the caller's thread.
+    pub(super) fn answer(&self, call: Call, started: Instant, result: Result<Reply>, settle: Settle) {
         if let Some(meter) = self.meter(call) {
-            meter.record(started.elapsed(), result.is_ok());
+            meter.record(started.elapsed(), is_answer(&result));
         }
         settle(result.map_err(|error| error.at(self.backend.name(), call.name())));
     }
