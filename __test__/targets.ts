@@ -71,6 +71,16 @@ export function temporaryCollection(): string {
   return collection
 }
 
+/** A namespace whose tables and collections are removed when the test file is done. */
+export function temporaryNamespace(): string {
+  const namespace = randomName()
+  for (const kind of ['payloads', 'sagas']) {
+    collections.push(`${namespace}_${kind}`)
+    tables.push(`${namespace}_${kind}`)
+  }
+  return namespace
+}
+
 /** Asks MongoDB directly, as another program would. */
 export async function withMongo<T>(url: string, ask: (database: Db) => Promise<T>): Promise<T> {
   const client = new MongoClient(url)

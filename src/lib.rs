@@ -18,6 +18,7 @@
 pub mod backends;
 mod buffers;
 pub mod error;
+pub mod namespace;
 pub mod options;
 pub mod registry;
 pub mod runtime;

@@ -21,6 +21,13 @@ export type BackendName = 'memory' | 'sqlite' | 'postgres' | 'redis' | 'mongodb'
 
 /** Options that every store has. Unknown ones are refused. */
 export interface StoreOptions {
+  /**
+   * Names the tables, collections or key prefixes of every kind of record: 1 to 32 small letters, digits and
+   * underscores, starting with a letter. With `orders`, payloads are in `orders_payloads` and sagas in `orders_sagas`
+   * (on Redis under `orders:payloads:` and `orders:sagas:`). An option that names one of them alone goes before it.
+   * Default: the names that the single options have by default.
+   */
+  namespace?: string
   /** Where the operations are told to: `console`, a pino logger, or anything with the four methods. */
   logger?: Logger
   /** How long a payload whose `expiresAt` had passed at the put is kept, in ms. Default 3,600,000; with 0 such a put is refused. */

@@ -5,6 +5,7 @@ use std::fmt;
 use url::Url;
 
 use crate::error::{Error, Result};
+use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
 use crate::options::OptionReader;
 
 const DEFAULT_TABLE: &str = "saga_store";
@@ -27,16 +28,16 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    fn new(payloads: Option<String>, options: &mut OptionReader) -> Result<Self> {
+    fn new(payloads: Option<String>, namespace: &Namespace, options: &mut OptionReader) -> Result<Self> {
         let states = options.string("statesTableName")?;
         let tables = Self {
-            payloads: payloads.unwrap_or_else(|| DEFAULT_TABLE.to_owned()),
-            states: states.unwrap_or_else(|| DEFAULT_STATES_TABLE.to_owned()),
+            payloads: payloads.unwrap_or_else(|| namespace.table(PAYLOADS, DEFAULT_TABLE)),
+            states: states.unwrap_or_else(|| namespace.table(SAGAS, DEFAULT_STATES_TABLE)),
         };
         check_table(&tables.payloads)?;
         check_table(&tables.states)?;
         if tables.payloads == tables.states {
-            return Err(Error::invalid("options 'tableName' and 'statesTableName' must name different tables"));
+            return Err(same_place("tableName", "statesTableName"));
         }
         Ok(tables)
     }
@@ -68,12 +69,21 @@ impl fmt::Debug for Keys {
 }
 
 impl Config {
-    /// Reads a URL and the options `tableName`, `statesTableName`, `region`, `endpoint` and `credentials`. Its
-    /// errors never repeat any of them.
+    /// Reads a URL and the options `namespace`, `tableName`, `statesTableName`, `region`, `endpoint` and
+    /// `credentials`. Its errors never repeat any of them.
     pub(super) fn read(url: &str, options: &mut OptionReader) -> Result<Self> {
         let from_url = parse(url)?;
-        let table = one_of("table", "tableName", from_url.table, options.string("tableName")?)?;
-        let tables = Tables::new(table, options)?;
+        let namespace = Namespace::read(options)?;
+        let given = options.string("tableName")?;
+        // One URL for all, such as from the environment: two namespaces on it would share its table.
+        if namespace.name().is_some() && from_url.table.is_some() && given.is_none() {
+            return Err(Error::invalid(
+                "the DynamoDB URL names a table, and so does option 'namespace': leave it out of the URL, or give option \
+                'tableName' as well",
+            ));
+        }
+        let table = one_of("table", "tableName", from_url.table, given)?;
+        let tables = Tables::new(table, &namespace, options)?;
         let region = one_of("region", "region", from_url.region, options.string("region")?)?;
         if let Some(region) = &region {
             check_region(region)?;
@@ -87,10 +97,10 @@ impl Config {
     }
 }
 
-/// Reads the options `tableName` and `statesTableName` alone.
+/// Reads the options `namespace`, `tableName` and `statesTableName` alone.
 pub(super) fn read_tables(options: &mut OptionReader) -> Result<Tables> {
-    let table = options.string("tableName")?;
-    Tables::new(table, options)
+    let (namespace, table) = (Namespace::read(options)?, options.string("tableName")?);
+    Tables::new(table, &namespace, options)
 }
 
 impl Place {

@@ -91,8 +91,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     consistent_reads: true,
 };
 
-/// Opens a DynamoDB URL without connecting. Takes `tableName`, `statesTableName`, `region`, `endpoint` and
-/// `credentials`.
+/// Opens a DynamoDB URL without connecting. Takes `namespace`, `tableName`, `statesTableName`, `region`, `endpoint`
+/// and `credentials`.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
     let Config { tables, place } = Config::read(url, &mut options)?;
     options.finish()?;
@@ -116,8 +116,8 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     Ok(Opened { driver, guest: Some(guest) })
 }
 
-/// What works on clients of the application. Takes `tableName` and `statesTableName`: where they are,
-/// and who asks, is the client's.
+/// What works on clients of the application. Takes `namespace`, `tableName` and `statesTableName`: where they
+/// are, and who asks, is the client's.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
     let tables = config::read_tables(&mut options)?;
     options.finish()?;

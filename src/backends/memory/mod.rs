@@ -7,6 +7,7 @@ mod transaction;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::namespace::Namespace;
 use crate::options::OptionReader;
 use crate::registry::Lease;
 use crate::store::capability::{Capabilities, Expiry, Transactions};
@@ -31,8 +32,9 @@ static CAPABILITIES: Capabilities = Capabilities {
     consistent_reads: true,
 };
 
-/// Opens `memory://` (private) or `memory://name` (shared by all stores of that name).
-pub fn open(url: &str, options: OptionReader) -> Result<Opened> {
+/// Opens `memory://` (private) or `memory://name` (shared by all stores of that name and `namespace`).
+pub fn open(url: &str, mut options: OptionReader) -> Result<Opened> {
+    let namespace = Namespace::read(&mut options)?;
     options.finish()?;
     let name = url.split_once(':').map_or("", |(_, rest)| rest.trim_start_matches("//"));
     if name.len() > 200 || name.chars().any(|c| !(c.is_ascii_alphanumeric() || "-_.".contains(c))) {
@@ -41,7 +43,7 @@ pub fn open(url: &str, options: OptionReader) -> Result<Opened> {
     let records = if name.is_empty() {
         Lease::private(Mutex::new(Records::default()))
     } else {
-        Lease::take(format!("memory:{name}"), Mutex::default)
+        Lease::take(format!("memory:{name}/{}", namespace.name().unwrap_or_default()), Mutex::default)
     };
     Ok(Opened { driver: Arc::new(Memory { records }), guest: None })
 }

@@ -184,8 +184,8 @@ pub(super) fn check_database(name: &str) -> Result<()> {
     Err(Error::invalid(format!("the database's name must have 1 to {MAX_DATABASE} bytes, and none of '/\\. \"$'")))
 }
 
-/// Checks `collectionName`.
-pub(super) fn check_collection(name: &str) -> Result<()> {
+/// Checks the name of a collection, the option of this name.
+pub(super) fn check_collection(option: &str, name: &str) -> Result<()> {
     let starts_well = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     let dots = name.contains("..") || name.ends_with('.') || name.starts_with("system.");
@@ -193,7 +193,7 @@ pub(super) fn check_collection(name: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid(format!(
-        "option 'collectionName' must be 1 to {MAX_COLLECTION} letters, digits and characters of '_.-', \
+        "option '{option}' must be 1 to {MAX_COLLECTION} letters, digits and characters of '_.-', \
          starting with a letter or '_', and not with 'system.'"
     )))
 }
@@ -289,10 +289,10 @@ mod tests {
     #[test]
     fn collection_names_are_checked() {
         for name in ["saga_store", "a", "_x", "my-app.sagas", &"x".repeat(120)] {
-            assert!(check_collection(name).is_ok(), "{name}");
+            assert!(check_collection("collectionName", name).is_ok(), "{name}");
         }
         for name in ["", "1a", "a b", "a$b", "system.x", "a..b", "a.", ".a", "ü", "a\0", &"x".repeat(121)] {
-            assert_eq!(check_collection(name).unwrap_err().kind(), Kind::InvalidArgument, "{name}");
+            assert_eq!(check_collection("collectionName", name).unwrap_err().kind(), Kind::InvalidArgument, "{name}");
         }
     }
 }

@@ -72,6 +72,7 @@ use mongodb::bson::RawDocumentBuf;
 use tokio::sync::Semaphore;
 
 use crate::error::Result;
+use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
 use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
 use crate::store::borrowed::Guest;
@@ -113,10 +114,9 @@ static CAPABILITIES: [Capabilities; 4] = [
     capabilities(Transactions::None, Expiry::Cleanup),
 ];
 
-/// Opens a MongoDB URL without connecting. Takes `collectionName`.
+/// Opens a MongoDB URL without connecting. Takes `namespace`, `collectionName` and `statesCollectionName`.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
-    let collection = collection_name(&mut options)?;
-    let states_collection = states_collection_name(&mut options)?;
+    let (collection, states_collection) = collections(&mut options)?;
     options.finish()?;
     let address = Address::parse(url, settings.connect_timeout)?;
     let key = format!("mongodb:{} {url}", settings.connect_timeout.as_millis());
@@ -139,16 +139,20 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     Ok(Opened { driver, guest: Some(guest) })
 }
 
-fn collection_name(options: &mut OptionReader) -> Result<String> {
-    let collection = options.string("collectionName")?.unwrap_or_else(|| String::from("saga_store"));
-    address::check_collection(&collection)?;
-    Ok(collection)
-}
-
-fn states_collection_name(options: &mut OptionReader) -> Result<String> {
-    let collection = options.string("statesCollectionName")?.unwrap_or_else(|| String::from("saga_instances"));
-    address::check_collection(&collection)?;
-    Ok(collection)
+/// The collection of payloads and that of sagas.
+fn collections(options: &mut OptionReader) -> Result<(String, String)> {
+    let namespace = Namespace::read(options)?;
+    let mut read = |name, default: String| -> Result<String> {
+        let collection = options.string(name)?.unwrap_or(default);
+        address::check_collection(name, &collection)?;
+        Ok(collection)
+    };
+    let payloads = read("collectionName", namespace.table(PAYLOADS, "saga_store"))?;
+    let states = read("statesCollectionName", namespace.table(SAGAS, "saga_instances"))?;
+    if payloads == states {
+        return Err(same_place("collectionName", "statesCollectionName"));
+    }
+    Ok((payloads, states))
 }
 
 /// A store's own part: its collections. The client is shared.
@@ -293,11 +297,9 @@ impl Driver for Mongo {
     }
 }
 
-/// What works on clients of the application. Takes `collectionName`, `statesCollectionName`, and `database`, which is that of the
-/// client.
+/// What works on clients of the application. Takes the same, and `database`, which is that of the client.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
-    let collection = collection_name(&mut options)?;
-    let states_collection = states_collection_name(&mut options)?;
+    let (collection, states_collection) = collections(&mut options)?;
     let database = options.string("database")?;
     options.finish()?;
     if let Some(database) = &database {

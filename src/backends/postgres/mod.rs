@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
 use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
 use crate::sql::payloads::PayloadSql;
@@ -88,7 +89,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     Ok(Opened { driver, guest: Some(Arc::new(guest)) })
 }
 
-/// What works on clients of the application. Takes `schema`, `tableName` and `statesTableName`.
+/// What works on clients of the application. Takes `namespace`, `schema`, `tableName` and `statesTableName`.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
     let (table, states_table) = tables(&mut options)?;
     options.finish()?;
@@ -102,8 +103,13 @@ fn tables(options: &mut OptionReader) -> Result<(Table, Table)> {
         // Read again as an identifier, under the same rules as the table's name.
         Some(schema) => Some(identifier("schema", &schema)?),
     };
-    let payloads = Table::new(schema.clone(), options.identifier("tableName", "saga_store")?);
-    Ok((payloads, Table::new(schema, options.identifier("statesTableName", "saga_instances")?)))
+    let namespace = Namespace::read(options)?;
+    let payloads = options.identifier("tableName", &namespace.table(PAYLOADS, "saga_store"))?;
+    let states = options.identifier("statesTableName", &namespace.table(SAGAS, "saga_instances"))?;
+    if payloads == states {
+        return Err(same_place("tableName", "statesTableName"));
+    }
+    Ok((Table::new(schema.clone(), payloads), Table::new(schema, states)))
 }
 
 /// A store's own part: its tables. The pool is shared.

@@ -210,6 +210,19 @@ pub(super) fn check_prefix(name: &str, prefix: &str) -> Result<()> {
     Err(Error::invalid(format!("option '{name}' must be 1 to 128 letters, digits and characters of '_.:{{}}-/'")))
 }
 
+/// Refuses prefixes under which a payload and a saga could have one key. Payloads have any id behind `{payloads}:`.
+/// Sagas have `{states}saga:{name}:...` and `{states}names`; the latter begins with `{payloads}:` only if the former do.
+pub(super) fn check_apart(payloads: &str, states: &str) -> Result<()> {
+    let (payloads, sagas) = (format!("{payloads}:"), format!("{states}saga:"));
+    if !payloads.starts_with(&sagas) && !sagas.starts_with(&payloads) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "options 'keyPrefix' and 'statesKeyPrefix' overlap: payloads have keys '{payloads}...', sagas '{sagas}...', \
+         so that a payload could overwrite a saga"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +297,34 @@ mod tests {
         }
         for prefix in ["", "a b", "a*", "ü", "a\n", &"x".repeat(129)] {
             assert!(check_prefix("keyPrefix", prefix).unwrap_err().message().contains("1 to 128"), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn prefixes_do_not_overlap() {
+        for (payloads, states) in [
+            ("x", "x:"),
+            ("x", "x:y:"),
+            ("x:saga", "x:"),
+            ("x:saga:Order", "x:"),
+            ("saga-bus:saga", "saga-bus:"),
+            ("saga", "saga:"),
+            ("sagasaga", "saga"),
+            ("saga:storage", "saga:storage:"),
+        ] {
+            let apart = check_apart(payloads, states);
+            assert_eq!(apart.err().map(|error| error.kind()), Some(Kind::InvalidArgument), "{payloads} {states}");
+        }
+        for (payloads, states) in [
+            ("saga:storage", "saga-bus:"),
+            ("x", "xy:"),
+            ("x:payloads", "x:"),
+            ("x:payloads", "x:sagas:"),
+            ("{x}:p", "{x}:"),
+            ("x", "x"),
+            ("x", "x-"),
+        ] {
+            assert!(check_apart(payloads, states).is_ok(), "{payloads} {states}");
         }
     }
 }

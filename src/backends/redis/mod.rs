@@ -55,6 +55,7 @@ mod wire;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::namespace::{Namespace, PAYLOADS, SAGAS};
 use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
 use crate::store::borrowed::Guest;
@@ -82,7 +83,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     consistent_reads: true,
 };
 
-/// Opens a Redis URL without connecting. Takes `keyPrefix`, `statesKeyPrefix` and `tlsCaFile`.
+/// Opens a Redis URL without connecting. Takes `namespace`, `keyPrefix`, `statesKeyPrefix` and `tlsCaFile`.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
     let (prefix, states_prefix) = prefixes(&mut options)?;
     let ca_file = options.string("tlsCaFile")?;
@@ -94,7 +95,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     Ok(Opened { driver: Arc::new(Redis { prefix, states_prefix, executor }), guest: Some(Arc::new(guest)) })
 }
 
-/// What works on clients of the application. Takes `keyPrefix` and `statesKeyPrefix`.
+/// What works on clients of the application. Takes `namespace`, `keyPrefix` and `statesKeyPrefix`.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
     let (prefix, states_prefix) = prefixes(&mut options)?;
     options.finish()?;
@@ -103,12 +104,16 @@ pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
 
 /// That of payloads and that of sagas.
 fn prefixes(options: &mut OptionReader) -> Result<(String, String)> {
-    let mut read = |name, default: &str| -> Result<String> {
-        let prefix = options.string(name)?.unwrap_or_else(|| default.to_owned());
+    let namespace = Namespace::read(options)?;
+    let mut read = |name, default: String| -> Result<String> {
+        let prefix = options.string(name)?.unwrap_or(default);
         config::check_prefix(name, &prefix)?;
         Ok(prefix)
     };
-    Ok((read("keyPrefix", "saga:storage")?, read("statesKeyPrefix", "saga-bus:")?))
+    let payloads = read("keyPrefix", namespace.prefix(PAYLOADS, "saga:storage"))?;
+    let states = read("statesKeyPrefix", namespace.prefix(SAGAS, "saga-bus") + ":")?;
+    config::check_apart(&payloads, &states)?;
+    Ok((payloads, states))
 }
 
 struct Redis {

@@ -25,6 +25,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use crate::error::Result;
+use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
 use crate::options::{OptionReader, Settings};
 use crate::registry::Lease;
 use crate::sql::payloads::PayloadSql;
@@ -108,7 +109,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     Ok(Opened { driver, guest: Some(Arc::new(guest)) })
 }
 
-/// What works on clients of the application. Takes `tableName` and `statesTableName`.
+/// What works on clients of the application. Takes `namespace`, `tableName` and `statesTableName`.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
     let (table, states_table) = tables(&mut options)?;
     options.finish()?;
@@ -117,8 +118,14 @@ pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
 
 /// The table of payloads and that of sagas.
 fn tables(options: &mut OptionReader) -> Result<(Table, Table)> {
-    let payloads = Table::new(None, options.identifier("tableName", "saga_store")?);
-    Ok((payloads, Table::new(None, options.identifier("statesTableName", "saga_instances")?)))
+    let namespace = Namespace::read(options)?;
+    let payloads = options.identifier("tableName", &namespace.table(PAYLOADS, "saga_store"))?;
+    let states = options.identifier("statesTableName", &namespace.table(SAGAS, "saga_instances"))?;
+    // SQLite does not tell capitals from small letters.
+    if payloads.eq_ignore_ascii_case(&states) {
+        return Err(same_place("tableName", "statesTableName"));
+    }
+    Ok((Table::new(None, payloads), Table::new(None, states)))
 }
 
 struct Sqlite {
