@@ -10,6 +10,8 @@ pub(crate) mod schema;
 #[cfg(feature = "postgres")]
 pub(crate) mod state_batches;
 pub(crate) mod state_schema;
+#[cfg(feature = "postgres")]
+mod state_upkeep;
 pub(crate) mod states;
 
 use std::borrow::Cow;

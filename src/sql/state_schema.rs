@@ -1,9 +1,13 @@
 //! The table of sagas: made, brought up to date, checked. Every statement can be run again, by
 //! whoever else does the same at the same time.
 
-use super::schema::{columns, name_of_index};
+use super::schema::{Column, columns, name_of_index};
+#[cfg(feature = "postgres")]
+use super::state_upkeep::{self, Kept};
 use super::{Dialect, Executor, Table, Value};
-use crate::error::{Detail, Error, Kind, Result};
+#[cfg(feature = "postgres")]
+use crate::error::Detail;
+use crate::error::{Error, Kind, Result};
 
 /// Columns that others who keep sagas in such a table do not have.
 const OURS: [&str; 3] = ["completed_at", "timeout_at", "expires_at"];
@@ -22,9 +26,21 @@ pub(crate) fn all_statements(dialect: Dialect, payloads: &Table, states: &Table)
     all
 }
 
-/// The statements that make the table and its indexes.
+/// The statements that make the table and its indexes, or bring one up to date that others have made.
 fn statements(dialect: Dialect, table: &Table) -> Vec<String> {
     let mut statements = vec![create(dialect, table)];
+    match dialect {
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => {
+            let block = |statement: String| format!("do $sagastore$ begin {statement}; end $sagastore$");
+            statements.extend(OURS.iter().map(|name| add(dialect, table, name)));
+            statements.push(block(state_upkeep::widen(table)));
+            let [function, trigger] = state_upkeep::keeper(table, true);
+            statements.extend([function, block(trigger), state_upkeep::fill_at_once(table)]);
+        }
+        #[cfg(feature = "sqlite")]
+        Dialect::Sqlite => {}
+    }
     statements.extend(indexes(table));
     statements
 }
@@ -73,37 +89,28 @@ fn indexes(table: &Table) -> [String; 5] {
     ]
 }
 
-/// What is missing in a table that others have made.
-fn additions(dialect: Dialect, table: &Table, found: &[String]) -> Vec<String> {
+/// Adds a column of ours to a table that others have made.
+fn add(dialect: Dialect, table: &Table, name: &str) -> String {
     let t = table.quoted();
-    let kind = match dialect {
+    match dialect {
         #[cfg(feature = "postgres")]
-        Dialect::Postgres => "timestamptz",
+        Dialect::Postgres => format!("alter table {t} add column if not exists {name} timestamptz"),
         #[cfg(feature = "sqlite")]
-        Dialect::Sqlite => "text",
-    };
-    let lacks = |name: &&&str| !found.iter().any(|column| column == **name);
-    let lacking: Vec<&str> = OURS.iter().filter(lacks).copied().collect();
-    let mut statements: Vec<String> = lacking
-        .iter()
-        .map(|name| match dialect {
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres => format!("alter table {t} add column if not exists {name} {kind}"),
-            #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => format!("alter table {t} add column {name} {kind}"),
-        })
-        .collect();
-    if lacking.contains(&"completed_at") {
-        statements
-            .push(format!("update {t} set completed_at = updated_at where is_completed and completed_at is null"));
+        Dialect::Sqlite => format!("alter table {t} add column {name} text"),
     }
-    statements
+}
+
+/// The columns of ours that a table lacks.
+fn lacking(found: &[String]) -> Vec<&'static str> {
+    OURS.into_iter().filter(|name| !found.iter().any(|column| column == name)).collect()
 }
 
 /// Creates the table, its columns and its indexes where they are missing, and checks that ids are
-/// unique in it. The caller holds a lock or a transaction that keeps other processes from doing the
-/// same, or runs a statement at a time on SQLite.
-pub(crate) async fn make<E: Executor>(on: &mut E, dialect: Dialect, table: &Table) -> Result<()> {
+/// unique in it. The caller holds a transaction that keeps other processes from doing the same, or
+/// runs a statement at a time.
+#[cfg(feature = "sqlite")]
+pub(crate) async fn make<E: Executor>(on: &mut E, table: &Table) -> Result<()> {
+    let (dialect, t) = (Dialect::Sqlite, table.quoted());
     let found = names(on, dialect, table).await?;
     if found.is_empty() {
         for statement in statements(dialect, table) {
@@ -112,8 +119,19 @@ pub(crate) async fn make<E: Executor>(on: &mut E, dialect: Dialect, table: &Tabl
         return Ok(());
     }
     check_columns(&found, table)?;
-    for statement in additions(dialect, table, &found) {
-        on.run(&statement, &[]).await?;
+    let lacking = lacking(&found);
+    for name in &lacking {
+        on.run(&add(dialect, table, name), &[]).await?;
+    }
+    if lacking.contains(&"completed_at") {
+        let fill = format!("update {t} set completed_at = updated_at where is_completed and completed_at is null");
+        on.run(&fill, &[]).await?;
+    }
+    if lacking.contains(&"timeout_at") {
+        let due = "case when json_valid(state) then json_extract(state, '$.metadata.timeoutExpiresAt') end";
+        let form = "????-??-??T??:??:??.???Z".replace('?', "[0-9]");
+        let fill = format!("update {t} set timeout_at = {due} where not is_completed and {due} glob '{form}'");
+        on.run(&fill, &[]).await?;
     }
     if !has_indexes(on, dialect, table).await? {
         for statement in indexes(table) {
@@ -124,57 +142,145 @@ pub(crate) async fn make<E: Executor>(on: &mut E, dialect: Dialect, table: &Tabl
 }
 
 /// Whether there is nothing to be made. `None`: there is no table.
-pub(crate) async fn is_ready<E: Executor>(on: &mut E, dialect: Dialect, table: &Table) -> Result<Option<bool>> {
-    let found = names(on, dialect, table).await?;
+#[cfg(feature = "sqlite")]
+pub(crate) async fn is_ready<E: Executor>(on: &mut E, table: &Table) -> Result<Option<bool>> {
+    let found = names(on, Dialect::Sqlite, table).await?;
     if found.is_empty() {
         return Ok(None);
     }
     check_columns(&found, table)?;
-    let complete = OURS.iter().all(|name| found.iter().any(|column| column == name));
-    Ok(Some(complete && has_indexes(on, dialect, table).await?))
+    Ok(Some(lacking(&found).is_empty() && has_indexes(on, Dialect::Sqlite, table).await?))
 }
 
-/// The same as [`make`], for whom may. Who may not is warned: payloads can be kept without it.
+/// Creates what is missing, and brings up to date what others have made. What this role may not do is
+/// a warning: payloads can be kept without it.
 #[cfg(feature = "postgres")]
-pub(crate) async fn make_if_allowed<E: Executor>(on: &mut E, table: &Table) -> Result<Option<String>> {
-    let denied = ("sqlState", Detail::Text(String::from("42501")));
-    match make_at_once(on, table).await {
-        Err(error) if error.details().contains(&denied) => Ok(Some(format!(
-            "table {} of sagas cannot be made or completed ({error}): without it there is no saga state; schemaSql() \
-             prints the statements",
-            table.quoted()
-        ))),
-        made => made.map(|()| None),
+pub(crate) async fn make_if_allowed<E: Executor>(on: &mut E, table: &Table) -> Result<Vec<String>> {
+    let (dialect, t) = (Dialect::Postgres, table.quoted());
+    let mut warnings = Vec::new();
+    let found = columns(on, dialect, table).await?;
+    let missing = missing(on, table, &found).await?;
+    let missing_columns = ["completed_at", "timeout_at"].iter().any(|name| found.iter().all(|one| one.name != **name));
+    if !missing.is_empty()
+        && let Err(error) = in_block(on, table, &structure(table)).await
+    {
+        if !is_denied(&error) {
+            return Err(error);
+        }
+        let missing = missing.join(", ");
+        warnings.push(format!(
+            "table {t} of sagas lacks {missing}, and this role may not make it ({error}): until then there is no saga \
+             state, or not all of it; schemaSql() prints the statements"
+        ));
+        if missing_columns {
+            return Ok(warnings);
+        }
     }
+    if found.iter().any(is_limited)
+        && let Err(error) = in_block(on, table, &[state_upkeep::widen(table)]).await
+    {
+        let limited: Vec<&str> = found.iter().filter(|column| is_limited(column)).map(|c| &*c.name).collect();
+        warnings.push(refused(error, || format!("{} of table {t} take no 512 bytes", limited.join(", ")))?);
+    }
+    warnings.extend(keep_up(on, table, found.is_empty()).await?);
+    check_unique(on, dialect, table).await?;
+    Ok(warnings)
 }
 
-/// As one statement: on a client of the application the next statement may run on another connection.
-/// Who comes second waits, and finds it there.
+/// Has the table kept right whoever writes to it; `is_new`: there are no rows yet.
 #[cfg(feature = "postgres")]
-async fn make_at_once<E: Executor>(on: &mut E, table: &Table) -> Result<()> {
+async fn keep_up<E: Executor>(on: &mut E, table: &Table, is_new: bool) -> Result<Option<String>> {
+    if state_upkeep::look(on, table).await? == Kept::Wholly {
+        return Ok(None);
+    }
+    let mut warning = None;
+    if let Err(error) = in_block(on, table, &state_upkeep::keeper(table, is_new)).await {
+        let what = || {
+            let t = table.quoted();
+            format!("table {t} has no trigger that notes ends and timeouts of sagas that other software writes")
+        };
+        warning = Some(refused(error, what)?);
+    }
+    let filled = match state_upkeep::fill(on, table).await {
+        Ok(()) if warning.is_none() => in_block(on, table, &[state_upkeep::filled(table)]).await,
+        filled => filled,
+    };
+    if let Err(error) = filled
+        && warning.is_none()
+    {
+        let what =
+            || format!("sagas that other software has written to table {} are not brought up to date", table.quoted());
+        warning = Some(refused(error, what)?);
+    }
+    Ok(warning)
+}
+
+/// The warning of what the server refuses, and would refuse the next time as well.
+#[cfg(feature = "postgres")]
+fn refused(error: Error, what: impl FnOnce() -> String) -> Result<String> {
+    if error.kind() != Kind::Backend || error.is_retryable() {
+        return Err(error);
+    }
+    Ok(format!("{} ({error}); schemaSql() prints the statements", what()))
+}
+
+/// The role may not, or the server takes no writes.
+#[cfg(feature = "postgres")]
+fn is_denied(error: &Error) -> bool {
+    let denies = |detail: &Detail| matches!(detail, Detail::Text(code) if ["42501", "25006"].contains(&&**code));
+    error.details().iter().any(|(name, detail)| *name == "sqlState" && denies(detail))
+}
+
+/// Whether ids are limited by a column.
+#[cfg(feature = "postgres")]
+fn is_limited(column: &Column) -> bool {
+    state_upkeep::TEXTS.contains(&&*column.name) && column.type_name != "text"
+}
+
+/// What a table lacks, in words.
+#[cfg(feature = "postgres")]
+async fn missing<E: Executor>(on: &mut E, table: &Table, found: &[Column]) -> Result<Vec<String>> {
+    if found.is_empty() {
+        return Ok(vec![String::from("everything")]);
+    }
+    let found: Vec<String> = found.iter().map(|column| column.name.clone()).collect();
+    check_columns(&found, table)?;
+    let mut missing: Vec<String> = lacking(&found).iter().map(|name| format!("column {name}")).collect();
+    if !has_indexes(on, Dialect::Postgres, table).await? {
+        missing.push(String::from("some of the indexes"));
+    }
+    Ok(missing)
+}
+
+/// Table, columns and indexes.
+#[cfg(feature = "postgres")]
+fn structure(table: &Table) -> Vec<String> {
     let dialect = Dialect::Postgres;
-    if is_ready(on, dialect, table).await? != Some(true) {
-        let mut body = format!("perform pg_advisory_xact_lock({});", super::schema::postgres::lock_key(table));
-        if let Some(schema) = table.schema() {
-            // Asks for no privilege if the schema is there.
-            body.push_str(" if not exists (select 1 from pg_namespace where nspname = '");
-            body.push_str(schema);
-            body.push_str("') then create schema \"");
-            body.push_str(schema);
-            body.push_str("\"; end if;");
-        }
-        let statements =
-            [create(dialect, table)].into_iter().chain(additions(dialect, table, &[])).chain(indexes(table));
-        for statement in statements {
-            body.push(' ');
-            body.push_str(&statement);
-            body.push(';');
-        }
-        on.run(&format!("do $sagastore$ begin {body} end $sagastore$"), &[]).await?;
+    let mut statements = Vec::new();
+    if let Some(schema) = table.schema() {
+        // Asks for no privilege if the schema is there.
+        statements.push(format!(
+            "if not exists (select 1 from pg_namespace where nspname = '{schema}') then create schema \"{schema}\"; end if"
+        ));
     }
-    check_unique(on, dialect, table).await
+    statements.push(create(dialect, table));
+    statements.extend(OURS.iter().map(|name| add(dialect, table, name)));
+    statements.extend(indexes(table));
+    statements
 }
 
+/// Runs statements as one: on a client of the application the next one may run on another connection.
+/// Who comes second waits, and finds it done.
+#[cfg(feature = "postgres")]
+async fn in_block<E: Executor>(on: &mut E, table: &Table, statements: &[String]) -> Result<()> {
+    let lock = super::schema::postgres::lock_key(table);
+    let body = statements.join("; ");
+    on.run(&format!("do $sagastore$ begin perform pg_advisory_xact_lock({lock}); {body}; end $sagastore$"), &[])
+        .await
+        .map(drop)
+}
+
+#[cfg(feature = "sqlite")]
 async fn names<E: Executor>(on: &mut E, dialect: Dialect, table: &Table) -> Result<Vec<String>> {
     Ok(columns(on, dialect, table).await?.into_iter().map(|column| column.name).collect())
 }

@@ -104,6 +104,8 @@ impl StateSql {
         let (t, parts) = (table.quoted(), Parts::of(dialect));
         let Parts { text, int, json, state, at, flag, .. } = &parts;
         let live = |n: u8| parts.live(n);
+        // Whoever has ended it: older software leaves `timeout_at` as it is.
+        let open = "not is_completed";
         let found = format!("select saga_name, id, {state} as state from {t}");
         let list = |filter: &str, n: u8| {
             format!(
@@ -114,7 +116,7 @@ impl StateSql {
         };
         let timed_out = |filter: &str, n: u8| {
             format!(
-                "{found} where {filter}timeout_at <= {} and {} order by timeout_at, id limit ${}{int}",
+                "{found} where {filter}timeout_at <= {} and {open} and {} order by timeout_at, id limit ${}{int}",
                 at(n),
                 live(n + 1),
                 n + 2

@@ -159,7 +159,8 @@ pub(super) async fn timed_out<T: Transport>(
     let prefix = name.map(|name| saga_key(name, ""));
     let is_of_name =
         |item: &Item| prefix.as_ref().is_none_or(|prefix| id_of(item).is_some_and(|id| id.starts_with(prefix)));
-    let is_due = |item: &Item| number_of(item, TIMEOUT_AT).is_some_and(|at| at <= now.0);
+    let is_due =
+        |item: &Item| item.get(ENDED_AT).is_none() && number_of(item, TIMEOUT_AT).is_some_and(|at| at <= now.0);
     collect(states, &mut merged, limit, is_of_name, is_due).await
 }
 

@@ -261,7 +261,7 @@ impl View<'_> {
             }
             StateRead::TimedOut { now: at, name, limit } => {
                 let mut found = self.all(name.as_deref(), None, now);
-                found.retain(|record| record.saga.timeout_at.is_some_and(|timeout| timeout <= *at));
+                found.retain(|record| record.is(Some(false)) && record.saga.timeout_at.is_some_and(|due| due <= *at));
                 found.sort_by_key(|record| record.saga.timeout_at);
                 found.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
                 Reply::States(found.iter().map(|record| record.found()).collect())

@@ -255,7 +255,7 @@ impl<S: Sender> States<'_, S> {
             StateRead::TimedOut { now, name, limit } => {
                 let present = self.now();
                 let filter = |filter: &mut S::Command| {
-                    filter.begin("timeoutAt").date("$lte", *now).end();
+                    filter.begin("timeoutAt").date("$lte", *now).end().begin("isCompleted").flag("$ne", true).end();
                     if let Some(name) = name {
                         filter.text("sagaName", name);
                     }

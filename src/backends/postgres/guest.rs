@@ -80,8 +80,7 @@ impl Hosted {
             }
         }
         self.payloads.learn(found.time);
-        let refused = make_if_allowed(&mut self.states_on(client), &self.states_table).await?;
-        let mut warnings: Vec<String> = refused.into_iter().collect();
+        let mut warnings = make_if_allowed(&mut self.states_on(client), &self.states_table).await?;
         if !found.expiry_optional {
             warnings.push(format!("expires_at of table {quoted} is NOT NULL: payloads without an expiry are refused"));
         }

@@ -66,7 +66,7 @@ impl Guest for Hosted {
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
         Box::pin(async move {
             let warnings = schema::make(&mut self.on(on), &self.table).await?;
-            state_schema::make(&mut self.states_on(on), Dialect::Sqlite, &self.states_table).await?;
+            state_schema::make(&mut self.states_on(on), &self.states_table).await?;
             Ok(warnings)
         })
     }

@@ -26,7 +26,7 @@ pub(super) async fn initialize(slot: &Slot, table: &Table, states: &Table, limit
         let mut transaction = Transaction::begin(connection, Purpose::Write)?;
         let warnings = transaction.run(async |on| {
             let warnings = make(on, table).await?;
-            state_schema::make(on, Dialect::Sqlite, states).await?;
+            state_schema::make(on, states).await?;
             Ok(warnings)
         })?;
         transaction.end(warnings)
@@ -62,7 +62,7 @@ fn check_read_only(connection: &mut Connection, table: &Table, states: &Table) -
     };
     let mut warnings = warnings(found, table);
     warnings.push(String::from("the database file is read-only: payloads can be read, not written"));
-    if Alone::run(connection, async |on| state_schema::is_ready(on, Dialect::Sqlite, states).await)?? != Some(true) {
+    if Alone::run(connection, async |on| state_schema::is_ready(on, states).await)?? != Some(true) {
         let states = states.quoted();
         warnings
             .push(format!("the database file is read-only and table {states} does not exist: there is no saga state"));
