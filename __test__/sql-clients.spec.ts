@@ -46,7 +46,7 @@ function behavior(library: Library): void {
     ? () => `insert into ${table} values ($1::text, $2::bytea, $3::bigint)`
     : () => `insert into ${table} values (?, ?, ?)`
   const find = isPostgres
-    ? () => `select id, data, n from ${table} where id = $1::text`
+    ? () => `select id, encode(data, 'base64') as data, n from ${table} where id = $1::text`
     : () => `select id, data, n from ${table} where id = ?`
   const has = async (client: unknown, id: string) => (await query(client, find(), [id])).length === 1
 
@@ -77,8 +77,10 @@ function behavior(library: Library): void {
       const [row] = await query(open.client, find(), [`${kind}${size}`])
       expect(row).toHaveLength(3)
       expect(row?.[0]).toBe(`${kind}${size}`)
-      expect(row?.[1]).toBeInstanceOf(Uint8Array)
-      expect(Buffer.compare(row?.[1] as Uint8Array, bytes)).toBe(0)
+      // PostgreSQL's are asked for as text: what libraries make of bytea depends on their settings.
+      const found = isPostgres ? Buffer.from(row?.[1] as string, 'base64') : row?.[1]
+      expect(found).toBeInstanceOf(Uint8Array)
+      expect(Buffer.compare(found as Uint8Array, bytes)).toBe(0)
       expect(Number(row?.[2])).toBe(size)
     }
   })
@@ -220,7 +222,7 @@ describe.skipIf(!hasPostgres)('pg', () => {
       { timeoutMs: 10_000 },
     )
     expect(describeClientError(await rejectionOf(failed)).code).toMatch(/^(?:57P01|CONNECTION_CLOSED|ECONNRESET)$/)
-    expect(await query(pool, 'select 1 as one')).toEqual([[1]])
+    expect(await query(pool, "select 'one' as one")).toEqual([['one']])
     await pool.end()
   })
 

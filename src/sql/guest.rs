@@ -60,6 +60,11 @@ impl Executor for OnClient<'_> {
     fn run(&mut self, sql: &str, values: &[Value<'_>]) -> impl Future<Output = Result<Answer>> + Send {
         self.carry(sql, values)
     }
+
+    #[cfg(feature = "postgres")]
+    fn wants_base64(&self) -> bool {
+        self.dialect == Dialect::Postgres
+    }
 }
 
 fn unreadable(what: &str) -> Error {

@@ -17,6 +17,10 @@ pub(crate) mod states;
 use std::borrow::Cow;
 use std::future::Future;
 
+#[cfg(feature = "postgres")]
+use base64::Engine as _;
+#[cfg(feature = "postgres")]
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use crate::error::{Error, Kind, Result};
@@ -180,6 +184,20 @@ impl Cell {
         }
     }
 
+    /// The bytes of what `encode(…, 'base64')` has answered, in lines.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn into_encoded_bytes(self, column: &str) -> Result<Bytes> {
+        let text = self.into_text(column)?;
+        let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+        for line in text.split('\n') {
+            STANDARD.decode_vec(line, &mut bytes).map_err(|error| {
+                Error::new(Kind::CorruptData, format!("column {column} has come as something else than base64"))
+                    .with_source(error)
+            })?;
+        }
+        Ok(bytes.into())
+    }
+
     /// Text.
     pub(crate) fn into_text(self, column: &str) -> Result<String> {
         match self {
@@ -221,6 +239,13 @@ pub(crate) struct Answer {
 pub(crate) trait Executor: Send {
     /// Runs one statement. Errors are classified by the executor.
     fn run(&mut self, sql: &str, values: &[Value<'_>]) -> impl Future<Output = Result<Answer>> + Send;
+
+    /// Whether `bytea` is to be asked for as base64: what a client of the application makes of bytes depends on
+    /// its parsers, and on `bytea_output`.
+    #[cfg(feature = "postgres")]
+    fn wants_base64(&self) -> bool {
+        false
+    }
 }
 
 /// A table's name, checked (see `OptionReader::identifier`) and quoted.

@@ -29,6 +29,9 @@ pub(crate) struct PayloadSql {
     put_one: String,
     #[cfg(feature = "postgres")]
     find_one: String,
+    /// The same, with the payload as base64: fewer bytes than the hexadecimal digits that a client's library gets.
+    #[cfg(feature = "postgres")]
+    find_encoded: String,
     #[cfg(feature = "postgres")]
     has_one: String,
     #[cfg(feature = "postgres")]
@@ -76,6 +79,11 @@ impl PayloadSql {
             ),
             find_one: format!(
                 "select id::text, data from {t} where id = $1::text and (expires_at is null or expires_at > {})",
+                at(2)
+            ),
+            find_encoded: format!(
+                "select id::text, encode(data, 'base64') as data from {t} \
+                         where id = $1::text and (expires_at is null or expires_at > {})",
                 at(2)
             ),
             has_one: format!(
@@ -143,6 +151,8 @@ impl PayloadSql {
             put_one: String::new(),
             #[cfg(feature = "postgres")]
             find_one: String::new(),
+            #[cfg(feature = "postgres")]
+            find_encoded: String::new(),
             #[cfg(feature = "postgres")]
             has_one: String::new(),
             #[cfg(feature = "postgres")]
@@ -436,10 +446,12 @@ impl PayloadSql {
     async fn read_one<E: Executor>(&self, on: &mut E, operation: &Read, now: Millis) -> Result<Reply> {
         match operation {
             Read::Find { id } => {
-                let answer = on.run(&self.find_one, &[Value::text(id), self.time(now)]).await?;
+                let encoded = on.wants_base64();
+                let sql = if encoded { &self.find_encoded } else { &self.find_one };
+                let answer = on.run(sql, &[Value::text(id), self.time(now)]).await?;
                 let Some(row) = answer.rows.into_iter().next() else { return Ok(Reply::Data(None)) };
                 let [_, data] = columns(row)?;
-                Ok(Reply::Data(Some(data.into_bytes("data")?)))
+                Ok(Reply::Data(Some(if encoded { data.into_encoded_bytes("data")? } else { data.into_bytes("data")? })))
             }
             Read::Has { id } => {
                 let answer = on.run(&self.has_one, &[Value::text(id), self.time(now)]).await?;
@@ -534,7 +546,8 @@ mod tests {
             for time in [TimeColumn::WithTimeZone, TimeColumn::WithoutTimeZone, TimeColumn::Text] {
                 let sql = PayloadSql::new(*dialect, &Table::new(None, String::from("saga_store")), time);
                 #[cfg(feature = "postgres")]
-                let more = [&sql.put_one, &sql.find_one, &sql.has_one, &sql.delete_one, &sql.touch_one];
+                let more =
+                    [&sql.put_one, &sql.find_one, &sql.find_encoded, &sql.has_one, &sql.delete_one, &sql.touch_one];
                 #[cfg(not(feature = "postgres"))]
                 let more: [&String; 0] = [];
                 for statement in [&sql.put, &sql.delete, &sql.touch, &sql.find, &sql.has, &sql.purge, &sql.usage]

@@ -1,4 +1,5 @@
 import type { BackendName } from '../types'
+import { prove } from './values'
 
 /** A value, or a promise of one: clients that answer at once (better-sqlite3) keep an operation synchronous. */
 export type Awaitable<T> = T | PromiseLike<T>
@@ -48,6 +49,8 @@ export interface SqlClient {
   library: string
   isTransaction: boolean
   isSynchronous?: boolean
+  /** Of a client whose parsers cannot be kept off: what they belong to. It is looked at once, before it is believed. */
+  owner?: object
   /** Rows, each its cells in the order of the statement's columns. */
   query(sql: string, values: SqlValue[]): Awaitable<unknown[][]>
   /** How many rows a statement without a result has changed. */
@@ -60,6 +63,11 @@ export interface SqlClient {
 
 /** A carrier of SQL. PostgreSQL's statements have `$1..$n`, SQLite's `?`, each once and in order. */
 export function sqlCarrier(backend: 'postgres' | 'sqlite', client: SqlClient): Carrier {
+  const { owner } = client
+  const carry = (how: 'query' | 'execute', sql: string, values: SqlValue[]): Awaitable<unknown> => {
+    const proof = owner === undefined ? undefined : prove(owner, client)
+    return proof === undefined ? client[how](sql, values) : proof.then(() => client[how](sql, values))
+  }
   return {
     backend,
     library: client.library,
@@ -70,9 +78,9 @@ export function sqlCarrier(backend: 'postgres' | 'sqlite', client: SqlClient): C
       const [sql, values] = args as [string, SqlValue[]]
       switch (method) {
         case 'query':
-          return client.query(sql, values)
+          return carry(method, sql, values)
         case 'execute':
-          return client.execute(sql, values)
+          return carry(method, sql, values)
         case 'rows':
           return client.rows(sql, values)
         default:

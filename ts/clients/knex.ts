@@ -1,11 +1,12 @@
 import { type Recognizer, type SqlClient, type SqlValue, sqlCarrier } from './carrier'
 import { cells, committable, hasMethods, isolationLevel, membersOf, otherDialect, wholeNumbers } from './common'
+import { AS_SENT } from './values'
 
 interface Question {
   method: 'raw' | 'del'
   sql: string
   bindings: readonly unknown[]
-  options: { rowMode?: 'array' }
+  options: { rowMode?: 'array'; types?: typeof AS_SENT }
 }
 
 /** What has come back: an array from SQLite, a result of `pg` from PostgreSQL. */
@@ -66,7 +67,7 @@ function statements(backend: 'postgres' | 'sqlite', knex: Knex): Pick<SqlClient,
   return {
     async query(sql: string, values: SqlValue[]) {
       if (backend === 'sqlite') return cells(rowsOf(await ask('raw', sql, bound(values))))
-      return rowsOf(await ask('raw', sql, values, { rowMode: 'array' })) as unknown[][]
+      return rowsOf(await ask('raw', sql, values, { rowMode: 'array', types: AS_SENT })) as unknown[][]
     },
     async execute(sql: string, values: SqlValue[]) {
       const { response, context } = await ask('del', sql, bound(values))

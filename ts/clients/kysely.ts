@@ -35,6 +35,8 @@ export const recognizeKysely: Recognizer = (client) => {
   return sqlCarrier(backend, {
     library: 'kysely',
     isTransaction: database.isTransaction,
+    // Transactions have their client's.
+    ...(backend === 'postgres' && { owner: database.getExecutor().adapter }),
     ...statements(backend, database),
     ...(!database.isTransaction && {
       begin: (work, { isolation }) => {

@@ -1,12 +1,13 @@
 import { type Recognizer, type SqlValue, sqlCarrier } from './carrier'
-import { hasMethods, isolationLevel, membersOf } from './common'
+import { cells, hasMethods, isolationLevel, membersOf } from './common'
 
 interface Answer extends Array<Record<string, unknown>> {
   count: number | null
 }
 
 interface Pending extends Promise<Answer> {
-  values(): Promise<unknown[][]>
+  /** Each cell as the server has sent it: no parsers, no transforms. */
+  raw(): Promise<unknown[]>
 }
 
 interface Sql {
@@ -26,7 +27,9 @@ export const recognizePostgresJs: Recognizer = (client) => {
   return sqlCarrier('postgres', {
     library: 'postgres',
     isTransaction: !isRoot,
-    query: (text: string, values: SqlValue[]) => run(text, values).values(),
+    query: async (text: string, values: SqlValue[]) => cells(await run(text, values).raw()).map((row) => row.map(asText)),
+    // Its serializers are in the way of values all the same.
+    ...(isRoot && { owner: client }),
     execute: async (text: string, values: SqlValue[]) => (await run(text, values)).count ?? 0,
     rows: async (text: string, values: unknown[]) => [...(await sql.unsafe(text, values, { prepare: false }))],
     ...(isRoot && {
@@ -34,4 +37,9 @@ export const recognizePostgresJs: Recognizer = (client) => {
       begin: (work, { isolation }) => sql.begin(isolation === undefined ? '' : `isolation level ${isolationLevel(isolation)}`, work),
     }),
   })
+}
+
+/** A transform of rows may have changed it: then it is left for the core to refuse. */
+function asText(cell: unknown): unknown {
+  return Buffer.isBuffer(cell) ? cell.toString() : cell
 }

@@ -31,6 +31,7 @@ export const recognizePrisma: Recognizer = (client) => {
     query,
     execute,
     rows,
+    ...(backend === 'postgres' && { owner: membersOf(members._engineConfig) ?? members }),
     ...(!isTransaction && {
       begin: (work, { isolation, timeoutMs }) =>
         (client as Root).$transaction((tx) => committable(backend, statements(tx).query, () => work(tx)), {
