@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { openStore } from '../index.js'
 import { startPostgres } from '../scripts/services/servers.mjs'
 import { initializesFromEightProcesses, putsInFlight, recovers, survivesFreeze } from './faults'
-import { rejectionOf } from './support'
+import { eventually, rejectionOf } from './support'
 import { missing, sql, targets, temporarySchema } from './targets'
 
 const target = targets.find(({ name }) => name === 'postgres') as (typeof targets)[number]
@@ -145,8 +145,57 @@ describe('a bad day', () => {
     await sql('select pg_reload_conf()', [], server.url)
     await new Promise((resume) => setTimeout(resume, 300))
     const error = await rejectionOf(store.put('id', Buffer.from('y')))
-    expect(error).toMatchObject({ code: 'BACKEND', retryable: true })
+    expect(error).toMatchObject({ code: 'CONNECTION', retryable: true })
     expect(error.message).toMatch(/read-only/)
     expect((await store.get('id')).toString()).toBe('x')
+  })
+  it('sessions that were opened while the server was read-only are not kept', async () => {
+    await using server = await startPostgres()
+    await using store = openStore({ url: server.url, retry: { attempts: 1 } })
+    await store.initialize()
+    // Of the role: a session keeps what it was opened with, as after a failover.
+    await sql('alter role current_user set default_transaction_read_only = on', [], server.url)
+    await sql('select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()', [], server.url)
+    await eventually('the store has sessions that are read-only', () =>
+      Promise.all(Array.from({ length: 4 }, () => store.find('id'))).then(
+        () => true,
+        () => false,
+      ),
+    )
+    expect(await rejectionOf(store.put('id', Buffer.from('x')))).toMatchObject({ code: 'CONNECTION', retryable: true, sqlState: '25006' })
+    await Promise.all(Array.from({ length: 4 }, () => store.find('id')))
+    await sql('begin; set transaction read write; alter role current_user reset default_transaction_read_only; commit', [], server.url)
+    // The sessions of before are read-only still: the first put finds that out, for all of them.
+    const first = await rejectionOf(store.put('id', Buffer.from('x')))
+    expect(first).toMatchObject({ code: 'CONNECTION', sqlState: '25006' })
+    await Promise.all(Array.from({ length: 4 }, (_, n) => store.put(`id-${n}`, Buffer.from('x'))))
+    // And with retries nobody hears of it.
+    await using patient = openStore(server.url)
+    await sql('alter role current_user set default_transaction_read_only = on', [], server.url)
+    await patient.find('id')
+    await sql('begin; set transaction read write; alter role current_user reset default_transaction_read_only; commit', [], server.url)
+    await patient.put('id', Buffer.from('y'))
+    await patient.transaction(async (tx) => tx.put('id', Buffer.from('z')))
+  })
+
+  it('a session that the server ends in the middle of a transaction is a broken connection', async () => {
+    await using server = await startPostgres()
+    await using store = openStore(server.url)
+    await store.initialize()
+    await sql("alter role current_user set idle_in_transaction_session_timeout = '200ms'", [], server.url)
+    await sql('select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()', [], server.url)
+    await eventually('the store has sessions of now', () =>
+      store.find('a').then(
+        () => true,
+        () => false,
+      ),
+    )
+    const late = store.transaction(async (tx) => {
+      await tx.put('a', Buffer.from('a'))
+      await new Promise((resume) => setTimeout(resume, 600))
+      await tx.put('b', Buffer.from('b'))
+    })
+    expect(await rejectionOf(late)).toMatchObject({ code: 'CONNECTION', retryable: true, sqlState: '25P03' })
+    expect(await store.has('a')).toBe(false)
   })
 })

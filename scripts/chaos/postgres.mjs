@@ -31,8 +31,7 @@ async function on(server, { seconds, report }) {
     options: { url: server.url },
     seconds,
     report,
-    // BACKEND: read-only.
-    expected: ['BACKEND', 'CONNECTION', 'TIMEOUT', 'CONCURRENCY_CONFLICT', 'ALREADY_EXISTS', 'NOT_FOUND'],
+    expected: ['CONNECTION', 'TIMEOUT', 'CONCURRENCY_CONFLICT', 'ALREADY_EXISTS', 'NOT_FOUND'],
     disasters: [
       [
         'kill -9',

@@ -1,5 +1,6 @@
 import { type Carrier, type Recognizer, type SqlClient, type SqlValue, sqlCarrier } from './carrier'
 import { hasMethods, isolationLevel, membersOf, rolledBack, withLiveTransaction } from './common'
+import { AS_SENT } from './values'
 
 interface Result {
   rows: unknown[]
@@ -8,7 +9,7 @@ interface Result {
 }
 
 interface Queryable {
-  query(config: { text: string; values?: unknown[]; rowMode?: 'array' }): Promise<Result>
+  query(config: { text: string; values?: unknown[]; rowMode?: 'array'; types?: typeof AS_SENT }): Promise<Result>
 }
 
 interface Connection extends Queryable {
@@ -68,7 +69,7 @@ function statements(client: Queryable): Pick<SqlClient, 'query' | 'execute' | 'r
   const run = (text: string, values: unknown[]) => client.query(values.length > 0 ? { text, values } : { text })
   return {
     query: async (text: string, values: SqlValue[]) => {
-      const { rows } = await client.query(values.length > 0 ? { text, values, rowMode: 'array' } : { text, rowMode: 'array' })
+      const { rows } = await client.query({ text, ...(values.length > 0 && { values }), rowMode: 'array', types: AS_SENT })
       return rows as unknown[][]
     },
     execute: (sql: string, values: SqlValue[]) => run(sql, values).then(rowCountOf),
@@ -116,8 +117,8 @@ async function transaction<T>(pool: Pool, work: (transaction: unknown) => Promis
   }
 }
 
-/** The server has answered, so the connection can be used again. */
+/** The server has answered, so the connection can be used again. One that was opened on a read-only server (25006) stays so. */
 function isAnswer(error: unknown): boolean {
   const { code } = error as { code?: unknown }
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !code.startsWith('57P')
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !/^(?:57P|08|25006|25P0[34])/.test(code)
 }
