@@ -184,7 +184,7 @@ describe('beside a store with a URL', () => {
       await store.initialize()
       await store.put('id', Buffer.from('x'), new Date(Date.now() + 60000))
       await store.transaction((tx) => tx.put('other', Buffer.from('y')))
-      console.log(String(await store.get('id')), await store.touch('id', new Date(0)), await store.delete('other'), (await store.health()).status)
+      console.log(String(await store.get('id')), await store.touch('id', new Date(Date.now() - 1)), await store.delete('other'), (await store.health()).status)
       await store.close()
       client.destroy()
     `

@@ -67,6 +67,117 @@ describe('logger', () => {
   })
 })
 
+describe('a late payload', () => {
+  it('is told at warn, with how late it is', async () => {
+    const { lines, logger } = collector()
+    await using store = new MemorySagaStore({ logger })
+    const anHourAgo = new Date(Date.now() - 3_600_000)
+    await store.put('slip-7-1', Buffer.from('x'), anHourAgo)
+    await store.putMany([
+      { id: 'a', data: Buffer.from('x'), expiresAt: new Date(Date.now() + 60_000) },
+      { id: 'b', data: Buffer.from('x'), expiresAt: anHourAgo },
+    ])
+    expect(await store.touch('a', anHourAgo)).toBe(true)
+    expect(await store.touch('none', anHourAgo)).toBe(false)
+    await store.transaction((tx) => tx.put('c', Buffer.from('x'), anHourAgo))
+    await store.put('in time', Buffer.from('x'), new Date(Date.now() + 60_000))
+    const warned = lines.filter(({ level }) => level === 'warn')
+    expect(warned.map(({ fields }) => fields.operation)).toEqual(['put', 'putMany', 'touch', 'put'])
+    expect(warned[0]).toMatchObject({
+      message: expect.stringMatching(/expiresAt passed 3600\.\d+ s/),
+      fields: { id: 'slip-7-1', routingSlipId: '7' },
+    })
+    for (const { fields } of warned) expect(fields.lateMs).toBeGreaterThanOrEqual(3_600_000)
+  })
+})
+
+describe('observers that fail change no operation', () => {
+  const broken = () => {
+    throw new Error('the log is full')
+  }
+  const rejecting = () => Promise.reject(new Error('the log is full'))
+  const getters = Object.defineProperties(
+    {},
+    Object.fromEntries(['debug', 'info', 'warn', 'error'].map((name) => [name, { get: laterBroken() }])),
+  )
+
+  /** A getter that works once: while the logger is looked at. */
+  function laterBroken() {
+    let reads = 0
+    return () => (reads++ === 0 ? () => undefined : broken())
+  }
+
+  it.each<[string, object]>([
+    ['a logger that throws', { debug: broken, info: broken, warn: broken, error: broken }],
+    ['a logger that rejects', { debug: rejecting, info: rejecting, warn: rejecting, error: rejecting }],
+    ['a logger whose getters throw', getters],
+    ['a logger that cannot say its level', { ...console, debug: broken, warn: broken, error: broken, isLevelEnabled: broken }],
+    ['a pino whose stream fails', pino({ level: 'debug' }, { write: broken })],
+  ])('%s', async (_, logger) => {
+    const unhandled: unknown[] = []
+    const note = (reason: unknown) => unhandled.push(reason)
+    process.on('unhandledRejection', note)
+    await using store = new MemorySagaStore({ logger: logger as never })
+    await store.put('id', Buffer.from('data'), new Date(Date.now() - 1000))
+    expect((await store.get('id')).toString()).toBe('data')
+    await expect(store.get('none')).rejects.toMatchObject({ code: 'NOT_FOUND', id: 'none' })
+    await expect(store.put('', Buffer.from('x'))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    await store.transaction((tx) => tx.put('in', Buffer.from('x')))
+    expect(await store.has('in')).toBe(true)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    process.off('unhandledRejection', note)
+    expect(unhandled).toEqual([])
+  })
+
+  it('a logger that cannot be read is refused', () => {
+    const logger = Object.defineProperty({ ...console }, 'warn', { get: broken })
+    expect(() => new MemorySagaStore({ logger: logger as never })).toThrow(/'logger' must have the methods .*missing: warn/)
+  })
+
+  it('a subscriber of the channel that freezes what it is given', async () => {
+    const freeze = (context: unknown) => void Object.freeze(context)
+    const tooLate: unknown[] = []
+    const asyncEnd = (context: unknown) => void tooLate.push(context)
+    subscribe('tracing:sagastore:operation:start', freeze)
+    subscribe('tracing:sagastore:operation:asyncEnd', asyncEnd)
+    await using store = new MemorySagaStore()
+    await store.put('id', Buffer.from('data'))
+    expect((await store.get('id')).toString()).toBe('data')
+    await expect(store.get('none')).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    unsubscribe('tracing:sagastore:operation:start', freeze)
+    unsubscribe('tracing:sagastore:operation:asyncEnd', asyncEnd)
+    expect(tooLate).toHaveLength(3)
+  })
+
+  it('a subscriber that throws is an uncaught exception, as Node.js has it, and the operation goes on', async () => {
+    const program = `
+      const { subscribe } = require('node:diagnostics_channel')
+      let uncaught = 0
+      process.on('uncaughtException', () => { uncaught += 1 })
+      for (const name of ['start', 'end', 'asyncStart', 'asyncEnd', 'error'])
+        subscribe('tracing:sagastore:operation:' + name, () => { throw new Error('subscriber') })
+      const store = sagastore.openStore('memory://')
+      await store.put('id', Buffer.from('data'))
+      const missing = await store.get('none').catch((error) => error.code)
+      const data = String(await store.get('id'))
+      await new Promise(setImmediate)
+      console.log(missing, data, uncaught)`
+    expect(await runProgram(program)).toBe('NOT_FOUND data 13\n')
+  })
+
+  it('keeps the caller’s stack', async () => {
+    const listener = () => undefined
+    subscribe('tracing:sagastore:operation:start', listener)
+    await using store = new MemorySagaStore()
+    async function loadTheTracedOrder() {
+      return await store.get('missing')
+    }
+    const error = await loadTheTracedOrder().catch((reason: Error) => reason)
+    unsubscribe('tracing:sagastore:operation:start', listener)
+    expect((error as Error).stack).toContain('loadTheTracedOrder')
+  })
+})
+
 describe('SAGASTORE_LOG', () => {
   const program = `
     const store = sagastore.openStore('memory://')

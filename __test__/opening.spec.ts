@@ -111,6 +111,19 @@ describe('refused by the constructor, with what is accepted', () => {
   })
 
   it.each([
+    'postgres:app:hunter2@h:1/db',
+    'postgres:/app:hunter2@h:1/db',
+    'postgresql:hunter2@h',
+    'redis:app:hunter2@h:6379',
+    'rediss-sentinel:/app:hunter2@h:6379?sentinelServiceName=m',
+    'redis-cluster:hunter2@h',
+    'mongodb:app:hunter2@h/db',
+    'mongodb+srv:/app:hunter2@h/db',
+    'dynamodb:hunter2@eu-west-1/sagas',
+    // A password with a '/', '?' or '#' that is not encoded.
+    'postgres://app:12/hunter2@h/db',
+    'redis://app:12?hunter2@h',
+    'mongodb://app:12#hunter2@h',
     'postgres://app:hunter2@[bad/x',
     'redis://app:hunter2@host:99999999',
     'hunter2',
@@ -119,7 +132,9 @@ describe('refused by the constructor, with what is accepted', () => {
     'rediss-cluster://:hunter2@h:x',
     'mysql://app:hunter2@h/d',
   ])('a password is in no error: %s', (url) => {
-    expect(inspect(refusal(() => openStore(url)))).not.toContain('hunter2')
+    const error = refusal(() => openStore(url))
+    expect(error.code).toBe('INVALID_ARGUMENT')
+    expect(inspect(error)).not.toContain('hunter2')
   })
 })
 

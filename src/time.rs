@@ -10,6 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub i64);
 
+/// 2001-01-01T00:00:00Z. Until the year 32971 the seconds of the present, taken for milliseconds, are an earlier time.
+const SECONDS_UNTIL: Millis = Millis(978_307_200_000);
+
 /// The last instant that a four-digit year can say: 9999-12-31T23:59:59.999Z.
 /// Later ones would break the text order of ISO 8601 that SQLite's index relies on.
 const LAST_FOUR_DIGIT_YEAR: i64 = 253_402_300_799_999;
@@ -19,6 +22,11 @@ impl Millis {
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Whether it must be seconds that were taken for milliseconds.
+    pub fn is_seconds(self) -> bool {
+        self < SECONDS_UNTIL
     }
 
     /// This instant and `millis` more.

@@ -75,6 +75,30 @@ impl Backend {
     }
 }
 
+/// Refuses what no driver reads as it is meant: without `//` a URL has no user, password or host, and an `@` behind
+/// the host is a password whose `/`, `?` or `#` is not percent-encoded, so that the rest of it is taken for the path.
+pub fn check(backend: Backend, url: &str) -> Result<()> {
+    if matches!(backend, Backend::Memory | Backend::Sqlite) {
+        return Ok(());
+    }
+    let Some((_, rest)) = url.split_once(':').filter(|(_, rest)| rest.starts_with("//")) else {
+        let scheme = backend.schemes()[0];
+        return Err(Error::invalid(format!("the connection string has no '//' behind its scheme ({scheme}://host)")));
+    };
+    let rest = &rest[2..];
+    let tail = &rest[rest.find(['/', '?', '#']).unwrap_or(rest.len())..];
+    let (tail, fragment) = tail.split_once('#').unwrap_or((tail, ""));
+    let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+    let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or(""));
+    if path.contains('@') || fragment.contains('@') || names.any(|name| name.contains('@')) {
+        return Err(Error::invalid(
+            "the connection string has an '@' behind its host: a '/', '?' or '#' in a user name or password must be \
+             percent-encoded ('%2F', '%3F', '%23'), and so must an '@' in a path ('%40')",
+        ));
+    }
+    Ok(())
+}
+
 /// Names of query parameters whose values are secrets.
 fn is_secret(parameter: &str) -> bool {
     let name = parameter.to_ascii_lowercase();
@@ -87,6 +111,11 @@ const HOSTS: &str = "several-hosts.invalid";
 
 /// The URL, and its hosts where there are several of them: [`HOSTS`] is in their place.
 fn parse(url: &str) -> Option<(Url, Option<&str>)> {
+    // Without `//` all of it is a path to the parser: a file's, or a password and anything else.
+    let backend = Backend::of_url(url).ok();
+    if backend.is_none_or(|backend| check(backend, url).is_err()) {
+        return None;
+    }
     if let Ok(parsed) = Url::parse(url) {
         return Some((parsed, None));
     }
@@ -187,6 +216,40 @@ mod tests {
         for url in ["hunter2:6379", "hunter2", "", ":hunter2@host"] {
             let error = Backend::of_url(url).unwrap_err();
             assert!(!error.message().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_and_never_shown() {
+        for url in [
+            "postgres:u:hunter2@h:1/db",
+            "postgres:/u:hunter2@h:1/db",
+            "postgresql:hunter2@h",
+            "redis:u:hunter2@h:6379",
+            "rediss-cluster:/u:hunter2@h:6379",
+            "mongodb:u:hunter2@h/db",
+            "dynamodb:hunter2@eu-west-1/t",
+            "postgres://u:12/hunter2@h/db",
+            "redis://u:12?hunter2@h",
+            "mongodb://u:12#hunter2@h",
+            "postgres://u:p@x/hunter2@h/db",
+        ] {
+            let backend = Backend::of_url(url).unwrap();
+            let error = check(backend, url).unwrap_err();
+            assert_eq!(error.kind(), crate::error::Kind::InvalidArgument, "{url}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{url}");
+            assert!(!sanitized(url).contains("hunter2"), "{}", sanitized(url));
+        }
+        for url in [
+            "memory:x",
+            "sqlite:a@b.db",
+            "sqlite::memory:",
+            "postgresql:///db?host=/run/postgresql&user=a@b",
+            "postgres://u:p%2F@h/d%40",
+            "mongodb://u:p@a,b/?replicaSet=r",
+            "dynamodb://?endpoint=http://127.0.0.1:1",
+        ] {
+            check(Backend::of_url(url).unwrap(), url).unwrap();
         }
     }
 

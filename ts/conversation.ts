@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { taken } from './arguments'
 import type { Carrier } from './clients/carrier'
 import { describeClientError } from './clients/failure'
 import { guardOf } from './clients/handle'
@@ -94,8 +95,10 @@ export class Conversations {
       carrier.check?.()
       const conversation = new Conversation<T>(this.#native, route, this.#home, operation, args, this.#deadlines)
       const ids = written(operation, args)
-      if (route.unit !== undefined) running = route.unit.next(() => conversation.run())
-      else running = ids === undefined ? conversation.run() : this.#inOrder(conversation, carrier, ids)
+      if (route.unit !== undefined) {
+        conversation.takeArguments()
+        running = route.unit.next(() => conversation.run())
+      } else running = ids === undefined ? conversation.run() : this.#inOrder(conversation, carrier, ids)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -139,6 +142,7 @@ export class Conversations {
       if (!('answer' in state)) return settled(state)
       return keep(known, ids, (ended) => conversation.wait(state, ended))
     }
+    conversation.takeArguments()
     return keep(known, ids, (ended) =>
       Promise.allSettled(before)
         .then(() => conversation.run())
@@ -163,7 +167,7 @@ class Conversation<T> {
   readonly #home: Carrier | undefined
   readonly #unit: UnitOfWork | undefined
   readonly #operation: OperationName
-  readonly #args: Arguments
+  #args: Arguments
   readonly #deadlines: Deadlines
   /** What the client threw last. */
   #cause: unknown
@@ -183,6 +187,11 @@ class Conversation<T> {
     this.#operation = operation
     this.#args = args
     this.#deadlines = deadlines
+  }
+
+  /** For one that begins later than at its call: the caller may have other plans for what it has given. */
+  takeArguments(): void {
+    this.#args = taken(this.#args)
   }
 
   run(): Promise<T> {

@@ -151,7 +151,7 @@ export function raise(reason: unknown): never {
 }
 
 /** An `INVALID_ARGUMENT` error that is found out on this side of the boundary. */
-export function invalidArgument(message: string, operation?: string, backend?: string): InvalidArgumentError {
+export function invalidArgument(message: string, operation?: string, backend?: string, cause?: unknown): InvalidArgumentError {
   return new InvalidArgumentError({
     code: 'INVALID_ARGUMENT',
     message,
@@ -160,5 +160,6 @@ export function invalidArgument(message: string, operation?: string, backend?: s
     retryable: false,
     causes: [],
     details: {},
+    ...(cause !== undefined && { cause }),
   })
 }

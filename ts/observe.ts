@@ -1,4 +1,5 @@
 import { tracingChannel } from 'node:diagnostics_channel'
+import { isPromiseLike } from './context'
 import { invalidArgument, SagaStoreError, toError } from './errors'
 import type { BackendName } from './types'
 
@@ -50,6 +51,8 @@ export interface Subject {
   routingSlipId?: string
   bytes?: number
   batchSize?: number
+  /** Unix ms; of several payloads the one that is over first. */
+  expiresAt?: number
 }
 
 /** Tells a logger and the tracing channel what a store does. */
@@ -82,8 +85,9 @@ export class Observer {
     this.#log.warn?.(`sagastore ${operation}: ${message}`, { backend: this.#backend, operation })
   }
 
+  /** What `tracePromise` does, but that what subscribers do to the context changes nothing. */
   #trace<T>(subject: Subject, start: () => Promise<T>): Promise<T> {
-    const context: OperationContext = {
+    const context: OperationContext & { result?: unknown; error?: unknown } = {
       operation: subject.operation,
       backend: this.#backend,
       attributes: {
@@ -97,23 +101,43 @@ export class Observer {
     if (routingSlipId !== undefined) context.routingSlipId = routingSlipId
     if (subject.bytes !== undefined) context.bytes = subject.bytes
     if (subject.batchSize !== undefined) context.attributes['db.operation.batch.size'] = subject.batchSize
-    return channel.tracePromise(async () => {
-      try {
-        const result = await this.#logged(subject, start)
-        const bytes = bytesOf(result)
-        if (bytes !== undefined) context.bytes = bytes
+    const ended = () => {
+      channel.asyncStart.publish(context)
+      channel.asyncEnd.publish(context)
+    }
+    let running: Promise<T> | undefined
+    channel.start.runStores(context, () => {
+      running = this.#logged(subject, start)
+    })
+    channel.end.publish(context)
+    return (running as unknown as Promise<T>).then(
+      (result) => {
+        guarded(() => {
+          const bytes = bytesOf(result)
+          if (bytes !== undefined) context.bytes = bytes
+          context.result = result
+        })
+        ended()
         return result
-      } catch (error) {
-        if (error instanceof SagaStoreError) context.attributes['error.type'] = error.code
+      },
+      (error) => {
+        guarded(() => {
+          if (error instanceof SagaStoreError) context.attributes['error.type'] = error.code
+          context.error = error
+        })
+        channel.error.publish(context)
+        ended()
         throw error
-      }
-    }, context)
+      },
+    )
   }
 
   async #logged<T>(subject: Subject, start: () => Promise<T>): Promise<T> {
     const began = performance.now()
+    const lateMs = subject.expiresAt === undefined ? 0 : Date.now() - subject.expiresAt
     try {
       const result = await start()
+      if (lateMs > 0 && result !== false) this.#late(subject, began, lateMs)
       if (this.#isDebugEnabled()) {
         const fields = this.#fields(subject, began)
         const bytes = bytesOf(result)
@@ -136,6 +160,12 @@ export class Observer {
       }
       throw error
     }
+  }
+
+  /** Often a saga that timed out and still compensates; a wrong clock, or a wrong unit, looks the same. */
+  #late(subject: Subject, began: number, lateMs: number): void {
+    const what = `expiresAt passed ${(lateMs / 1000).toFixed(3)} s before the call; kept for lateRetentionMs from now`
+    this.#log.warn?.(`sagastore ${subject.operation}: ${what}`, { ...this.#fields(subject, began), lateMs })
   }
 
   #fields(subject: Subject, began: number): Fields {
@@ -176,8 +206,17 @@ function addressOf(url: string): Record<string, string | number> {
 
 const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error']
 
+/** What a logger or a subscriber does must not become the outcome of an operation. */
+function guarded<T>(observe: () => T): T | undefined {
+  try {
+    return observe()
+  } catch {
+    return undefined
+  }
+}
+
 function checked(logger: Logger): Logger {
-  const missing = LEVELS.filter((level) => typeof (logger as Partial<Logger> | null)?.[level] !== 'function')
+  const missing = LEVELS.filter((level) => typeof guarded(() => (logger as Partial<Logger> | null)?.[level]) !== 'function')
   if (missing.length > 0)
     throw invalidArgument(`option 'logger' must have the methods ${LEVELS.join(', ')}; missing: ${missing.join(', ')}`)
   return logger
@@ -185,18 +224,26 @@ function checked(logger: Logger): Logger {
 
 function writers(logger: Logger): Record<Level, Write> {
   // pino takes the fields first, everybody else the message.
-  const fieldsFirst = 'bindings' in logger
+  const fieldsFirst = guarded(() => 'bindings' in logger) === true
   const writer = (level: Level): Write => {
-    const write = logger[level] as (...args: unknown[]) => void
-    return fieldsFirst ? (message, fields) => write.call(logger, fields, message) : (message, fields) => write.call(logger, message, fields)
+    return (message, fields) =>
+      guarded(() => {
+        const write = logger[level] as (...args: unknown[]) => unknown
+        const written = fieldsFirst ? write.call(logger, fields, message) : write.call(logger, message, fields)
+        // One that writes later may fail later: nobody else would handle that rejection.
+        if (isPromiseLike(written)) written.then(undefined, () => undefined)
+      })
   }
   return { debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error') }
 }
 
 function debugGate(logger: Logger | undefined): () => boolean {
   if (logger === undefined) return () => false
-  const asked = (logger as { isLevelEnabled?: (level: string) => boolean }).isLevelEnabled
-  return typeof asked === 'function' ? () => asked.call(logger, 'debug') : () => true
+  return () =>
+    guarded(() => {
+      const asked = (logger as { isLevelEnabled?: (level: string) => boolean }).isLevelEnabled
+      return typeof asked !== 'function' || Boolean(asked.call(logger, 'debug'))
+    }) === true
 }
 
 /** With `SAGASTORE_LOG=debug|info|warn|error`, a store without a logger writes to stderr. */

@@ -1,3 +1,4 @@
+import { takenDate } from './arguments'
 import type { StateOperation } from './conversation'
 import { CorruptDataError, invalidArgument, NotFoundError, SagaStoreError, SerializationError } from './errors'
 import type { BackendName } from './types'
@@ -234,10 +235,11 @@ export class SagaStates {
     if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
       throw this.#invalid('limit must be a whole number above 0', 'states.deleteCompletedBefore')
     }
+    const until = takenDate(before)
     let removed = 0
     while (removed < limit) {
       const batch = Math.min(MAX_LISTED, limit - removed)
-      const count = await this.#run<number>('states.deleteCompletedBefore', [sagaName, before, batch])
+      const count = await this.#run<number>('states.deleteCompletedBefore', [sagaName, until, batch])
       removed += count
       if (count < batch) break
     }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
+import { isDate } from 'node:util/types'
 import { isMainThread } from 'node:worker_threads'
-import { byId, listed, unshared } from './arguments'
+import { byId, entriesOf, listed, takenDate, unshared } from './arguments'
 import type { Carrier } from './clients/carrier'
 import { recognize } from './clients/recognize'
 import { type CarrierRoute, checkRoute, hasScopes, joinedRoute, type Route, runJoined, transactionCarrier, UnitOfWork } from './context'
@@ -105,9 +106,11 @@ export class SagaStore implements SagaStoreAdapter {
    * (`withTransaction`, `getTransaction`) it is stored when that commits, or not at all.
    *
    * @param id the claim id: 1 to 1,024 bytes of UTF-8
-   * @param data the payload; it must not be changed before the promise has settled
+   * @param data the payload; it must not be changed or transferred before the promise has settled (as with
+   *   `fs.write`): other bytes could be stored
    * @param expiresAt when it ceases to exist; never, if left out. A time that has passed already
-   *   (a saga that timed out and still has to compensate) is kept for `lateRetentionMs`
+   *   (a saga that timed out and still has to compensate) is kept for `lateRetentionMs`, and logged at warn; one
+   *   before 2001 is refused, as it is seconds in place of milliseconds
    * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
    */
   put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void> {
@@ -152,19 +155,23 @@ export class SagaStore implements SagaStoreAdapter {
    * others may be. Nothing is sent if one of them is invalid.
    */
   putMany(entries: Iterable<PayloadEntry>): Promise<void> {
-    const list = listed(entries)
-    if (list === undefined) return Promise.reject(invalidArgument('putMany takes an iterable of entries', 'putMany', this.backend))
-    return this.#perform('putMany', [
-      list.map((entry) => entry?.id),
-      list.map((entry) => unshared(entry?.data)),
-      list.map((entry) => entry?.expiresAt),
-    ])
+    let list: Arguments
+    try {
+      list = entriesOf(entries)
+    } catch (cause) {
+      return Promise.reject(invalidArgument('putMany takes an iterable of entries', 'putMany', this.backend, cause))
+    }
+    return this.#perform('putMany', list)
   }
 
   /** The payloads of several ids; an id without one is not in the map. */
   async getMany(ids: Iterable<string>): Promise<Map<string, Buffer>> {
-    const list = listed(ids)
-    if (list === undefined) throw invalidArgument('getMany takes an iterable of ids', 'getMany', this.backend)
+    let list: string[]
+    try {
+      list = listed(ids)
+    } catch (cause) {
+      throw invalidArgument('getMany takes an iterable of ids', 'getMany', this.backend, cause)
+    }
     return byId(list, await this.#perform('getMany', [list]))
   }
 
@@ -456,7 +463,8 @@ export class SagaStore implements SagaStoreAdapter {
     if (this.backend !== 'postgres' && this.backend !== 'sqlite')
       throw this.#unsupported('query is for SQL: PostgreSQL and SQLite', 'query')
     try {
-      const bound = values.map((value) => (value === undefined ? null : value))
+      // A library may read them later than now.
+      const bound = values.map((value) => (value === undefined ? null : takenDate(value)))
       return (await route.carrier.send('rows', [sql, bound])) as Row[]
     } catch (error) {
       throw toError({ ...this.#conversations.classify(error), operation: 'query' })
@@ -507,7 +515,7 @@ function clientCarrier(client: unknown, url: unknown, backend: BackendName | nul
 }
 
 function subjectOf(operation: OperationName, args: Arguments, options?: PutOptions): Subject {
-  const [first, data] = args
+  const [first, data, expiresAt] = args
   const subject: Subject = { operation }
   if (isOnStates(operation)) {
     const id = idOf(operation, args)
@@ -516,6 +524,8 @@ function subjectOf(operation: OperationName, args: Arguments, options?: PutOptio
   else if (OPERATIONS[operation] < OPERATIONS.initialize) subject.id = first as string
   if (data instanceof Uint8Array) subject.bytes = data.byteLength
   if (options?.routingSlipId !== undefined) subject.routingSlipId = options.routingSlipId
+  const times = (Array.isArray(expiresAt) ? expiresAt : [expiresAt]).filter(isDate).map((date) => Date.prototype.getTime.call(date))
+  if (times.length > 0) subject.expiresAt = times.reduce((first, at) => Math.min(first, at))
   return subject
 }
 

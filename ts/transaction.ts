@@ -1,4 +1,4 @@
-import { byId, listed, unshared } from './arguments'
+import { byId, entriesOf, listed, unshared } from './arguments'
 import type { Arguments, OperationName } from './conversation'
 import { invalidArgument } from './errors'
 import { SagaStates } from './states'
@@ -66,19 +66,23 @@ export class SagaTransaction {
 
   /** As `SagaStore.putMany`. */
   putMany(entries: Iterable<PayloadEntry>): Promise<void> {
-    const list = listed(entries)
-    if (list === undefined) return Promise.reject(invalidArgument('putMany takes an iterable of entries', 'putMany', this.#backend))
-    return this.#run('putMany', [
-      list.map((entry) => entry?.id),
-      list.map((entry) => unshared(entry?.data)),
-      list.map((entry) => entry?.expiresAt),
-    ])
+    let list: Arguments
+    try {
+      list = entriesOf(entries)
+    } catch (cause) {
+      return Promise.reject(invalidArgument('putMany takes an iterable of entries', 'putMany', this.#backend, cause))
+    }
+    return this.#run('putMany', list)
   }
 
   /** As `SagaStore.getMany`. */
   async getMany(ids: Iterable<string>): Promise<Map<string, Buffer>> {
-    const list = listed(ids)
-    if (list === undefined) throw invalidArgument('getMany takes an iterable of ids', 'getMany', this.#backend)
+    let list: string[]
+    try {
+      list = listed(ids)
+    } catch (cause) {
+      throw invalidArgument('getMany takes an iterable of ids', 'getMany', this.#backend, cause)
+    }
     return byId(list, await this.#run('getMany', [list]))
   }
 

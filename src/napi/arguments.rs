@@ -108,7 +108,11 @@ fn read_bytes(env: sys::napi_env, side: &JsSide, value: Raw, is_for_io: bool) ->
         return Err(Error::invalid("data must be a Uint8Array (a Buffer is one)"));
     }
     if length == 0 || data.is_null() {
-        return Ok(Bytes::new());
+        return if is_within_its_memory(env, value) {
+            Ok(Bytes::new())
+        } else {
+            Err(Error::invalid("data is detached: its memory was transferred, or is smaller than before"))
+        };
     }
     if length <= COPY_UP_TO {
         // SAFETY: the array's memory is valid during this call.
@@ -117,6 +121,23 @@ fn read_bytes(env: sys::napi_env, side: &JsSide, value: Raw, is_for_io: bool) ->
     let borrowed =
         side.borrow(value.0, data.cast(), length, is_for_io).map_err(|error| Error::invalid(error.reason.clone()))?;
     Ok(Bytes::from_owner(borrowed))
+}
+
+/// Whether an array that says it is empty has not lost its memory. Node-API does not tell arrays whose memory has
+/// shrunk from empty ones; JavaScript's own methods throw.
+fn is_within_its_memory(env: sys::napi_env, array: Raw) -> bool {
+    let (mut at, mut first) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: within a call from JavaScript, with valid out-parameters; an exception is taken back.
+    unsafe {
+        let got = sys::napi_get_named_property(env, array.0, c"at".as_ptr(), &raw mut at);
+        if got == sys::Status::napi_ok
+            && sys::napi_call_function(env, array.0, at, 0, ptr::null(), &raw mut first) == sys::Status::napi_ok
+        {
+            return true;
+        }
+        sys::napi_get_and_clear_last_exception(env, &raw mut first);
+    }
+    false
 }
 
 /// A `Date` as Unix milliseconds; `undefined` and `null` are none.

@@ -292,6 +292,7 @@ impl Store {
                 chosen.name()
             )));
         }
+        url::check(chosen, &url)?;
         let mut secrets = url::secrets(&url);
         secrets.extend(options.secrets());
         let settings = Settings::read(&mut options)?;

@@ -136,6 +136,12 @@ impl Store {
         if expires_at > now {
             return Ok(expires_at);
         }
+        if expires_at.is_seconds() {
+            let given = expires_at.iso().unwrap_or_else(|| String::from("a time long ago"));
+            return Err(Error::invalid(format!(
+                "expiresAt is {given}, before 2001: a Date takes milliseconds, not seconds (new Date(seconds * 1000))"
+            )));
+        }
         if self.settings.late_retention.is_zero() {
             return Err(Error::new(Kind::AlreadyExpired, "expiresAt has passed and lateRetentionMs is 0"));
         }
