@@ -1,7 +1,7 @@
 //! Points in time are Unix milliseconds, always passed as parameters: one clock
 //! (the caller's), deterministic tests, no `now()` in any statement.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::civil::{DateTime, date};
 use jiff::{SignedDuration, Timestamp};
@@ -64,6 +64,40 @@ impl Millis {
     }
 }
 
+/// A clock that is set right by slewing, and a thread that is interrupted between two looks, account for so much.
+const UNSET_MS: i64 = 100;
+
+/// When something was found out about a clock: by the wall clock, and by one that nobody sets.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    wall: Millis,
+    at: Instant,
+}
+
+impl Moment {
+    /// The present.
+    pub fn now() -> Self {
+        Self { wall: Millis::now(), at: Instant::now() }
+    }
+
+    /// How long ago it was, whatever the wall clock says.
+    pub fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+
+    /// By how many milliseconds the wall clock has been set forward since, below 0 if it was set back. The time in
+    /// which the machine slept may count as such.
+    pub fn jump(&self) -> i64 {
+        self.jump_at(Millis::now(), self.age())
+    }
+
+    fn jump_at(&self, now: Millis, age: Duration) -> i64 {
+        let passed = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let jump = now.0.saturating_sub(self.wall.0).saturating_sub(passed);
+        if jump.abs() <= UNSET_MS.saturating_add(passed / 1_000) { 0 } else { jump }
+    }
+}
+
 fn epoch() -> DateTime {
     date(1970, 1, 1).at(0, 0, 0, 0)
 }
@@ -72,6 +106,19 @@ fn epoch() -> DateTime {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_clock_that_is_set_is_noticed() {
+        let moment = Moment { wall: Millis(1_000_000), at: Instant::now() };
+        let after = |wall: i64, passed: u64| moment.jump_at(Millis(1_000_000 + wall), Duration::from_millis(passed));
+        for (wall, passed) in [(0, 0), (30_000, 30_000), (30_100, 30_000), (29_880, 30_000), (60, 0)] {
+            assert_eq!(after(wall, passed), 0, "{wall} {passed}");
+        }
+        assert_eq!(after(-3_600_000, 0), -3_600_000);
+        assert_eq!(after(3_610_000, 10_000), 3_600_000);
+        assert_eq!(after(1_000, 500), 500);
+        assert_eq!(Moment::now().jump(), 0);
+    }
 
     #[test]
     fn reads_what_other_programs_write() {

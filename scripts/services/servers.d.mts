@@ -153,3 +153,5 @@ export function startMongo(options?: MongoOptions): Promise<MongoServer>
 
 /** Environment variables that give a program a clock of its own (Linux): '+1h' is an hour ahead. */
 export function clockOffset(offset: string): Promise<Record<string, string>>
+/** The environment of a program whose wall clock is off by what `file` says, such as `-3600`, at any time. */
+export function settableClock(file: string): Promise<Record<string, string>>

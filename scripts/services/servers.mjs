@@ -57,3 +57,15 @@ export async function clockOffset(offset) {
   // Only the wall clock: timeouts and event loops go by the monotonic one.
   return { LD_PRELOAD: library, FAKETIME: offset, FAKETIME_DONT_FAKE_MONOTONIC: '1', DONT_FAKE_MONOTONIC: '1' }
 }
+
+/**
+ * A wall clock that is set while a program runs: by writing an offset into `file`.
+ *
+ * @param {string} file
+ */
+export async function settableClock(file) {
+  const { LD_PRELOAD, FAKETIME: _, ...environment } = await clockOffset('+0')
+  // The one for programs with threads; read anew at each look.
+  const library = LD_PRELOAD.replace(/libfaketime\.so/, 'libfaketimeMT.so')
+  return { ...environment, LD_PRELOAD: library, FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: '1' }
+}

@@ -7,14 +7,14 @@
 //! clocks agree, too. Otherwise everything stays as it is.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 
-use crate::time::Millis;
+use crate::time::{Millis, Moment};
 
 /// Differences up to this are errors of measurement.
 const TOLERANCE_MS: i64 = 2_000;
@@ -31,7 +31,20 @@ struct State {
     shift: Option<i64>,
     /// Seen once. An answer that was read late looks the same, so the next one decides.
     candidate: Option<i64>,
-    looked: Option<Instant>,
+    /// What the difference should be since our clock was set, until the server has told the time again.
+    guess: Option<i64>,
+    looked: Option<Moment>,
+}
+
+impl State {
+    /// Our own clock has been set, as a clock that nobody sets tells: the server's has to be looked at anew.
+    fn notice_jump(&mut self) {
+        let jump = self.looked.map_or(0, |looked| looked.jump());
+        if jump != 0 {
+            let guess = self.shift.or(self.guess).map(|ahead| ahead.saturating_sub(jump));
+            *self = Self { guess, ..Self::default() };
+        }
+    }
 }
 
 fn near(a: i64, b: i64) -> bool {
@@ -45,7 +58,10 @@ impl Clock {
 
     /// What the server's clock is ahead of ours, 0 if they agree; `None` if that is not known.
     pub(super) fn ahead(&self) -> Option<i64> {
-        self.with(|state| state.shift)
+        self.with(|state| {
+            state.notice_jump();
+            state.shift
+        })
     }
 
     /// The present, as expiries are stored.
@@ -55,19 +71,24 @@ impl Clock {
 
     /// A time by our clock, as it is stored.
     pub(super) fn stored(&self, at: Millis) -> Millis {
-        Millis(at.0.saturating_add(self.ahead().unwrap_or(0)))
+        let shift = self.ahead().or_else(|| self.with(|state| state.guess));
+        Millis(at.0.saturating_add(shift.unwrap_or(0)))
     }
 
     /// Gives up asking: what does not say its time is taken to have ours.
     pub(super) fn settle(&self) {
         self.with(|state| {
-            state.shift.get_or_insert(0);
+            let known = state.guess.unwrap_or(0);
+            state.shift.get_or_insert(known);
         });
     }
 
     /// Whether an answer should be looked at.
     pub(super) fn is_due(&self) -> bool {
-        self.with(|state| state.candidate.is_some() || state.looked.is_none_or(|looked| looked.elapsed() > FRESH))
+        self.with(|state| {
+            state.notice_jump();
+            state.candidate.is_some() || state.looked.is_none_or(|looked| looked.age() > FRESH)
+        })
     }
 
     /// Looks at the `Date` of an answer that has just come.
@@ -82,9 +103,9 @@ impl Clock {
         // Half a second, because a second is all that it tells.
         let seen = server.0 + 500 - now.0;
         self.with(|state| {
-            let expected = state.shift.unwrap_or(0);
+            let expected = state.shift.or(state.guess).unwrap_or(0);
             if near(seen, expected) {
-                state.shift = Some(expected);
+                state.shift = Some(if near(expected, 0) { 0 } else { expected });
                 state.candidate = None;
             } else if state.candidate.is_some_and(|candidate| near(candidate, seen)) {
                 state.shift = Some(if near(seen, 0) { 0 } else { seen });
@@ -92,7 +113,7 @@ impl Clock {
             } else {
                 state.candidate = Some(seen);
             }
-            state.looked = Some(Instant::now());
+            state.looked = Some(Moment::now());
         });
     }
 }

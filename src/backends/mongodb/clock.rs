@@ -8,7 +8,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::time::Millis;
+use crate::time::{Millis, Moment};
 
 /// The server's clock is asked again after this.
 const LASTS: Duration = Duration::from_secs(30);
@@ -23,7 +23,17 @@ pub(super) struct Clock(Mutex<State>);
 struct State {
     /// By how much it is ahead of ours, and how wrong that may be.
     reading: Option<(i64, i64)>,
-    read_at: Option<Instant>,
+    read_at: Option<Moment>,
+    /// When somebody was sent to read it.
+    due_since: Option<Instant>,
+}
+
+impl State {
+    /// The reading. Where our own clock has been set since, as a clock that nobody sets tells, that much is reckoned in.
+    fn reading(&self) -> Option<(i64, i64)> {
+        let jump = self.read_at.map_or(0, |read_at| read_at.jump());
+        self.reading.map(|(ahead, error)| (ahead.saturating_sub(jump), error))
+    }
 }
 
 impl Clock {
@@ -41,28 +51,36 @@ impl Clock {
         let trip = (after.0 - before.0).max(0);
         let mut state = self.state();
         state.reading = Some((server.0 - (before.0 + trip / 2), trip / 2 + 1));
-        state.read_at = Some(Instant::now());
+        state.read_at = Some(Moment::now());
+        state.due_since = None;
     }
 
     /// By how many milliseconds the server is ahead of us, if it told the time.
     pub(super) fn ahead(&self) -> Option<i64> {
-        self.state().reading.map(|(ahead, _)| ahead)
+        self.state().reading().map(|(ahead, _)| ahead)
     }
 
     /// A time of ours by the server's clock.
     pub(super) fn there(&self, at: Millis) -> Millis {
-        match self.state().reading {
+        match self.state().reading() {
             Some((ahead, error)) if ahead.abs() > error + SAME_MS => Millis(at.0.saturating_add(ahead)),
             _ => at,
         }
     }
 
+    /// Whether our clock has been set since the server's was read: it must be asked first. (What would be reckoned
+    /// without that is wrong after the machine has slept.)
+    pub(super) fn has_jumped(&self) -> bool {
+        self.state().read_at.is_some_and(|read_at| read_at.jump() != 0)
+    }
+
     /// Whether it is time to ask again; true for one caller only.
     pub(super) fn is_due(&self) -> bool {
         let mut state = self.state();
-        let due = state.read_at.is_none_or(|read_at| read_at.elapsed() >= LASTS);
+        let due = state.read_at.is_none_or(|read_at| read_at.age() >= LASTS)
+            && state.due_since.is_none_or(|since| since.elapsed() >= LASTS);
         if due {
-            state.read_at = Some(Instant::now());
+            state.due_since = Some(Instant::now());
         }
         due
     }

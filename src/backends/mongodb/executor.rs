@@ -217,8 +217,13 @@ impl Executor {
         Ok(hello)
     }
 
-    /// Reads the server's clock beside the work, if that was long ago.
-    pub(super) fn refresh_clock(self: &Arc<Self>, server: &Arc<Server>) {
+    /// Reads the server's clock, if ours has been set since the last time; if that was only long ago, beside the work.
+    pub(super) async fn keep_time(self: &Arc<Self>, server: &Arc<Server>) {
+        if self.clock.has_jumped() {
+            // What comes next meets the same failure, and says it.
+            drop(self.hello(&server.client).await);
+            return;
+        }
         if !self.clock.is_due() {
             return;
         }

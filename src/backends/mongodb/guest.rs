@@ -90,7 +90,7 @@ impl Hosted {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let in_transaction = on.facts().in_transaction;
         let known = match known {
-            Some(known) if in_transaction || !self.clock.is_due() => known,
+            Some(known) if in_transaction || !(self.clock.has_jumped() || self.clock.is_due()) => known,
             before => match (self.greet(on).await, before) {
                 (Ok(known), _) | (Err(_), Some(known)) => known,
                 (Err(error), None) => return Err(error),

@@ -128,7 +128,7 @@ impl Mongo {
         if let Err(error) = self.fence(&server, group).await {
             return vec![Err(error); group.len()];
         }
-        self.executor.shared().refresh_clock(&server);
+        self.executor.shared().keep_time(&server).await;
         let mut results: Results = vec![Err(error::unexpected()); group.len()];
         let mut broken: Option<Error> = None;
         for wave in plan(group) {

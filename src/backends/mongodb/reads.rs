@@ -79,7 +79,7 @@ impl Mongo {
             Ok(server) => server,
             Err(error) => return vec![Err(error); group.len()],
         };
-        self.executor.shared().refresh_clock(&server);
+        self.executor.shared().keep_time(&server).await;
         let (whole, named): (Vec<usize>, Vec<usize>) =
             (0..group.len()).partition(|at| matches!(group[*at], Read::Find { .. }));
         let mut under_way = FuturesUnordered::new();

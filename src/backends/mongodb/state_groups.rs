@@ -81,7 +81,7 @@ impl Mongo {
             Ok(ready) => ready,
             Err(error) => return vec![Err(error); steps.len()],
         };
-        self.executor.shared().refresh_clock(&server);
+        self.executor.shared().keep_time(&server).await;
         let mut results: Vec<Result<Reply>> = vec![Err(error::unexpected()); steps.len()];
         let run = |chain: Vec<usize>| {
             let mut on = Own { mongo: Arc::clone(&mongo), server: Arc::clone(&server), writes };

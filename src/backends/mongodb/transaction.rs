@@ -48,7 +48,7 @@ impl Mongo {
             return Err(server.hello().refuse_transaction(&*server).await);
         }
         let mongo = self.this.upgrade().ok_or_else(Error::closed)?;
-        self.executor.shared().refresh_clock(&server);
+        self.executor.shared().keep_time(&server).await;
         let mut session = server.new_session().await?;
         let concern: WriteConcern =
             bson::deserialize_from_document(self.executor.address().write_concern.clone()).map_err(error::malformed)?;

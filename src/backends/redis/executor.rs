@@ -203,9 +203,14 @@ pub(super) async fn ask_time(connection: &Connection) {
     }
 }
 
-/// The same, beside the work.
-pub(super) fn refresh_clock(connection: &Arc<Connection>) {
-    if let Ok(runtime) = runtime::io() {
+/// Before expiries are sent: reads the servers' clocks, if ours has been set since the last time; if that was only long
+/// ago, beside the work.
+pub(super) async fn keep_time(connection: &Arc<Connection>) {
+    if connection.clock().has_jumped() {
+        ask_time(connection).await;
+    } else if connection.clock().is_due()
+        && let Ok(runtime) = runtime::io()
+    {
         let connection = Arc::clone(connection);
         runtime.spawn(async move { ask_time(&connection).await });
     }

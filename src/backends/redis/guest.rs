@@ -51,7 +51,7 @@ impl Hosted {
 
     async fn write(&self, on: &Client, write: &Write) -> Result<Reply> {
         let hosts = Hosts(on);
-        if expiry(write).is_some() && self.clock.is_due() {
+        if expiry(write).is_some() && (self.clock.has_jumped() || self.clock.is_due()) {
             read_clock(&hosts, &self.clock).await?;
         }
         let group = std::slice::from_ref(write);
@@ -177,7 +177,7 @@ impl UnitOfWork for OnHosts {
             if self.collected.is_empty() {
                 return Ok(());
             }
-            if self.collected.has_expiry() && self.clock.is_due() {
+            if self.collected.has_expiry() && (self.clock.has_jumped() || self.clock.is_due()) {
                 read_clock(&on, &self.clock).await?;
             }
             self.collected.send(&on, self.clock.known_shift()).await

@@ -9,12 +9,13 @@
 //!
 //! - The difference is read (TIME) when a connection is made and every 30 seconds after. If it is
 //!   more than the error of measurement, expiries are sent in the server's time. Otherwise they
-//!   are sent as they are.
+//!   are sent as they are. Where our own clock has been set meanwhile, as a clock that nobody sets
+//!   tells, the difference is read first.
 //! - A put that expires soon is followed by an EXISTS in the same pipeline. If the key is gone
 //!   before its time, the put fails as retryable and the clock is read again.
 //! - A touch that expires soon sets the time that is left (PEXPIRE), which cannot be in the past.
 //!
-//! "Soon" is ten minutes: a clock would have to jump by more within half a minute.
+//! "Soon" is ten minutes: a server's clock would have to jump by more within half a minute.
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use fred::prelude::Value;
 
 use super::command::{Request, Until};
 use super::error;
-use super::executor::{Executor, ask_time, refresh_clock};
+use super::executor::{Executor, ask_time, keep_time};
 use super::servers::{Answers, Own, Servers};
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::{Read, Reply, Write};
@@ -39,8 +40,8 @@ pub(super) async fn write(on: &Arc<Executor>, prefix: &str, group: &[Write]) -> 
         Err(error) => return vec![Err(error); group.len()],
     };
     let connection = &own.connection;
-    if group.iter().any(|write| expiry(write).is_some()) && connection.clock().is_due() {
-        refresh_clock(connection);
+    if group.iter().any(|write| expiry(write).is_some()) {
+        keep_time(connection).await;
     }
     let plan = Plan::new(group, prefix, Millis::now(), connection.clock().shift());
     match own.run(plan.requests).await {

@@ -10,7 +10,7 @@ use fred::types::config::Server;
 use futures_util::future::try_join_all;
 
 use super::link::Link;
-use crate::time::Millis;
+use crate::time::{Millis, Moment};
 
 /// The name of our connections in `CLIENT LIST`.
 const NAME: &str = "sagastore";
@@ -109,12 +109,23 @@ pub(super) struct Clock {
 struct ClockState {
     reading: Option<Reading>,
     /// None before the first time.
-    read_at: Option<Instant>,
+    read_at: Option<Moment>,
+    /// When somebody was sent to read it again.
+    due_since: Option<Instant>,
+}
+
+impl ClockState {
+    /// By how much our own clock has been set since the servers' was read.
+    fn jump(&self) -> i64 {
+        self.read_at.map_or(0, |read_at| read_at.jump())
+    }
 }
 
 impl Clock {
     pub(super) fn new(survey: &Survey) -> Self {
-        Self { state: Mutex::new(ClockState { reading: survey.reading, read_at: Some(Instant::now()) }) }
+        Self {
+            state: Mutex::new(ClockState { reading: survey.reading, read_at: Some(Moment::now()), due_since: None }),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, ClockState> {
@@ -129,8 +140,12 @@ impl Clock {
     /// Takes over a newer reading, if there is one.
     pub(super) fn note(&self, reading: Option<Reading>) {
         let mut state = self.state();
-        state.reading = reading.or(state.reading);
-        state.read_at = Some(Instant::now());
+        // Where the servers do not answer this time, the difference has changed with our clock.
+        let jump = state.jump();
+        let known = state.reading.map(|known| Reading { ahead: known.ahead.saturating_sub(jump), ..known });
+        state.reading = reading.or(known);
+        state.read_at = Some(Moment::now());
+        state.due_since = None;
     }
 
     /// By how many milliseconds the servers are ahead of us, if they told the time.
@@ -146,9 +161,17 @@ impl Clock {
         }
     }
 
-    /// The same, unless the servers have not told the time.
+    /// The same, unless the servers have not told the time, or not since our clock was set.
     pub(super) fn known_shift(&self) -> Option<i64> {
+        if self.has_jumped() {
+            return None;
+        }
         self.ahead().map(|_| self.shift())
+    }
+
+    /// Whether our clock has been set since: the difference is another one, and must be read before it is used.
+    pub(super) fn has_jumped(&self) -> bool {
+        self.state().jump() != 0
     }
 
     /// Whether it is time to ask: for everybody until there is an answer, and then for one caller
@@ -156,9 +179,9 @@ impl Clock {
     pub(super) fn is_due(&self) -> bool {
         let mut state = self.state();
         let Some(read_at) = state.read_at else { return true };
-        let due = read_at.elapsed() >= CLOCK_LASTS;
+        let due = read_at.age() >= CLOCK_LASTS && state.due_since.is_none_or(|since| since.elapsed() >= CLOCK_LASTS);
         if due {
-            state.read_at = Some(Instant::now());
+            state.due_since = Some(Instant::now());
         }
         due
     }

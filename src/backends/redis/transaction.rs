@@ -9,7 +9,7 @@ use fred::prelude::Value;
 
 use super::command::Request;
 use super::error;
-use super::executor::{Executor, refresh_clock};
+use super::executor::{Executor, keep_time};
 use super::payloads::{answer_write, expiry, key, queued};
 use super::servers::{Answers, Own, Servers};
 use super::slot::Anchor;
@@ -147,8 +147,8 @@ impl OnOwn {
         // The connection of all other operations: what they have sent comes before.
         let own = Own::of(&self.executor).await?;
         let clock = own.connection.clock();
-        if self.collected.has_expiry() && clock.is_due() {
-            refresh_clock(&own.connection);
+        if self.collected.has_expiry() {
+            keep_time(&own.connection).await;
         }
         self.collected.send(&own, clock.known_shift()).await
     }
