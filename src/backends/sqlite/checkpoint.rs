@@ -144,6 +144,13 @@ pub(super) fn restart_if_due(checkpoints: &Checkpoints, connection: &Connection)
     connection.busy_timeout(BUSY_SLICE)
 }
 
+/// Writes everything back that can be, on a connection that is given up.
+pub(super) fn finish(connection: &mut Connection) {
+    if let Err(error) = checkpoint(connection, CheckpointMode::TRUNCATE) {
+        tracing::debug!(%error, "sqlite: the WAL of a file that has moved is left");
+    }
+}
+
 /// Answers how many frames the WAL held.
 fn checkpoint(connection: &Connection, mode: CheckpointMode) -> Result<u32, DriverError> {
     let (frames, moved) = connection.wal_checkpoint_v2(Some(MAIN_DB), mode)?;

@@ -21,6 +21,7 @@ use super::checkpoint::{self, Checkpoints};
 use super::connection::{self, Durability};
 use super::error::Failure;
 use super::location::Location;
+use super::presence::{Place, Presence};
 use super::worker::Worker;
 use crate::error::{Error, Kind, Result};
 use crate::store::statistics::Pool;
@@ -37,6 +38,10 @@ pub(super) struct Slot {
     cache_kib: Option<i32>,
     /// Told of every commit.
     checkpoints: Option<Arc<Checkpoints>>,
+    /// Of all connections of the database.
+    presence: Arc<Presence>,
+    /// The WAL that the connection has written in; none of a reader's.
+    wal: Mutex<Option<Place>>,
     /// Taken by the slot's own thread, for the length of one poll; so it is never waited for.
     connection: Mutex<Option<Connection>>,
     /// Held through an open transaction: nobody else's statements may get into it.
@@ -46,6 +51,7 @@ pub(super) struct Slot {
 impl Slot {
     fn new(
         location: &Location,
+        presence: &Arc<Presence>,
         durability: Durability,
         cache_kib: Option<i32>,
         checkpoints: Option<Arc<Checkpoints>>,
@@ -55,6 +61,8 @@ impl Slot {
             durability,
             cache_kib,
             checkpoints,
+            presence: Arc::clone(presence),
+            wal: Mutex::default(),
             connection: Mutex::new(None),
             turn: Arc::default(),
         })
@@ -125,11 +133,23 @@ impl Slot {
             empty => empty.insert(self.open(create)?),
         };
         let result = work(connection);
+        // Behind the work: what was committed before the file went is in it. A failure may come from just that.
+        let present = if result.is_ok() { self.check() } else { self.presence.check() };
         // Memory is gone with its connection, so that one is kept whatever happens.
         if matches!(result, Err(Failure::Broken(_))) && self.location != Location::Memory {
             *slot = None;
         }
+        present?;
         result
+    }
+
+    /// An error if what the connection has done is lost. It stays open: only `initialize` may open another file.
+    fn check(&self) -> Result<()> {
+        // The writer's has these.
+        if self.checkpoints.is_none() {
+            return self.presence.check_lately();
+        }
+        self.presence.check_written(&mut self.wal.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn open(&self, create: bool) -> Result<Connection, Failure> {
@@ -137,12 +157,16 @@ impl Slot {
         if let Some(checkpoints) = &self.checkpoints {
             Checkpoints::watch(checkpoints, &mut connection)?;
         }
+        self.presence.note()?;
+        *self.wal.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(connection)
     }
 
     /// Runs `work` on the connection if it is open and nobody else is at it. A connection that fails is closed.
     fn at_once<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, Failure>) -> Option<T> {
         let mut slot = self.connection.try_lock().ok()?;
+        // Another thread looks again, and says it.
+        self.presence.check_lately().ok()?;
         match work(slot.as_mut()?) {
             Ok(value) => Some(value),
             Err(Failure::Busy(_)) => None,
@@ -160,6 +184,11 @@ impl Slot {
         if let Some(Err((_, error))) = connection.map(Connection::close) {
             tracing::warn!(%error, "sqlite: closing failed");
         }
+    }
+
+    /// Whether what it has written is where others look.
+    fn is_in_place(&self) -> bool {
+        self.check().is_ok()
     }
 
     fn is_open(&self) -> bool {
@@ -184,6 +213,7 @@ pub(super) struct Database {
     pub(super) location: Location,
     pub(super) durability: Durability,
     pub(super) checkpoints: Arc<Checkpoints>,
+    pub(super) presence: Arc<Presence>,
     writer: Arc<Slot>,
     reader: Arc<Slot>,
     background: Arc<Slot>,
@@ -207,16 +237,19 @@ impl Database {
     pub(super) fn new(location: Location, durability: Durability) -> Self {
         let checkpoints: Arc<Checkpoints> = Arc::default();
         let watched = (location != Location::Memory).then(|| Arc::clone(&checkpoints));
-        let writer = Slot::new(&location, durability, None, watched);
+        let presence = Arc::new(Presence::new(&location));
+        let writer = Slot::new(&location, &presence, durability, None, watched);
         let alone = location == Location::Memory;
-        let another = |cache| if alone { Arc::clone(&writer) } else { Slot::new(&location, durability, cache, None) };
+        let another =
+            |cache| if alone { Arc::clone(&writer) } else { Slot::new(&location, &presence, durability, cache, None) };
         let readers_cache = Some(connection::READERS_CACHE_KIB);
         let (reader, background) = (another(readers_cache), another(None));
-        let here = Slot::new(&location, durability, readers_cache, None);
+        let here = Slot::new(&location, &presence, durability, readers_cache, None);
         Self {
             location,
             durability,
             checkpoints,
+            presence,
             writer,
             reader,
             background,
@@ -277,6 +310,24 @@ impl Database {
             },
         )?;
         Ok((Arc::clone(&self.background), handle))
+    }
+
+    /// Closes what is open on a file that was removed or replaced: the next attempts open the one that is there then.
+    /// (SQLite sees that its file has moved, and leaves the WAL beside the new one alone.)
+    pub(super) async fn leave_moved(&self, limit: Duration) -> Result<()> {
+        if self.location == Location::Memory || self.writer.is_in_place() {
+            return Ok(());
+        }
+        let _turn = self.writer.turn(limit).await?;
+        if !self.writer.is_in_place() {
+            // To the old file, which may have a name yet; what stays in the WAL would be read into the new one.
+            self.writer.if_open(checkpoint::finish);
+            for slot in [&self.here, &self.background, &self.reader, &self.writer] {
+                slot.close();
+            }
+            self.presence.forget();
+        }
+        Ok(())
     }
 
     /// The writer's connection, for what runs on its thread already.

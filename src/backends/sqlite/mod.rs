@@ -11,6 +11,7 @@ mod executor;
 mod guest;
 mod location;
 mod payloads;
+mod presence;
 mod schema;
 mod states;
 #[cfg(test)]
@@ -193,7 +194,12 @@ impl Driver for Sqlite {
         Box::pin(async {
             let (slot, thread) = self.database.writer()?;
             let (table, states, patience) = (self.table.clone(), self.states_table.clone(), self.patience);
-            hop(&thread, async move { schema::initialize(&slot, &table, &states, patience).await }).await
+            let database = Arc::clone(self.database.shared());
+            let made = async move {
+                database.leave_moved(patience).await?;
+                schema::initialize(&slot, &table, &states, patience).await
+            };
+            hop(&thread, made).await
         })
     }
 

@@ -90,7 +90,10 @@ async fn check_unique_id<E: Executor>(on: &mut E, table: &Table) -> Result<()> {
 
 /// Looks at the database, on the reader's thread.
 pub(super) async fn probe(database: &Database, table: &Table, limit: Duration) -> Result<Probe> {
-    let seen = match missing_file(&database.location) {
+    // One that has been there is missed by the connection.
+    let missing = if database.presence.is_known() { None } else { missing_file(&database.location) };
+    database.presence.check()?;
+    let seen = match missing {
         Some(missing) => Seen { degraded: Some(missing), journal: None },
         None => database.readers_slot().patiently(false, limit, |connection| look(connection, table)).await?,
     };
