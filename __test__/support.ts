@@ -16,11 +16,18 @@ export async function freePort(): Promise<number> {
   return port
 }
 
+interface ProgramOptions {
+  uid?: number
+  env?: Record<string, string>
+  /** Another Node.js than this one. */
+  node?: string
+}
+
 /** A Node.js process that runs `program` (CommonJS; `sagastore` and `args` are defined). */
-export function startProgram(program: string, args: unknown = {}, options: { uid?: number; env?: Record<string, string> } = {}) {
+export function startProgram(program: string, args: unknown = {}, options: ProgramOptions = {}) {
   const prelude = `const sagastore = require(${JSON.stringify(entry)}); const args = ${JSON.stringify(args)};`
   const child = spawn(
-    process.execPath,
+    options.node ?? process.execPath,
     ['-e', `${prelude}\n(async () => {${program}})().catch((e) => { console.error(e); process.exit(1) })`],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -43,11 +50,7 @@ export function startProgram(program: string, args: unknown = {}, options: { uid
 }
 
 /** Runs `program` to its end; what it printed. */
-export async function runProgram(
-  program: string,
-  args: unknown = {},
-  options: { uid?: number; env?: Record<string, string> } = {},
-): Promise<string> {
+export async function runProgram(program: string, args: unknown = {}, options: ProgramOptions = {}): Promise<string> {
   const { code, signal, stdout, stderr } = await startProgram(program, args, options).done
   if (code !== 0) throw new Error(`the program ended with ${code ?? signal}: ${stderr}${stdout}`)
   return stdout

@@ -7,6 +7,7 @@ import { type CarrierRoute, isPromiseLike, type UnitOfWork } from './context'
 import { Deadlines } from './deadlines'
 import { type Failure, raise } from './errors'
 import type { native } from './native'
+import { turn } from './turns'
 
 type Native = InstanceType<typeof native.NativeStore>
 
@@ -69,6 +70,7 @@ export class Conversations {
   /** The client that the store was made from, if it was. */
   readonly #home: Carrier | undefined
   readonly #deadlines: Deadlines
+  readonly #makesWay: () => boolean
   /** For each carrier the last write of each id that is under way: the next one waits for it. */
   readonly #tails = new WeakMap<Carrier, Map<string, Promise<unknown>>>()
 
@@ -76,8 +78,9 @@ export class Conversations {
   #underWay = 0
   #onIdle: (() => void)[] = []
 
-  constructor(store: Native, home: Carrier | undefined) {
+  constructor(store: Native, home: Carrier | undefined, makesWay: () => boolean) {
     this.#native = store
+    this.#makesWay = makesWay
     this.#home = home
     this.#deadlines = new Deadlines(store.settings.operationTimeoutMs)
   }
@@ -100,19 +103,21 @@ export class Conversations {
         running = route.unit.next(() => conversation.run())
       } else running = ids === undefined ? conversation.run() : this.#inOrder(conversation, carrier, ids)
     } catch (error) {
-      return Promise.reject(error)
+      return this.#makesWay() ? turn().then(() => Promise.reject(error)) : Promise.reject(error)
     }
     // Outside of `withTransaction` an operation must not have become part of somebody's transaction.
     const verified = guardOf(carrier)?.verify()
     this.#underWay += 1
     const settled = running.then(
+      // The work has been done; a client that answers at once must not keep the event loop from turning.
       (value) => {
         this.#leave()
-        return asBuffer(value)
+        const answer = asBuffer(value)
+        return this.#makesWay() ? turn().then(() => answer) : answer
       },
       (failure) => {
         this.#leave()
-        return raise(failure)
+        return this.#makesWay() ? turn().then(() => raise(failure)) : raise(failure)
       },
     )
     return verified === undefined ? settled : Promise.all([settled, verified]).then(([value]) => value)

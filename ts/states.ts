@@ -44,6 +44,9 @@ export interface TimedOutSaga<T> {
   state: T
 }
 
+/** A rejection of what is found out before anything runs. */
+export type Refuse = (error: unknown) => Promise<never>
+
 /** Runs an operation on states. */
 export type RunOnStates = <T>(operation: StateOperation, given: unknown[]) => Promise<T>
 
@@ -65,10 +68,12 @@ const DATES = ['createdAt', 'updatedAt', 'archivedAt', 'timeoutExpiresAt'] as co
  */
 export class SagaStates {
   readonly #run: RunOnStates
+  readonly #refuse: Refuse
   readonly #backend: BackendName
 
   /** @internal */
-  constructor(backend: BackendName, run: RunOnStates) {
+  constructor(backend: BackendName, run: RunOnStates, refuse: Refuse) {
+    this.#refuse = refuse
     this.#backend = backend
     this.#run = run
   }
@@ -91,7 +96,12 @@ export class SagaStates {
    * @throws SerializationError if it cannot be kept as JSON: `path` says what
    */
   async insert<T extends object>(sagaName: string, correlationId: string, state: T): Promise<void> {
-    const given = this.#record('states.insert', sagaName, state, (version) => version ?? 1)
+    let given: unknown[]
+    try {
+      given = this.#record('states.insert', sagaName, state, (version) => version ?? 1)
+    } catch (error) {
+      return await this.#refuse(error)
+    }
     await this.#run('states.insert', [...given, correlationId])
   }
 
@@ -104,7 +114,12 @@ export class SagaStates {
    * @throws SerializationError
    */
   async update<T extends object>(sagaName: string, state: T, expectedVersion: number): Promise<void> {
-    const given = this.#record('states.update', sagaName, state, () => expectedVersion + 1)
+    let given: unknown[]
+    try {
+      given = this.#record('states.update', sagaName, state, () => expectedVersion + 1)
+    } catch (error) {
+      return await this.#refuse(error)
+    }
     await this.#run('states.update', [...given, expectedVersion])
   }
 
@@ -135,9 +150,10 @@ export class SagaStates {
   ): Promise<T> {
     const { maxRetries = 3, retryDelayMs = 100 } = options
     for (const [name, value] of Object.entries({ maxRetries, retryDelayMs })) {
-      if (!Number.isSafeInteger(value) || value < 0) throw this.#invalid(`${name} must be a whole number from 0 on`, 'states.modify')
+      if (!Number.isSafeInteger(value) || value < 0)
+        return await this.#refuse(this.#invalid(`${name} must be a whole number from 0 on`, 'states.modify'))
     }
-    if (typeof change !== 'function') throw this.#invalid('modify takes a function', 'states.modify')
+    if (typeof change !== 'function') return await this.#refuse(this.#invalid('modify takes a function', 'states.modify'))
     for (let attempt = 0; ; attempt += 1) {
       const state = await this.getById<T>(sagaName, sagaId)
       if (state === null) throw this.#notFound(sagaName, sagaId)
@@ -233,7 +249,7 @@ export class SagaStates {
   async deleteCompletedBefore(sagaName: string, before: Date, options: { limit?: number } = {}): Promise<number> {
     const { limit = Number.POSITIVE_INFINITY } = options
     if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
-      throw this.#invalid('limit must be a whole number above 0', 'states.deleteCompletedBefore')
+      return await this.#refuse(this.#invalid('limit must be a whole number above 0', 'states.deleteCompletedBefore'))
     }
     const until = takenDate(before)
     let removed = 0

@@ -12,6 +12,7 @@ import { native } from './native'
 import { Observer, type Subject } from './observe'
 import { SagaStates } from './states'
 import { SagaTransaction } from './transaction'
+import { realSetImmediate, turn } from './turns'
 import type {
   AnyStoreOptions,
   BackendName,
@@ -75,23 +76,27 @@ export class SagaStore implements SagaStoreAdapter {
     const json = JSON.stringify(rest, jsonValue)
     const opened =
       this.#client === undefined
-        ? native.NativeStore.open(backend, json, setImmediate, isMainThread)
-        : native.NativeStore.openOnClients(this.#client.backend, json, setImmediate, isMainThread)
+        ? native.NativeStore.open(backend, json, realSetImmediate, isMainThread)
+        : native.NativeStore.openOnClients(this.#client.backend, json, realSetImmediate, isMainThread)
     if (!(opened instanceof native.NativeStore)) throw toError(opened)
     this.#native = opened
     this.#direct = opened.operations()
     this.#answersHere = opened.answersHere
     this.backend = opened.backend as BackendName
     this.#observer = new Observer(this.backend, opened.url, logger)
-    this.#conversations = new Conversations(opened, this.#client)
+    this.#conversations = new Conversations(opened, this.#client, this.#direct.makesWay)
   }
 
   /** The state of saga instances: see `SagaStates`. */
   get states(): SagaStates {
-    this.#states ??= new SagaStates(this.backend, <T>(operation: StateOperation, given: unknown[]): Promise<T> => {
-      if (this.#isPlain()) return (this.#direct.state(OPERATIONS[operation], given) as Promise<T>).then(undefined, raise)
-      return this.#perform(operation, [given])
-    })
+    this.#states ??= new SagaStates(
+      this.backend,
+      <T>(operation: StateOperation, given: unknown[]): Promise<T> => {
+        if (this.#isPlain()) return (this.#direct.state(OPERATIONS[operation], given) as Promise<T>).then(undefined, raise)
+        return this.#perform(operation, [given])
+      },
+      (error) => this.#refuse(error),
+    )
     return this.#states
   }
 
@@ -159,7 +164,7 @@ export class SagaStore implements SagaStoreAdapter {
     try {
       list = entriesOf(entries)
     } catch (cause) {
-      return Promise.reject(invalidArgument('putMany takes an iterable of entries', 'putMany', this.backend, cause))
+      return this.#refuse(invalidArgument('putMany takes an iterable of entries', 'putMany', this.backend, cause))
     }
     return this.#perform('putMany', list)
   }
@@ -170,7 +175,7 @@ export class SagaStore implements SagaStoreAdapter {
     try {
       list = listed(ids)
     } catch (cause) {
-      throw invalidArgument('getMany takes an iterable of ids', 'getMany', this.backend, cause)
+      return this.#refuse(invalidArgument('getMany takes an iterable of ids', 'getMany', this.backend, cause))
     }
     return byId(list, await this.#perform('getMany', [list]))
   }
@@ -184,7 +189,7 @@ export class SagaStore implements SagaStoreAdapter {
   purgeExpired(options: { limit?: number } = {}): Promise<number> {
     const limit = options.limit ?? Number.POSITIVE_INFINITY
     if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
-      return Promise.reject(invalidArgument('limit must be a whole number above 0', 'purgeExpired', this.backend))
+      return this.#refuse(invalidArgument('limit must be a whole number above 0', 'purgeExpired', this.backend))
     }
     return this.#perform('purgeExpired', [limit])
   }
@@ -241,7 +246,7 @@ export class SagaStore implements SagaStoreAdapter {
    */
   transaction<T>(work: (tx: SagaTransaction) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
     const refusal = this.#refusalOf(work, options)
-    if (refusal !== undefined) return Promise.reject(refusal)
+    if (refusal !== undefined) return this.#refuse(refusal)
     const start = () => this.#transact(work, options)
     return this.#observer.isActive ? this.#observer.watch({ operation: 'transaction' }, start) : start()
   }
@@ -282,6 +287,11 @@ export class SagaStore implements SagaStoreAdapter {
     return getting.then(this.#got, this.#notGot)
   }
 
+  /** A rejection that is found out on this side of the boundary: it makes way like all other answers. */
+  #refuse(error: unknown): Promise<never> {
+    return this.#direct.makesWay() ? turn().then(() => Promise.reject(error)) : Promise.reject(error)
+  }
+
   #perform<T>(operation: OperationName, args: Arguments, options?: PutOptions, within?: Route): Promise<T> {
     const start = () => this.#start<T>(operation, args, within)
     return this.#observer.isActive ? this.#observer.watch(subjectOf(operation, args, options), start) : start()
@@ -293,7 +303,7 @@ export class SagaStore implements SagaStoreAdapter {
       route = within ?? this.#route(operation)
       if (route !== undefined) checkRoute(route, operation, this.backend)
     } catch (error) {
-      return Promise.reject(error)
+      return this.#refuse(error)
     }
     if (route === undefined) return this.#onOwnConnections<T>(operation, args).then(undefined, raise)
     if ('carrier' in route && route.unit === undefined) return this.#conversations.run<T>(route, operation, args)
@@ -302,7 +312,7 @@ export class SagaStore implements SagaStoreAdapter {
       return this.#onOwnConnections<T>(operation, args).then(undefined, raise)
     }
     if (OPERATIONS[operation] >= OPERATIONS.initialize) {
-      return Promise.reject(this.#unsupported(`${operation} is not part of a transaction: call it outside`, operation))
+      return this.#refuse(this.#unsupported(`${operation} is not part of a transaction: call it outside`, operation))
     }
     if ('carrier' in route) return this.#conversations.run<T>(route, operation, args)
     const [id, data, expiresAt] = args
@@ -372,10 +382,12 @@ export class SagaStore implements SagaStoreAdapter {
     const { retryAttempts, retryBaseMs, retryMaxMs } = this.#native.settings
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await (this.#client === undefined
-          ? this.#ownTransaction(work, isolation)
-          : this.#clientTransaction(this.#client, work, isolation))
+        if (this.#client === undefined) return await this.#ownTransaction(work, isolation)
+        const result = await this.#clientTransaction(this.#client, work, isolation)
+        if (this.#direct.makesWay()) await turn()
+        return result
       } catch (error) {
+        if (this.#direct.makesWay()) await turn()
         // Nothing has happened, and it may go better the next time.
         const passes = error instanceof SagaStoreError && error.retryable && error.code === 'BACKEND'
         if (!passes || attempt >= retryAttempts) throw error
@@ -454,6 +466,7 @@ export class SagaStore implements SagaStoreAdapter {
       this.backend,
       (operation, args, options) => this.#perform(operation, args, options, route),
       (sql, values) => this.#query(route, sql, values),
+      (error) => this.#refuse(error),
     )
   }
 
@@ -465,7 +478,9 @@ export class SagaStore implements SagaStoreAdapter {
     try {
       // A library may read them later than now.
       const bound = values.map((value) => (value === undefined ? null : takenDate(value)))
-      return (await route.carrier.send('rows', [sql, bound])) as Row[]
+      const rows = (await route.carrier.send('rows', [sql, bound])) as Row[]
+      if (this.#direct.makesWay()) await turn()
+      return rows
     } catch (error) {
       throw toError({ ...this.#conversations.classify(error), operation: 'query' })
     }

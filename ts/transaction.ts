@@ -1,7 +1,7 @@
 import { byId, entriesOf, listed, unshared } from './arguments'
 import type { Arguments, OperationName } from './conversation'
 import { invalidArgument } from './errors'
-import { SagaStates } from './states'
+import { type Refuse, SagaStates } from './states'
 import type { BackendName, PayloadEntry, PutOptions } from './types'
 
 /** Runs an operation in the transaction. */
@@ -22,13 +22,15 @@ export class SagaTransaction {
   readonly #run: RunInTransaction
   readonly #query: QueryInTransaction
   readonly #backend: BackendName
+  readonly #refuse: Refuse
 
   /** @internal */
-  constructor(backend: BackendName, run: RunInTransaction, query: QueryInTransaction) {
+  constructor(backend: BackendName, run: RunInTransaction, query: QueryInTransaction, refuse: Refuse) {
     this.#backend = backend
     this.#run = run
     this.#query = query
-    this.states = new SagaStates(backend, (operation, given) => run(operation, [given]))
+    this.#refuse = refuse
+    this.states = new SagaStates(backend, (operation, given) => run(operation, [given]), refuse)
   }
 
   /** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */
@@ -70,7 +72,7 @@ export class SagaTransaction {
     try {
       list = entriesOf(entries)
     } catch (cause) {
-      return Promise.reject(invalidArgument('putMany takes an iterable of entries', 'putMany', this.#backend, cause))
+      return this.#refuse(invalidArgument('putMany takes an iterable of entries', 'putMany', this.#backend, cause))
     }
     return this.#run('putMany', list)
   }
@@ -81,7 +83,7 @@ export class SagaTransaction {
     try {
       list = listed(ids)
     } catch (cause) {
-      throw invalidArgument('getMany takes an iterable of ids', 'getMany', this.#backend, cause)
+      return this.#refuse(invalidArgument('getMany takes an iterable of ids', 'getMany', this.#backend, cause))
     }
     return byId(list, await this.#run('getMany', [list]))
   }

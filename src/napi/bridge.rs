@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use napi::sys;
 
+use super::turns::Turns;
 use super::values::{Answer, settle_promise};
 use crate::runtime;
 use crate::together;
@@ -178,7 +179,8 @@ pub(super) struct Deferred {
 unsafe impl Send for Deferred {}
 
 impl Deferred {
-    /// Settles the promise: at once within a call on its own thread, through the bridge otherwise.
+    /// Settles the promise: within a call on its own thread at once, or in the event loop's next turn where it has
+    /// not turned for long; through the bridge otherwise.
     pub(super) fn settle(mut self, answer: Answer) {
         self.settle_with(answer);
     }
@@ -191,6 +193,7 @@ impl Deferred {
         let completion = Completion { deferred: raw, answer };
         let here = CALLING.with(|calling| calling.borrow().clone());
         match here.filter(|side| Arc::ptr_eq(&side.bridge, &self.bridge)) {
+            Some(side) if side.makes_way() => side.resolve_later(completion),
             Some(side) => side.resolve(completion),
             None => self.bridge.complete(completion),
         }
@@ -216,6 +219,8 @@ pub(super) struct JsSide {
     immediate_is_due: Cell<bool>,
     stretch_began: Cell<Instant>,
     stretch_ended: Cell<Instant>,
+    turn_function: Cell<sys::napi_ref>,
+    turns: Turns,
 }
 
 thread_local! {
@@ -311,22 +316,18 @@ impl JsSide {
             immediate_is_due: Cell::new(false),
             stretch_began: Cell::new(now),
             stretch_ended: Cell::new(now),
+            turn_function: Cell::new(ptr::null_mut()),
+            turns: Turns::default(),
         });
-        let mut function = ptr::null_mut();
-        let mut drain = ptr::null_mut();
+        side.drain_function.set(function(env, on_immediate)?);
+        side.turn_function.set(function(env, on_turn)?);
         // SAFETY: as above; the hook's argument is the environment, which is alive when it runs.
         unsafe {
-            check(
-                sys::napi_create_function(env, ptr::null(), 0, Some(on_immediate), ptr::null_mut(), &raw mut function),
-                "napi_create_function",
-            )?;
-            check(sys::napi_create_reference(env, function, 1, &raw mut drain), "napi_create_reference")?;
             check(
                 sys::napi_add_env_cleanup_hook(env, Some(on_environment_end), env.cast()),
                 "napi_add_env_cleanup_hook",
             )?;
         }
-        side.drain_function.set(drain);
         SIDES.with(|sides| sides.borrow_mut().push((env, Rc::clone(&side))));
         Ok(side)
     }
@@ -369,10 +370,25 @@ impl JsSide {
         }
     }
 
+    /// Whether an answer that could be given here and now has to wait for the event loop's next turn.
+    pub(super) fn makes_way(&self) -> bool {
+        self.turns.makes_way(|| self.immediately(self.turn_function.get()))
+    }
+
+    fn resolve_later(&self, completion: Completion) {
+        self.backlog.borrow_mut().push_back(completion);
+        if !self.immediate_is_due.get() {
+            self.schedule_immediate();
+        }
+    }
+
     /// A wake-up from the threadsafe function.
     fn on_wake(&self) {
         if self.immediate_is_due.get() {
             return;
+        }
+        if self.turns.is_overdue() {
+            return self.schedule_immediate();
         }
         let now = Instant::now();
         if now.duration_since(self.stretch_ended.get()) > SAME_STRETCH {
@@ -436,21 +452,26 @@ impl JsSide {
     }
 
     fn schedule_immediate(&self) {
-        let (mut global, mut set_immediate, mut drain, mut handle) =
-            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-        // SAFETY: on the environment's own thread, with live references.
-        let status = unsafe {
-            sys::napi_get_global(self.env, &raw mut global);
-            sys::napi_get_reference_value(self.env, self.set_immediate, &raw mut set_immediate);
-            sys::napi_get_reference_value(self.env, self.drain_function.get(), &raw mut drain);
-            sys::napi_call_function(self.env, global, set_immediate, 1, &raw const drain, &raw mut handle)
-        };
-        if status == sys::Status::napi_ok {
+        if self.immediately(self.drain_function.get()) {
             self.immediate_is_due.set(true);
         } else {
             // JavaScript cannot run (the environment is ending); the next wake-up tries again.
             self.bridge.lock().woken = false;
         }
+    }
+
+    /// Has `setImmediate` call a function of ours.
+    fn immediately(&self, function: sys::napi_ref) -> bool {
+        let (mut global, mut set_immediate, mut callback, mut handle) =
+            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        // SAFETY: on the environment's own thread, with live references.
+        let status = unsafe {
+            sys::napi_get_global(self.env, &raw mut global);
+            sys::napi_get_reference_value(self.env, self.set_immediate, &raw mut set_immediate);
+            sys::napi_get_reference_value(self.env, function, &raw mut callback);
+            sys::napi_call_function(self.env, global, set_immediate, 1, &raw const callback, &raw mut handle)
+        };
+        status == sys::Status::napi_ok
     }
 
     fn end(&self) {
@@ -468,6 +489,22 @@ impl JsSide {
         }
     }
 }
+
+/// A function of ours, kept for as long as the environment lives.
+fn function(env: sys::napi_env, callback: Callback) -> napi::Result<sys::napi_ref> {
+    let (mut function, mut reference) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: plain Node-API calls on the environment's own thread.
+    unsafe {
+        check(
+            sys::napi_create_function(env, ptr::null(), 0, Some(callback), ptr::null_mut(), &raw mut function),
+            "napi_create_function",
+        )?;
+        check(sys::napi_create_reference(env, function, 1, &raw mut reference), "napi_create_reference")?;
+    }
+    Ok(reference)
+}
+
+type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 
 fn side_of(env: sys::napi_env) -> Option<Rc<JsSide>> {
     SIDES.with(|sides| sides.borrow().iter().find(|(known, _)| *known == env).map(|(_, side)| Rc::clone(side)))
@@ -490,6 +527,13 @@ unsafe extern "C" fn on_wake(
 unsafe extern "C" fn on_immediate(env: sys::napi_env, _info: sys::napi_callback_info) -> sys::napi_value {
     if let Some(side) = side_of(env) {
         side.on_immediate();
+    }
+    ptr::null_mut()
+}
+
+unsafe extern "C" fn on_turn(env: sys::napi_env, _info: sys::napi_callback_info) -> sys::napi_value {
+    if let Some(side) = side_of(env) {
+        side.turns.turned();
     }
     ptr::null_mut()
 }

@@ -14,13 +14,15 @@ use super::calls::Caller;
 use super::values::optional_data;
 use crate::store::plan::Call;
 
-/// An object with the functions `put`, `get`, `getHere` and `state`.
+/// An object with the functions `put`, `get`, `getHere`, `state` and `makesWay`.
 pub(super) fn functions(env: sys::napi_env, caller: Caller) -> napi::Result<Raw> {
     let caller = Rc::new(caller);
     let mut object = ptr::null_mut();
     // SAFETY: plain Node-API calls within a call from JavaScript, with valid out-parameters.
     check(unsafe { sys::napi_create_object(env, &raw mut object) }, "napi_create_object")?;
-    for (name, callback) in [(c"put", put as Callback), (c"get", get), (c"getHere", get_here), (c"state", state)] {
+    let all =
+        [(c"put", put as Callback), (c"get", get), (c"getHere", get_here), (c"state", state), (c"makesWay", makes_way)];
+    for (name, callback) in all {
         let owned = Rc::into_raw(Rc::clone(&caller)).cast_mut().cast::<c_void>();
         let mut function = ptr::null_mut();
         // SAFETY: as above. The function's data is its own count of the caller, given back when it is collected.
@@ -99,6 +101,10 @@ unsafe extern "C" fn get(env: sys::napi_env, info: sys::napi_callback_info) -> s
 /// The payload without a promise: `(id)`, if no thread but this one is needed for it; else `get` knows more.
 unsafe extern "C" fn get_here(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     enter(env, info, |this, env, [id]| {
+        // The way over another thread lets the event loop turn.
+        if this.side.makes_way() {
+            return Ok(Raw(optional_data(env.raw(), None)));
+        }
         let found = arguments::with_id(env.raw(), id, |id| this.store.get_here(id)).ok().flatten();
         Ok(Raw(optional_data(env.raw(), found)))
     })
@@ -116,4 +122,16 @@ unsafe extern "C" fn state(env: sys::napi_env, info: sys::napi_callback_info) ->
             Err(error) => this.refuse(deferred, error, call.name()),
         })
     })
+}
+
+/// Whether an answer of TypeScript's own, which it could give at once, has to wait for the event loop's next turn.
+unsafe extern "C" fn makes_way(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    enter(env, info, |this, env, []| Ok(Raw(boolean(env.raw(), this.side.makes_way()))))
+}
+
+fn boolean(env: sys::napi_env, flag: bool) -> sys::napi_value {
+    let mut value = ptr::null_mut();
+    // SAFETY: within a call from JavaScript, with a valid out-parameter.
+    unsafe { sys::napi_get_boolean(env, flag, &raw mut value) };
+    value
 }

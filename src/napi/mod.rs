@@ -14,6 +14,7 @@ mod dynamic;
 mod opaque;
 mod store;
 mod transaction;
+mod turns;
 mod values;
 
 use tracing::level_filters::LevelFilter;

@@ -198,7 +198,7 @@ impl NativeStore {
 
     /// The operations that are called most, as functions that do not need to look for their store.
     #[napi(
-        ts_return_type = "{ put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>; get(id: string): Promise<Buffer>; getHere(id: string): Buffer | undefined; state(operation: number, given: unknown[]): Promise<unknown> }"
+        ts_return_type = "{ put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>; get(id: string): Promise<Buffer>; getHere(id: string): Buffer | undefined; state(operation: number, given: unknown[]): Promise<unknown>; makesWay(): boolean }"
     )]
     pub fn operations(&self, env: Env) -> napi::Result<Raw> {
         direct::functions(env.raw(), self.caller.clone())
