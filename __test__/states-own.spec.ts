@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { afterEach, describe, expect, it } from 'vitest'
-import { AlreadyExistsError, openStore, type SagaState, type SagaStore, sagaBusStore } from '../index.js'
+import { AlreadyExistsError, openStore, type SagaStore } from '../index.js'
 import { rejectionOf, startProgram } from './support'
 import { missing, openTarget, sql, targets, temporaryDirectory, temporarySchema } from './targets'
 
@@ -207,34 +207,6 @@ for (const target of shared) {
     })
   })
 }
-
-describe('sagaBusStore', () => {
-  class BusConflict extends Error {
-    constructor(
-      readonly sagaId: string,
-      readonly expectedVersion: number,
-      readonly actualVersion: number,
-    ) {
-      super('conflict')
-    }
-  }
-
-  it('throws the class of conflicts that the bus knows', async () => {
-    await using store = openStore('memory://')
-    const bus = sagaBusStore<SagaState>(store.states, { ConcurrencyError: BusConflict })
-    const state = { metadata: { sagaId: 's-1', version: 1, isCompleted: false, createdAt: new Date(), updatedAt: new Date() } }
-    await bus.insert('Order', 'order-1', state)
-    await bus.update('Order', { metadata: { ...state.metadata, version: 2 } }, 1)
-    const conflict = await bus.update('Order', state, 1).catch((error: unknown) => error)
-    expect(conflict).toBeInstanceOf(BusConflict)
-    expect(conflict).toMatchObject({ sagaId: 's-1', expectedVersion: 1, actualVersion: 2, cause: { code: 'CONCURRENCY_CONFLICT' } })
-    expect(await bus.getByCorrelationId('Order', 'order-1')).toEqual({ metadata: { ...state.metadata, version: 2 } })
-    expect((await bus.getById('Order', 's-1'))?.metadata.version).toBe(2)
-    expect((await rejectionOf(bus.update('Order', { metadata: { ...state.metadata, sagaId: 'x' } }, 1))).code).toBe('NOT_FOUND')
-    await bus.delete('Order', 's-1')
-    expect(await bus.getById('Order', 's-1')).toBeNull()
-  })
-})
 
 describe('stored states', () => {
   it('that do not parse are CORRUPT_DATA', async () => {

@@ -235,6 +235,21 @@ for (const way of ways) {
       expect(await store.states.getById(NAME, 's-1')).toMatchObject({ metadata: { version: 1 } })
     })
 
+    it('refuses dates that could not be read again, and has the present as updatedAt', async () => {
+      const { store } = await open(way)
+      const past = new Date('2026-01-01')
+      await store.states.insert(NAME, 'o-1', order('s-1', {}, { updatedAt: past }))
+      for (const metadata of [{ archivedAt: 'soon' }, { timeoutExpiresAt: new Date(Number.NaN) }]) {
+        const insert = store.transaction((tx) => tx.states.insert(NAME, 'o-2', order('s-2', {}, metadata)))
+        const update = store.transaction((tx) => tx.states.update(NAME, order('s-1', {}, metadata), 1))
+        for (const call of [insert, update]) expect((await rejectionOf(call)).code).toBe('INVALID_ARGUMENT')
+      }
+      const before = Date.now()
+      await store.transaction((tx) => tx.states.update(NAME, order('s-1', {}, { updatedAt: past }), 1))
+      const updated = await store.states.getById(NAME, 's-1')
+      expect(updated?.metadata.updatedAt?.getTime()).toBeGreaterThanOrEqual(before)
+    })
+
     it('keeps a saga that ends for completedTtlMs, by both ids and in lists', async () => {
       const { store } = await open(way, { completedTtlMs: 1_000 })
       await store.states.insert(NAME, 'o-1', order('s-1'))

@@ -43,3 +43,9 @@ export function byId(ids: readonly string[], payloads: readonly (Buffer | null)[
   })
   return found
 }
+
+/** What is wrong with options of which one is not known; `undefined` if all are. */
+export function unknownOption(options: object | null | undefined, accepted: readonly string[]): string | undefined {
+  const unknown = Object.keys(options ?? {}).find((name) => !accepted.includes(name))
+  return unknown === undefined ? undefined : `unknown option '${unknown}'; accepted: ${accepted.join(', ')}`
+}

@@ -1,4 +1,6 @@
-import { ConcurrencyError } from './errors'
+import { unknownOption } from './arguments'
+import { AlreadyExistsError, ConcurrencyError, invalidArgument, SagaStoreError } from './errors'
+import { metadataOf } from './state-json'
 import type { SagaStates } from './states'
 
 /** What `createBus` of `@saga-bus/core` takes for a saga's store. */
@@ -10,42 +12,78 @@ export interface SagaBusStore<T extends object> {
   delete(sagaName: string, sagaId: string): Promise<void>
 }
 
-/** Options of `sagaBusStore`. */
+/** Options of `sagaBusStore`: classes of `@saga-bus/core`, by which the bus tells what to do with a message. */
 export interface SagaBusOptions {
-  /** That of `@saga-bus/core`: the bus tells a conflict, which it repeats, by this class. */
+  /** A conflict: the bus tries the message again, on the saga that is stored then. */
   ConcurrencyError: new (
     sagaId: string,
     expectedVersion: number,
-    actualVersion: number,
+    actualVersion?: number,
+  ) => Error
+  /** What passes by itself (an error that is `retryable`): the bus tries the message again. */
+  TransientError?: new (
+    message: string,
+    cause?: Error,
   ) => Error
 }
+
+const CLASSES = ['ConcurrencyError', 'TransientError'] as const
+
+/** The bus's default error handler takes what says so for something that passes; what does not goes to the dead letters. */
+const SOUNDS_TRANSIENT = /timeout|network/i
 
 /**
  * Saga state as a store of `@saga-bus/core`.
  *
  * ```ts
- * import { ConcurrencyError, createBus } from '@saga-bus/core'
- * const bus = createBus({ transport, sagas: [{ definition, store: sagaBusStore(store.states, { ConcurrencyError }) }] })
+ * import { ConcurrencyError, createBus, TransientError } from '@saga-bus/core'
+ * const store = sagaBusStore(states, { ConcurrencyError, TransientError })
+ * const bus = createBus({ transport, sagas: [{ definition, store }] })
  * ```
  *
+ * Conflicts of versions are its `ConcurrencyError`, and so is a saga that another message has started meanwhile
+ * (`ALREADY_EXISTS`). Errors that are `retryable` are its `TransientError`; without that class they say in their message
+ * that they pass. The store's own error is the `cause`. All others are thrown as they are.
+ *
  * @param states of a store, or of a transaction
- * @param options the class of conflicts
+ * @param options the classes of `@saga-bus/core`
  */
 export function sagaBusStore<T extends object>(states: SagaStates, options: SagaBusOptions): SagaBusStore<T> {
-  return {
-    getById: (sagaName, sagaId) => states.getById<T>(sagaName, sagaId),
-    getByCorrelationId: (sagaName, correlationId) => states.getByCorrelationId<T>(sagaName, correlationId),
-    insert: (sagaName, correlationId, state) => states.insert(sagaName, correlationId, state),
-    async update(sagaName, state, expectedVersion) {
-      try {
-        await states.update(sagaName, state, expectedVersion)
-      } catch (error) {
-        if (!(error instanceof ConcurrencyError)) throw error
-        const conflict = new options.ConcurrencyError(error.sagaId, error.expectedVersion, error.actualVersion)
-        conflict.cause ??= error
-        throw conflict
-      }
-    },
-    delete: (sagaName, sagaId) => states.delete(sagaName, sagaId),
+  const { ConcurrencyError: Conflict, TransientError: Transient } = checked(options)
+  const raise = (error: unknown): never => {
+    if (error instanceof ConcurrencyError) throw causedBy(error, new Conflict(error.sagaId, error.expectedVersion, error.actualVersion))
+    if (!(error instanceof SagaStoreError) || !error.retryable) throw error
+    if (Transient !== undefined) throw causedBy(error, new Transient(error.message, error))
+    if (!SOUNDS_TRANSIENT.test(error.message)) error.message += ' (it may pass by itself, as a network error does)'
+    throw error
   }
+  return {
+    getById: (sagaName, sagaId) => states.getById<T>(sagaName, sagaId).catch(raise),
+    getByCorrelationId: (sagaName, correlationId) => states.getByCorrelationId<T>(sagaName, correlationId).catch(raise),
+    insert: (sagaName, correlationId, state) =>
+      states.insert(sagaName, correlationId, state).catch((error) => {
+        if (!(error instanceof AlreadyExistsError)) return raise(error)
+        const { sagaId, version = 0 } = metadataOf(state) as { sagaId: string; version?: number }
+        // Which version is there has not been read.
+        throw causedBy(error, new Conflict(sagaId, version))
+      }),
+    update: (sagaName, state, expectedVersion) => states.update(sagaName, state, expectedVersion).catch(raise),
+    delete: (sagaName, sagaId) => states.delete(sagaName, sagaId).catch(raise),
+  }
+}
+
+function checked(options: SagaBusOptions): SagaBusOptions {
+  const invalid = (message: string) => invalidArgument(message, 'sagaBusStore')
+  const unknown = unknownOption(options, CLASSES)
+  if (unknown !== undefined) throw invalid(unknown)
+  for (const name of CLASSES) {
+    const isLeftOut = name === 'TransientError' && options?.[name] === undefined
+    if (!isLeftOut && typeof options?.[name] !== 'function') throw invalid(`option '${name}' must be the class of @saga-bus/core`)
+  }
+  return options
+}
+
+function causedBy(cause: SagaStoreError, error: Error): Error {
+  error.cause ??= cause
+  return error
 }

@@ -1,9 +1,11 @@
+import { isDate } from 'node:util/types'
 import { takenDate } from './arguments'
 import type { StateOperation } from './conversation'
-import { CorruptDataError, invalidArgument, NotFoundError, SagaStoreError, SerializationError } from './errors'
+import { invalidArgument, NotFoundError, SagaStoreError } from './errors'
+import { metadataOf, StateJson, type StateRecord } from './state-json'
 import type { BackendName } from './types'
 
-/** What a saga engine keeps beside the state of a saga. */
+/** What a saga engine keeps beside the state of a saga. Dates are Dates, when it is stored too: a text or a number is refused. */
 export interface SagaMetadata {
   /** Unique among the sagas of one name. */
   sagaId: string
@@ -59,7 +61,6 @@ export interface ModifyOptions {
 }
 
 const MAX_LISTED = 1_000
-const DATES = ['createdAt', 'updatedAt', 'archivedAt', 'timeoutExpiresAt'] as const
 
 /**
  * The state of saga instances, found by saga id or by correlation id, guarded by a version. Both ids are unique
@@ -70,12 +71,14 @@ export class SagaStates {
   readonly #run: RunOnStates
   readonly #refuse: Refuse
   readonly #backend: BackendName
+  readonly #json: StateJson
 
   /** @internal */
   constructor(backend: BackendName, run: RunOnStates, refuse: Refuse) {
     this.#refuse = refuse
     this.#backend = backend
     this.#run = run
+    this.#json = new StateJson(backend)
   }
 
   /** The state, or null. Dates of its metadata are Dates. */
@@ -89,7 +92,7 @@ export class SagaStates {
   }
 
   /**
-   * Stores a new saga, with the version that its metadata has (1, if it has none).
+   * Stores a new saga, with the version that its metadata has (1, if it has none) and its dates.
    *
    * @param state with `metadata.sagaId`; what else is missing in `metadata` is filled in in what is stored
    * @throws AlreadyExistsError if the saga id or the correlation id is taken
@@ -98,16 +101,17 @@ export class SagaStates {
   async insert<T extends object>(sagaName: string, correlationId: string, state: T): Promise<void> {
     let given: unknown[]
     try {
-      given = this.#record('states.insert', sagaName, state, (version) => version ?? 1)
+      given = this.#insertion('states.insert', sagaName, correlationId, state).given
     } catch (error) {
       return await this.#refuse(error)
     }
-    await this.#run('states.insert', [...given, correlationId])
+    await this.#run('states.insert', given)
   }
 
   /**
    * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
-   * `createdAt` and its correlation id stay what they are.
+   * `createdAt` and its correlation id stay what they are. `updatedAt` is the time of this change: the present, unless
+   * the state's lies in the future.
    *
    * @throws ConcurrencyError if the version is another one: `expectedVersion`, `actualVersion`
    * @throws NotFoundError if there is no such saga
@@ -116,11 +120,11 @@ export class SagaStates {
   async update<T extends object>(sagaName: string, state: T, expectedVersion: number): Promise<void> {
     let given: unknown[]
     try {
-      given = this.#record('states.update', sagaName, state, () => expectedVersion + 1)
+      given = this.#change('states.update', sagaName, state, expectedVersion).given
     } catch (error) {
       return await this.#refuse(error)
     }
-    await this.#run('states.update', [...given, expectedVersion])
+    await this.#run('states.update', given)
   }
 
   /** Removes the saga, if there is one. */
@@ -158,17 +162,17 @@ export class SagaStates {
       const state = await this.getById<T>(sagaName, sagaId)
       if (state === null) throw this.#notFound(sagaName, sagaId)
       const before = (state as unknown as SagaState).metadata
-      const { version: expectedVersion = 0, updatedAt } = before
+      const { version: expectedVersion = 0 } = before
+      const unchanged = before.updatedAt?.getTime()
       const changed = await change(state)
       const metadata = metadataOf(changed)
       if (metadata === undefined || metadata.sagaId !== sagaId) {
         throw this.#invalid('the changed state must have the metadata of the saga', 'states.modify')
       }
-      if (metadata.updatedAt === undefined || metadata.updatedAt === updatedAt) metadata.updatedAt = new Date()
-      metadata.version = expectedVersion + 1
+      // A copy of the state has another Date of the same time.
+      const isDated = metadata.updatedAt != null && !(isDate(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged)
       try {
-        await this.update(sagaName, changed, expectedVersion)
-        return changed
+        return await this.#write<T>('states.update', () => this.#change('states.modify', sagaName, changed, expectedVersion, { isDated }))
       } catch (error) {
         const isConflict = error instanceof SagaStoreError && error.code === 'CONCURRENCY_CONFLICT'
         if (!isConflict || attempt >= maxRetries) throw error
@@ -179,32 +183,26 @@ export class SagaStates {
   }
 
   /**
-   * Updates the saga of this state, or inserts it: under `state.correlationId`, or under its saga id where it has
-   * none. The saga id is `metadata.sagaId`, or `state.id`.
+   * Inserts a state that has no version: under `state.correlationId`, or under its saga id where it has none. Updates
+   * the saga of one that has a version. The saga id is `metadata.sagaId`, or `state.id`.
    *
    * @param state with the version that it was read with in `metadata.version`; a new one has none
    * @returns the state as it is stored: save this one the next time
    * @throws ConcurrencyError if another update came between
+   * @throws NotFoundError if the saga has been deleted
+   * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
    */
   async save<T extends object>(sagaName: string, state: T): Promise<T> {
-    const { id, correlationId, metadata } = state as { id?: unknown; correlationId?: unknown; metadata?: Partial<SagaMetadata> }
-    const sagaId = metadata?.sagaId ?? id
-    const now = new Date()
-    const defaults = { createdAt: now, isCompleted: false }
-    const saved = { ...state, metadata: { ...defaults, ...metadata, sagaId, updatedAt: now } as SagaMetadata }
-    const expected = metadata?.version
+    const { id, correlationId } = (state ?? {}) as { id?: unknown; correlationId?: unknown }
+    const given = metadataOf(state)
+    const sagaId = (given?.sagaId ?? id) as string
+    const metadata: SagaMetadata = { ...given, sagaId }
+    const expected = metadata.version ?? undefined
     if (expected !== undefined) {
-      try {
-        await this.update(sagaName, saved, expected)
-        saved.metadata.version = expected + 1
-        return saved as unknown as T
-      } catch (error) {
-        if (!(error instanceof SagaStoreError && error.code === 'NOT_FOUND')) throw error
-      }
+      return await this.#write<T>('states.update', () => this.#change('states.save', sagaName, state, expected, { metadata }))
     }
-    saved.metadata.version = expected ?? 1
-    await this.insert(sagaName, (correlationId ?? sagaId) as string, saved)
-    return saved as unknown as T
+    const insertion = () => this.#insertion('states.save', sagaName, (correlationId ?? sagaId) as string, state, metadata)
+    return await this.#write<T>('states.insert', insertion)
   }
 
   /** `getById`, under the name that `@saga-bus/store-redis` documents. */
@@ -232,7 +230,7 @@ export class SagaStates {
     let last: string | undefined
     for (let at = 0; at < found.length; at += 3) {
       last = found[at + 1] as string
-      items.push(this.#parsed<T>(found[at + 2] as string, last) as T)
+      items.push(this.#json.parsed<T>(found[at + 2] as string, last))
     }
     return last === undefined || items.length < limit ? { items } : { items, cursor: last }
   }
@@ -274,7 +272,7 @@ export class SagaStates {
     const found = await this.#run<string[]>('states.findTimedOut', [now, sagaName, limit])
     const sagas: TimedOutSaga<T>[] = []
     for (let at = 0; at < found.length; at += 3) {
-      const state = this.#parsed<T>(found[at + 2] as string, found[at + 1] as string) as T
+      const state = this.#json.parsed<T>(found[at + 2] as string, found[at + 1] as string)
       sagas.push({ sagaName: found[at] as string, state })
     }
     return sagas
@@ -282,94 +280,44 @@ export class SagaStates {
 
   /** No async function: each of its promises costs event-loop time. */
   #find<T>(operation: StateOperation, sagaName: string, id: string): Promise<T | null> {
-    return this.#run<string | null>(operation, [sagaName, id]).then((text) => this.#parsed<T>(text, id))
+    return this.#run<string | null>(operation, [sagaName, id]).then((text) => (text === null ? null : this.#json.parsed<T>(text, id)))
   }
 
-  /** What the native side takes of a state. */
-  #record(operation: string, sagaName: string, state: object, next: (version: number | undefined) => number) {
-    const metadata = metadataOf(state)
-    if (metadata === undefined) throw this.#invalid('a state is an object with `metadata: { sagaId, ... }`', operation)
-    const { sagaId, isCompleted = false, version, createdAt, updatedAt, timeoutExpiresAt, ...rest } = metadata
-    const now = new Date()
-    const stands = next(version)
-    const begun = createdAt ?? now
-    const changed = updatedAt ?? now
-    // Version and id come first: Redis finds them there without reading all of it.
-    const stored = { version: stands, sagaId, isCompleted, createdAt: begun, updatedAt: changed, timeoutExpiresAt, ...rest }
-    const text = this.#serialized({ metadata: stored, ...withoutMetadata(state) }, operation, sagaId)
-    return [sagaName, sagaId, stands, isCompleted, begun, changed, timeoutExpiresAt, text]
-  }
-
-  #serialized(state: object, operation: string, id: string): string {
-    let text: string
+  /** Stores what `make` makes; answers the state as it is stored. */
+  async #write<T>(operation: 'states.insert' | 'states.update', make: () => StateRecord): Promise<T> {
+    let record: StateRecord
     try {
-      text = JSON.stringify(state)
-    } catch (cause) {
-      throw new SerializationError(this.#failure(operation, id, unserializable(state), cause))
-    }
-    // Told apart from a backslash in the text below; PostgreSQL's jsonb can keep neither.
-    if (text.includes('\\u0000') || text.includes('\\ud')) {
-      const found = unserializable(JSON.parse(text))
-      if (found.path !== '') throw new SerializationError(this.#failure(operation, id, found))
-    }
-    return text
-  }
-
-  #failure(operation: string, id: string, { path, what }: Unserializable, cause?: unknown) {
-    const message = `the state cannot be kept as JSON: ${path === '' ? 'it' : path} ${what}`
-    const details = { path }
-    return {
-      code: 'SERIALIZATION' as const,
-      message,
-      backend: this.#backend,
-      operation,
-      id,
-      retryable: false,
-      causes: [],
-      details,
-      ...(cause !== undefined && { cause }),
-    }
-  }
-
-  #parsed<T>(text: string | null, id: string): T | null {
-    if (text === null) return null
-    let state: { metadata?: Record<string, unknown> } | null = null
-    let cause: unknown
-    try {
-      state = JSON.parse(text)
+      record = make()
     } catch (error) {
-      cause = error
+      return await this.#refuse(error)
     }
-    const metadata = metadataOf(state) as Record<string, unknown> | undefined
-    if (metadata === undefined) throw this.#corrupt(id, cause === undefined ? 'has no metadata' : 'is no JSON', cause)
-    for (const name of DATES) {
-      const value = metadata[name]
-      if (value === undefined || value === null) continue
-      const date = new Date(value as string)
-      if (Number.isNaN(date.getTime())) throw this.#corrupt(id, `has a metadata.${name} that is no date`)
-      metadata[name] = date
-    }
-    return state as T
+    await this.#run(operation, record.given)
+    return record.stored as T
   }
 
-  #corrupt(id: string, what: string, cause?: unknown): Error {
-    return new CorruptDataError({
-      code: 'CORRUPT_DATA',
-      message: `the stored state ${what}`,
-      backend: this.#backend,
-      operation: 'states',
-      id,
-      retryable: false,
-      causes: [],
-      details: {},
-      ...(cause !== undefined && { cause }),
-    })
+  #insertion(operation: string, sagaName: string, correlationId: string, state: object, metadata = metadataOf(state)): StateRecord {
+    const version = metadata?.version ?? 1
+    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation, version, isChange: false })
+    return { given: [...given, correlationId], stored }
+  }
+
+  /** `isDated`: its `updatedAt` is meant, whatever it is. */
+  #change(
+    operation: string,
+    sagaName: string,
+    state: object,
+    expected: number,
+    { isDated = false, metadata = metadataOf(state) }: { isDated?: boolean; metadata?: SagaMetadata | undefined } = {},
+  ): StateRecord {
+    const version = expected + 1
+    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation, version, isChange: !isDated })
+    return { given: [...given, expected], stored }
   }
 
   #notFound(sagaName: string, sagaId: string): Error {
     return new NotFoundError({
       code: 'NOT_FOUND',
-      message: `no saga '${sagaName}' has this saga id`,
+      message: `not found: no saga '${sagaName}' has this saga id`,
       backend: this.#backend,
       operation: 'states.modify',
       id: sagaId,
@@ -382,42 +330,4 @@ export class SagaStates {
   #invalid(message: string, operation: string): Error {
     return invalidArgument(message, operation, this.#backend)
   }
-}
-
-function metadataOf(state: unknown): SagaMetadata | undefined {
-  const metadata = (state as { metadata?: unknown } | null | undefined)?.metadata
-  return typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata) ? (metadata as SagaMetadata) : undefined
-}
-
-function withoutMetadata(state: object): object {
-  const plain = typeof (state as { toJSON?: unknown }).toJSON === 'function' ? (state as { toJSON(): object }).toJSON() : state
-  const { metadata: _, ...rest } = plain as { metadata?: unknown }
-  return rest
-}
-
-interface Unserializable {
-  path: string
-  what: string
-}
-
-/** Which part of a value JSON cannot keep. */
-function unserializable(value: unknown, path = '', open: Set<object> = new Set()): Unserializable {
-  const nothing = { path: '', what: 'cannot be serialised' }
-  if (typeof value === 'bigint') return { path, what: 'is a BigInt' }
-  if (typeof value === 'string') {
-    if (value.includes('\0')) return { path, what: 'contains a NUL character' }
-    return /\p{Surrogate}/u.test(value) ? { path, what: 'contains an unpaired surrogate' } : nothing
-  }
-  if (typeof value !== 'object' || value === null) return nothing
-  if (open.has(value)) return { path, what: 'contains itself' }
-  open.add(value)
-  for (const [name, member] of Object.entries(value)) {
-    const place = Array.isArray(value) ? `${path}[${name}]` : path === '' ? name : `${path}.${name}`
-    const key = unserializable(name)
-    if (key.what !== nothing.what) return { path: place, what: `has a name that ${key.what}` }
-    const found = unserializable(member, place, open)
-    if (found.path !== '') return found
-  }
-  open.delete(value)
-  return nothing
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { ConcurrencyError, type SagaStates, type SagaStore } from '../../index.js'
+import { ConcurrencyError, type SagaState, type SagaStates, type SagaStore } from '../../index.js'
 import type { Executor } from '../executors'
 import { rejectionOf } from '../support'
 
@@ -169,10 +169,58 @@ export function stateBehavior(executor: Executor): void {
       expect(await states.countByName(NAME)).toBe(0)
     })
 
+    it('refuses metadata that could not be read again, however it is stored', async () => {
+      await states.insert(NAME, 'order-1', order('s-1'))
+      for (const name of ['createdAt', 'updatedAt', 'archivedAt', 'timeoutExpiresAt'] as const) {
+        for (const value of ['soon', '2026-11-24T10:00:00.000Z', 1_795_000_000_000, new Date(Number.NaN), {}, false]) {
+          const wrong = { [name]: value } as never
+          const calls = {
+            insert: () => states.insert(NAME, 'order-2', order('s-2', wrong)),
+            update: () => states.update(NAME, order('s-1', wrong), 1),
+            save: () => states.save(NAME, order('s-1', wrong)),
+            'save a new one': () => states.save(NAME, order('s-2', { version: undefined as never, ...(wrong as object) })),
+            modify: () =>
+              states.modify<Order>(NAME, 's-1', (state) => ({ ...state, metadata: { ...state.metadata, ...(wrong as object) } })),
+          }
+          for (const [call, run] of Object.entries(calls)) {
+            const message = expect.stringContaining(`metadata.${name} must be a valid Date`)
+            expect(await rejectionOf(run()), `${call} with ${name} ${value}`).toMatchObject({ code: 'INVALID_ARGUMENT', message })
+          }
+        }
+      }
+      for (const wrong of [
+        { version: '1' },
+        { version: Number.NaN },
+        { isCompleted: 'yes' },
+        { isCompleted: null },
+        { sagaId: { id: 's-2' } },
+      ]) {
+        expect((await rejectionOf(states.insert(NAME, 'order-2', order('s-2', wrong as never)))).code).toBe('INVALID_ARGUMENT')
+      }
+      for (const state of [
+        { ...order('s-2'), toJSON: () => 'text' },
+        { ...order('s-2'), toJSON: () => null },
+        { metadata: { ...order('s-2').metadata, toJSON: () => ({}) } },
+      ]) {
+        expect((await rejectionOf(states.insert(NAME, 'order-2', state))).code).toBe('SERIALIZATION')
+      }
+      expect(await states.findByName(NAME)).toEqual({ items: [order('s-1')] })
+    })
+
+    it('keeps dates of any year', async () => {
+      const [first, last] = [new Date('0001-01-01T00:00:00Z'), new Date(8.64e15)]
+      const state = order('s-1', { createdAt: first, updatedAt: last, archivedAt: last, timeoutExpiresAt: last })
+      await states.insert(NAME, 'order-1', state)
+      expect(await consistent('s-1', 'order-1')).toEqual(state)
+      expect((await states.findByName(NAME)).items).toEqual([state])
+      expect(await states.findTimedOut({ sagaName: NAME })).toEqual([])
+    })
+
     it('keeps both ids unique among the sagas of a name', async () => {
       await states.insert(NAME, 'order-1', order('s-1'))
       const sameId = await rejectionOf(states.insert(NAME, 'order-2', order('s-1', {}, { total: 0 })))
       expect(sameId).toMatchObject({ code: 'ALREADY_EXISTS', sagaName: NAME, sagaId: 's-1', id: 's-1', retryable: false })
+      expect(sameId.message).toContain('already exists')
       const sameCorrelation = await rejectionOf(states.insert(NAME, 'order-1', order('s-2')))
       expect(sameCorrelation).toMatchObject({ code: 'ALREADY_EXISTS', correlationId: 'order-1', id: 's-2' })
       expect((await rejectionOf(states.insert(NAME, 'order-1', order('s-1')))).code).toBe('ALREADY_EXISTS')
@@ -186,10 +234,27 @@ export function stateBehavior(executor: Executor): void {
   describe('update', () => {
     it('stores the next version, and leaves the state that it was given alone', async () => {
       await states.insert(NAME, 'order-1', order('s-1'))
-      const changed = order('s-1', { updatedAt: new Date('2026-11-24T11:00:00Z') }, { total: 99 })
+      const changed = order('s-1', { updatedAt: new Date(Date.now() + 3_600_000) }, { total: 99 })
       await states.update(NAME, changed, 1)
       expect(changed.metadata.version).toBe(1)
       expect(await consistent('s-1', 'order-1')).toEqual({ ...changed, metadata: { ...changed.metadata, version: 2 } })
+    })
+
+    it('is dated by the present, unless the state is from the future', async () => {
+      await states.insert(NAME, 'order-1', order('s-1'))
+      const before = Date.now()
+      const given = await states.getById<Order>(NAME, 's-1')
+      await states.update(NAME, { ...given, total: 1 } as Order, 1)
+      const updated = (await states.getById<Order>(NAME, 's-1'))?.metadata as OrderMetadata
+      expect(updated.updatedAt.getTime()).toBeGreaterThanOrEqual(before)
+      expect(updated.createdAt).toEqual(given?.metadata.createdAt)
+      // By the clock of another machine.
+      const ahead = new Date(Date.now() + 60_000)
+      await states.update(NAME, order('s-1', { updatedAt: ahead }), 2)
+      await states.update(NAME, { ...((await states.getById<Order>(NAME, 's-1')) as Order), total: 3 }, 3)
+      expect((await states.getById<Order>(NAME, 's-1'))?.metadata).toMatchObject({ updatedAt: ahead, version: 4 })
+      await states.update(NAME, { metadata: { sagaId: 's-1', updatedAt: null as never } }, 4)
+      expect((await states.getById<Order>(NAME, 's-1'))?.metadata.updatedAt.getTime()).toBeGreaterThanOrEqual(before)
     })
 
     it('refuses another version than the expected one, and tells both', async () => {
@@ -204,7 +269,8 @@ export function stateBehavior(executor: Executor): void {
     })
 
     it('is NOT_FOUND where there is no such saga', async () => {
-      expect(await rejectionOf(states.update(NAME, order('s-1'), 1))).toMatchObject({ code: 'NOT_FOUND', id: 's-1' })
+      const missing = await rejectionOf(states.update(NAME, order('s-1'), 1))
+      expect(missing).toMatchObject({ code: 'NOT_FOUND', id: 's-1', message: expect.stringContaining('not found') })
       await states.insert('Other', 'order-1', order('s-1'))
       expect((await rejectionOf(states.update(NAME, order('s-1'), 1))).code).toBe('NOT_FOUND')
     })
@@ -279,6 +345,25 @@ export function stateBehavior(executor: Executor): void {
       expect(changed.metadata.updatedAt.getTime()).toBeGreaterThanOrEqual(before)
     })
 
+    it('keeps the updatedAt that the function sets, whatever it is', async () => {
+      await states.insert(NAME, 'order-1', order('s-1'))
+      const past = new Date('2020-02-02T02:02:02.020Z')
+      const set = await states.modify<Order>(NAME, 's-1', (state) => ({ ...state, metadata: { ...state.metadata, updatedAt: past } }))
+      expect(set.metadata).toMatchObject({ updatedAt: past, version: 2 })
+      expect(set).toEqual(await states.getById(NAME, 's-1'))
+      const before = Date.now()
+      // A copy has other Dates; one that is frozen cannot be written to.
+      for (const copy of [structuredClone, Object.freeze, ({ metadata: { updatedAt: _, ...metadata } }: Order) => ({ metadata })]) {
+        const copied = await states.modify<Order>(NAME, 's-1', (state) => {
+          Object.freeze(state.metadata)
+          return copy(state) as Order
+        })
+        expect(copied).toEqual(await states.getById(NAME, 's-1'))
+        expect(copied.metadata.updatedAt.getTime()).toBeGreaterThanOrEqual(before)
+        await states.modify<Order>(NAME, 's-1', (state) => ({ ...state, metadata: { ...state.metadata, updatedAt: past } }))
+      }
+    })
+
     it('tells a missing saga, a function that throws, and conflicts without end', async () => {
       expect(await rejectionOf(states.modify(NAME, 's-1', (state) => state))).toMatchObject({ code: 'NOT_FOUND', id: 's-1' })
       await states.insert(NAME, 'order-1', order('s-1'))
@@ -299,6 +384,31 @@ export function stateBehavior(executor: Executor): void {
       expect((await rejectionOf(states.save(NAME, first))).code).toBe('CONCURRENCY_CONFLICT')
       await states.save(NAME, { metadata: { sagaId: 's-2' } })
       expect(await states.getByCorrelationId(NAME, 's-2')).not.toBeNull()
+    })
+
+    it('answers a saved state as it is stored, and leaves the one that it was given alone', async () => {
+      const given = Object.freeze({ correlationId: 'order-1', metadata: Object.freeze({ sagaId: 's-1' }) })
+      const first = await states.save<SagaState>(NAME, given)
+      expect(first).toEqual(await consistent('s-1', 'order-1'))
+      const before = Date.now()
+      const second = await states.save<SagaState>(NAME, { ...first, metadata: { ...first.metadata, updatedAt: new Date(0) } })
+      expect(second).toEqual(await consistent('s-1', 'order-1'))
+      expect(second.metadata.updatedAt?.getTime()).toBeGreaterThanOrEqual(before)
+    })
+
+    it('does not save a saga again that has been deleted', async () => {
+      const saved = await states.save(NAME, { metadata: { sagaId: 's-1' }, correlationId: 'order-1', total: 1 })
+      await states.delete(NAME, 's-1')
+      for (const state of [saved, { ...saved, metadata: { sagaId: 's-1', version: 0 } }]) {
+        const error = await rejectionOf(states.save(NAME, state))
+        expect(error).toMatchObject({ code: 'NOT_FOUND', id: 's-1', message: expect.stringContaining('not found') })
+      }
+      expect(await consistent('s-1', 'order-1')).toBeNull()
+      expect(await states.countByName(NAME)).toBe(0)
+      const { metadata: _, ...rest } = saved
+      const anew = await states.save<Order>(NAME, { id: 's-1', ...rest } as never)
+      expect(await consistent('s-1', 'order-1')).toEqual(anew)
+      expect((await rejectionOf(states.save(NAME, { id: 's-1', ...rest }))).code).toBe('ALREADY_EXISTS')
     })
   })
 

@@ -99,7 +99,9 @@ impl Caller {
     }
 
     pub(super) fn state_given(&self, env: sys::napi_env, given: Raw) -> Result<Vec<Dynamic>> {
-        let Dynamic::List(read) = Reader::new(env, &self.side).read(given)? else {
+        let mut reader = Reader::new(env, &self.side);
+        reader.admits_invalid_dates = true;
+        let Dynamic::List(read) = reader.read(given)? else {
             return Err(Error::invalid("an array is expected"));
         };
         // Names and ids: JSON has no unpaired surrogates.

@@ -26,6 +26,8 @@ pub(super) struct Reader<'a> {
     env: sys::napi_env,
     side: &'a JsSide,
     is_for_io: bool,
+    /// Whether an invalid Date is a number that is none: whoever is given it can say which one it is.
+    pub(super) admits_invalid_dates: bool,
     /// Where bytes that are read in place came from, so that they can be handed back as they are.
     pub(super) in_place: Vec<(Bytes, Raw)>,
 }
@@ -39,7 +41,7 @@ fn unreadable() -> Error {
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl<'a> Reader<'a> {
     pub(super) fn new(env: sys::napi_env, side: &'a JsSide) -> Self {
-        Self { env, side, is_for_io: false, in_place: Vec::new() }
+        Self { env, side, is_for_io: false, admits_invalid_dates: false, in_place: Vec::new() }
     }
 
     /// The value. What is neither data nor a plain object or array is refused.
@@ -124,6 +126,9 @@ impl<'a> Reader<'a> {
         if is {
             let mut millis = 0.0;
             unsafe { sys::napi_get_date_value(self.env, value.0, &raw mut millis) };
+            if millis.is_nan() && self.admits_invalid_dates {
+                return Ok(Dynamic::Number(millis));
+            }
             if millis.is_nan() {
                 return Err(Error::invalid("a Date is invalid"));
             }

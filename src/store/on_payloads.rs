@@ -63,9 +63,9 @@ impl Store {
         let (backend, owned) = (self.backend.name(), Box::<str>::from(id));
         let settle: Settle = Box::new(move |result| {
             settle(match result {
-                Ok(Reply::Data(None)) => {
-                    Err(Error::new(Kind::NotFound, "no payload has this id").at(backend, "get").with_id(&owned))
-                }
+                Ok(Reply::Data(None)) => Err(Error::new(Kind::NotFound, "not found: no payload has this id")
+                    .at(backend, "get")
+                    .with_id(&owned)),
                 other => other,
             });
         });

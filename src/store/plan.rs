@@ -205,7 +205,7 @@ impl Plan {
             Call::Get => match replies.pop() {
                 Some(Reply::Data(None)) | None => {
                     let id = self.steps.first().map_or("", Step::id);
-                    Err(Error::new(Kind::NotFound, "no payload has this id").with_id(id))
+                    Err(Error::new(Kind::NotFound, "not found: no payload has this id").with_id(id))
                 }
                 Some(reply) => Ok(reply),
             },

@@ -220,14 +220,14 @@ impl Operation for StateRead {
 
 /// `ALREADY_EXISTS`: a saga of this name has the saga id.
 pub fn taken(saga: &Saga) -> Error {
-    Error::new(Kind::AlreadyExists, format!("a saga '{}' with this saga id exists already", saga.name))
+    Error::new(Kind::AlreadyExists, format!("a saga '{}' with this saga id already exists", saga.name))
         .with_detail("sagaName", Detail::Text(saga.name.to_string()))
         .with_detail("sagaId", Detail::Text(saga.id.to_string()))
 }
 
 /// `ALREADY_EXISTS`: a saga of this name has the correlation id.
 pub fn correlation_taken(saga: &Saga, correlation_id: &str) -> Error {
-    let message = format!("a saga '{}' with the correlation id '{correlation_id}' exists already", saga.name);
+    let message = format!("a saga '{}' with the correlation id '{correlation_id}' already exists", saga.name);
     Error::new(Kind::AlreadyExists, message)
         .with_detail("sagaName", Detail::Text(saga.name.to_string()))
         .with_detail("correlationId", Detail::Text(correlation_id.to_owned()))
@@ -235,7 +235,7 @@ pub fn correlation_taken(saga: &Saga, correlation_id: &str) -> Error {
 
 /// `NOT_FOUND`: there is no saga to update.
 pub fn missing(saga: &Saga) -> Error {
-    Error::new(Kind::NotFound, format!("no saga '{}' has this saga id", saga.name))
+    Error::new(Kind::NotFound, format!("not found: no saga '{}' has this saga id", saga.name))
         .with_detail("sagaName", Detail::Text(saga.name.to_string()))
         .with_detail("sagaId", Detail::Text(saga.id.to_string()))
 }
@@ -412,7 +412,7 @@ impl Given {
     fn time(&mut self, what: &str) -> Result<Millis> {
         match self.next() {
             Dynamic::Time(at) => Ok(at),
-            _ => Err(Error::invalid(format!("{what} must be a Date"))),
+            _ => Err(Error::invalid(format!("{what} must be a valid Date"))),
         }
     }
 
@@ -420,7 +420,7 @@ impl Given {
         match self.next() {
             Dynamic::Null => Ok(None),
             Dynamic::Time(at) => Ok(Some(at)),
-            _ => Err(Error::invalid(format!("{what} must be a Date"))),
+            _ => Err(Error::invalid(format!("{what} must be a valid Date"))),
         }
     }
 
@@ -456,6 +456,8 @@ impl Given {
         let created_at = self.time("metadata.createdAt")?;
         let updated_at = self.time("metadata.updatedAt")?;
         let timeout_at = self.optional_time("metadata.timeoutExpiresAt")?.filter(|_| !completed);
+        // Only in the state; one that is no date could not be read again.
+        self.optional_time("metadata.archivedAt")?;
         let state = self.text("the state")?;
         let kept = if completed { settings.completed_ttl.or(settings.default_ttl) } else { settings.default_ttl };
         let expires_at = kept.map(|kept| Millis::now().plus(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX)));
@@ -496,7 +498,8 @@ mod tests {
 
     fn saga(completed: bool) -> Vec<Dynamic> {
         let time = || Dynamic::Time(Millis(1));
-        vec!["Order".into(), "s-1".into(), 3.into(), Dynamic::Bool(completed), time(), time(), time(), "{}".into()]
+        let known = vec!["Order".into(), "s-1".into(), 3.into(), Dynamic::Bool(completed), time(), time(), time()];
+        [known, vec![Dynamic::Null, "{}".into()]].concat()
     }
 
     fn refusal(call: Call, given: Vec<Dynamic>) -> String {
@@ -522,9 +525,11 @@ mod tests {
             (1, Dynamic::text(&"i".repeat(513)), "sagaId is longer"),
             (2, Dynamic::Int(-1), "metadata.version must be a whole number"),
             (2, Dynamic::Number(1.5), "metadata.version must be a whole number"),
-            (4, Dynamic::Null, "metadata.createdAt must be a Date"),
-            (6, "soon".into(), "metadata.timeoutExpiresAt must be a Date"),
-            (8, "idx:id:1".into(), "correlationId must not begin with 'idx:'"),
+            (4, Dynamic::Null, "metadata.createdAt must be a valid Date"),
+            (5, Dynamic::Number(f64::NAN), "metadata.updatedAt must be a valid Date"),
+            (6, "soon".into(), "metadata.timeoutExpiresAt must be a valid Date"),
+            (7, 0.into(), "metadata.archivedAt must be a valid Date"),
+            (9, "idx:id:1".into(), "correlationId must not begin with 'idx:'"),
         ] {
             let message = with(place, value);
             assert!(message.starts_with(expected), "{message}");

@@ -1,0 +1,157 @@
+import { isDate } from 'node:util/types'
+import { CorruptDataError, invalidArgument, SerializationError } from './errors'
+import type { SagaMetadata } from './states'
+import type { BackendName } from './types'
+
+const DATES = ['createdAt', 'updatedAt', 'archivedAt', 'timeoutExpiresAt'] as const
+
+/** A state that is to be stored. */
+export interface StateRecord {
+  /** What the native side takes of it. */
+  given: unknown[]
+  /** The state as it will be stored. */
+  stored: object
+}
+
+/** How a state is to be stored. */
+export interface RecordTerms {
+  operation: string
+  /** The version that is stored. */
+  version: number
+  /** It is a change: one that happened before the present is not possible. */
+  isChange: boolean
+}
+
+/** Makes JSON of states, and states of JSON. */
+export class StateJson {
+  readonly #backend: BackendName
+
+  constructor(backend: BackendName) {
+    this.#backend = backend
+  }
+
+  /** Fills in what the metadata lacks, and makes JSON of it. Dates and the other values are checked by the native side. */
+  record(sagaName: string, state: object, metadata: SagaMetadata | undefined, terms: RecordTerms): StateRecord {
+    const { operation, version, isChange } = terms
+    if (metadata === undefined) throw invalidArgument('a state is an object with `metadata: { sagaId, ... }`', operation, this.#backend)
+    const { sagaId, isCompleted = false, version: _, createdAt, updatedAt, ...rest } = metadata
+    const { timeoutExpiresAt, archivedAt } = rest
+    const now = new Date()
+    const begun = createdAt ?? now
+    // What is no Date is left for the native side to refuse.
+    const changed = updatedAt == null || (isChange && isDate(updatedAt) && updatedAt.getTime() < now.getTime()) ? now : updatedAt
+    // Version and id come first: Redis finds them there without reading all of it.
+    const known = { version, sagaId, isCompleted, createdAt: begun, updatedAt: changed, ...rest }
+    const { stored, text } = this.#serialized(state, known, operation, sagaId)
+    return { given: [sagaName, sagaId, version, isCompleted, begun, changed, timeoutExpiresAt, archivedAt, text], stored }
+  }
+
+  #serialized(state: object, metadata: object, operation: string, id: string): { stored: object; text: string } {
+    let stored: object = state
+    let text: string
+    try {
+      if ('toJSON' in metadata) throw new TypeError('metadata has a toJSON of its own')
+      stored = { metadata, ...withoutMetadata(state) }
+      text = JSON.stringify(stored)
+    } catch (cause) {
+      throw new SerializationError(this.#failure(operation, id, unserializable(stored), cause))
+    }
+    // Told apart from a backslash in the text below; PostgreSQL's jsonb can keep neither.
+    if (text.includes('\\u0000') || text.includes('\\ud')) {
+      const found = unserializable(JSON.parse(text))
+      if (found.path !== '') throw new SerializationError(this.#failure(operation, id, found))
+    }
+    return { stored, text }
+  }
+
+  #failure(operation: string, id: string, { path, what }: Unserializable, cause?: unknown) {
+    const message = `the state cannot be kept as JSON: ${path === '' ? 'it' : path} ${what}`
+    const details = { path }
+    return {
+      code: 'SERIALIZATION' as const,
+      message,
+      backend: this.#backend,
+      operation,
+      id,
+      retryable: false,
+      causes: [],
+      details,
+      ...(cause !== undefined && { cause }),
+    }
+  }
+
+  /** The state that a text is, with Dates in its metadata. */
+  parsed<T>(text: string, id: string): T {
+    let state: { metadata?: Record<string, unknown> } | null = null
+    let cause: unknown
+    try {
+      state = JSON.parse(text)
+    } catch (error) {
+      cause = error
+    }
+    const metadata = metadataOf(state) as Record<string, unknown> | undefined
+    if (metadata === undefined) throw this.#corrupt(id, cause === undefined ? 'has no metadata' : 'is no JSON', cause)
+    for (const name of DATES) {
+      const value = metadata[name]
+      if (value === undefined || value === null) continue
+      const date = new Date(value as string)
+      if (Number.isNaN(date.getTime())) throw this.#corrupt(id, `has a metadata.${name} that is no date`)
+      metadata[name] = date
+    }
+    return state as T
+  }
+
+  #corrupt(id: string, what: string, cause?: unknown): Error {
+    return new CorruptDataError({
+      code: 'CORRUPT_DATA',
+      message: `the stored state ${what}`,
+      backend: this.#backend,
+      operation: 'states',
+      id,
+      retryable: false,
+      causes: [],
+      details: {},
+      ...(cause !== undefined && { cause }),
+    })
+  }
+}
+
+/** The metadata of a state, if it has some. */
+export function metadataOf(state: unknown): SagaMetadata | undefined {
+  const metadata = (state as { metadata?: unknown } | null | undefined)?.metadata
+  return typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata) ? (metadata as SagaMetadata) : undefined
+}
+
+function withoutMetadata(state: object): object {
+  const plain = typeof (state as { toJSON?: unknown }).toJSON === 'function' ? (state as { toJSON(): object }).toJSON() : state
+  if (typeof plain !== 'object' || plain === null) throw new TypeError('its toJSON() returns no object')
+  const { metadata: _, ...rest } = plain as { metadata?: unknown }
+  return rest
+}
+
+interface Unserializable {
+  path: string
+  what: string
+}
+
+/** Which part of a value JSON cannot keep. */
+function unserializable(value: unknown, path = '', open: Set<object> = new Set()): Unserializable {
+  const nothing = { path: '', what: 'cannot be serialised' }
+  if (typeof value === 'bigint') return { path, what: 'is a BigInt' }
+  if (typeof value === 'string') {
+    if (value.includes('\0')) return { path, what: 'contains a NUL character' }
+    return /\p{Surrogate}/u.test(value) ? { path, what: 'contains an unpaired surrogate' } : nothing
+  }
+  if (typeof value !== 'object' || value === null) return nothing
+  if (open.has(value)) return { path, what: 'contains itself' }
+  open.add(value)
+  for (const [name, member] of Object.entries(value)) {
+    const place = Array.isArray(value) ? `${path}[${name}]` : path === '' ? name : `${path}.${name}`
+    const key = unserializable(name)
+    if (key.what !== nothing.what) return { path: place, what: `has a name that ${key.what}` }
+    const found = unserializable(member, place, open)
+    if (found.path !== '') return found
+  }
+  open.delete(value)
+  return nothing
+}
