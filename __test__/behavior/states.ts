@@ -513,6 +513,40 @@ export function stateBehavior(executor: Executor): void {
       expect((await rejectionOf(states.deleteCompletedBefore(NAME, at(5), { limit: 0 }))).code).toBe('INVALID_ARGUMENT')
     })
 
+    it('goes by the time at which a saga ended first, whatever its dates say', async () => {
+      const day = 24 * 3_600_000
+      const ago = (days: number) => new Date(Date.now() - days * day)
+      const old = { createdAt: ago(90), updatedAt: ago(60) }
+      const cut = ago(30)
+      for (const id of ['s-1', 's-2', 's-3', 's-4', 's-5']) await states.insert(NAME, `o-${id}`, order(id, old))
+      await states.insert(NAME, 'o-s-6', order('s-6', { ...old, isCompleted: true }))
+      await states.insert(NAME, 'o-s-7', order('s-7', { ...old, isCompleted: true, updatedAt: new Date(Date.now() + day) }))
+      // As the README does it; with an old time by intent; opened again and ended again; several at once.
+      const read = (await states.getById<Order>(NAME, 's-1')) as Order
+      await states.update(NAME, { ...read, metadata: { ...read.metadata, isCompleted: true } }, 1)
+      await states.modify<Order>(NAME, 's-2', (state) => ({
+        ...state,
+        metadata: { ...state.metadata, isCompleted: true, updatedAt: ago(50) },
+      }))
+      const ended = order('s-0', { ...old, isCompleted: true })
+      const endedOf = (id: string, more: object = {}) => ({ ...ended, metadata: { ...ended.metadata, sagaId: id, ...more } })
+      await Promise.all(['s-3', 's-4'].map((id) => states.update(NAME, endedOf(id), 1)))
+      expect(await states.deleteCompletedBefore(NAME, cut)).toBe(1)
+      expect(await states.getById(NAME, 's-6')).toBeNull()
+      expect(await pages({ limit: 10, completed: true })).toEqual(['s-1', 's-2', 's-3', 's-4', 's-7'])
+      // Later changes of those that have ended do not make them younger.
+      const before = new Date(Date.now() + 1)
+      await sleep(5)
+      await states.modify<Order>(NAME, 's-2', (state) => ({ ...state, touched: true }))
+      await Promise.all(['s-3', 's-4'].map((id) => states.update(NAME, endedOf(id, { archivedAt: new Date() }), 2)))
+      await states.update(NAME, order('s-4', { isCompleted: false }), 3)
+      await states.update(NAME, endedOf('s-4'), 4)
+      await states.update(NAME, endedOf('s-5'), 1)
+      expect(await states.deleteCompletedBefore(NAME, before)).toBe(4)
+      expect(await pages({ limit: 10 })).toEqual(['s-4', 's-5'])
+      expect(await states.deleteCompletedBefore(NAME, new Date(Date.now() + 1_000))).toBe(2)
+    })
+
     it('finds sagas whose timeout has passed, the longest overdue first', async () => {
       const due = (minutes: number) => new Date(Date.now() + minutes * 60_000)
       await states.insert(NAME, 'o-1', order('s-1', { timeoutExpiresAt: due(-5) }))

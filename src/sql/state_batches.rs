@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::schema::{TimeColumn, at_millis};
-use super::states::completed_at;
+use super::states::ended;
 use super::{Executor, Table, Value};
 use crate::error::Result;
 use crate::store::states::Saga;
@@ -18,14 +18,14 @@ pub(crate) fn statement(table: &Table) -> String {
     let at = |value| at_millis(TimeColumn::WithTimeZone, value);
     format!(
         "update {t} as s set version = u.version, is_completed = u.completed <> 0, state = u.state::jsonb, \
-         updated_at = {}, completed_at = {}, timeout_at = {}, expires_at = {} \
+         updated_at = {}, completed_at = case when u.completed <> 0 then {} end, timeout_at = {}, expires_at = {} \
          from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], \
          $8::bigint[], $9::bigint[], $10::bigint[]) \
          as u(name, id, expected, version, completed, state, updated_ms, completed_ms, timeout_ms, expires_ms) \
          where s.saga_name = u.name and s.id = u.id and s.version = u.expected \
          and (s.expires_at is null or s.expires_at > {}) returning s.saga_name, s.id",
         at("u.updated_ms"),
-        at("u.completed_ms"),
+        ended("s.", &at("u.completed_ms")),
         at("u.timeout_ms"),
         at("u.expires_ms"),
         at("$11::bigint")
@@ -52,7 +52,7 @@ pub(crate) async fn update<E: Executor>(
         numbers(|saga| Some(saga.completed.into())),
         texts(|saga| &saga.state),
         numbers(|saga| Some(saga.updated_at.0)),
-        numbers(|saga| completed_at(saga).map(|at| at.0)),
+        numbers(|saga| saga.completed_at.map(|at| at.0)),
         numbers(|saga| saga.timeout_at.map(|at| at.0)),
         numbers(|saga| saga.expires_at.map(|at| at.0)),
         Value::Int(now.0),

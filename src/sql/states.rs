@@ -157,14 +157,16 @@ impl StateSql {
                 at(4)
             ),
             update: format!(
-                "update {t} set version = $1{int}, is_completed = {}, state = $3{json}, updated_at = {}, completed_at = {}, \
-                 timeout_at = {}, expires_at = {} where saga_name = $8{text} and id = $9{text} and version = $10{int} and {}",
+                "update {t} set version = $1{int}, is_completed = {}, state = $3{json}, updated_at = {}, \
+                 completed_at = case when {} then {} end, timeout_at = {}, expires_at = {} \
+                 where saga_name = $9{text} and id = $10{text} and version = $11{int} and {}",
                 flag(2),
                 at(4),
-                at(5),
-                at(6),
+                flag(5),
+                ended("", &at(6)),
                 at(7),
-                live(11)
+                at(8),
+                live(12)
             ),
             version: format!(
                 "select version{int} as version from {t} where saga_name = $1{text} and id = $2{text} and {}",
@@ -227,7 +229,7 @@ impl StateSql {
             Value::text(&saga.state),
             self.time(saga.created_at),
             self.time(saga.updated_at),
-            self.optional(completed_at(saga)),
+            self.optional(saga.completed_at),
             self.optional(saga.timeout_at),
             self.optional(saga.expires_at),
         ];
@@ -264,7 +266,8 @@ impl StateSql {
             Value::Int(saga.completed.into()),
             Value::text(&saga.state),
             self.time(saga.updated_at),
-            self.optional(completed_at(saga)),
+            Value::Int(saga.completed.into()),
+            self.optional(saga.completed_at),
             self.optional(saga.timeout_at),
             self.optional(saga.expires_at),
             name.clone(),
@@ -368,9 +371,10 @@ pub(crate) async fn purge_both<E: Executor>(
     }
 }
 
-/// When a saga has ended; indexed in place of `updated_at`, which changes each time.
-pub(super) fn completed_at(saga: &Saga) -> Option<Millis> {
-    saga.completed.then_some(saga.updated_at)
+/// When a saga has ended that an update ends now, or did not end first. (`completed_at` is indexed in
+/// place of `updated_at`, which changes each time.)
+pub(super) fn ended(row: &str, now: &str) -> String {
+    format!("case when {row}is_completed then coalesce({row}completed_at, {row}updated_at) else {now} end")
 }
 
 fn number(number: u64) -> Value<'static> {

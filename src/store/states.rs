@@ -52,6 +52,8 @@ pub struct Saga {
     pub created_at: Millis,
     /// When it was changed last.
     pub updated_at: Millis,
+    /// When it has ended, unless it has before this change; none for one that has not.
+    pub completed_at: Option<Millis>,
     /// When it times out; none for one that has ended.
     pub timeout_at: Option<Millis>,
     /// When it ceases to exist.
@@ -91,8 +93,10 @@ pub enum StateWrite {
         /// The correlation id.
         correlation_id: Box<str>,
     },
-    /// Removes at most `limit` sagas that have ended and were last changed before a time. Replies
-    /// [`Reply::Count`]; fewer than `limit` means that there are no more.
+    /// Removes at most `limit` sagas that ended before a time. One counts as ended when an insert or an
+    /// update first made it so, whatever happens to it behind that; where that has not been noted (by an
+    /// older version, by other software), when it was changed last. Replies [`Reply::Count`]; fewer than
+    /// `limit` means that there are no more.
     DeleteCompleted {
         /// The sagas' name.
         name: Box<str>,
@@ -310,7 +314,9 @@ pub(super) fn step(call: Call, given: Vec<Dynamic>, settings: &Settings) -> Resu
     let mut given = Given(given.into_iter());
     Ok(match call {
         Call::StateInsert => {
-            let saga = given.saga(settings)?;
+            let mut saga = given.saga(settings)?;
+            // Old ones that are brought in keep their age.
+            saga.completed_at = saga.completed_at.map(|now| now.min(saga.updated_at));
             let correlation_id = given.correlation_id()?;
             StateStep::Write(StateWrite::Insert { saga, correlation_id })
         }
@@ -460,8 +466,12 @@ impl Given {
         self.optional_time("metadata.archivedAt")?;
         let state = self.text("the state")?;
         let kept = if completed { settings.completed_ttl.or(settings.default_ttl) } else { settings.default_ttl };
-        let expires_at = kept.map(|kept| Millis::now().plus(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX)));
-        Ok(Box::new(Saga { name, id, version, completed, created_at, updated_at, timeout_at, expires_at, state }))
+        let now = Millis::now();
+        let expires_at = kept.map(|kept| now.plus(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX)));
+        let completed_at = completed.then_some(now);
+        let saga =
+            Saga { name, id, version, completed, created_at, updated_at, completed_at, timeout_at, expires_at, state };
+        Ok(Box::new(saga))
     }
 }
 
@@ -556,6 +566,29 @@ mod tests {
         assert_eq!((left(&ended), ended.timeout_at), (Some(60_000), None));
         assert_eq!(left(&insert(r#"{"completedTtlMs": 60000}"#, false)), None);
         assert_eq!(left(&insert(r#"{"defaultTtlMs": 90000, "completedTtlMs": 0}"#, true)), Some(90_000));
+    }
+
+    #[test]
+    fn a_saga_ends_now_unless_it_is_inserted_as_an_old_one() {
+        let ended = |call: Call, completed: bool, updated_at: Millis| {
+            let mut given = saga(completed);
+            given[5] = Dynamic::Time(updated_at);
+            given.push(if call == Call::StateInsert { "c-1".into() } else { 2.into() });
+            match step(call, given, &settings("{}")).unwrap() {
+                StateStep::Write(StateWrite::Insert { saga, .. } | StateWrite::Update { saga, .. }) => {
+                    saga.completed_at
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let (before, ahead) = (Millis::now(), Millis::now().plus(3_600_000));
+        let is_now = |at: Option<Millis>| at.is_some_and(|at| at >= before && at < ahead);
+        assert_eq!(ended(Call::StateInsert, true, Millis(1)), Some(Millis(1)));
+        assert!(is_now(ended(Call::StateInsert, true, ahead)));
+        assert!(is_now(ended(Call::StateUpdate, true, Millis(1))) && is_now(ended(Call::StateUpdate, true, ahead)));
+        for call in [Call::StateInsert, Call::StateUpdate] {
+            assert_eq!(ended(call, false, Millis(1)), None);
+        }
     }
 
     #[test]

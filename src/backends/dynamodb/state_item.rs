@@ -13,7 +13,7 @@
 //!
 //! Three indexes list sagas: `listedIn` is `{sagaName}#open#{shard}` or `{sagaName}#ended#{shard}`,
 //! and the shard one of a few by the saga id, so that the sagas of a name are in several partitions.
-//! `endedAt` is there when it has ended, `timeoutAt` while it can time out; times are Unix
+//! `endedAt` is there when it has ended, and says when it did so first, `timeoutAt` while it can time out; times are Unix
 //! milliseconds, but for `expiresAt` (see [`super::item`]). None of the indexes has the state in it,
 //! so that most updates do not write to any.
 
@@ -103,8 +103,8 @@ pub(super) fn of_saga(saga: &Saga, correlation_id: &str, expires_at: Option<Mill
     item.set(UPDATED_AT, Attribute::number(saga.updated_at.0));
     item.set(LISTED_IN, Attribute::S(listed_in(&saga.name, saga.completed, shard)));
     item.set(SHARD, Attribute::S(shard.to_string()));
-    if saga.completed {
-        item.set(ENDED_AT, Attribute::number(saga.updated_at.0));
+    if let Some(at) = saga.completed_at {
+        item.set(ENDED_AT, Attribute::number(at.0));
     }
     if let Some(at) = saga.timeout_at {
         item.set(TIMEOUT_AT, Attribute::number(at.0));
@@ -132,20 +132,22 @@ pub(super) fn change(saga: &Saga, expires_at: Option<Millis>) -> Expression {
         (":updated", Attribute::number(saga.updated_at.0)),
         (":listed", Attribute::S(listed_in(&saga.name, saga.completed, shard_of(&saga.id)))),
     ]);
-    let mut sets_or_removes = |what: &str, value: &str, to: Option<Attribute>| {
+    let mut sets_or_removes = |what: &str, as_what: &str, value: &str, to: Option<Attribute>| {
         if let Some(to) = to {
-            set.extend([", ", what, " = ", value]);
+            set.extend([", ", what, " = ", as_what]);
             values.set(value, to);
         } else {
             remove.extend([if remove.is_empty() { " REMOVE " } else { ", " }, what]);
         }
     };
-    sets_or_removes("#ended", ":ended", saga.completed.then(|| Attribute::number(saga.updated_at.0)));
-    sets_or_removes("#timeout", ":timeout", saga.timeout_at.map(|at| Attribute::number(at.0)));
+    // The time at which it ended first.
+    let ended = "if_not_exists(#ended, :ended)";
+    sets_or_removes("#ended", ended, ":ended", saga.completed_at.map(|at| Attribute::number(at.0)));
+    sets_or_removes("#timeout", ":timeout", ":timeout", saga.timeout_at.map(|at| Attribute::number(at.0)));
     let mut expiry = Item::default();
     set_expiry(&mut expiry, expires_at);
-    sets_or_removes("#at", ":at", expiry.take(item::EXPIRES_AT));
-    sets_or_removes("#ms", ":ms", expiry.take(item::EXPIRES_AT_MS));
+    sets_or_removes("#at", ":at", ":at", expiry.take(item::EXPIRES_AT));
+    sets_or_removes("#ms", ":ms", ":ms", expiry.take(item::EXPIRES_AT_MS));
     Expression::new(set + &remove, values)
 }
 
@@ -242,6 +244,7 @@ mod tests {
             completed,
             created_at: Millis(1),
             updated_at: Millis(2),
+            completed_at: completed.then_some(Millis(7)),
             timeout_at: timeout_at.map(Millis),
             expires_at: None,
             state: "{}".into(),
@@ -263,7 +266,7 @@ mod tests {
         assert_eq!((number_of(&open, TIMEOUT_AT), number_of(&open, ENDED_AT)), (Some(9), None));
         let ended = of_saga(&saga(true, None), "o-1", Some(Millis(5_001)));
         assert_eq!(text_of(&ended, LISTED_IN), Some("Order#ended#4"));
-        assert_eq!((number_of(&ended, TIMEOUT_AT), number_of(&ended, ENDED_AT)), (None, Some(2)));
+        assert_eq!((number_of(&ended, TIMEOUT_AT), number_of(&ended, ENDED_AT)), (None, Some(7)));
         let link = of_correlation(&saga(true, None), "o-1", Some(Millis(5_001)));
         assert_eq!(item::id_of(&link), Some("correlation#Order#o-1"));
         for item in [&ended, &link] {
@@ -279,8 +282,13 @@ mod tests {
         for (completed, timeout, expires, expected) in [
             (false, None, None, ", #listed = :listed REMOVE #ended, #timeout, #at, #ms"),
             (false, Some(9), None, ", #timeout = :timeout REMOVE #ended, #at, #ms"),
-            (true, None, Some(Millis(1)), ", #ended = :ended, #at = :at, #ms = :ms REMOVE #timeout"),
-            (true, Some(9), Some(Millis(1)), ", #ended = :ended, #timeout = :timeout, #at = :at, #ms = :ms"),
+            (
+                true,
+                None,
+                Some(Millis(1)),
+                ", #ended = if_not_exists(#ended, :ended), #at = :at, #ms = :ms REMOVE #timeout",
+            ),
+            (true, Some(9), Some(Millis(1)), "(#ended, :ended), #timeout = :timeout, #at = :at, #ms = :ms"),
         ] {
             let change = change(&saga(completed, timeout), expires);
             assert!(change.text.ends_with(expected), "{}", change.text);

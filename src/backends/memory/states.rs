@@ -214,6 +214,9 @@ impl View<'_> {
                 }
                 let mut after = (**saga).clone();
                 after.created_at = before.saga.created_at;
+                if after.completed && before.saga.completed {
+                    after.completed_at = before.saga.completed_at;
+                }
                 let record = Record { saga: after, correlation_id: before.correlation_id.clone() };
                 self.set(id, Some(Arc::new(record)));
                 Ok(Reply::Done)
@@ -230,7 +233,7 @@ impl View<'_> {
             }
             StateWrite::DeleteCompleted { name, before, limit } => {
                 let mut ended = self.all(Some(name), None, now);
-                ended.retain(|record| record.saga.completed && record.saga.updated_at < *before);
+                ended.retain(|record| record.saga.completed_at.is_some_and(|at| at < *before));
                 ended.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
                 for record in &ended {
                     self.set(key(name, &record.saga.id), None);

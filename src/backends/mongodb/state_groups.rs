@@ -130,7 +130,8 @@ impl<C: Carrier> Collection<'_, C> {
             unique,
             index("listing", doc! { "sagaName": 1, "sagaId": 1 }),
             index("listing_completed", doc! { "sagaName": 1, "isCompleted": 1, "sagaId": 1 }),
-            index("completed", doc! { "sagaName": 1, "isCompleted": 1, "updatedAt": 1 }),
+            // (The one named `completed` is that of older versions: of `updatedAt`, which changes each time.)
+            index("ended", doc! { "sagaName": 1, "isCompleted": 1, "completedAt": 1 }),
             index("timeouts", doc! { "timeoutAt": 1 }),
         ] {
             let mut command = doc! { "createIndexes": self.terms.collection, "indexes": [index] };

@@ -1,6 +1,6 @@
 //! Saga state as documents `{ _id: "{name}:{sagaId}", sagaName, sagaId, correlationId, version,
-//! isCompleted, createdAt, updatedAt, timeoutAt, expiresAt, state }`, one command for each operation
-//! that succeeds at once. Unique indexes keep ids apart, so no transaction is needed.
+//! isCompleted, createdAt, updatedAt, completedAt, timeoutAt, expiresAt, state }`, one command for each
+//! operation that succeeds at once. Unique indexes keep ids apart, so no transaction is needed.
 //!
 //! The state is JSON text: BSON ends at a hundred levels and has other numbers.
 
@@ -95,7 +95,7 @@ impl<S: Sender> States<'_, S> {
             command.text("insert", self.terms.collection).begin_array("documents").begin("0");
             command.text("_id", &key(&saga.name, &saga.id)).text("sagaName", &saga.name).text("sagaId", &saga.id);
             command.text("correlationId", correlation_id).date("createdAt", saga.created_at);
-            self.write_saga(&mut command, saga);
+            self.write_saga(&mut command, saga, saga.completed_at);
             command.end().end();
             self.terms.end_write(&mut command);
             match self.send(command).await? {
@@ -108,8 +108,11 @@ impl<S: Sender> States<'_, S> {
     }
 
     /// The fields that an update sets as well.
-    fn write_saga(&self, document: &mut S::Command, saga: &Saga) {
+    fn write_saga(&self, document: &mut S::Command, saga: &Saga, completed_at: Option<Millis>) {
         document.long("version", saga.version).flag("isCompleted", saga.completed).date("updatedAt", saga.updated_at);
+        if let Some(at) = completed_at {
+            document.date("completedAt", at);
+        }
         if let Some(at) = saga.timeout_at {
             document.date("timeoutAt", at);
         }
@@ -139,51 +142,71 @@ impl<S: Sender> States<'_, S> {
         Ok(found)
     }
 
+    /// One that ends is looked for among those that have not, first: only these are told when they end.
     async fn update(&mut self, saga: &Saga, expected: i64) -> Result<Reply> {
         let size = saga.state.len() + 2 * (saga.name.len() + saga.id.len()) + BESIDES + 1_024;
         check_size(size)?;
-        let (id, now) = (key(&saga.name, &saga.id), self.now());
+        let id = key(&saga.name, &saga.id);
+        let mut from: &[Option<bool>] = if saga.completed { &[Some(false), Some(true)] } else { &[None] };
         if self.in_transaction {
-            self.check_version(saga, &id, expected).await?;
+            let has_ended = self.check_version(saga, &id, expected).await?;
+            from = if saga.completed { &from[usize::from(has_ended)..] } else { from };
         }
-        let mut command = self.on.command(size);
-        command.text("update", self.terms.collection).begin_array("updates").begin("0").begin("q").text("_id", &id);
-        command.long("version", expected);
-        write_live(&mut command, now);
-        command.end().begin("u").begin("$set");
-        self.write_saga(&mut command, saga);
-        command.end();
-        if saga.timeout_at.is_none() || saga.expires_at.is_none() {
-            command.begin("$unset");
-            for (name, absent) in [("timeoutAt", saga.timeout_at.is_none()), ("expiresAt", saga.expires_at.is_none())] {
-                if absent {
-                    command.int(name, 1);
-                }
+        for completed in from {
+            let command = self.change(saga, &id, expected, *completed, size);
+            let reply = to_document(self.on.send(command).await?)?;
+            failed(&reply)?;
+            if number(&reply, "n") > 0 {
+                return Ok(Reply::Done);
             }
-            command.end();
-        }
-        command.end().end().end();
-        self.terms.end_write(&mut command);
-        let reply = to_document(self.on.send(command).await?)?;
-        failed(&reply)?;
-        if number(&reply, "n") > 0 {
-            return Ok(Reply::Done);
         }
         self.check_version(saga, &id, expected).await?;
         // It had another version a moment ago.
         Err(Error::new(Kind::Backend, "the saga changes while it is updated").retryable(true))
     }
 
-    /// An error unless the saga has this version.
-    async fn check_version(&mut self, saga: &Saga, id: &str, expected: i64) -> Result<()> {
+    /// The change of a saga that has ended already, or has not, or of any.
+    fn change(&self, saga: &Saga, id: &str, expected: i64, completed: Option<bool>, size: usize) -> S::Command {
+        let mut command = self.on.command(size);
+        command.text("update", self.terms.collection).begin_array("updates").begin("0").begin("q").text("_id", id);
+        command.long("version", expected);
+        match completed {
+            Some(true) => drop(command.flag("isCompleted", true)),
+            Some(false) => drop(command.begin("isCompleted").flag("$ne", true).end()),
+            None => {}
+        }
+        write_live(&mut command, self.now());
+        command.end().begin("u").begin("$set");
+        self.write_saga(&mut command, saga, saga.completed_at.filter(|_| completed != Some(true)));
+        command.end();
+        let absent = [
+            ("completedAt", !saga.completed),
+            ("timeoutAt", saga.timeout_at.is_none()),
+            ("expiresAt", saga.expires_at.is_none()),
+        ];
+        if absent.iter().any(|(_, absent)| *absent) {
+            command.begin("$unset");
+            for (name, _) in absent.iter().filter(|(_, absent)| *absent) {
+                command.int(name, 1);
+            }
+            command.end();
+        }
+        command.end().end().end();
+        self.terms.end_write(&mut command);
+        command
+    }
+
+    /// An error unless the saga has this version; whether it has ended.
+    async fn check_version(&mut self, saga: &Saga, id: &str, expected: i64) -> Result<bool> {
         let now = self.now();
         let filter = |filter: &mut S::Command| {
             filter.text("_id", id);
             write_live(filter, now);
         };
-        let found = self.find(&["version"], 1, None, filter).await?.pop();
+        let found = self.find(&["version", "isCompleted"], 1, None, filter).await?.pop();
+        let has_ended = matches!(found.as_ref().and_then(|saga| saga.get("isCompleted")), Some(Dynamic::Bool(true)));
         match found.map(|document| document.get("version").and_then(Dynamic::as_int)) {
-            Some(Some(actual)) if actual == expected => Ok(()),
+            Some(Some(actual)) if actual == expected => Ok(has_ended),
             Some(Some(actual)) => Err(conflict(saga, expected, actual)),
             Some(None) => Err(Error::new(Kind::CorruptData, "the document of this saga has no version")),
             None => Err(missing(saga)),
@@ -210,25 +233,42 @@ impl<S: Sender> States<'_, S> {
     }
 
     async fn delete_completed(&mut self, name: &str, before: Millis, limit: u64) -> Result<Reply> {
-        let filter = |filter: &mut S::Command| {
-            filter.text("sagaName", name).flag("isCompleted", true).begin("updatedAt").date("$lt", before).end();
-        };
-        let found = self.find(&["_id"], limit, Some("updatedAt"), filter).await?;
-        let mut removed = 0;
-        // One by one: who has changed meanwhile stays, and FerretDB 1 does not like many statements in a command.
-        for document in &found {
-            let Some(id) = text(document, "_id") else { continue };
-            let mut command = self.on.command(2_048);
-            command.text("delete", self.terms.collection).begin_array("deletes").begin("0").begin("q").text("_id", id);
-            command.flag("isCompleted", true).begin("updatedAt").date("$lt", before).end();
-            command.end().int("limit", 1).end().end();
-            self.terms.end_write(&mut command);
-            let reply = to_document(self.on.send(command).await?)?;
-            failed(&reply)?;
-            removed += u64::try_from(number(&reply, "n")).unwrap_or_default();
+        let (mut found, mut removed) = (0, 0);
+        // Older versions do not note when a saga ends.
+        for is_noted in [true, false] {
+            let write = |filter: &mut S::Command| {
+                filter.flag("isCompleted", true);
+                if !is_noted {
+                    filter.begin("completedAt").flag("$exists", false).end();
+                }
+                filter.begin(if is_noted { "completedAt" } else { "updatedAt" }).date("$lt", before).end();
+            };
+            let left = limit.saturating_sub(found);
+            if left == 0 {
+                break;
+            }
+            let of_name = |filter: &mut S::Command| {
+                filter.text("sagaName", name);
+                write(filter);
+            };
+            let listed = self.find(&["_id"], left, is_noted.then_some("completedAt"), of_name).await?;
+            found += listed.len() as u64;
+            // One by one: who has changed meanwhile stays, and FerretDB 1 does not like many statements in a command.
+            for document in &listed {
+                let Some(id) = text(document, "_id") else { continue };
+                let mut command = self.on.command(2_048);
+                command.text("delete", self.terms.collection).begin_array("deletes").begin("0").begin("q");
+                command.text("_id", id);
+                write(&mut command);
+                command.end().int("limit", 1).end().end();
+                self.terms.end_write(&mut command);
+                let reply = to_document(self.on.send(command).await?)?;
+                failed(&reply)?;
+                removed += u64::try_from(number(&reply, "n")).unwrap_or_default();
+            }
         }
         // Those that have changed are not there any more: the batch counts as full.
-        Ok(Reply::Count(if found.len() as u64 == limit { limit.min(removed.max(1)) } else { removed }))
+        Ok(Reply::Count(if found >= limit { limit.min(removed.max(1)) } else { removed }))
     }
 
     /// Sends a write; the server's code, where it refused it because it is there already.
