@@ -17,6 +17,9 @@ const SECONDS_UNTIL: Millis = Millis(978_307_200_000);
 /// Later ones would break the text order of ISO 8601 that SQLite's index relies on.
 const LAST_FOUR_DIGIT_YEAR: i64 = 253_402_300_799_999;
 
+/// 0000-01-01T00:00:00.000Z.
+const YEAR_0: i64 = -62_167_219_200_000;
+
 impl Millis {
     /// The present, by this process's clock.
     pub fn now() -> Self {
@@ -53,6 +56,12 @@ impl Millis {
     /// without a fraction, with `Z`, an offset or neither (then it is UTC).
     pub fn from_iso(text: &str) -> Option<Self> {
         let text = text.trim();
+        // JavaScript's years of six digits: as far as four say.
+        match text.as_bytes() {
+            [b'+', b'0'..=b'9', ..] => return Some(Self(LAST_FOUR_DIGIT_YEAR)),
+            [b'-', b'0'..=b'9', ..] => return Some(Self(YEAR_0)),
+            _ => {}
+        }
         let utc = text.strip_suffix(['Z', 'z']).unwrap_or(text);
         // As we write it ourselves there is no offset to look for.
         let has_no_offset = utc.len() < text.len() && utc.get(10..).is_some_and(|time| !time.contains(['+', '-', '[']));
@@ -133,6 +142,8 @@ mod tests {
             assert_eq!(Millis::from_iso(text), expected, "{text}");
         }
         assert_eq!(Millis::from_iso("9999-12-31T23:59:59.999Z"), Some(Millis(LAST_FOUR_DIGIT_YEAR)));
+        assert_eq!(Millis::from_iso("+275760-09-13T00:00:00.000Z"), Some(Millis(LAST_FOUR_DIGIT_YEAR)));
+        assert_eq!(Millis::from_iso("-000001-01-01T00:00:00.000Z"), Some(Millis(YEAR_0)));
         assert_eq!(Millis::from_iso("soon"), None);
         assert_eq!(Millis::from_iso(""), None);
     }

@@ -5,7 +5,7 @@
 //! {prefix}saga:{name}:idx:id:{sagaId}     its correlation id
 //! {prefix}saga:{name}:idx:open            saga ids of those that have not ended
 //! {prefix}saga:{name}:idx:completed       and of those that have
-//! {prefix}saga:{name}:idx:ended           the same, by the time of the last change
+//! {prefix}saga:{name}:idx:ended           the same, by the time at which they ended first
 //! {prefix}saga:{name}:idx:timeouts        saga ids by the time at which they time out
 //! {prefix}saga:{name}:idx:expires         saga ids by the time at which they cease to exist
 //! {prefix}saga:{name}:idx:unsettled       changes whose indexes are not known to be right
@@ -90,7 +90,10 @@ pub(super) struct Known {
     pub(super) saga_id: String,
     pub(super) version: i64,
     pub(super) completed: bool,
-    pub(super) updated_at: Millis,
+    /// When it ended, if it has; of one that is stored, when it was changed last.
+    pub(super) ended_at: Option<Millis>,
+    /// Whether that counts also where another time is noted.
+    pub(super) sets_end: bool,
     pub(super) timeout_at: Option<Millis>,
 }
 
@@ -103,19 +106,23 @@ impl Known {
         Ok(Self {
             version: metadata.version as i64,
             completed: metadata.is_completed,
-            updated_at: time(&metadata.updated_at).unwrap_or(Millis(0)),
+            ended_at: metadata.is_completed.then(|| time(&metadata.updated_at).unwrap_or(Millis(0))),
+            // Other software notes nothing.
+            sets_end: version_at_head(state).is_none(),
             timeout_at: time(&metadata.timeout_expires_at).filter(|_| !metadata.is_completed),
             saga_id: metadata.saga_id,
         })
     }
 
-    /// The same, of a state that is about to be written.
-    pub(super) fn about(saga: &Saga) -> Self {
+    /// The same, of a state that is about to be written; `is_new`: nothing is noted of it yet, but what others have
+    /// left.
+    pub(super) fn about(saga: &Saga, is_new: bool) -> Self {
         Self {
             saga_id: saga.id.to_string(),
             version: saga.version,
             completed: saga.completed,
-            updated_at: saga.updated_at,
+            ended_at: saga.completed_at,
+            sets_end: is_new,
             timeout_at: saga.timeout_at,
         }
     }
@@ -125,7 +132,7 @@ impl Known {
         [
             ("open", (!self.completed).then_some(0)),
             ("completed", self.completed.then_some(0)),
-            ("ended", self.completed.then_some(self.updated_at.0)),
+            ("ended", self.ended_at.map(|at| at.0)),
             ("timeouts", self.timeout_at.map(|at| at.0)),
             ("expires", expires_at.map(|at| at.0)),
         ]
@@ -166,10 +173,14 @@ mod tests {
             saga_id: String::from("s"),
             version: 3,
             completed: false,
-            updated_at: Millis(1_000),
+            ended_at: None,
+            sets_end: true,
             timeout_at: Some(Millis(2_000)),
         };
         assert_eq!(known, expected);
+        let ended = theirs.replace("\"version\": 3", "\"version\": 4, \"isCompleted\": true");
+        assert_eq!(Known::of(ended.as_bytes()).unwrap().ended_at, Some(Millis(1_000)));
+        assert!(!Known::of(br#"{"metadata":{"version":1,"sagaId":"s"}}"#).unwrap().sets_end);
         for state in
             ["", "{}", "[]", r#"{"metadata": {"sagaId": 1, "version": 1}}"#, r#"{"metadata": {"sagaId": "s"}}"#]
         {

@@ -52,11 +52,11 @@ impl Planned {
                     script.require_state(&keys.state(stale), &saga.id, "gone");
                 }
                 script.require_free(&state);
-                self.store(keys, saga, script);
+                self.store(keys, &Known::about(saga, true), saga, script);
             }
             StateWrite::Update { saga, expected } => {
                 script.require_state(&state, &saga.id, &expected.to_string());
-                self.store(keys, saga, script);
+                self.store(keys, &Known::about(saga, false), saga, script);
             }
             _ => {
                 script.require_state(&state, &self.id, "there");
@@ -66,10 +66,10 @@ impl Planned {
         }
     }
 
-    fn store(&self, keys: Keys<'_>, saga: &Saga, script: &mut ask::Finale) {
+    fn store(&self, keys: Keys<'_>, known: &Known, saga: &Saga, script: &mut ask::Finale) {
         let ([index, state], left) = (self.places(keys.prefix), left(saga));
         script.then([ask::set(&state, &saga.state, left), ask::set(&index, &self.correlation_id, left)]);
-        script.then(list_requests(keys, &saga.id, Some((&Known::about(saga), saga.expires_at))));
+        script.then(list_requests(keys, &saga.id, Some((known, saga.expires_at))));
     }
 }
 

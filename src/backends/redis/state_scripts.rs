@@ -250,6 +250,11 @@ pub(super) fn add(key: &Bytes, score: i64, member: &str) -> Request {
     command("ZADD", key, vec![number(score), text(member)])
 }
 
+/// Puts a member into an index, unless it is there.
+pub(super) fn add_if_absent(key: &Bytes, score: i64, member: &str) -> Request {
+    command("ZADD", key, vec![text("NX"), number(score), text(member)])
+}
+
 /// Takes a member out of an index.
 pub(super) fn drop_from(key: &Bytes, member: &str) -> Request {
     command("ZREM", key, vec![text(member)])

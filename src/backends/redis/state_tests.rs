@@ -93,6 +93,11 @@ impl Data {
                 Value::from(found.chars().take(40).collect::<String>())
             }
             "PTTL" => Value::Integer(-1),
+            "ZADD" if words[2] == "NX" => {
+                let score = words[3].parse().unwrap();
+                self.sorted.entry(key).or_default().entry(words[4].clone()).or_insert(score);
+                Value::Integer(1)
+            }
             "ZADD" => {
                 self.sorted.entry(key).or_default().insert(words[3].clone(), words[2].parse().unwrap());
                 Value::Integer(1)
@@ -184,6 +189,7 @@ fn saga(id: &str, version: i64, completed: bool) -> Saga {
         completed,
         created_at: Millis(0),
         updated_at: Millis(0),
+        completed_at: completed.then(Millis::now),
         timeout_at: None,
         expires_at: None,
         state: state.into(),
@@ -368,4 +374,36 @@ fn of_two_clients_in_each_others_way_one_wins() {
         check(&at, &what);
         check_is_free(&at, &what);
     }
+}
+
+/// The time at which the saga `a` has ended, as its list says.
+fn ended(data: &Arc<Mutex<Data>>) -> Option<i64> {
+    data.lock().unwrap().sorted.get("p:saga:N:idx:ended").and_then(|list| list.get("a").copied())
+}
+
+#[test]
+fn a_saga_ends_once_whoever_notes_it() {
+    let now = Millis::now().0;
+    // The client that ends it dies after any of its requests, and somebody else looks for sagas. (Its state says that
+    // it was changed at no time.)
+    for passes in 0..16 {
+        let data = Arc::new(Mutex::new(Data::default()));
+        run(&data, &insert("a", "c")).unwrap();
+        run_until(&data, &update("a", 1, true), passes);
+        let completed = listed(&data, Some(true)).len() == 1;
+        assert_eq!(ended(&data).is_some_and(|at| at >= now), completed, "dead after {passes} requests");
+        assert_eq!(ended(&data).is_none(), !completed, "dead after {passes} requests");
+    }
+    let data = Arc::new(Mutex::new(Data::default()));
+    let mut old = saga("a", 1, true);
+    old.completed_at = Some(Millis(5));
+    let insert = StateWrite::Insert { saga: Box::new(old), correlation_id: "c".into() };
+    run(&data, &StateStep::Write(insert)).unwrap();
+    assert_eq!(ended(&data), Some(5));
+    run(&data, &update("a", 1, true)).unwrap();
+    assert_eq!(ended(&data), Some(5), "it had ended before");
+    run(&data, &update("a", 2, false)).unwrap();
+    assert_eq!(ended(&data), None);
+    run(&data, &update("a", 3, true)).unwrap();
+    assert!(ended(&data).is_some_and(|at| at >= now));
 }

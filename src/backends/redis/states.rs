@@ -173,7 +173,7 @@ impl<P: Pipe> States<'_, P> {
                 }
             }
             if self.keeps_index(keys, saga, correlation_id, left).await? {
-                self.settle(keys, &saga.id, correlation_id, Known::about(saga), saga.expires_at).await?;
+                self.settle(keys, &saga.id, correlation_id, Known::about(saga, true), saga.expires_at).await?;
                 self.one(ask::drop_from(&keys.unsettled(), &mark.0)).await??;
                 return Ok(Reply::Done);
             }
@@ -255,7 +255,7 @@ impl<P: Pipe> States<'_, P> {
             Looked::Done => {}
         }
         self.one(ask::confirm(keys.id(&saga.id), &correlation_id, left)).await??;
-        self.settle(keys, &saga.id, &correlation_id, Known::about(saga), saga.expires_at).await?;
+        self.settle(keys, &saga.id, &correlation_id, Known::about(saga, false), saga.expires_at).await?;
         self.one(ask::drop_from(&keys.unsettled(), &mark.0)).await??;
         Ok(Reply::Done)
     }
@@ -284,7 +284,10 @@ impl<P: Pipe> States<'_, P> {
             }
             for (id, found) in ids.iter().zip(self.fetch(keys, &ids).await?) {
                 match found {
-                    Some((correlation_id, (known, _))) if known.completed && known.updated_at < before => {
+                    // The list knows best, unless other software has written it.
+                    Some((correlation_id, (known, _)))
+                        if known.ended_at.is_some_and(|at| at < before || !known.sets_end) =>
+                    {
                         removed += u64::from(self.delete(keys, id, &correlation_id).await?);
                     }
                     _ => self.sync(keys, id).await?,
@@ -447,8 +450,16 @@ impl<P: Pipe> States<'_, P> {
 
     /// The same, beginning with what is stored.
     async fn sync(&self, keys: Keys<'_>, id: &str) -> Result<()> {
+        self.sync_ended(keys, id, None).await
+    }
+
+    /// The same; `ended` is when it ended, if it has and nobody has noted it.
+    async fn sync_ended(&self, keys: Keys<'_>, id: &str, ended: Option<Millis>) -> Result<()> {
         let mut before = self.standing(keys, id).await?;
         for _ in 0..SETTLED {
+            if let Some((known, _)) = before.as_mut().filter(|(known, _)| !known.sets_end) {
+                known.ended_at = known.ended_at.map(|at| ended.unwrap_or(at));
+            }
             self.write_lists(keys, id, before.as_ref().map(|(known, at)| (known, *at))).await?;
             let after = self.standing(keys, id).await?;
             let version =
@@ -499,13 +510,15 @@ impl<P: Pipe> States<'_, P> {
 
     async fn settle_marks(&self, keys: Keys<'_>) -> Result<()> {
         let unsettled = keys.unsettled();
-        let abandoned = (Millis::now().0 - ABANDONED_MS).to_string();
+        // One that ends while nobody knows when ends now: its dates may say anything.
+        let now = Millis::now();
+        let abandoned = (now.0 - ABANDONED_MS).to_string();
         let pages = [&*abandoned, "+inf"].map(|most| ask::up_to(&unsettled, most, 0, MAX_LISTED));
         let [old, all] = self.some(pages).await?;
         let (old, all) = (texts_of(old)?, texts_of(all)?);
         let ids: BTreeSet<&str> = all.iter().filter_map(|mark| Mark::id_of(mark)).collect();
         for id in ids {
-            match self.sync(keys, id).await {
+            match self.sync_ended(keys, id, Some(now)).await {
                 Err(error) if error.kind() == Kind::CorruptData => {}
                 synced => synced?,
             }
@@ -524,9 +537,11 @@ pub(super) fn list_requests(keys: Keys<'_>, id: &str, known: Option<(&Known, Opt
         Some((known, expires_at)) => known.lists(expires_at),
         None => LISTS.map(|list| (list, None)),
     };
+    let sets_end = known.is_some_and(|(known, _)| known.sets_end);
     let mut requests: Vec<Request> = lists
         .into_iter()
         .map(|(list, score)| match score {
+            Some(score) if list == "ended" && !sets_end => ask::add_if_absent(&keys.list(list), score, id),
             Some(score) => ask::add(&keys.list(list), score, id),
             None => ask::drop_from(&keys.list(list), id),
         })
