@@ -241,8 +241,8 @@ export class SagaStates {
   }
 
   /**
-   * Removes sagas that have ended and were last changed before a time, in bounded batches, at most `limit` of them;
-   * answers how many.
+   * Removes sagas that ended before a time, in bounded batches, at most `limit` of them; answers how many. A saga ends
+   * when an insert or an update first makes it completed; one that is inserted as such, at its `updatedAt`.
    */
   async deleteCompletedBefore(sagaName: string, before: Date, options: { limit?: number } = {}): Promise<number> {
     const { limit = Number.POSITIVE_INFINITY } = options
