@@ -15,7 +15,10 @@ const order = (sagaId: string, rest: object = {}, metadata: object = {}) => ({ m
 /** In a Cluster all keys of a transaction are in one slot. */
 function optionsOf(target: Target) {
   const tag = `{${randomName()}}`
-  return { ...target.options(), ...(target.name === 'redis cluster' && { keyPrefix: `test:${tag}`, statesKeyPrefix: `test:${tag}:` }) }
+  return {
+    ...target.options(),
+    ...(target.name === 'redis cluster' && { keyPrefix: `test:${tag}:payloads`, statesKeyPrefix: `test:${tag}:states:` }),
+  }
 }
 
 /** What a store is made of. */

@@ -1,3 +1,5 @@
+import type { CorruptSaga } from './states'
+
 /** Every reason for which an operation can be rejected. */
 export type SagaStoreErrorCode =
   | 'NOT_FOUND'
@@ -102,7 +104,12 @@ export class ConnectionError extends SagaStoreError {}
 export class TimeoutError extends SagaStoreError {}
 
 /** `CORRUPT_DATA`: what is stored cannot be read. */
-export class CorruptDataError extends SagaStoreError {}
+export class CorruptDataError extends SagaStoreError {
+  /** Of a list of sagas: those that cannot be read, this one among them. */
+  declare readonly corrupt?: readonly CorruptSaga[]
+  /** Of a list of sagas: what would have been answered without them (a page with its cursor, or sagas). Not enumerable. */
+  declare readonly found?: unknown
+}
 
 /** `UNSUPPORTED`: this backend, or this version of its server, cannot do it. */
 export class UnsupportedError extends SagaStoreError {}

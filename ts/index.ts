@@ -33,6 +33,8 @@ export {
 export type { Logger, OperationContext } from './observe'
 export { type SagaBusOptions, type SagaBusStore, sagaBusStore } from './saga-bus'
 export {
+  type CorruptOptions,
+  type CorruptSaga,
   type ModifyOptions,
   type SagaFilter,
   type SagaMetadata,

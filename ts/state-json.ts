@@ -1,9 +1,12 @@
 import { isDate } from 'node:util/types'
 import { CorruptDataError, invalidArgument, SerializationError } from './errors'
-import type { SagaMetadata } from './states'
+import type { CorruptOptions, CorruptSaga, SagaMetadata } from './states'
 import type { BackendName } from './types'
 
 const DATES = ['createdAt', 'updatedAt', 'archivedAt', 'timeoutExpiresAt'] as const
+
+/** Of each saga its name, its id, and its state: JSON, or why it cannot be read. */
+export type Listed = (string | { problem: string })[]
 
 /** A state that is to be stored. */
 export interface StateRecord {
@@ -80,8 +83,25 @@ export class StateJson {
     }
   }
 
+  /** The states of a list, and those that cannot be read. */
+  listed<T>(found: Listed, operation: string): { sagas: { sagaName: string; state: T }[]; corrupt: CorruptSaga[] } {
+    const sagas: { sagaName: string; state: T }[] = []
+    const corrupt: CorruptSaga[] = []
+    for (let at = 0; at < found.length; at += 3) {
+      const [sagaName, sagaId, text] = found.slice(at, at + 3) as [string, string, string | { problem: string }]
+      try {
+        if (typeof text !== 'string') throw this.#corrupt(operation, sagaId, text.problem)
+        sagas.push({ sagaName, state: this.parsed<T>(text, sagaId, operation) })
+      } catch (error) {
+        if (!(error instanceof CorruptDataError)) throw error
+        corrupt.push({ sagaName, sagaId, error })
+      }
+    }
+    return { sagas, corrupt }
+  }
+
   /** The state that a text is, with Dates in its metadata. */
-  parsed<T>(text: string, id: string): T {
+  parsed<T>(text: string, id: string, operation = 'states'): T {
     let state: { metadata?: Record<string, unknown> } | null = null
     let cause: unknown
     try {
@@ -90,23 +110,23 @@ export class StateJson {
       cause = error
     }
     const metadata = metadataOf(state) as Record<string, unknown> | undefined
-    if (metadata === undefined) throw this.#corrupt(id, cause === undefined ? 'has no metadata' : 'is no JSON', cause)
+    if (metadata === undefined) throw this.#corrupt(operation, id, cause === undefined ? 'has no metadata' : 'is no JSON', cause)
     for (const name of DATES) {
       const value = metadata[name]
       if (value === undefined || value === null) continue
       const date = new Date(value as string)
-      if (Number.isNaN(date.getTime())) throw this.#corrupt(id, `has a metadata.${name} that is no date`)
+      if (Number.isNaN(date.getTime())) throw this.#corrupt(operation, id, `has a metadata.${name} that is no date`)
       metadata[name] = date
     }
     return state as T
   }
 
-  #corrupt(id: string, what: string, cause?: unknown): Error {
+  #corrupt(operation: string, id: string, what: string, cause?: unknown): Error {
     return new CorruptDataError({
       code: 'CORRUPT_DATA',
       message: `the stored state ${what}`,
       backend: this.#backend,
-      operation: 'states',
+      operation,
       id,
       retryable: false,
       causes: [],
@@ -114,6 +134,32 @@ export class StateJson {
       ...(cause !== undefined && { cause }),
     })
   }
+}
+
+/** `answer`, if `onCorrupt` is there to be told what is not in it. */
+export function withoutCorrupt<A>(answer: A, corrupt: CorruptSaga[], onCorrupt: CorruptOptions['onCorrupt']): A {
+  const [first] = corrupt
+  if (first === undefined) return answer
+  if (onCorrupt === undefined) {
+    const { error: cause, sagaName, sagaId } = first
+    const message = `${corrupt.length} of the sagas cannot be read; the first: ${cause.message}`
+    const { backend, operation } = cause
+    const known = { ...(backend !== undefined && { backend }), ...(operation !== undefined && { operation }) }
+    const failure = {
+      code: 'CORRUPT_DATA' as const,
+      message,
+      ...known,
+      id: sagaId,
+      retryable: false,
+      causes: [],
+      details: { sagaName },
+      cause,
+    }
+    // What can be read is not shown where the error is printed.
+    throw Object.defineProperty(Object.assign(new CorruptDataError(failure), { corrupt }), 'found', { value: answer })
+  }
+  for (const problem of corrupt) onCorrupt(problem)
+  return answer
 }
 
 /** The metadata of a state, if it has some. */

@@ -1,8 +1,8 @@
 import { isDate } from 'node:util/types'
-import { takenDate } from './arguments'
+import { takenDate, unknownOption } from './arguments'
 import type { StateOperation } from './conversation'
-import { invalidArgument, NotFoundError, SagaStoreError } from './errors'
-import { metadataOf, StateJson, type StateRecord } from './state-json'
+import { type CorruptDataError, invalidArgument, NotFoundError, SagaStoreError } from './errors'
+import { type Listed, metadataOf, StateJson, type StateRecord, withoutCorrupt } from './state-json'
 import type { BackendName } from './types'
 
 /** What a saga engine keeps beside the state of a saga. Dates are Dates, when it is stored too: a text or a number is refused. */
@@ -31,6 +31,22 @@ export interface SagaState {
 export interface SagaFilter {
   /** Only those that have ended, or only those that have not. */
   completed?: boolean
+}
+
+/** A saga that is stored and cannot be read. */
+export interface CorruptSaga {
+  sagaName: string
+  sagaId: string
+  error: CorruptDataError
+}
+
+/** What becomes of sagas that cannot be read. */
+export interface CorruptOptions {
+  /**
+   * Is told each of them; the others are answered. Without it the operation rejects with `CORRUPT_DATA`: the error has
+   * all of them (`corrupt`), and what would have been answered (`found`).
+   */
+  onCorrupt?: (problem: CorruptSaga) => void
 }
 
 /** One page of `findByName`. */
@@ -217,22 +233,22 @@ export class SagaStates {
 
   /**
    * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
-   * with the cursor of a page tells each saga once, whatever is inserted meanwhile. DynamoDB's list follows a change
-   * a moment later, as its indexes do; the states in it are read consistently.
+   * with the cursor of a page tells each saga once, whatever is inserted meanwhile. A page has fewer items where some
+   * cannot be read; what tells the last one is that it has no cursor. DynamoDB's list follows a change a moment later,
+   * as its indexes do; the states in it are read consistently.
+   *
+   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
    */
   async findByName<T extends object = SagaState>(
     sagaName: string,
-    options: SagaFilter & { limit?: number; cursor?: string } = {},
+    options: SagaFilter & CorruptOptions & { limit?: number; cursor?: string } = {},
   ): Promise<SagaPage<T>> {
-    const { completed, limit = 100, cursor } = options
-    const found = await this.#run<string[]>('states.findByName', [sagaName, completed, cursor, limit])
-    const items: T[] = []
-    let last: string | undefined
-    for (let at = 0; at < found.length; at += 3) {
-      last = found[at + 1] as string
-      items.push(this.#json.parsed<T>(found[at + 2] as string, last))
-    }
-    return last === undefined || items.length < limit ? { items } : { items, cursor: last }
+    const { completed, limit = 100, cursor, onCorrupt } = this.#taken(options, ['completed', 'limit', 'cursor', 'onCorrupt'], 'findByName')
+    const listed = await this.#run<Listed>('states.findByName', [sagaName, completed, cursor, limit])
+    const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.findByName')
+    const page: SagaPage<T> = { items: sagas.map(({ state }) => state) }
+    if (listed.length / 3 >= limit) page.cursor = listed[listed.length - 2] as string
+    return withoutCorrupt(page, corrupt, onCorrupt)
   }
 
   /** How many sagas of a name there are; on DynamoDB a moment ago. */
@@ -263,19 +279,38 @@ export class SagaStates {
   /**
    * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
    * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
-   * stored.
+   * stored. Those that cannot be read take nobody's place, as long as there are no more than 1,000 of both together.
+   *
+   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others
    */
   async findTimedOut<T extends object = SagaState>(
-    options: { now?: Date; limit?: number; sagaName?: string } = {},
+    options: CorruptOptions & { now?: Date; limit?: number; sagaName?: string } = {},
   ): Promise<TimedOutSaga<T>[]> {
-    const { now = new Date(), limit = 100, sagaName } = options
-    const found = await this.#run<string[]>('states.findTimedOut', [now, sagaName, limit])
-    const sagas: TimedOutSaga<T>[] = []
-    for (let at = 0; at < found.length; at += 3) {
-      const state = this.#json.parsed<T>(found[at + 2] as string, found[at + 1] as string)
-      sagas.push({ sagaName: found[at] as string, state })
+    const {
+      now = new Date(),
+      limit = 100,
+      sagaName,
+      onCorrupt,
+    } = this.#taken(options, ['now', 'limit', 'sagaName', 'onCorrupt'], 'findTimedOut')
+    for (let most = limit; ; ) {
+      const listed = await this.#run<Listed>('states.findTimedOut', [now, sagaName, most])
+      const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.findTimedOut')
+      const enough = limit + corrupt.length
+      const isAll = enough <= most || most >= MAX_LISTED || listed.length / 3 < most
+      if (isAll) return withoutCorrupt(sagas.slice(0, limit), corrupt, onCorrupt)
+      most = Math.min(MAX_LISTED, enough)
     }
-    return sagas
+  }
+
+  /** The options of a method, of which it knows all, and `onCorrupt` is a function. */
+  #taken<O extends CorruptOptions>(options: O, accepted: readonly (keyof O & string)[], method: string): O {
+    const unknown = unknownOption(options, accepted)
+    if (unknown !== undefined) throw this.#invalid(unknown, `states.${method}`)
+    const { onCorrupt } = options ?? {}
+    if (onCorrupt !== undefined && typeof onCorrupt !== 'function') {
+      throw this.#invalid("option 'onCorrupt' must be a function", `states.${method}`)
+    }
+    return { ...options }
   }
 
   /** No async function: each of its promises costs event-loop time. */

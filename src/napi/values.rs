@@ -206,8 +206,13 @@ impl Values {
             Reply::State(state) => state.map_or_else(|| self.null(), |state| self.text(&state)),
             // Flat: an object for each would cost more than what is in it.
             Reply::States(states) => {
-                let texts = states.iter().flat_map(|found| [&*found.name, &*found.id, &*found.state]);
-                self.array(texts.map(|text| self.text(text)).collect::<Vec<_>>().into_iter())
+                let state = |state: &Result<String, String>| match state {
+                    Ok(state) => self.text(state),
+                    Err(problem) => self.object(&[("problem", self.text(problem))]),
+                };
+                let values =
+                    states.iter().flat_map(|found| [self.text(&found.name), self.text(&found.id), state(&found.state)]);
+                self.array(values.collect::<Vec<_>>().into_iter())
             }
         }
     }

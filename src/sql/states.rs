@@ -9,7 +9,7 @@ use super::{Cell, Dialect, Executor, Table, Value};
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::Reply;
 use crate::store::states::{
-    FoundState, Saga, StateRead, StateStep, StateWrite, conflict, correlation_taken, missing, taken,
+    FoundState, Saga, StateRead, StateStep, StateWrite, conflict, correlation_taken, missing, taken, unreadable,
 };
 use crate::time::Millis;
 
@@ -322,7 +322,7 @@ impl StateSql {
 
     async fn one<E: Executor>(&self, on: &mut E, sql: &str, values: [Value<'_>; 3]) -> Result<Reply> {
         let row = on.run(sql, &values).await?.rows.into_iter().next();
-        Ok(Reply::State(row.map(|row| found(row).map(|found| found.state)).transpose()?))
+        Ok(Reply::State(row.map(|row| found(row)?.into_state()).transpose()?))
     }
 
     async fn many<E: Executor>(&self, on: &mut E, sql: &str, values: &[Value<'_>]) -> Result<Reply> {
@@ -389,7 +389,10 @@ fn cells<const N: usize>(row: Vec<Cell>) -> [Cell; N] {
 fn found(row: Vec<Cell>) -> Result<FoundState> {
     let [name, id, state] = cells(row);
     let (name, id) = (name.into_text("saga_name")?, id.into_text("id")?);
-    let state = state.into_text("state").map_err(|error| error.with_id(&id))?;
+    let state = match state.into_text("state") {
+        Ok(state) => Ok(state),
+        Err(error) => Err(unreadable(error)?),
+    };
     Ok(FoundState { name: name.into(), id: id.into(), state })
 }
 

@@ -162,8 +162,20 @@ pub struct FoundState {
     pub name: Box<str>,
     /// The saga id.
     pub id: Box<str>,
-    /// JSON.
-    pub state: String,
+    /// JSON, or why there is none.
+    pub state: std::result::Result<String, String>,
+}
+
+impl FoundState {
+    /// Its state, or the error of the operation that asked for it alone.
+    pub fn into_state(self) -> Result<String> {
+        self.state.map_err(|why| Error::new(Kind::CorruptData, why).with_id(&self.id))
+    }
+}
+
+/// Why a state cannot be read; any other error is one of the whole operation.
+pub fn unreadable(error: Error) -> Result<String> {
+    if error.kind() == Kind::CorruptData { Ok(error.message().to_owned()) } else { Err(error) }
 }
 
 impl Operation for StateWrite {

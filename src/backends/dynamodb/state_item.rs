@@ -223,13 +223,19 @@ pub(super) fn decode(mut item: Item) -> Result<FoundState> {
         Some(Attribute::S(text)) => Some(text),
         _ => None,
     };
-    let (Some(name), Some(id)) = (take(NAME), take(SAGA_ID)) else {
+    let (name, id, state) = (take(NAME), take(SAGA_ID), take(STATE));
+    let state = match (name.is_some() && id.is_some(), state) {
+        (true, Some(state)) => Ok(state),
+        (false, _) => Err(String::from("an item of the table of sagas has no sagaName or no sagaId")),
+        (true, None) => Err(String::from("the item of this saga has no 'state' that is text")),
+    };
+    // Names have no number sign.
+    let place = item::id_of(&item).and_then(|place| place.strip_prefix("saga#")?.split_once('#'));
+    let (name, id) = (name.or(place.map(|(name, _)| name.to_owned())), id.or(place.map(|(_, id)| id.to_owned())));
+    let (Some(name), Some(id)) = (name, id) else {
         return Err(Error::new(Kind::CorruptData, "an item of the table of sagas has no sagaName or no sagaId"));
     };
-    match take(STATE) {
-        Some(state) => Ok(FoundState { name: name.into(), id: id.into(), state }),
-        None => Err(Error::new(Kind::CorruptData, "the item of this saga has no 'state' that is text").with_id(&id)),
-    }
+    Ok(FoundState { name: name.into(), id: id.into(), state })
 }
 
 #[cfg(test)]
@@ -273,7 +279,7 @@ mod tests {
             assert_eq!((number_of(item, "expiresAt"), number_of(item, "expiresAtMs")), (Some(6), Some(5_001)));
         }
         assert_eq!(text_of(&link, LISTED_IN), None);
-        assert_eq!(decode(open).unwrap().state, "{}");
+        assert_eq!(decode(open).unwrap().into_state().unwrap(), "{}");
         assert_eq!(decode(link).unwrap_err().kind(), Kind::CorruptData);
     }
 

@@ -71,7 +71,7 @@ impl<T: Transport> States<'_, T> {
         match read {
             StateRead::ById { name, id } => {
                 let found = self.live(&saga_key(name, id), FOUND).await?;
-                Ok(Reply::State(found.map(decode).transpose()?.map(|found| found.state)))
+                Ok(Reply::State(found.map(|item| decode(item)?.into_state()).transpose()?))
             }
             StateRead::ByCorrelation { name, correlation_id } => self.by_correlation(name, correlation_id).await,
             StateRead::List { name, completed, after, limit } => {
@@ -271,7 +271,7 @@ impl<T: Transport> States<'_, T> {
         let Some(id) = self.led_to(name, correlation_id).await? else { return Ok(Reply::State(None)) };
         let saga = self.live(&saga_key(name, &id), FOUND).await?;
         let saga = saga.filter(|saga| text_of(saga, CORRELATION_ID) == Some(correlation_id));
-        Ok(Reply::State(saga.map(decode).transpose()?.map(|found| found.state)))
+        Ok(Reply::State(saga.map(|item| decode(item)?.into_state()).transpose()?))
     }
 
     /// The item of an id, whether its time is over or not.

@@ -30,7 +30,7 @@ impl Record {
 
     fn found(&self) -> FoundState {
         let Saga { name, id, state, .. } = &self.saga;
-        FoundState { name: name.clone(), id: id.clone(), state: state.to_string() }
+        FoundState { name: name.clone(), id: id.clone(), state: Ok(state.to_string()) }
     }
 
     fn is(&self, completed: Option<bool>) -> bool {

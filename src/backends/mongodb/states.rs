@@ -314,7 +314,7 @@ impl<S: Sender> States<'_, S> {
             write_live(filter, now);
         };
         let found = self.find(&LISTED, 1, None, filter).await?.pop();
-        Ok(Reply::State(found.map(|document| state(document).map(|found| found.state)).transpose()?))
+        Ok(Reply::State(found.map(|document| state(document)?.into_state()).transpose()?))
     }
 
     /// An answer ends at 16 MB, so what it lacks is asked for behind its last saga: a cursor would
@@ -426,25 +426,29 @@ fn text<'a>(document: &'a Dynamic, name: &str) -> Option<&'a str> {
 
 fn state(document: Dynamic) -> Result<FoundState> {
     let Dynamic::Map(properties) = document else { return Err(error::unexpected()) };
-    let (mut name, mut id, mut state) = (None, None, None);
+    let (mut name, mut id, mut state, mut place) = (None, None, None, None);
     for (field, value) in properties {
         match (&*field, value) {
             ("sagaName", Dynamic::Text(text)) => name = Some(text),
             ("sagaId", Dynamic::Text(text)) => id = Some(text),
             ("state", Dynamic::Text(text)) => state = Some(text),
+            ("_id", Dynamic::Text(text)) => place = Some(text),
             _ => {}
         }
     }
+    let state = match (name.is_some() && id.is_some(), state) {
+        (true, Some(state)) => Ok(state),
+        (false, _) => Err(String::from("a document of the collection of sagas has no sagaName or no sagaId")),
+        (true, None) => Err(String::from("the document of this saga has no 'state' that is text")),
+    };
+    // Names have no colon.
+    let known = place.as_deref().and_then(|place| place.split_once(':'));
+    let (name, id) = (name.or(known.map(|(name, _)| name.to_owned())), id.or(known.map(|(_, id)| id.to_owned())));
     let (Some(name), Some(id)) = (name, id) else {
         return Err(Error::new(
             Kind::CorruptData,
             "a document of the collection of sagas has no sagaName or no sagaId",
         ));
     };
-    match state {
-        Some(state) => Ok(FoundState { name: name.into(), id: id.into(), state }),
-        None => {
-            Err(Error::new(Kind::CorruptData, "the document of this saga has no 'state' that is text").with_id(&id))
-        }
-    }
+    Ok(FoundState { name: name.into(), id: id.into(), state })
 }

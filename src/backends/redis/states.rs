@@ -72,6 +72,9 @@ impl Mark {
 /// A state, and what it tells.
 type Stored = (Known, String);
 
+/// A saga of a list: its correlation id, and what is there, or why it cannot be read.
+type Fetched = (String, Result<Stored, String>);
+
 impl<P: Pipe> States<'_, P> {
     /// Runs an operation.
     pub(super) async fn run(&self, step: &StateStep) -> Result<Reply> {
@@ -274,10 +277,11 @@ impl<P: Pipe> States<'_, P> {
     async fn delete_completed(&self, name: &str, before: Millis, limit: u64) -> Result<Reply> {
         let keys = self.keys(name);
         self.tidy(keys).await?;
-        let mut removed = 0;
+        // What cannot be read is left.
+        let (mut removed, mut left) = (0, 0);
         while removed < limit {
             let most = format!("({}", before.0);
-            let page = ask::up_to(&keys.list("ended"), &most, 0, limit - removed);
+            let page = ask::up_to(&keys.list("ended"), &most, left, limit - removed);
             let ids = texts_of(self.one(page).await?)?;
             if ids.is_empty() {
                 break;
@@ -285,11 +289,12 @@ impl<P: Pipe> States<'_, P> {
             for (id, found) in ids.iter().zip(self.fetch(keys, &ids).await?) {
                 match found {
                     // The list knows best, unless other software has written it.
-                    Some((correlation_id, (known, _)))
+                    Some((correlation_id, Ok((known, _))))
                         if known.ended_at.is_some_and(|at| at < before || !known.sets_end) =>
                     {
                         removed += u64::from(self.delete(keys, id, &correlation_id).await?);
                     }
+                    Some((_, Err(_))) => left += 1,
                     _ => self.sync(keys, id).await?,
                 }
             }
@@ -341,7 +346,12 @@ impl<P: Pipe> States<'_, P> {
             let ids: Vec<String> = ids.into_iter().take(most).collect();
             for (id, found) in ids.iter().zip(self.fetch(keys, &ids).await?) {
                 match found {
-                    Some((_, (known, state))) if completed.is_none_or(|wanted| wanted == known.completed) => {
+                    Some((_, stored))
+                        if stored
+                            .as_ref()
+                            .map_or(true, |(known, _)| completed.is_none_or(|wanted| wanted == known.completed)) =>
+                    {
+                        let state = stored.map(|(_, state)| state);
                         listed.push(FoundState { name: name.into(), id: id.as_str().into(), state });
                         if listed.len() == most {
                             return Ok(Reply::States(listed));
@@ -372,9 +382,14 @@ impl<P: Pipe> States<'_, P> {
                 let (mut found, mut outdated) = (Vec::new(), false);
                 for (id, there) in ids.iter().zip(self.fetch(keys, &ids).await?) {
                     match there {
-                        Some((_, (Known { timeout_at: Some(due), .. }, state))) if due <= now => {
+                        Some((_, Ok((Known { timeout_at: Some(due), .. }, state)))) if due <= now => {
                             let (name, id) = (saga_name.as_str().into(), id.as_str().into());
-                            found.push((due, FoundState { name, id, state }));
+                            found.push((due, FoundState { name, id, state: Ok(state) }));
+                        }
+                        // Since when is not known.
+                        Some((_, Err(why))) => {
+                            let (name, id) = (saga_name.as_str().into(), id.as_str().into());
+                            found.push((now, FoundState { name, id, state: Err(why) }));
                         }
                         _ => {
                             outdated = true;
@@ -394,8 +409,8 @@ impl<P: Pipe> States<'_, P> {
         Ok(Reply::States(overdue.into_iter().map(|(_, found)| found).collect()))
     }
 
-    /// The sagas of these ids, each with its correlation id.
-    async fn fetch(&self, keys: Keys<'_>, ids: &[String]) -> Result<Vec<Option<(String, Stored)>>> {
+    /// The sagas of these ids, each with its correlation id; or why one cannot be read.
+    async fn fetch(&self, keys: Keys<'_>, ids: &[String]) -> Result<Vec<Option<Fetched>>> {
         let indexes = ids.iter().map(|id| ask::get(keys.id(id))).collect();
         let indexes: Vec<Option<String>> =
             self.on.pipe(indexes).await?.into_iter().map(text_of).collect::<Result<_>>()?;
@@ -407,9 +422,14 @@ impl<P: Pipe> States<'_, P> {
                 None => None,
                 Some(correlation_id) => {
                     let state = text_of(states.next().unwrap_or_else(|| Err(error::unexpected())))?;
-                    let read = |state: String| Ok::<_, Error>((Known::of(state.as_bytes())?, state));
-                    let stored = state.map(read).transpose().map_err(|error| error.with_id(id))?;
-                    stored.filter(|(known, _)| known.saga_id == **id).map(|stored| (correlation_id, stored))
+                    let stored = state.map(|state| match Known::of(state.as_bytes()) {
+                        Ok(known) => Ok((known, state)),
+                        Err(error) => Err(error.message().to_owned()),
+                    });
+                    let is_it = |stored: &Result<Stored, String>| {
+                        !stored.as_ref().is_ok_and(|(known, _)| known.saga_id != **id)
+                    };
+                    stored.filter(is_it).map(|stored| (correlation_id, stored))
                 }
             });
         }
@@ -496,11 +516,16 @@ impl<P: Pipe> States<'_, P> {
     /// Before lists are trusted: what others have left unsettled, and what has ceased to exist.
     async fn tidy(&self, keys: Keys<'_>) -> Result<()> {
         self.settle_marks(keys).await?;
+        // What cannot be read stays.
+        let mut left = 0;
         loop {
-            let over = ask::up_to(&keys.list("expires"), &Millis::now().0.to_string(), 0, MAX_LISTED);
+            let over = ask::up_to(&keys.list("expires"), &Millis::now().0.to_string(), left, MAX_LISTED);
             let over = texts_of(self.one(over).await?)?;
             for id in &over {
-                self.sync(keys, id).await?;
+                match self.sync(keys, id).await {
+                    Err(error) if error.kind() == Kind::CorruptData => left += 1,
+                    synced => synced?,
+                }
             }
             if (over.len() as u64) < MAX_LISTED {
                 return Ok(());
