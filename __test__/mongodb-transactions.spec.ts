@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ClientSession, MongoClient } from 'mongodb'
 import { afterEach, describe, expect, it } from 'vitest'
-import { MemorySagaStore, MongoSagaStore, type SagaStore, withTransaction } from '../index.js'
-import { startPeer } from './mongodb-peer'
+import { MemorySagaStore, MongoSagaStore, type SagaStates, type SagaStore, withTransaction } from '../index.js'
+import { type Command, startPeer } from './mongodb-peer'
 import { rejectionOf } from './support'
 import { missing, targets, temporaryCollection, withMongo } from './targets'
 
@@ -194,6 +194,38 @@ describe.each(Object.entries(ways))('store.transaction of a store on %s: what is
     expect(names(peer.commands)).toEqual(['update', 'find', 'find', 'insert', 'find', 'commitTransaction'])
     expect(new Set(peer.commands.map(({ txnNumber }) => String(txnNumber))).size).toBe(1)
     expect(peer.commands.filter(({ lsid }) => lsid === undefined)).toEqual([])
+  })
+
+  it('notes when a saga ends, where it has not ended before', async () => {
+    const statement = (command: Command) => (command.updates as { q: Command; u: { $set: Command; $unset?: Command } }[])[0]
+    let isOver = false
+    await using peer = await startPeer((name, command) => {
+      if (name === 'find') return { ok: 1, cursor: { id: 0, ns: 'x.y', firstBatch: [{ version: 1, isCompleted: isOver }] } }
+      const asksForOpen = name === 'update' && typeof statement(command)?.q.isCompleted === 'object'
+      return asksForOpen && isOver ? { ok: 1, n: 0 } : undefined
+    })
+    const store = make(peer.url)
+    const end = (states: SagaStates) => states.update('Order', { metadata: { sagaId: 's-1', isCompleted: true } }, 1)
+    const updates = async (work: () => Promise<unknown>) => {
+      peer.commands.splice(0)
+      await work()
+      return peer.commands.filter(({ update }) => update !== undefined).map(statement)
+    }
+    const inTransaction = () => store.transaction((tx) => end(tx.states))
+    const open = { q: { isCompleted: { $ne: true } }, u: { $set: { completedAt: expect.any(Date), isCompleted: true } } }
+    expect(await updates(() => end(store.states))).toMatchObject([open])
+    expect(await updates(inTransaction)).toMatchObject([open])
+    const opened = await updates(() => store.states.update('Order', { metadata: { sagaId: 's-1' } }, 1))
+    expect(opened).toMatchObject([{ u: { $unset: { completedAt: 1 } } }])
+    isOver = true
+    const changed = await updates(() => end(store.states))
+    expect(changed).toMatchObject([open, { q: { isCompleted: true } }])
+    const inOne = await updates(inTransaction)
+    expect(inOne).toMatchObject([{ q: { isCompleted: true } }])
+    for (const last of [changed[1], inOne[0]]) {
+      expect(last?.u.$set).not.toHaveProperty('completedAt')
+      expect(last?.u.$unset).not.toHaveProperty('completedAt')
+    }
   })
 
   it('is aborted when the callback throws or never returns; nothing is sent for nothing', async () => {
