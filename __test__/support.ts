@@ -21,11 +21,14 @@ interface ProgramOptions {
   env?: Record<string, string>
   /** Another Node.js than this one. */
   node?: string
+  /** false: the program loads the addon by itself, or not at all. */
+  loads?: boolean
 }
 
-/** A Node.js process that runs `program` (CommonJS; `sagastore` and `args` are defined). */
+/** A Node.js process that runs `program` (CommonJS; `sagastore`, unless it `loads` nothing, and `args` are defined). */
 export function startProgram(program: string, args: unknown = {}, options: ProgramOptions = {}) {
-  const prelude = `const sagastore = require(${JSON.stringify(entry)}); const args = ${JSON.stringify(args)};`
+  const loads = options.loads === false ? '' : `const sagastore = require(${JSON.stringify(entry)});`
+  const prelude = `${loads} const args = ${JSON.stringify(args)};`
   const child = spawn(
     options.node ?? process.execPath,
     ['-e', `${prelude}\n(async () => {${program}})().catch((e) => { console.error(e); process.exit(1) })`],

@@ -11,6 +11,7 @@ use rusqlite::{Connection, Error as DriverError, MAIN_DB, OpenFlags};
 use super::checkpoint;
 use super::error::{Failure, is_busy, opening};
 use super::location::Location;
+use super::locks;
 
 /// SQLite itself waits this long for a lock, blocking the thread; longer waits are
 /// repetitions that sleep in between, so that the thread's timers go off in time.
@@ -60,6 +61,8 @@ pub(super) fn open(
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         return Ok(connection);
     };
+    locks::install()?;
+    locks::refuse_where_unsafe(path)?;
     // Falls back to read-only by itself where the file may not be written.
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);

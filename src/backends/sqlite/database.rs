@@ -21,6 +21,7 @@ use super::checkpoint::{self, Checkpoints};
 use super::connection::{self, Durability};
 use super::error::Failure;
 use super::location::Location;
+use super::locks;
 use super::presence::{Place, Presence};
 use super::worker::Worker;
 use crate::error::{Error, Kind, Result};
@@ -46,6 +47,8 @@ pub(super) struct Slot {
     connection: Mutex<Option<Connection>>,
     /// Held through an open transaction: nobody else's statements may get into it.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// Nothing defends the file's locks: before each use it is looked who else has it open.
+    watched: AtomicBool,
 }
 
 impl Slot {
@@ -65,6 +68,7 @@ impl Slot {
             wal: Mutex::default(),
             connection: Mutex::new(None),
             turn: Arc::default(),
+            watched: AtomicBool::new(false),
         })
     }
 
@@ -132,6 +136,7 @@ impl Slot {
             Some(connection) => connection,
             empty => empty.insert(self.open(create)?),
         };
+        self.look()?;
         let result = work(connection);
         // Behind the work: what was committed before the file went is in it. A failure may come from just that.
         let present = if result.is_ok() { self.check() } else { self.presence.check() };
@@ -159,7 +164,16 @@ impl Slot {
         }
         self.presence.note()?;
         *self.wal.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.watched.store(self.location.path().is_some_and(locks::needs_watching), Ordering::Relaxed);
         Ok(connection)
+    }
+
+    /// Refuses a file whose locks another library in the process may have dropped.
+    fn look(&self) -> Result<(), Error> {
+        match self.location.path() {
+            Some(path) if self.watched.load(Ordering::Relaxed) => locks::refuse_where_unsafe(path),
+            _ => Ok(()),
+        }
     }
 
     /// Runs `work` on the connection if it is open and nobody else is at it. A connection that fails is closed.
@@ -167,6 +181,8 @@ impl Slot {
         let mut slot = self.connection.try_lock().ok()?;
         // Another thread looks again, and says it.
         self.presence.check_lately().ok()?;
+        // The reader's thread will meet the same, and say it.
+        self.look().ok()?;
         match work(slot.as_mut()?) {
             Ok(value) => Some(value),
             Err(Failure::Busy(_)) => None,

@@ -10,6 +10,7 @@ mod error;
 mod executor;
 mod guest;
 mod location;
+mod locks;
 mod payloads;
 mod presence;
 mod schema;

@@ -2,6 +2,8 @@
 
 mod concurrency;
 mod here;
+#[cfg(target_os = "linux")]
+mod others;
 #[cfg(unix)]
 mod processes;
 mod query;
