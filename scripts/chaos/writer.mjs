@@ -12,6 +12,7 @@ import { payloadOf } from './ledger.mjs'
  * @property {number} slots
  * @property {number} settleWithinMs
  * @property {number} [pauseMs] between two writes of a slot
+ * @property {string} [beside] a module whose `run` works in this process as well
  */
 
 const SAGA = 'Chaos'
@@ -114,7 +115,8 @@ process.on('message', () => {
   isRunning = false
 })
 process.on('disconnect', () => process.exit(0))
+const beside = task.beside === undefined ? undefined : (await import(task.beside)).run()
 const slots = Array.from({ length: task.slots }, (_, n) => (n % 2 === 0 ? writePayloads : writeStates)(`${task.name}.${n}`))
-await Promise.all(slots)
+await Promise.all([...slots, beside])
 await store.close().catch(() => {})
 process.disconnect()

@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url'
 import sagastore from '../../index.js'
 import { Ledger } from './ledger.mjs'
 
-const WRITER = fileURLToPath(new URL('writer.mjs', import.meta.url))
+export const WRITER = fileURLToPath(new URL('writer.mjs', import.meta.url))
 const OPERATION_TIMEOUT_MS = 2000
 /** Also for a machine that is busy with servers starting. An update may read, write and find a conflict four times. */
-const SETTLE_WITHIN_MS = OPERATION_TIMEOUT_MS * 8 + 5000
+export const SETTLE_WITHIN_MS = OPERATION_TIMEOUT_MS * 8 + 5000
 const SAGA = 'Chaos'
 
 /**
@@ -73,10 +73,11 @@ export async function writeThrough({ options, seconds, report, expected, disaste
 /**
  * @param {Ledger} ledger
  * @param {import('../../index.js').SagaStore} store
+ * @param {(ids: string[]) => Promise<Map<string, Buffer>>} [payloads] where not all of them are the store's
  */
-export async function checkWith(ledger, store) {
+export async function checkWith(ledger, store, payloads = (ids) => store.getMany(ids)) {
   await ledger.check({
-    payloads: (ids) => store.getMany(ids),
+    payloads,
     sagas: async (ids) => {
       const states = await Promise.all(ids.map((id) => store.states.getById(SAGA, id)))
       return new Map(
