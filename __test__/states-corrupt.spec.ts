@@ -151,7 +151,7 @@ for (const [name, spoil] of Object.entries(spoilers)) {
       await states.update(NAME, { metadata: { sagaId: 's-1', isCompleted: true } }, 1)
       expect(await states.deleteCompletedBefore(NAME, new Date(Date.now() + 1_000))).toBe(1)
       expect((await rejectionOf(states.getById(NAME, 's-2'))).code).toBe('CORRUPT_DATA')
-      for (const options of [{ onCorrupt: 'skip' }, { onCorupt: () => {} }] as never[]) {
+      for (const options of [{ onCorrupt: 'skip' }, { onCorupt: () => {} }, null, 5] as never[]) {
         for (const call of [states.findByName(NAME, options), states.findTimedOut(options)]) {
           expect((await rejectionOf(call)).code).toBe('INVALID_ARGUMENT')
         }

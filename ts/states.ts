@@ -243,7 +243,9 @@ export class SagaStates {
     sagaName: string,
     options: SagaFilter & CorruptOptions & { limit?: number; cursor?: string } = {},
   ): Promise<SagaPage<T>> {
-    const { completed, limit = 100, cursor, onCorrupt } = this.#taken(options, ['completed', 'limit', 'cursor', 'onCorrupt'], 'findByName')
+    const wrong = this.#wrong(options, ['completed', 'limit', 'cursor', 'onCorrupt'], 'states.findByName')
+    if (wrong !== undefined) return await this.#refuse(wrong)
+    const { completed, limit = 100, cursor, onCorrupt } = options
     const listed = await this.#run<Listed>('states.findByName', [sagaName, completed, cursor, limit])
     const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.findByName')
     const page: SagaPage<T> = { items: sagas.map(({ state }) => state) }
@@ -286,12 +288,10 @@ export class SagaStates {
   async findTimedOut<T extends object = SagaState>(
     options: CorruptOptions & { now?: Date; limit?: number; sagaName?: string } = {},
   ): Promise<TimedOutSaga<T>[]> {
-    const {
-      now = new Date(),
-      limit = 100,
-      sagaName,
-      onCorrupt,
-    } = this.#taken(options, ['now', 'limit', 'sagaName', 'onCorrupt'], 'findTimedOut')
+    const wrong = this.#wrong(options, ['now', 'limit', 'sagaName', 'onCorrupt'], 'states.findTimedOut')
+    if (wrong !== undefined) return await this.#refuse(wrong)
+    const { limit = 100, sagaName, onCorrupt } = options
+    const now = takenDate(options.now ?? new Date())
     for (let most = limit; ; ) {
       const listed = await this.#run<Listed>('states.findTimedOut', [now, sagaName, most])
       const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.findTimedOut')
@@ -302,15 +302,13 @@ export class SagaStates {
     }
   }
 
-  /** The options of a method, of which it knows all, and `onCorrupt` is a function. */
-  #taken<O extends CorruptOptions>(options: O, accepted: readonly (keyof O & string)[], method: string): O {
+  /** What is wrong with the options of a method that answers several sagas. */
+  #wrong(options: CorruptOptions, accepted: readonly string[], operation: string): Error | undefined {
+    if (typeof options !== 'object' || options === null) return this.#invalid(`options: ${accepted.join(', ')}`, operation)
     const unknown = unknownOption(options, accepted)
-    if (unknown !== undefined) throw this.#invalid(unknown, `states.${method}`)
-    const { onCorrupt } = options ?? {}
-    if (onCorrupt !== undefined && typeof onCorrupt !== 'function') {
-      throw this.#invalid("option 'onCorrupt' must be a function", `states.${method}`)
-    }
-    return { ...options }
+    if (unknown !== undefined) return this.#invalid(unknown, operation)
+    const isFunction = options.onCorrupt === undefined || typeof options.onCorrupt === 'function'
+    return isFunction ? undefined : this.#invalid("option 'onCorrupt' must be a function", operation)
   }
 
   /** No async function: each of its promises costs event-loop time. */
