@@ -243,9 +243,13 @@ export class SagaStates {
     sagaName: string,
     options: SagaFilter & CorruptOptions & { limit?: number; cursor?: string } = {},
   ): Promise<SagaPage<T>> {
-    const wrong = this.#wrong(options, ['completed', 'limit', 'cursor', 'onCorrupt'], 'states.findByName')
-    if (wrong !== undefined) return await this.#refuse(wrong)
-    const { completed, limit = 100, cursor, onCorrupt } = options
+    let taken: typeof options
+    try {
+      taken = this.#taken(options, ['completed', 'limit', 'cursor', 'onCorrupt'], 'findByName')
+    } catch (error) {
+      return await this.#refuse(error)
+    }
+    const { completed, limit = 100, cursor, onCorrupt } = taken
     const listed = await this.#run<Listed>('states.findByName', [sagaName, completed, cursor, limit])
     const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.findByName')
     const page: SagaPage<T> = { items: sagas.map(({ state }) => state) }
@@ -288,10 +292,14 @@ export class SagaStates {
   async findTimedOut<T extends object = SagaState>(
     options: CorruptOptions & { now?: Date; limit?: number; sagaName?: string } = {},
   ): Promise<TimedOutSaga<T>[]> {
-    const wrong = this.#wrong(options, ['now', 'limit', 'sagaName', 'onCorrupt'], 'states.findTimedOut')
-    if (wrong !== undefined) return await this.#refuse(wrong)
-    const { limit = 100, sagaName, onCorrupt } = options
-    const now = takenDate(options.now ?? new Date())
+    let taken: typeof options
+    try {
+      taken = this.#taken(options, ['now', 'limit', 'sagaName', 'onCorrupt'], 'findTimedOut')
+    } catch (error) {
+      return await this.#refuse(error)
+    }
+    const { limit = 100, sagaName, onCorrupt } = taken
+    const now = takenDate(taken.now ?? new Date())
     for (let most = limit; ; ) {
       const listed = await this.#run<Listed>('states.findTimedOut', [now, sagaName, most])
       const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.findTimedOut')
@@ -302,13 +310,16 @@ export class SagaStates {
     }
   }
 
-  /** What is wrong with the options of a method that answers several sagas. */
-  #wrong(options: CorruptOptions, accepted: readonly string[], operation: string): Error | undefined {
-    if (typeof options !== 'object' || options === null) return this.#invalid(`options: ${accepted.join(', ')}`, operation)
-    const unknown = unknownOption(options, accepted)
-    if (unknown !== undefined) return this.#invalid(unknown, operation)
-    const isFunction = options.onCorrupt === undefined || typeof options.onCorrupt === 'function'
-    return isFunction ? undefined : this.#invalid("option 'onCorrupt' must be a function", operation)
+  /** The options of a method, of which it knows all, and `onCorrupt` is a function. */
+  #taken<O extends CorruptOptions>(options: O, accepted: readonly (keyof O & string)[], method: string): O {
+    const isObject = options === undefined || (typeof options === 'object' && options !== null)
+    const unknown = isObject ? unknownOption(options, accepted) : `options are an object; accepted: ${accepted.join(', ')}`
+    if (unknown !== undefined) throw this.#invalid(unknown, `states.${method}`)
+    const { onCorrupt } = options ?? {}
+    if (onCorrupt !== undefined && typeof onCorrupt !== 'function') {
+      throw this.#invalid("option 'onCorrupt' must be a function", `states.${method}`)
+    }
+    return { ...options }
   }
 
   /** No async function: each of its promises costs event-loop time. */
