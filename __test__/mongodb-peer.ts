@@ -14,9 +14,12 @@ const GREETINGS = ['hello', 'ismaster', 'isMaster', 'ping', 'endSessions']
 
 /**
  * A server that says it is a replica set's primary and does nothing: it keeps the commands that arrive, and
- * answers what `script` says, or that all is well.
+ * answers what `script` says, or that all is well. `more` is added to what it says of itself.
  */
-export async function startPeer(script: (name: string, command: Command) => Reply | undefined = () => undefined) {
+export async function startPeer(
+  script: (name: string, command: Command) => Reply | undefined = () => undefined,
+  more: () => Reply = () => ({}),
+) {
   const commands: Command[] = []
   let connections = 0
   let port = 0
@@ -36,6 +39,7 @@ export async function startPeer(script: (name: string, command: Command) => Repl
     maxWriteBatchSize: 100_000,
     minWireVersion: 0,
     maxWireVersion: 25,
+    ...more(),
   })
   const answer = (command: Command): Reply => {
     const [name = ''] = Object.keys(command)
@@ -65,6 +69,7 @@ export async function startPeer(script: (name: string, command: Command) => Repl
   port = (server.address() as { port: number }).port
   return {
     url: `mongodb://127.0.0.1:${port}/sagas?replicaSet=rs0`,
+    port: () => port,
     /** What was sent, without greetings. */
     commands,
     connections: () => connections,

@@ -8,45 +8,13 @@ import pg from 'pg'
 import postgres from 'postgres'
 import { afterEach, describe, expect, it } from 'vitest'
 import { openStore, type SagaStore, withTransaction } from '../index.js'
+import { ALL_BYTES, givesBack } from './gives-back'
 import { prismaClient } from './sql-libraries'
 import { rejectionOf } from './support'
 import { sql, temporarySchema } from './targets'
 
 const url = process.env.POSTGRES_URL ?? ''
 if (url === '' && process.env.CI === 'true') throw new Error('POSTGRES_URL is not set: in CI nothing is skipped')
-
-const ALL_BYTES = Buffer.from(Array.from({ length: 256 }, (_, n) => n))
-const PAYLOADS = [Buffer.alloc(0), Buffer.from('\\x6162'), Buffer.from("it's \\101"), ALL_BYTES, Buffer.alloc(100_000, ALL_BYTES)]
-const STATE = { note: ' {"a": "\\x41"} ', n: 2 ** 40 }
-
-/** What goes in comes out, of payloads and of states. */
-async function givesBack(store: SagaStore): Promise<void> {
-  await store.initialize()
-  for (const [n, data] of PAYLOADS.entries()) await store.put(`p${n}`, data, new Date(Date.now() + 60_000))
-  for (const [n, data] of PAYLOADS.entries()) expect((await store.get(`p${n}`)).equals(data), `payload ${n}`).toBe(true)
-  expect((await store.getMany(PAYLOADS.map((_, n) => `p${n}`))).get('p3')).toEqual(ALL_BYTES)
-  expect([await store.has('p0'), await store.touch('p0', new Date(Date.now() + 90_000)), await store.delete('p0')]).toEqual([
-    true,
-    true,
-    true,
-  ])
-  const now = new Date('2026-01-02T03:04:05.678Z')
-  const metadata = { sagaId: 's', version: 1, createdAt: now, updatedAt: now, isCompleted: false }
-  await store.states.insert('Order', 'c', { ...STATE, metadata })
-  expect(await store.states.getByCorrelationId('Order', 'c')).toMatchObject({
-    ...STATE,
-    metadata: { sagaId: 's', version: 1, createdAt: now },
-  })
-  await store.states.modify('Order', 's', (state: typeof STATE) => ({ ...state, n: 1 }))
-  expect((await store.states.findByName<typeof STATE>('Order')).items[0]?.n).toBe(1)
-  expect(await store.states.countByName('Order')).toBe(1)
-  expect(await rejectionOf(store.states.update('Order', { ...STATE, metadata }, 1))).toMatchObject({
-    code: 'CONCURRENCY_CONFLICT',
-    actualVersion: 2,
-  })
-  expect((await store.health()).status).toBe('healthy')
-  expect((await store.statistics()).payloads?.count).toBe(PAYLOADS.length - 1)
-}
 
 /** As text that is no bytea in hexadecimal form. */
 const BARE_HEX = {

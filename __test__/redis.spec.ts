@@ -1,7 +1,8 @@
+import { connect, createServer, type Socket } from 'node:net'
 import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { describe, expect, it } from 'vitest'
-import { openStore } from '../index.js'
+import { openStore, type SagaStore } from '../index.js'
 import { clockOffset, startRedis, startRedisCluster, startSentinel } from '../scripts/services/servers.mjs'
 import { putsInFlight, recovers, survivesFreeze, survivesKill } from './faults'
 import { eventually, rejectionOf, runProgram } from './support'
@@ -146,6 +147,50 @@ describe('a bad day', () => {
     const error = await rejectionOf(store.put('id', Buffer.from('x')))
     expect(error.message).toMatch(/read.?only|replica/i)
     expect(error).toMatchObject({ retryable: true })
+  })
+})
+
+describe('an address that leads elsewhere after a failover', () => {
+  it('is looked up again when the server there has become read-only', async () => {
+    await using old = await startRedis()
+    await using next = await startRedis()
+    let target = old.port
+    // As a load balancer, or a name: what is connected stays so.
+    const sockets = new Set<Socket>()
+    const proxy = createServer((socket) => {
+      const onward = connect(target, '127.0.0.1')
+      for (const one of [socket, onward]) sockets.add(one.on('error', () => {}))
+      socket.pipe(onward).pipe(socket)
+    })
+    await new Promise<void>((listening) => proxy.listen(0, '127.0.0.1', listening))
+    const { port } = proxy.address() as { port: number }
+    const saga = (sagaId: string) => ({
+      metadata: { sagaId, version: 1, createdAt: new Date(), updatedAt: new Date(), isCompleted: false },
+    })
+    try {
+      // A transaction is not tried again by itself; the next one goes through.
+      for (const [write, isRepeated] of [
+        [(store: SagaStore) => store.put('b', Buffer.from('b')), true],
+        [(store: SagaStore) => store.states.insert('Order', 'c', saga('s')), true],
+        [(store: SagaStore) => store.transaction(async (tx) => tx.put('b', Buffer.from('b'))), false],
+      ] as const) {
+        await using store = openStore(`redis://127.0.0.1:${port}`)
+        target = old.port
+        await store.put('a', Buffer.from('a'))
+        // Of nobody who answers.
+        await old.command('REPLICAOF', '127.0.0.1', '1')
+        target = next.port
+        if (!isRepeated) expect(await rejectionOf(write(store))).toMatchObject({ code: 'CONNECTION', retryable: true })
+        await write(store)
+        expect(await next.command('DBSIZE')).toBeGreaterThan(0)
+        expect(await store.has('a')).toBe(false)
+        await next.command('FLUSHALL')
+        await old.command('REPLICAOF', 'NO', 'ONE')
+      }
+    } finally {
+      for (const socket of sockets) socket.destroy()
+      proxy.close()
+    }
   })
 })
 

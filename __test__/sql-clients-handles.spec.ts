@@ -267,6 +267,13 @@ guarded(db)
     assert.throws(() => send('query', ['select 1 as n', []]), /not open/)
     file.open()
     assert.deepEqual(send('query', ['select 1 as n', []]).flat().map(Number), [1])
+    for (const settings of [{ readBigInts: true }, { returnArrays: true }, { readBigInts: true, returnArrays: true }]) {
+      const other = recognizeSqlClient(new DatabaseSync(':memory:', settings))
+      other.send('execute', ['create table t (id text, data blob, n int)', []])
+      other.send('execute', ['insert into t values (?, ?, ?)', ['a', Buffer.from([0, 255]), 2 ** 53 - 1]])
+      const [[id, data, n]] = other.send('query', ['select id, data, n from t', []])
+      assert.deepEqual([id, [...data], String(n)], ['a', [0, 255], '9007199254740991'])
+    }
     console.log('all well')
   })
 `
