@@ -25,8 +25,9 @@ function put(id: string, client: object = db): Promise<void> {
   const guard = guardOf(client)
   try {
     carrier?.check?.()
+    const attempt = guard?.attempt(true)
     carrier?.send('execute', ['insert into t values (?, ?, ?)', [id, Buffer.from(id), 5]])
-    return guard?.verify() ?? Promise.resolve()
+    return attempt?.ran() ?? Promise.resolve()
   } catch (error) {
     return Promise.reject(error)
   }
@@ -109,22 +110,52 @@ describe('the guard of a shared handle', () => {
     expect(ids()).toEqual(['a', 'c'])
   })
 
-  it('refuses an operation that got into an asynchronous transaction, and those after it until that is over', async () => {
+  it('undoes an operation that got into an asynchronous transaction, and leaves the rest of that as it is', async () => {
+    const own = db.prepare('insert into t values (?, null, null)')
     db.exec('begin')
-    expect(await codeOf(put('a'))).toMatch(/^UNSUPPORTED: .*begun asynchronously.*withTransaction.*belongs to that transaction/)
-    expect(await codeOf(put('b'))).toMatch(/^UNSUPPORTED: .*begun asynchronously.*nothing was written/)
+    own.run('before')
+    const refused = /^UNSUPPORTED: .*begun asynchronously.*withTransaction.*nothing was written/
+    expect(await codeOf(put('a'))).toMatch(refused)
+    own.run('between')
+    for (const code of await Promise.all([codeOf(put('b')), codeOf(put('c'))])) expect(code).toMatch(refused)
     await sleep(20)
-    expect(await codeOf(put('c'))).toMatch(/nothing was written/)
+    expect(await codeOf(put('d'))).toMatch(refused)
+    expect(ids()).toEqual(['before', 'between'])
     db.exec('commit')
-    expect(await codeOf(put('d'))).toBe('done')
-    expect(ids()).toEqual(['a', 'd'])
+    expect(await codeOf(put('e'))).toBe('done')
+    expect(ids()).toEqual(['before', 'between', 'e'])
+  })
+
+  it.each([
+    ['rows', () => db.exec("insert into t values ('own', null, null)"), () => put('b')],
+    ['the schema', () => db.exec('create table own (id text)'), () => Promise.resolve()],
+  ])('undoes nothing of what the application has changed meanwhile, and says so: %s', async (_, change, more) => {
+    db.exec('begin')
+    const refused = put('a')
+    change()
+    const last = more().catch(() => undefined)
+    expect(await codeOf(refused)).toMatch(/^UNSUPPORTED: .*used meanwhile, so what was written belongs to that transaction/)
+    await last
+    db.exec('commit')
+    expect(ids()).toContain('a')
+    expect(db.prepare("select 'own' from t where id = 'own' union select 'own' from sqlite_schema where name = 'own'").all()).toHaveLength(
+      1,
+    )
+  })
+
+  it('takes a savepoint that has ended with one around it for a write that stays', async () => {
+    db.exec('begin; savepoint outer')
+    const refused = put('a')
+    db.exec('release outer')
+    expect(await codeOf(refused)).toMatch(/^UNSUPPORTED: .*belongs to that transaction/)
+    db.exec('rollback')
+    expect(ids()).toEqual([])
   })
 
   it('takes no later synchronous transaction for the one that it has refused', async () => {
     db.exec('begin')
     expect(await codeOf(put('a'))).toMatch(/^UNSUPPORTED/)
     db.exec('rollback')
-    await sleep(20)
     const settled: Promise<void>[] = []
     db.transaction(() => settled.push(put('b')))()
     await Promise.all(settled)
@@ -232,8 +263,9 @@ async function guarded(handle) {
   const put = (id) => {
     try {
       recognizeSqlClient(handle).check()
+      const attempt = guardOf(handle).attempt(true)
       send('execute', ['insert into t values (?, null, null)', [id]])
-      return guardOf(handle).verify() ?? Promise.resolve()
+      return attempt?.ran() ?? Promise.resolve()
     } catch (error) {
       return Promise.reject(error)
     }
@@ -244,9 +276,11 @@ async function guarded(handle) {
   handle.exec('rollback')
   await sync
   handle.exec('begin')
-  await assert.rejects(put('b'), /begun asynchronously.*belongs/)
+  await assert.rejects(put('b'), /begun asynchronously.*nothing was written/)
   await assert.rejects(put('c'), /nothing was written/)
-  handle.exec('rollback')
+  assert.equal(recognizeSqlClient(handle).isOpen({}), true)
+  handle.exec('commit')
+  assert.equal(recognizeSqlClient(handle).isOpen({}), false)
   await put('d')
   await withHandle(handle, async () => {
     handle.exec('begin')

@@ -17,6 +17,8 @@ export interface CarrierRoute {
   isOver?: () => boolean
   /** Where changes are collected until the end, if they are not sent to the client one by one. */
   unit?: UnitOfWork
+  /** Whether operations are refused while the client is in no transaction (`requireTransaction`). */
+  isRequired?: boolean
 }
 
 /** A transaction of a store's own that its client takes as a whole, at its end. */
@@ -90,6 +92,7 @@ export function transactionCarrier(transaction: unknown, what: string, operation
   if (!carrier.isTransaction && (carrier.begin !== undefined || carrier.takesUnits)) {
     throw invalidArgument(`${what} is a ${carrier.library} client, not a transaction of it`, operation)
   }
+  carrier.join?.()
   return carrier
 }
 
@@ -100,7 +103,8 @@ export function transactionCarrier(transaction: unknown, what: string, operation
  *
  * @param transaction what the library gives: a `pg` client, the `tx` of Prisma's, Drizzle's, Kysely's or
  *   Knex's transaction, postgres.js's `sql` of `sql.begin`, a better-sqlite3 or node:sqlite handle, a
- *   `multi()` of ioredis or node-redis, a MongoDB `ClientSession`, or an array of DynamoDB's `TransactItems`
+ *   `multi()` of ioredis or node-redis, a MongoDB `ClientSession`, or an array of DynamoDB's `TransactItems`.
+ *   A client, handle or session that is in no transaction when an operation runs: `INVALID_ARGUMENT`, nothing is stored
  * @param work runs at once; what it starts and does not wait for is refused with `CLOSED` afterwards
  * @returns what `work` returns; a promise of it if `work` is asynchronous
  * @throws InvalidArgumentError if `transaction` cannot be recognised

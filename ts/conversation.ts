@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { taken } from './arguments'
 import type { Carrier } from './clients/carrier'
 import { describeClientError } from './clients/failure'
-import { guardOf } from './clients/handle'
-import { type CarrierRoute, isPromiseLike, type UnitOfWork } from './context'
+import { guardOf, type HandleAttempt } from './clients/handle'
+import { type CarrierRoute, checkRoute, isPromiseLike, type UnitOfWork } from './context'
 import { Deadlines } from './deadlines'
-import { type Failure, raise } from './errors'
+import { type Failure, invalidArgument, raise, toError } from './errors'
 import type { native } from './native'
 import { turn } from './turns'
 
@@ -60,9 +60,30 @@ export type Arguments = [id?: unknown, data?: unknown, expiresAt?: unknown]
 type State<T> = { value: T } | { failure: unknown } | Waiting
 
 interface Waiting {
+  /** `UNSTARTED`: what is waited for is whether the client is in a transaction. */
   handle: number
   answer: PromiseLike<unknown>
 }
+
+const UNSTARTED = -1
+
+/** Those that need no transaction where one is wanted: they are about the tables, or change nothing that is asked for. */
+const isAboutRecords = (operation: OperationName) => OPERATIONS[operation] < OPERATIONS.initialize
+
+/** Those that change nothing. */
+const READS: ReadonlySet<OperationName> = new Set([
+  'get',
+  'find',
+  'has',
+  'getMany',
+  'states.getById',
+  'states.getByCorrelationId',
+  'states.findByName',
+  'states.countByName',
+  'states.findTimedOut',
+  'health',
+  'statistics',
+])
 
 /** Runs the operations of one store on clients of the application. */
 export class Conversations {
@@ -94,8 +115,12 @@ export class Conversations {
   run<T>(route: CarrierRoute, operation: OperationName, args: Arguments): Promise<T> {
     const { carrier } = route
     let running: Promise<T>
+    let attempt: HandleAttempt | undefined
+    let verified: Promise<void> | undefined
     try {
       carrier.check?.()
+      // What has joined nothing must not have become part of somebody's transaction.
+      if (!route.isJoined && carrier.isSynchronous) attempt = guardOf(carrier)?.attempt(!READS.has(operation))
       const conversation = new Conversation<T>(this.#native, route, this.#home, operation, args, this.#deadlines)
       const ids = written(operation, args)
       if (route.unit !== undefined) {
@@ -103,10 +128,10 @@ export class Conversations {
         running = route.unit.next(() => conversation.run())
       } else running = ids === undefined ? conversation.run() : this.#inOrder(conversation, carrier, ids)
     } catch (error) {
-      return this.#makesWay() ? turn().then(() => Promise.reject(error)) : Promise.reject(error)
+      running = Promise.reject(error)
+    } finally {
+      verified = attempt?.ran()
     }
-    // Outside of `withTransaction` an operation must not have become part of somebody's transaction.
-    const verified = guardOf(carrier)?.verify()
     this.#underWay += 1
     const settled = running.then(
       // The work has been done; a client that answers at once must not keep the event loop from turning.
@@ -131,6 +156,19 @@ export class Conversations {
   /** What the client threw, as the error that it stands for. */
   classify(error: unknown): Failure {
     return withCause(this.#native.classify(describeClientError(error)) as Failure, error)
+  }
+
+  /** Waits until it is known that what is joined is in a transaction; rejects if it is in none. Nothing: it is in one. */
+  confirm(route: CarrierRoute, operation: string): Promise<void> | undefined {
+    const isOpen = route.carrier.isOpen?.(route) ?? true
+    if (isOpen === true) return undefined
+    const answered = (open: boolean) => {
+      if (!open) throw notOpen(route, operation)
+    }
+    const refused = (error: unknown) => {
+      throw toError({ ...this.classify(error), operation })
+    }
+    return Promise.resolve(isOpen).then(answered, refused)
   }
 
   /** Two writes of one id are never under way at once: a pool would let them overtake each other. */
@@ -168,6 +206,7 @@ function keep<T>(tails: Map<string, Promise<unknown>>, ids: readonly string[], b
 /** One operation: asks its client for one thing after the other until it is done. */
 class Conversation<T> {
   readonly #native: Native
+  readonly #route: CarrierRoute
   readonly #carrier: Carrier
   readonly #home: Carrier | undefined
   readonly #unit: UnitOfWork | undefined
@@ -179,15 +218,16 @@ class Conversation<T> {
 
   constructor(
     store: Native,
-    { carrier, unit }: CarrierRoute,
+    route: CarrierRoute,
     home: Carrier | undefined,
     operation: OperationName,
     args: Arguments,
     deadlines: Deadlines,
   ) {
     this.#native = store
-    this.#carrier = carrier
-    this.#unit = unit
+    this.#route = route
+    this.#carrier = route.carrier
+    this.#unit = route.unit
     this.#home = home
     this.#operation = operation
     this.#args = args
@@ -206,6 +246,37 @@ class Conversation<T> {
 
   /** Runs until the first answer that has to be waited for. */
   start(): State<T> {
+    const over = this.#isOver()
+    if (over !== undefined) return over
+    const { isJoined, isRequired } = this.#route
+    if ((isJoined || isRequired) && this.#carrier.isOpen !== undefined && isAboutRecords(this.#operation)) {
+      const isOpen = this.#carrier.isOpen(this.#route)
+      if (isOpen === false) return this.#opened(false)
+      if (isOpen !== true) {
+        this.takeArguments()
+        return { handle: UNSTARTED, answer: isOpen }
+      }
+    }
+    return this.#begin()
+  }
+
+  #opened(isOpen: unknown): State<T> {
+    if (isOpen !== true) return { failure: notOpen(this.#route, this.#operation) }
+    return this.#isOver() ?? this.#begin()
+  }
+
+  /** What has waited for another write, or for an answer, may come too late. A unit of work is sent when it is over. */
+  #isOver(): { failure: unknown } | undefined {
+    if (this.#unit !== undefined) return undefined
+    try {
+      checkRoute(this.#route, this.#operation, this.#carrier.backend)
+      return undefined
+    } catch (failure) {
+      return { failure }
+    }
+  }
+
+  #begin(): State<T> {
     const { isTransaction, isBuffered, isSynchronous, isOneServer } = this.#carrier
     const kind = isBuffered ? BUFFERED | AT_ONCE : isSynchronous ? AT_ONCE : 0
     const facts = kind | (isTransaction ? IN_TRANSACTION : 0) | (isOneServer ? ONE_SERVER : 0)
@@ -221,7 +292,7 @@ class Conversation<T> {
       // Of the answer that is waited for; none once the operation is over.
       let handle: number | undefined
       const deadline = this.#deadlines.start(() => {
-        if (handle !== undefined) this.#native.abandon(handle)
+        if (handle !== undefined && handle !== UNSTARTED) this.#native.abandon(handle)
         handle = undefined
         ended?.()
         reject(this.#timeout())
@@ -271,10 +342,15 @@ class Conversation<T> {
   }
 
   #answer(handle: number, answer: unknown): State<T> {
+    if (handle === UNSTARTED) return this.#opened(answer)
     return this.#advance(this.#native.resume(handle, true, answer, this.#args[1]))
   }
 
   #thrown(handle: number, error: unknown): State<T> {
+    if (handle === UNSTARTED) {
+      const failure = this.#native.classify(describeClientError(error)) as Failure
+      return { failure: withCause({ ...failure, operation: this.#operation }, error) }
+    }
     this.#cause = error
     return this.#advance(this.#native.resume(handle, false, describeClientError(error), this.#args[1]))
   }
@@ -287,6 +363,13 @@ class Conversation<T> {
     const failure: Failure = { code: 'TIMEOUT', message, backend: this.#carrier.backend, retryable, causes: [], details: {} }
     return { ...failure, operation: this.#operation, ...(typeof id === 'string' && { id }) }
   }
+}
+
+function notOpen({ carrier, isJoined }: CarrierRoute, operation: string): Error {
+  const what = isJoined
+    ? `what was given as a transaction (${carrier.library}) is in none: begin it first`
+    : `the client (${carrier.library}) is in no transaction, and the store was opened with requireTransaction`
+  return invalidArgument(`${what}; nothing was written`, operation, carrier.backend)
 }
 
 function settled<T>(state: { value: T } | { failure: unknown }): Promise<T> {

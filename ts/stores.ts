@@ -51,6 +51,7 @@ export class SagaStore implements SagaStoreAdapter {
   /** The client that it was given in place of a URL. */
   readonly #client: Carrier | undefined
   readonly #getTransaction: (() => unknown) | undefined
+  readonly #requiresTransaction: boolean
   #states: SagaStates | undefined
   /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
   #gets = 0
@@ -67,12 +68,16 @@ export class SagaStore implements SagaStoreAdapter {
   /** @internal */
   protected constructor(backend: BackendName | null, options: string | AnyStoreOptions) {
     const given = typeof options === 'string' ? { url: options } : asObject(options)
-    const { logger, client, getTransaction, ...rest } = given as AnyStoreOptions & { client?: unknown; url?: string }
+    const { logger, client, getTransaction, requireTransaction, ...rest } = given as AnyStoreOptions & { client?: unknown; url?: string }
     if (getTransaction !== undefined && typeof getTransaction !== 'function') {
       throw invalidArgument("option 'getTransaction' must be a function", 'open', backend ?? undefined)
     }
+    if (requireTransaction !== undefined && typeof requireTransaction !== 'boolean') {
+      throw invalidArgument("option 'requireTransaction' must be true or false", 'open', backend ?? undefined)
+    }
     this.#client = client === undefined ? undefined : clientCarrier(client, rest.url, backend)
     this.#getTransaction = getTransaction
+    this.#requiresTransaction = requireTransaction === true
     const json = JSON.stringify(rest, jsonValue)
     const opened =
       this.#client === undefined
@@ -270,7 +275,8 @@ export class SagaStore implements SagaStoreAdapter {
 
   /** Whether operations go the shortest way: to the store's own connections, with nobody listening. */
   #isPlain(): boolean {
-    return this.#client === undefined && this.#getTransaction === undefined && !hasScopes() && !this.#observer.isActive
+    const isFree = this.#client === undefined && this.#getTransaction === undefined && !this.#requiresTransaction
+    return isFree && !hasScopes() && !this.#observer.isActive
   }
 
   #get(id: string): Promise<Buffer> {
@@ -302,6 +308,7 @@ export class SagaStore implements SagaStoreAdapter {
     try {
       route = within ?? this.#route(operation)
       if (route !== undefined) checkRoute(route, operation, this.backend)
+      if (this.#requiresTransaction) route = this.#required(route, operation)
     } catch (error) {
       return this.#refuse(error)
     }
@@ -332,6 +339,21 @@ export class SagaStore implements SagaStoreAdapter {
       throw invalidArgument(message, operation, this.backend)
     }
     return this.#client && { carrier: this.#client, isJoined: false }
+  }
+
+  /** With `requireTransaction`: the route, if it leads into a transaction, or may; operations on tables need none. */
+  #required(route: Route | undefined, operation: OperationName): Route | undefined {
+    if (OPERATIONS[operation] >= OPERATIONS.initialize) return route
+    if (route !== undefined) {
+      if (!('carrier' in route) || route.isJoined) return route
+      // A connection, a handle or a transaction in place of a client.
+      if (route.carrier.isOpen !== undefined) return { ...route, isRequired: true }
+      if (route.carrier.isTransaction) return route
+    }
+    const message =
+      'outside of any transaction, and the store was opened with requireTransaction: use store.transaction or withTransaction. ' +
+      'Inside of one? A callback (not a promise) of a library can lose the context that withTransaction goes by'
+    throw invalidArgument(message, operation, this.backend)
   }
 
   #onOwnConnections<T>(operation: OperationName, args: Arguments): Promise<T> {
@@ -475,6 +497,8 @@ export class SagaStore implements SagaStoreAdapter {
     if (!('carrier' in route)) return this.#native.queryIn(route.transaction, sql, [...values]).then(undefined, raise) as Promise<Row[]>
     if (this.backend !== 'postgres' && this.backend !== 'sqlite')
       throw this.#unsupported('query is for SQL: PostgreSQL and SQLite', 'query')
+    const confirmed = this.#conversations.confirm(route, 'query')
+    if (confirmed !== undefined) await confirmed
     try {
       // A library may read them later than now.
       const bound = values.map((value) => (value === undefined ? null : takenDate(value)))

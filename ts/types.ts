@@ -56,6 +56,11 @@ export interface StoreOptions {
    * of the application's for example; `undefined` for none. See `withTransaction` for what it may be.
    */
   getTransaction?: () => unknown
+  /**
+   * Operations on payloads and sagas outside of any transaction are refused with `INVALID_ARGUMENT`, in place of being
+   * stored at once. `initialize`, `cleanup`, `purgeExpired`, `health` and `statistics` need none. Default false.
+   */
+  requireTransaction?: boolean
 }
 
 /** How payloads are compressed. */

@@ -1,6 +1,6 @@
 import { type Recognizer, type SqlValue, sqlCarrier } from './carrier'
 import { hasMethods, membersOf, wholeNumbers, withLiveTransaction } from './common'
-import { guardHandle, shareGuard } from './handle'
+import { guardHandle, guardOf, shareGuard } from './handle'
 import { StatementCache } from './statements'
 
 interface Statement {
@@ -28,7 +28,6 @@ export const recognizeBetterSqlite3: Recognizer = (client) => {
   if (members === undefined || !hasMethods(members, 'prepare', 'transaction', 'pragma', 'defaultSafeIntegers')) return undefined
   if (typeof members.inTransaction !== 'boolean') return undefined
   const database = client as Database
-  const guard = guardHandle(database, () => database.inTransaction)
   const carrier = sqlCarrier('sqlite', {
     library: 'better-sqlite3',
     isTransaction: false,
@@ -49,8 +48,14 @@ export const recognizeBetterSqlite3: Recognizer = (client) => {
       statement.run(...values)
       return []
     },
-    check: () => guard.check(),
+    check: () => guardOf(database)?.check(),
+    isOpen: () => database.inTransaction,
   })
+  guardHandle(
+    database,
+    () => database.inTransaction,
+    (sql) => carrier.send('query', [sql, []]) as unknown[][],
+  )
   shareGuard(database, carrier)
   return withLiveTransaction(carrier, () => database.inTransaction)
 }

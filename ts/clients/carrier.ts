@@ -39,6 +39,15 @@ export interface Carrier {
   readonly takesUnits?: boolean
   /** Called before each operation; throws what speaks against it. */
   check?(): void
+  /** Called when it is joined as a transaction, also again: from now on it is known whether the session is still the same. */
+  join?(): void
+  /** Of the transaction that a library has opened for a store: the library must not hear of the end of `working` where this does not. */
+  held?<T>(working: Promise<T>): Promise<T>
+  /**
+   * Of what can be joined without being in a transaction: whether it is in one. A promise where the server has to be
+   * asked: once for each `scope`, if the client cannot tell.
+   */
+  isOpen?(scope: object): boolean | Promise<boolean>
 }
 
 /** What can be bound to a statement. */
@@ -59,6 +68,9 @@ export interface SqlClient {
   rows(sql: string, values: unknown[]): Awaitable<Record<string, unknown>[]>
   begin?: Carrier['begin']
   check?: Carrier['check']
+  join?: Carrier['join']
+  held?: Carrier['held']
+  isOpen?: Carrier['isOpen']
 }
 
 /** A carrier of SQL. PostgreSQL's statements have `$1..$n`, SQLite's `?`, each once and in order. */
@@ -89,6 +101,9 @@ export function sqlCarrier(backend: 'postgres' | 'sqlite', client: SqlClient): C
     },
     ...(client.begin === undefined ? {} : { begin: client.begin }),
     ...(client.check === undefined ? {} : { check: client.check }),
+    ...(client.join === undefined ? {} : { join: client.join }),
+    ...(client.held === undefined ? {} : { held: client.held }),
+    ...(client.isOpen === undefined ? {} : { isOpen: client.isOpen }),
   }
 }
 

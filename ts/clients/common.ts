@@ -55,3 +55,46 @@ export async function committable<T>(backend: BackendName, query: SqlClient['que
 export function withLiveTransaction(carrier: Carrier, isTransaction: () => boolean): Carrier {
   return Object.defineProperty(carrier, 'isTransaction', { get: isTransaction, enumerable: true })
 }
+
+/** What only a transaction takes. It leaves nothing behind in one. */
+const PROBE = 'savepoint sagastore; release savepoint sagastore'
+
+/**
+ * Whether a connection to PostgreSQL is in a transaction (see `Carrier.isOpen`).
+ *
+ * @param run sends a statement as one simple query, behind what is under way
+ * @param known what the client knows at the moment: false says nothing of what is under way; `undefined` where it never tells
+ */
+export function openness(
+  run: (sql: string) => PromiseLike<unknown>,
+  known: () => boolean | undefined = () => undefined,
+): NonNullable<Carrier['isOpen']> {
+  const asked = new WeakSet<object>()
+  let asking: Promise<boolean> | undefined
+  return (scope) => {
+    // Nobody overtakes those who wait for the answer.
+    if (asking !== undefined) return asking
+    const isKnown = known()
+    if (isKnown === true || asked.has(scope)) return true
+    asking = isInTransaction(run)
+    const answered = (isOpen: boolean) => {
+      asking = undefined
+      if (isOpen && isKnown === undefined) asked.add(scope)
+    }
+    asking.then(answered, () => answered(false))
+    return asking
+  }
+}
+
+async function isInTransaction(run: (sql: string) => PromiseLike<unknown>): Promise<boolean> {
+  try {
+    await run(PROBE)
+    return true
+  } catch (error) {
+    const { code } = error as { code?: unknown }
+    if (code === '25P01') return false
+    // In one in which a statement has failed.
+    if (code === '25P02') return true
+    throw error
+  }
+}

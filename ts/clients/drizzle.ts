@@ -32,6 +32,8 @@ export const recognizeDrizzle: Recognizer = (client) => {
     ...(inner.isSynchronous && { isSynchronous: true }),
     send: inner.send,
     ...(inner.check && { check: inner.check }),
+    ...(inner.join && { join: inner.join }),
+    ...(inner.isOpen && { isOpen: inner.isOpen }),
     ...(begin !== undefined && { begin: beginOf(database as unknown as Database) }),
   }
   shareGuard((database as unknown as Database).session.client, carrier, client as object)
@@ -42,12 +44,14 @@ function beginOf(database: Database): NonNullable<Carrier['begin']> {
   return (work, { isolation }) =>
     database.transaction(
       (tx) => {
-        const { send } = innerCarrier(tx) as Carrier
-        return committable(
+        const inner = innerCarrier(tx) as Carrier
+        inner.join?.()
+        const working = committable(
           'postgres',
-          (sql, values) => send('query', [sql, values]) as Promise<unknown[][]>,
+          (sql, values) => inner.send('query', [sql, values]) as Promise<unknown[][]>,
           () => work(tx),
         )
+        return inner.held?.(working) ?? working
       },
       ...(isolation === undefined ? [] : [{ isolationLevel: isolation.toLowerCase() }]),
     )

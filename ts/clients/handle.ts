@@ -6,7 +6,8 @@ import { UnsupportedError } from '../errors'
 //
 // - A transaction that is over when the call stack is (`db.transaction(() => ...)`) cannot be a
 //   stranger's: nobody else has run meanwhile.
-// - A transaction that outlives the call stack can. Operations join it only inside `withHandle`.
+// - A transaction that outlives the call stack can. Operations join it only inside `withHandle`, or where the application
+//   names it (`getTransaction`). One that finds itself in such a transaction otherwise is undone: it ran in a savepoint.
 
 /** What keeps operations out of transactions that they were not meant for, for one handle. */
 export interface HandleGuard {
@@ -17,12 +18,20 @@ export interface HandleGuard {
   /** To be called before an operation: throws UNSUPPORTED if it must not run; nothing has run then. */
   check(): void
   /**
-   * To be called when an operation outside of `withHandle` has begun, in the same synchronous stretch.
-   * Where it ran inside a transaction, the promise tells in the next microtask whether that was over with
-   * the call stack, and rejects with UNSUPPORTED if not: the operation must then reject with that.
-   * `undefined`: there is nothing to wait for.
+   * To be called before an operation that has joined nothing. Where it will run inside a transaction: what has to be told
+   * of its end. `undefined`: there is nothing to wait for.
    */
-  verify(): Promise<void> | undefined
+  attempt(writes: boolean): HandleAttempt | undefined
+}
+
+/** Operations that run inside a transaction of which it is not known yet whether it is their caller's. */
+export interface HandleAttempt {
+  /**
+   * To be called when the operation has run, in the same synchronous stretch. In the next microtask the promise tells
+   * whether the transaction was over with the call stack. If not, what the operation wrote is undone, and the promise
+   * rejects with UNSUPPORTED: the operation must then reject with that.
+   */
+  ran(): Promise<void>
 }
 
 /** A time in which operations inside of `run` join the handle's transaction, and others are refused. */
@@ -32,6 +41,9 @@ export interface HandleScope {
   /** Ends the scope. May be called again. */
   leave(): void
 }
+
+/** Runs a statement on the handle; its rows. */
+type Run = (sql: string) => unknown[][]
 
 const guards = new WeakMap<object, Guard>()
 const scopes = new AsyncLocalStorage<Scope>()
@@ -46,8 +58,8 @@ export function guardOf(client: object): HandleGuard | undefined {
 }
 
 /** Makes a guard for a handle that has none. `isInTransaction` must be cheap. */
-export function guardHandle(handle: object, isInTransaction: () => boolean): HandleGuard {
-  const guard = guards.get(handle) ?? new Guard(isInTransaction)
+export function guardHandle(handle: object, isInTransaction: () => boolean, run: Run): HandleGuard {
+  const guard = guards.get(handle) ?? new Guard(isInTransaction, run)
   guards.set(handle, guard)
   return guard
 }
@@ -106,12 +118,14 @@ class Scope implements HandleScope {
 
 class Guard implements HandleGuard {
   readonly #ask: () => boolean
+  readonly #run: Run
   /** The outermost open scope, and those inside it. */
   #open: Scope[] = []
-  /** An operation has been seen in a transaction that outlived its call stack, and that is not over. */
-  #isForeign = false
+  /** Of operations in this turn of the microtasks. */
+  #attempt: Attempt | undefined
 
-  constructor(ask: () => boolean) {
+  constructor(ask: () => boolean, run: Run) {
+    this.#run = run
     this.#ask = () => {
       try {
         return ask()
@@ -145,41 +159,76 @@ class Guard implements HandleGuard {
   }
 
   check(): void {
-    if (this.#open.length > 0) {
-      if (this.isInScope) return
-      throw refusal('a withTransaction that this call is not part of is under way on this handle; nothing was written')
-    }
-    if (this.#isForeign) this.#isForeign = this.#ask()
-    if (this.#isForeign) {
-      throw refusal(`the handle is in a transaction that was begun asynchronously; ${ADVICE}; nothing was written`)
-    }
+    if (this.#open.length === 0 || this.isInScope) return
+    throw refusal('a withTransaction that this call is not part of is under way on this handle; nothing was written')
   }
 
-  verify(): Promise<void> | undefined {
+  attempt(writes: boolean): HandleAttempt | undefined {
     if (this.isInScope || !this.#ask()) return undefined
-    return new Promise((resolve, reject) => {
+    this.#attempt ??= new Attempt(this.#run, this.#ask, () => {
+      this.#attempt = undefined
+    })
+    if (writes) this.#attempt.write()
+    return this.#attempt
+  }
+}
+
+/**
+ * What operations do between two looks at the handle, in one savepoint. It stays open: where the transaction is the
+ * caller's, its COMMIT or ROLLBACK ends the savepoint too.
+ */
+class Attempt implements HandleAttempt {
+  readonly #run: Run
+  readonly #verdict: Promise<void>
+  /** What the handle had changed when the last of the operations had run; `undefined` before the first that writes. */
+  #mark: string | undefined
+  /** The application has changed something on the handle meanwhile: a rollback would undo that as well. */
+  #isMixed = false
+
+  constructor(run: Run, isInTransaction: () => boolean, onOver: () => void) {
+    this.#run = run
+    this.#verdict = new Promise((resolve, reject) => {
       queueMicrotask(() => {
-        if (!this.#ask()) return resolve()
-        this.#remember()
-        const what = 'what was written belongs to that transaction'
+        onOver()
+        if (!isInTransaction()) return resolve()
+        const what = this.#undo() ? 'nothing was written' : 'the handle was used meanwhile, so what was written belongs to that transaction'
         reject(refusal(`the handle is in a transaction that was begun asynchronously; ${ADVICE}; ${what}`))
       })
     })
   }
 
-  /** Between two turns of the event loop no synchronous transaction is open, which `check` could take for this one. */
-  #remember(): void {
-    if (this.#isForeign) return
-    this.#isForeign = true
-    const timer = setInterval(() => {
-      this.#isForeign &&= this.#ask()
-      if (!this.#isForeign) clearInterval(timer)
-    }, FOREIGN_POLL_MS)
-    timer.unref()
+  /** An operation that writes is about to run. */
+  write(): void {
+    if (this.#mark === undefined) this.#run('savepoint sagastore')
+    else this.#isMixed ||= this.#look() !== this.#mark
+    this.#mark = ''
+  }
+
+  ran(): Promise<void> {
+    if (this.#mark !== undefined) this.#mark = this.#look()
+    return this.#verdict
+  }
+
+  #undo(): boolean {
+    if (this.#mark === undefined) return true
+    try {
+      if (this.#isMixed || this.#look() !== this.#mark) return false
+      this.#run('rollback to sagastore')
+      this.#run('release sagastore')
+      return true
+    } catch {
+      // The savepoint has ended with one around it.
+      return false
+    }
+  }
+
+  /** Rows changed so far, and a number that each change of the schema moves. */
+  #look(): string {
+    return this.#run(LOOK)[0]?.map(String).join() as string
   }
 }
 
-const FOREIGN_POLL_MS = 5
+const LOOK = 'select total_changes(), schema_version from pragma_schema_version'
 const ADVICE = 'call inside withTransaction(db, ...)'
 
 function refusal(message: string): UnsupportedError {

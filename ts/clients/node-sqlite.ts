@@ -1,6 +1,6 @@
 import { type Recognizer, type SqlValue, sqlCarrier } from './carrier'
 import { cells, hasMethods, membersOf, wholeNumbers, withLiveTransaction } from './common'
-import { guardHandle, shareGuard } from './handle'
+import { guardHandle, guardOf, shareGuard } from './handle'
 import { StatementCache } from './statements'
 
 interface Statement {
@@ -30,7 +30,6 @@ export const recognizeNodeSqlite: Recognizer = (client) => {
   if (members === undefined || !hasMethods(members, 'prepare', 'exec', 'open', 'close', 'createSession')) return undefined
   const database = client as Database
   const isInTransaction = () => database.isTransaction ?? isInTransactionByTrial(database)
-  const guard = guardHandle(database, isInTransaction)
   const carrier = sqlCarrier('sqlite', {
     library: 'node:sqlite',
     isTransaction: false,
@@ -38,8 +37,10 @@ export const recognizeNodeSqlite: Recognizer = (client) => {
     query: (sql: string, values: SqlValue[]) => cells(run(database, sql, (statement) => statement.all(...wholeNumbers(values)))),
     execute: (sql: string, values: SqlValue[]) => run(database, sql, (statement) => statement.run(...wholeNumbers(values)).changes),
     rows: (sql: string, values: unknown[]) => database.prepare(sql).all(...values),
-    check: () => guard.check(),
+    check: () => guardOf(database)?.check(),
+    isOpen: isInTransaction,
   })
+  guardHandle(database, isInTransaction, (sql) => carrier.send('query', [sql, []]) as unknown[][])
   shareGuard(database, carrier)
   return withLiveTransaction(carrier, isInTransaction)
 }

@@ -1,5 +1,5 @@
 import { type Carrier, type Recognizer, type SqlClient, type SqlValue, sqlCarrier } from './carrier'
-import { hasMethods, isolationLevel, membersOf, rolledBack, withLiveTransaction } from './common'
+import { hasMethods, isolationLevel, membersOf, openness, rolledBack, withLiveTransaction } from './common'
 import { AS_SENT } from './values'
 
 interface Result {
@@ -44,8 +44,19 @@ function poolCarrier(pool: Pool): Carrier {
 
 /** Whether a connection is in a transaction is not always known; then it is taken to be in one. */
 function connectionCarrier(connection: Connection): Carrier {
-  const carrier = sqlCarrier('postgres', { library: 'pg', isTransaction: true, ...statements(oneByOne(connection)) })
+  const queue = oneByOne(connection)
+  const isOpen = openness(
+    (text) => queue.query({ text }),
+    () => isInTransactionByStatus(connection),
+  )
+  const carrier = sqlCarrier('postgres', { library: 'pg', isTransaction: true, ...statements(queue), isOpen })
   return withLiveTransaction(carrier, () => connection.getTransactionStatus?.() !== 'I')
+}
+
+/** By the status of the last answer, if the client keeps it; a BEGIN may be under way behind that. */
+function isInTransactionByStatus(connection: Connection): boolean | undefined {
+  const status = connection.getTransactionStatus?.()
+  return typeof status === 'string' ? status === 'T' || status === 'E' : undefined
 }
 
 /** pg is about to give up its own queue: a connection gets a statement when it is done with the one before. */

@@ -1,17 +1,8 @@
 import { type Recognizer, type SqlValue, sqlCarrier } from './carrier'
-import { cells, hasMethods, isolationLevel, membersOf } from './common'
+import { cells, hasMethods, isolationLevel, membersOf, openness } from './common'
+import { Session, type Sql } from './postgres-js-session'
 
-interface Answer extends Array<Record<string, unknown>> {
-  count: number | null
-}
-
-interface Pending extends Promise<Answer> {
-  /** Each cell as the server has sent it: no parsers, no transforms. */
-  raw(): Promise<unknown[]>
-}
-
-interface Sql {
-  unsafe(query: string, values: unknown[], options: { prepare: boolean }): Pending
+interface Root extends Sql {
   begin<T>(options: string, work: (sql: unknown) => Promise<T>): Promise<T>
 }
 
@@ -22,19 +13,30 @@ export const recognizePostgresJs: Recognizer = (client) => {
   if (!hasMethods(members, 'unsafe', 'typed', 'notify', 'array', 'file')) return undefined
   const sql = client as unknown as Sql
   const isRoot = hasMethods(members, 'begin', 'reserve')
+  const session = isRoot ? undefined : Session.of(sql)
   // Statements are few and the same again and again. A client with `prepare: false` stays without.
   const run = (text: string, values: readonly unknown[]) => sql.unsafe(text, [...values], { prepare: values.length > 0 })
+  const guarded = <T>(ask: () => PromiseLike<T>): PromiseLike<T> => session?.run(ask) ?? ask()
+  // The `sql` of a `begin` is in a transaction as long as it has its session; a reserved one can be in none.
+  const isReserved = hasMethods(members, 'release')
   return sqlCarrier('postgres', {
     library: 'postgres',
     isTransaction: !isRoot,
-    query: async (text: string, values: SqlValue[]) => cells(await run(text, values).raw()).map((row) => row.map(asText)),
+    query: async (text: string, values: SqlValue[]) => cells(await guarded(() => run(text, values).raw())).map((row) => row.map(asText)),
     // Its serializers are in the way of values all the same.
     ...(isRoot && { owner: client }),
-    execute: async (text: string, values: SqlValue[]) => (await run(text, values)).count ?? 0,
-    rows: async (text: string, values: unknown[]) => [...(await sql.unsafe(text, values, { prepare: false }))],
+    execute: async (text: string, values: SqlValue[]) => (await guarded(() => run(text, values))).count ?? 0,
+    rows: async (text: string, values: unknown[]) => [...(await guarded(() => sql.unsafe(text, values, { prepare: false })))],
+    ...(session !== undefined && { join: () => session.join(), held: (working) => session.held(working) }),
+    ...(isReserved && { isOpen: openness((text) => guarded(() => run(text, []))) }),
     ...(isRoot && {
       // Once a statement has failed, and was not inside a savepoint, it rolls back by itself.
-      begin: (work, { isolation }) => sql.begin(isolation === undefined ? '' : `isolation level ${isolationLevel(isolation)}`, work),
+      begin: (work, { isolation }) =>
+        (sql as Root).begin(isolation === undefined ? '' : `isolation level ${isolationLevel(isolation)}`, (tx) => {
+          const opened = Session.of(tx as Sql)
+          opened.join()
+          return opened.held(work(tx))
+        }),
     }),
   })
 }
