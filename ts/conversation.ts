@@ -67,7 +67,7 @@ interface Waiting {
 
 const UNSTARTED = -1
 
-/** Those that need no transaction where one is wanted: they are about the tables, or change nothing that is asked for. */
+/** Operations on payloads and sagas; the others (`initialize`, `statistics` and so on) need no transaction where one is wanted. */
 const isAboutRecords = (operation: OperationName) => OPERATIONS[operation] < OPERATIONS.initialize
 
 /** Those that change nothing. */

@@ -222,13 +222,12 @@ class Attempt implements HandleAttempt {
     }
   }
 
-  /** Rows changed so far, and a number that each change of the schema moves. */
+  /** Rows changed so far, and a number that each change of the schema moves. Two statements: as one they take twice as long. */
   #look(): string {
-    return this.#run(LOOK)[0]?.map(String).join() as string
+    return `${this.#run('select total_changes()')[0]} ${this.#run('pragma schema_version')[0]}`
   }
 }
 
-const LOOK = 'select total_changes(), schema_version from pragma_schema_version'
 const ADVICE = 'call inside withTransaction(db, ...)'
 
 function refusal(message: string): UnsupportedError {
