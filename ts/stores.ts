@@ -497,11 +497,11 @@ export class SagaStore implements SagaStoreAdapter {
     if (!('carrier' in route)) return this.#native.queryIn(route.transaction, sql, [...values]).then(undefined, raise) as Promise<Row[]>
     if (this.backend !== 'postgres' && this.backend !== 'sqlite')
       throw this.#unsupported('query is for SQL: PostgreSQL and SQLite', 'query')
+    // A library may read them later than now.
+    const bound = values.map((value) => (value === undefined ? null : takenDate(value)))
     const confirmed = this.#conversations.confirm(route, 'query')
     if (confirmed !== undefined) await confirmed
     try {
-      // A library may read them later than now.
-      const bound = values.map((value) => (value === undefined ? null : takenDate(value)))
       const rows = (await route.carrier.send('rows', [sql, bound])) as Row[]
       if (this.#direct.makesWay()) await turn()
       return rows
