@@ -22,8 +22,13 @@ const PASSING: [(&str, Kind, &str); 11] = [
 ];
 
 /// The code that an error reply begins with. That a transaction was given up is told with the
-/// reason: `EXECABORT Transaction discarded because of: OOM ...`.
+/// reason: `EXECABORT Transaction discarded because of: OOM ...`. Before Redis 7 a command that was
+/// refused inside a script comes as `ERR Error running script (...): @user_script: 1: -READONLY ...`.
 fn code_of(reply: &str) -> &str {
+    if reply.starts_with("ERR Error running script") {
+        let inner = reply.split_once(": -").map_or("", |(_, inner)| inner);
+        return inner.split(' ').next().filter(|code| !code.is_empty()).unwrap_or("ERR");
+    }
     let reason = reply.strip_prefix("EXECABORT Transaction discarded because of: ");
     let reason = reason.filter(|reason| *reason != "previous errors.").unwrap_or(reply);
     reason.split(' ').next().unwrap_or("")
@@ -164,7 +169,10 @@ pub(super) fn of_client(error: ClientError) -> Error {
 }
 
 fn of_code(error: &ClientError) -> Error {
-    let code = error.code.as_deref().map(|code| if code == "EXECABORT" { code_of(&error.message) } else { code });
+    let code = error
+        .code
+        .as_deref()
+        .map(|code| if ["EXECABORT", "ERR"].contains(&code) { code_of(&error.message) } else { code });
     if let Some(known) = code.and_then(by_code) {
         return known;
     }
@@ -248,6 +256,12 @@ mod tests {
             ("WRONGTYPE Operation against a key holding the wrong kind of value", Kind::CorruptData, false),
             ("NOPERM this user has no permissions to run the 'set' command", Kind::Backend, false),
             ("ERR unknown command", Kind::Backend, false),
+            (
+                "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't write.",
+                Kind::Connection,
+                true,
+            ),
+            ("ERR Error running script (call to f_1): @user_script:3: user_script:3: oops", Kind::Backend, false),
         ] {
             let error = command(server(text));
             assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{text}");
@@ -296,6 +310,7 @@ mod tests {
             ("WRONGTYPE Operation against a key holding the wrong kind of value", "WRONGTYPE"),
             ("NOPERM this user has no permissions", "NOPERM"),
             ("CROSSSLOT Keys in request don't hash to the same slot", "CROSSSLOT"),
+            ("ERR Error running script (call to f_1): @user_script: 1: -READONLY You can't write.", "ERR"),
             ("EXECABORT Transaction discarded because of previous errors.", "EXECABORT"),
             ("EXECABORT Transaction discarded because of: OOM command not allowed", "EXECABORT"),
         ] {
