@@ -37,6 +37,7 @@ export const OPERATIONS = {
   statistics: 103,
   /** The end of a unit of work. */
   transaction: 104,
+  'states.reindex': 105,
 } as const
 
 export type OperationName = keyof typeof OPERATIONS

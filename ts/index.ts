@@ -36,6 +36,7 @@ export {
   type CorruptOptions,
   type CorruptSaga,
   type ModifyOptions,
+  type ReindexResult,
   type SagaFilter,
   type SagaMetadata,
   type SagaPage,

@@ -65,6 +65,18 @@ export interface TimedOutSaga<T> {
 /** A rejection of what is found out before anything runs. */
 export type Refuse = (error: unknown) => Promise<never>
 
+/** What `reindex` came to. */
+export interface ReindexResult {
+  /** Sagas that were looked at. */
+  found: number
+  /** Those of them that were not in just the lists in which they belong, and are now. */
+  added: number
+  /** Those that were in lists and are not stored any more. */
+  removed: number
+  /** Those whose state cannot be read; they stay as they are. */
+  unreadable: number
+}
+
 /** Runs an operation on states. */
 export type RunOnStates = <T>(operation: StateOperation, given: unknown[]) => Promise<T>
 
@@ -320,6 +332,32 @@ export class SagaStates {
       throw this.#invalid("option 'onCorrupt' must be a function", `states.${method}`)
     }
     return { ...options }
+  }
+
+  /**
+   * Has sagas found by `findByName`, `countByName` and `findTimedOut` that other software has written without what
+   * these go by, such as `@saga-bus/store-redis`: on Redis the whole keyspace is gone through on every primary, in
+   * bounded steps, and each state is put into the lists in which it belongs. States and versions stay as they are.
+   * Whoever is interrupted calls it again. Call it once when the new version runs, and again when the last old worker
+   * has ended. On the other backends it finds nothing to do: there the database keeps what lists go by.
+   *
+   * @param options `sagaName`: only the sagas of this name
+   * @throws UnsupportedError in a transaction
+   */
+  async reindex(options: { sagaName?: string } = {}): Promise<ReindexResult> {
+    const unknown = Object.keys(options).find((name) => name !== 'sagaName')
+    if (unknown !== undefined) {
+      return await this.#refuse(this.#invalid(`unknown option '${unknown}'; accepted: sagaName`, 'states.reindex'))
+    }
+    const { sagaName } = options
+    const result: ReindexResult = { found: 0, added: 0, removed: 0, unreadable: 0 }
+    let cursor: string | undefined
+    do {
+      const part = await this.#run<ReindexResult & { cursor?: string }>('states.reindex', [sagaName, cursor])
+      for (const name of ['found', 'added', 'removed', 'unreadable'] as const) result[name] += part[name]
+      cursor = part.cursor
+    } while (cursor !== undefined)
+    return result
   }
 
   /** No async function: each of its promises costs event-loop time. */

@@ -97,7 +97,8 @@ export class SagaStore implements SagaStoreAdapter {
     this.#states ??= new SagaStates(
       this.backend,
       <T>(operation: StateOperation, given: unknown[]): Promise<T> => {
-        if (this.#isPlain()) return (this.#direct.state(OPERATIONS[operation], given) as Promise<T>).then(undefined, raise)
+        if (this.#isPlain() && operation !== 'states.reindex')
+          return (this.#direct.state(OPERATIONS[operation], given) as Promise<T>).then(undefined, raise)
         return this.#perform(operation, [given])
       },
       (error) => this.#refuse(error),
@@ -187,8 +188,8 @@ export class SagaStore implements SagaStoreAdapter {
 
   /**
    * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
-   * many. Where the server removes them by itself (Redis) there is nothing to do. DynamoDB removes
-   * them too, within days; this call reads the whole table to find the others, and is charged for it:
+   * many. Sagas whose time is over (`defaultTtlMs`, `completedTtlMs`) are among them. Redis removes both by itself:
+   * there it is what stands in lists of sagas that have ended by themselves. DynamoDB removes them too, within days; this call reads the whole table to find the others, and is charged for it:
    * one read unit for every 4 KB stored, and a write unit for every KB removed.
    */
   purgeExpired(options: { limit?: number } = {}): Promise<number> {
@@ -358,6 +359,7 @@ export class SagaStore implements SagaStoreAdapter {
 
   #onOwnConnections<T>(operation: OperationName, args: Arguments): Promise<T> {
     const [first, data, expiresAt] = args as [never, never, never]
+    if (operation === 'states.reindex') return this.#native.reindex(first) as Promise<T>
     if (isOnStates(operation)) return this.#direct.state(OPERATIONS[operation], first) as Promise<T>
     switch (operation as PayloadOperation) {
       case 'get':

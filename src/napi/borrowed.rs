@@ -47,6 +47,7 @@ const PURGE_EXPIRED: u32 = 101;
 const HEALTH: u32 = 102;
 const STATISTICS: u32 = 103;
 const COMMIT: u32 = 104;
+const REINDEX: u32 = 105;
 
 type Work = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -263,6 +264,13 @@ impl NativeStore {
                     removed.map_or_else(|error| failure(&store, error), |count| Answer::Reply(Reply::Count(count)))
                 })
             }
+            REINDEX => {
+                let (name, cursor) = reindex_given(Reader::new(env, &self.side).read(id)?)?;
+                Box::pin(async move {
+                    let done = store.reindex_on(&on, name.as_deref(), cursor.as_deref()).await;
+                    done.map_or_else(|error| failure(&store, error), Answer::from)
+                })
+            }
             HEALTH => Box::pin(async move { Answer::Health(Box::new(store.health_on(&on).await)) }),
             STATISTICS => Box::pin(async move {
                 let counted = store.statistics_on(&on).await;
@@ -372,6 +380,17 @@ fn same<'a>(known: impl Iterator<Item = (&'a Bytes, Raw)>, bytes: &Bytes) -> Opt
     }
     let mut known = known;
     known.find(|(known, _)| ptr::eq(known.as_ptr(), bytes.as_ptr()) && known.len() == bytes.len()).map(|(_, raw)| raw)
+}
+
+/// The saga's name, and the cursor.
+pub(super) fn reindex_given(given: Dynamic) -> Result<(Option<String>, Option<String>)> {
+    let mut given = given.into_list().unwrap_or_default().into_iter();
+    let mut text = |what: &str| match given.next() {
+        None | Some(Dynamic::Null) => Ok(None),
+        Some(Dynamic::Text(text)) => Ok(Some(text)),
+        Some(_) => Err(Error::invalid(format!("{what} must be a string"))),
+    };
+    Ok((text("sagaName")?, text("cursor")?))
 }
 
 fn number(env: sys::napi_env, number: i64) -> sys::napi_value {

@@ -9,10 +9,11 @@ use napi::{Env, sys};
 use napi_derive::napi;
 
 use super::arguments::{self, Raw};
-use super::borrowed::Conversations;
+use super::borrowed::{Conversations, reindex_given};
 use super::bridge::JsSide;
 use super::calls::Caller;
 use super::direct;
+use super::dynamic::Reader;
 use super::values::{Answer, Failure, answer_value, failure_object};
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -282,6 +283,17 @@ impl NativeStore {
         self.background("purgeExpired", move |store| async move {
             store.purge_expired(limit).await.map(|count| Answer::Reply(Reply::Count(count)))
         })
+    }
+
+    /// A part of what has sagas found that other software has written: `[sagaName, cursor]`.
+    #[napi(js_name = "reindex", ts_args_type = "given: unknown[]", ts_return_type = "Promise<object>")]
+    pub fn reindex(&self, env: Env, given: Raw) -> napi::Result<Raw> {
+        match Reader::new(env.raw(), &self.side).read(given).and_then(reindex_given) {
+            Ok((name, cursor)) => self.background("states.reindex", |store| async move {
+                store.reindex(name.as_deref(), cursor.as_deref()).await.map(Answer::from)
+            }),
+            Err(error) => self.call("states.reindex", |deferred| self.refuse(deferred, error, "states.reindex")),
+        }
     }
 
     /// The statements that make the tables; otherwise the fields of the error.

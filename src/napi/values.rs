@@ -12,6 +12,7 @@ use super::opaque::Opaque;
 use crate::error::{Detail, Error, Kind};
 use crate::store::dynamic::Dynamic;
 use crate::store::payloads::Reply;
+use crate::store::states::Reindexed;
 use crate::store::transaction::Open;
 use crate::store::{Health, Statistics};
 
@@ -43,6 +44,17 @@ pub(super) enum Answer {
     Transaction(Box<Open>),
     /// A rejection.
     Error(Box<Failure>),
+}
+
+impl From<Reindexed> for Answer {
+    fn from(done: Reindexed) -> Self {
+        let count = |count: u64| Dynamic::Int(i64::try_from(count).unwrap_or(i64::MAX));
+        let counts =
+            [("found", done.found), ("added", done.added), ("removed", done.removed), ("unreadable", done.unreadable)];
+        let mut properties: Vec<_> = counts.map(|(name, number)| (name.to_owned(), count(number))).into();
+        properties.extend(done.cursor.map(|cursor| (String::from("cursor"), Dynamic::Text(cursor))));
+        Self::Dynamic(Box::new(Dynamic::Map(properties)))
+    }
 }
 
 /// An error whose texts are ready to be shown.

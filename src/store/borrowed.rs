@@ -13,6 +13,7 @@ use super::capability::Capabilities;
 use super::dynamic::Dynamic;
 use super::payloads::Reply;
 use super::plan::Step;
+use super::states::Reindexed;
 use super::statistics::Usage;
 use super::{Probe, Task};
 use crate::error::{Error, Kind, Result};
@@ -215,6 +216,16 @@ pub trait Guest: Send + Sync + 'static {
 
     /// Removes one batch of at most `limit` payloads whose time was over at `now`.
     fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>>;
+
+    /// Does a part of what has sagas found that other software has written; see `Driver`.
+    fn reindex<'a>(
+        &'a self,
+        _on: &'a Client,
+        _name: Option<&'a str>,
+        _cursor: Option<&'a str>,
+    ) -> Task<'a, Result<Reindexed>> {
+        Box::pin(async { Ok(Reindexed::default()) })
+    }
 
     /// Asks the server something cheap.
     fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>>;

@@ -38,7 +38,7 @@ use capability::{Capabilities, Transactions};
 use lane::{Lane, Settle, Shape};
 use payloads::{Operation, Read, Reply, Write};
 use plan::{Call, Given, Plan, Step};
-use states::{StateRead, StateStep, StateWrite};
+use states::{Reindexed, StateRead, StateStep, StateWrite};
 use statistics::{Latency, Meter, Pool, Usage};
 use transaction::{Isolation, Open, Payloads, Transaction};
 use transcode::Transcoder;
@@ -51,6 +51,9 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Expired payloads are removed in batches of this many, each its own transaction.
 pub const PURGE_BATCH: u64 = 1_000;
+
+/// As it is named in errors.
+const REINDEX: &str = "states.reindex";
 
 /// What a backend's probe tells.
 #[derive(Clone, Debug, Default)]
@@ -141,6 +144,11 @@ pub trait Driver: Send + Sync + 'static {
     /// Removes one batch of at most `limit` records whose time was over at `now`; answers how many.
     /// The batches of one call have the same `now`.
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>>;
+
+    /// Does a part of what has sagas found that other software has written; nothing where lists are the database's own.
+    fn reindex<'a>(&'a self, _name: Option<&'a str>, _cursor: Option<&'a str>) -> Task<'a, Result<Reindexed>> {
+        Box::pin(async { Ok(Reindexed::default()) })
+    }
 
     /// Whether the last batch ended before its limit only because it took long.
     fn purge_is_unfinished(&self) -> bool {
@@ -515,6 +523,13 @@ impl Store {
             }
         }
         Ok(removed)
+    }
+
+    /// A part of `states.reindex`.
+    pub async fn reindex(&self, name: Option<&str>, cursor: Option<&str>) -> Result<Reindexed> {
+        let checked = self.own().and_then(|own| name.map_or(Ok(()), states::check_name).map(|()| own));
+        let own = checked.map_err(|error| error.at(self.backend.name(), REINDEX))?;
+        self.supervised(REINDEX, own.driver.reindex(name, cursor)).await
     }
 
     /// Whether the store can be used; never an error, at most five seconds.

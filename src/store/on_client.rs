@@ -7,9 +7,10 @@ use std::time::Instant;
 use super::borrowed::{Client, ClientError, Guest, UnitOfWork};
 use super::payloads::Reply;
 use super::plan::{Plan, Step};
+use super::states::{Reindexed, check_name};
 use super::transaction::is_answer;
 use super::transcode::Place;
-use super::{Health, PURGE_BATCH, Statistics, Store};
+use super::{Health, PURGE_BATCH, REINDEX, Statistics, Store};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
@@ -122,6 +123,16 @@ impl Store {
             Ok(removed)
         };
         purge.await.map_err(|error: Error| error.at(self.backend.name(), "purgeExpired"))
+    }
+
+    /// A part of `states.reindex`.
+    pub async fn reindex_on(&self, on: &Client, name: Option<&str>, cursor: Option<&str>) -> Result<Reindexed> {
+        let checked = self.guest().and_then(|guest| name.map_or(Ok(()), check_name).map(|()| guest));
+        let done = match checked {
+            Ok(guest) => guest.reindex(on, name, cursor).await,
+            Err(error) => Err(error),
+        };
+        done.map_err(|error| error.at(self.backend.name(), REINDEX))
     }
 
     /// Whether the store can be used; never an error.

@@ -178,6 +178,21 @@ pub fn unreadable(error: Error) -> Result<String> {
     if error.kind() == Kind::CorruptData { Ok(error.message().to_owned()) } else { Err(error) }
 }
 
+/// What a part of `reindex` came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reindexed {
+    /// Where the next part begins; none: that was all.
+    pub cursor: Option<String>,
+    /// Sagas that were looked at.
+    pub found: u64,
+    /// Those of them that were not in just the lists in which they belong.
+    pub added: u64,
+    /// Entries of sagas that are not stored any more.
+    pub removed: u64,
+    /// Sagas whose state cannot be read.
+    pub unreadable: u64,
+}
+
 impl Operation for StateWrite {
     const ORDERED: bool = true;
     const WRITES: bool = true;
@@ -488,7 +503,7 @@ impl Given {
 }
 
 /// Saga names are parts of keys: on Redis `saga:{name}:{correlationId}`, so a colon in it would make two keys one.
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     let wrong = if name.is_empty() {
         "must not be empty"
     } else if name.len() > MAX_NAME_BYTES {

@@ -25,13 +25,14 @@ use super::slot::Anchor;
 use super::states::{Pipe, States};
 use super::survey::Clock;
 use super::transaction::{Collected, Transact};
-use super::{CAPABILITIES, error, inspect};
+use super::{CAPABILITIES, error, inspect, state_reindex};
 use crate::error::{Error, Kind, Result};
 use crate::store::borrowed::{Client, ClientError, Guest, UnitOfWork};
 use crate::store::capability::Capabilities;
 use crate::store::dynamic::Dynamic;
 use crate::store::payloads::{Reply, Write};
 use crate::store::plan::{Step, needs_an_answer};
+use crate::store::states::Reindexed;
 use crate::store::statistics::Usage;
 use crate::store::{Probe, Task};
 use crate::time::Millis;
@@ -133,12 +134,23 @@ impl Guest for Hosted {
     }
 
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
-        Box::pin(async move { inspect::initialize(&answering(on)?).await })
+        Box::pin(async move { inspect::initialize(&answering(on)?, &self.states_prefix).await })
     }
 
-    fn purge_expired<'a>(&'a self, _on: &'a Client, _now: Millis, _limit: u64) -> Task<'a, Result<u64>> {
-        // Redis removes expired keys by itself.
-        Box::pin(async { Ok(0) })
+    fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {
+        Box::pin(async move {
+            let on = answering(on)?;
+            States { on: &on, prefix: &self.states_prefix }.tidy_all_expired(now, limit).await
+        })
+    }
+
+    fn reindex<'a>(
+        &'a self,
+        on: &'a Client,
+        name: Option<&'a str>,
+        cursor: Option<&'a str>,
+    ) -> Task<'a, Result<Reindexed>> {
+        Box::pin(async move { state_reindex::run(&answering(on)?, &self.states_prefix, name, cursor).await })
     }
 
     fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {
@@ -213,6 +225,10 @@ impl Hosts<'_> {
 
 impl Servers for Hosts<'_> {
     type Name = String;
+
+    fn label(name: &String) -> String {
+        name.clone()
+    }
 
     async fn nodes(&self) -> Result<Vec<Option<String>>> {
         let names = ask(self.0, "nodes", Vec::new()).await?.into_list().ok_or_else(error::unexpected)?;

@@ -9,6 +9,8 @@ use fred::error::Error as FredError;
 use super::command::Request;
 use super::error;
 use super::servers::{Servers, read_clock};
+use super::state_reindex;
+use super::states::Pipe;
 use super::survey::Clock;
 use crate::error::{Detail, Error, Kind, Result};
 use crate::store::Probe;
@@ -19,8 +21,8 @@ const SCAN_COUNT: &str = "1000";
 /// The first version that has PXAT.
 const OLDEST: (u64, u64) = (6, 2);
 
-/// Checks every server; answers warnings.
-pub(super) async fn initialize(servers: &impl Servers) -> Result<Vec<String>> {
+/// Checks every server; answers warnings. `states_prefix` is that of sagas.
+pub(super) async fn initialize(servers: &(impl Servers + Pipe), states_prefix: &str) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     for node in servers.nodes().await? {
         servers.ask(node.as_ref(), &["PING"]).await?;
@@ -33,6 +35,7 @@ pub(super) async fn initialize(servers: &impl Servers) -> Result<Vec<String>> {
         }
     }
     warnings.dedup();
+    warnings.extend(state_reindex::warning(servers, states_prefix).await?);
     Ok(warnings)
 }
 
@@ -107,8 +110,8 @@ pub(super) async fn usage(servers: &impl Servers, prefix: &str) -> Result<Usage>
     Ok(usage)
 }
 
-/// The characters of a key prefix that mean something in a pattern; brackets cannot be in one.
-fn escaped(prefix: &str) -> String {
+/// The characters of a key prefix, or of a saga's name, that mean something in a pattern.
+pub(super) fn escaped(prefix: &str) -> String {
     prefix.chars().flat_map(|c| "*?[]^\\-".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }
 

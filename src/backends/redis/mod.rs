@@ -13,6 +13,8 @@
 //! state_plans.rs changes of saga state in a transaction
 //! states.rs      saga state, step by step over whichever servers have its keys
 //! state_keys.rs  its keys, and what a stored state tells
+//! state_lists.rs the lists of sagas, and how they are kept right
+//! state_reindex.rs  sagas that software without our lists has written
 //! state_scripts.rs  what is asked of one key
 //! state_groups.rs  groups of operations, round by round
 //! slot.rs        which keys may be in one transaction of a cluster
@@ -41,7 +43,9 @@ mod servers;
 mod slot;
 mod state_groups;
 mod state_keys;
+mod state_lists;
 mod state_plans;
+mod state_reindex;
 mod state_scripts;
 #[cfg(test)]
 mod state_tests;
@@ -62,7 +66,7 @@ use crate::store::borrowed::Guest;
 use crate::store::capability::{Capabilities, Expiry, Transactions};
 use crate::store::lane::Shape;
 use crate::store::payloads::{Read, Reply, Write};
-use crate::store::states::{StateRead, StateWrite};
+use crate::store::states::{Reindexed, StateRead, StateWrite};
 use crate::store::statistics::{Pool, Usage};
 use crate::store::transaction::{Isolation, Transaction};
 use crate::store::{Driver, Opened, Probe, Task};
@@ -70,6 +74,7 @@ use crate::time::Millis;
 use config::Endpoint;
 use executor::Executor;
 use servers::Own;
+use states::States;
 use transaction::{Collected, OnOwn};
 
 static CAPABILITIES: Capabilities = Capabilities {
@@ -159,12 +164,22 @@ impl Driver for Redis {
     }
 
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
-        Box::pin(async { inspect::initialize(&Own::of(self.executor.shared()).await?).await })
+        Box::pin(async { inspect::initialize(&Own::of(self.executor.shared()).await?, &self.states_prefix).await })
     }
 
-    fn purge_expired(&self, _now: Millis, _limit: u64) -> Task<'_, Result<u64>> {
-        // Redis removes expired keys by itself.
-        Box::pin(async { Ok(0) })
+    /// Redis removes expired keys by itself, but not what stands of sagas in lists.
+    fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
+        Box::pin(async move {
+            let own = Own::of(self.executor.shared()).await?;
+            States { on: &own, prefix: &self.states_prefix }.tidy_all_expired(now, limit).await
+        })
+    }
+
+    fn reindex<'a>(&'a self, name: Option<&'a str>, cursor: Option<&'a str>) -> Task<'a, Result<Reindexed>> {
+        Box::pin(async move {
+            let own = Own::of(self.executor.shared()).await?;
+            state_reindex::run(&own, &self.states_prefix, name, cursor).await
+        })
     }
 
     fn probe(&self) -> Task<'_, Result<Probe>> {

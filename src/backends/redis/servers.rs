@@ -23,6 +23,9 @@ pub(super) trait Servers: Sync {
     /// Names a server of a cluster.
     type Name: Send + Sync;
 
+    /// The name as text.
+    fn label(name: &Self::Name) -> String;
+
     /// Those that hold data; `None` is the only one.
     fn nodes(&self) -> impl Future<Output = Result<Vec<Option<Self::Name>>>> + Send;
 
@@ -71,6 +74,10 @@ impl<'a> Own<'a> {
 
 impl Servers for Own<'_> {
     type Name = Server;
+
+    fn label(name: &Server) -> String {
+        format!("{}:{}", name.host, name.port)
+    }
 
     async fn nodes(&self) -> Result<Vec<Option<Server>>> {
         Ok(self.connection.link().nodes())

@@ -9,7 +9,7 @@
 //! {prefix}saga:{name}:idx:timeouts        saga ids by the time at which they time out
 //! {prefix}saga:{name}:idx:expires         saga ids by the time at which they cease to exist
 //! {prefix}saga:{name}:idx:unsettled       changes whose indexes are not known to be right
-//! {prefix}names                           the names of sagas that have had a timeout
+//! {prefix}names                           the names of sagas that have had a timeout or a time to live
 //! ```
 //!
 //! Names have no colon, and correlation ids do not begin with `idx:`, so no two are the same.
@@ -63,7 +63,7 @@ impl Keys<'_> {
     }
 }
 
-/// The names of sagas that have had a timeout.
+/// The names of sagas that have had a timeout or a time to live.
 pub(super) fn names(prefix: &str) -> Bytes {
     Bytes::from(format!("{prefix}names"))
 }

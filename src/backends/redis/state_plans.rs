@@ -8,8 +8,9 @@ use bytes::Bytes;
 use super::command::Request;
 use super::error;
 use super::state_keys::{Keys, Known};
+use super::state_lists::list_requests;
 use super::state_scripts::{self as ask, number_of, text_of};
-use super::states::{Pipe, States, left, list_requests};
+use super::states::{Pipe, States, left};
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::Reply;
 use crate::store::states::{Saga, StateWrite, changed_meanwhile, conflict, correlation_taken, missing, taken};
@@ -95,13 +96,26 @@ impl<P: Pipe> States<'_, P> {
             }
             StateWrite::Delete { name, id } => {
                 let Some(index) = self.index(name, id).await? else { return Ok(None) };
-                let is_there = self.is_at(self.keys(name), &index, id).await?;
-                Ok(is_there.then(|| planned(id, Some(index.clone()), index)).flatten())
+                match self.stored(self.keys(name), &index).await {
+                    Ok(Some((known, _))) if known.saga_id == **id => {}
+                    // It cannot be read, but the index leads to it.
+                    Err(error) if error.kind() == Kind::CorruptData => {}
+                    other => return other.map(|_| None),
+                }
+                Ok(planned(id, Some(index.clone()), index))
             }
             StateWrite::DeleteByCorrelation { name, correlation_id } => {
-                let Some((known, _)) = self.stored(self.keys(name), correlation_id).await? else { return Ok(None) };
-                let index = self.index(name, &known.saga_id).await?;
-                Ok(planned(&known.saga_id, index, correlation_id.to_string()))
+                let keys = self.keys(name);
+                let id = match self.stored(keys, correlation_id).await {
+                    Ok(None) => return Ok(None),
+                    Ok(Some((known, _))) => known.saga_id,
+                    // Of a saga id that nobody knows the index is empty, and there is nothing in the lists.
+                    Err(error) if error.kind() == Kind::CorruptData => {
+                        self.whose(keys, correlation_id).await?.unwrap_or_default()
+                    }
+                    Err(error) => return Err(error),
+                };
+                Ok(planned(&id, self.index(name, &id).await?, correlation_id.to_string()))
             }
             StateWrite::DeleteCompleted { .. } => Err(error::unexpected()),
         }

@@ -42,11 +42,12 @@ const CHANGE: &str = "if version ~= ARGV[3] then return version end \
     if ARGV[5] == '' then redis.call('SET', KEYS[1], ARGV[4]) \
     else redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5]) end return 'done'";
 
-/// Removes the state of a saga.
-const REMOVE: &str = "redis.call('DEL', KEYS[1]) return 'done'";
-
 /// What stands before [`LOOK`] and behind it where several states are looked at.
 const LOOK_AT: (&str, &str) = ("local function look(KEYS, ARGV) ", "return version end ");
+
+/// Removes the state of a saga, also one that cannot be read: the index of the saga leads to it.
+const REMOVE: &str =
+    "if look(KEYS, ARGV) == 'absent' then return 'absent' end redis.call('DEL', KEYS[1]) return 'done'";
 
 /// Does everything that it is given, if all conditions hold; answers the first that does not, or 0.
 const FINISH: &str = "local at = 0 local function word() at = at + 1 return ARGV[at] end \
@@ -55,7 +56,7 @@ const FINISH: &str = "local at = 0 local function word() at = at + 1 return ARGV
     if kind == 'index' then holds = (redis.call('GET', key) or '') == value \
     elseif kind == 'free' then holds = redis.call('EXISTS', key) == 0 \
     else local found = look({key}, {value, json}) local gone = found == 'absent' or found == 'corrupt' \
-    if kind == 'gone' then holds = gone elseif kind == 'there' then holds = not gone else holds = found == kind end end \
+    if kind == 'gone' then holds = gone elseif kind == 'there' then holds = found ~= 'absent' else holds = found == kind end end \
     if not holds then return n end end \
     while at < #ARGV do local words = {} for n = 1, tonumber(word()) do words[n] = word() end \
     redis.call(unpack(words)) end return 0";
@@ -69,7 +70,7 @@ pub(super) fn scripts() -> [(&'static str, String); 6] {
         ("confirm", CONFIRM.to_owned()),
         ("remove if", REMOVE_IF.to_owned()),
         ("change", [LOOK, CHANGE].concat()),
-        ("remove", [LOOK, REMOVE].concat()),
+        ("remove", [LOOK_AT.0, LOOK, LOOK_AT.1, REMOVE].concat()),
     ]
 }
 
@@ -97,7 +98,7 @@ impl Finale {
         self.require("free", key, "", Bytes::new());
     }
 
-    /// The state of this saga must have a version, or be "there", or be "gone".
+    /// The state of this saga must have a version, or be "there", readable or not, or be "gone".
     pub(super) fn require_state(&mut self, key: &Bytes, saga_id: &str, found: &str) {
         self.require(found, key, saga_id, json(saga_id));
     }
@@ -218,7 +219,7 @@ pub(super) fn change(key: Bytes, saga_id: &str, expected: i64, state: &str, left
 
 /// See [`REMOVE`].
 pub(super) fn remove(key: Bytes, saga_id: &str) -> Request {
-    script([LOOK, REMOVE].concat(), key, vec![text(saga_id), json(saga_id)])
+    script([LOOK_AT.0, LOOK, LOOK_AT.1, REMOVE].concat(), key, vec![text(saga_id), json(saga_id)])
 }
 
 /// What a script found that looked at a state.
@@ -260,6 +261,21 @@ pub(super) fn drop_from(key: &Bytes, member: &str) -> Request {
     command("ZREM", key, vec![text(member)])
 }
 
+/// A page of an index in no order: members with their scores.
+pub(super) fn scan_list(key: &Bytes, cursor: &str, count: &str) -> Request {
+    command("ZSCAN", key, vec![text(cursor), text("COUNT"), text(count)])
+}
+
+/// The score of a member; null if it is not there.
+pub(super) fn score(key: &Bytes, member: &str) -> Request {
+    command("ZSCORE", key, vec![text(member)])
+}
+
+/// Whether there is a key.
+pub(super) fn exists(key: &Bytes) -> Request {
+    command("EXISTS", key, Vec::new())
+}
+
 /// How many members an index has.
 pub(super) fn size(key: &Bytes) -> Request {
     command("ZCARD", key, Vec::new())
@@ -297,6 +313,15 @@ pub(super) fn text_of(reply: Result<Value>) -> Result<Option<String>> {
     match reply? {
         Value::Null => Ok(None),
         other => other.as_string().map(Some).ok_or_else(error::unexpected),
+    }
+}
+
+/// A reply that is a state, or nothing.
+pub(super) fn state_of(reply: Result<Value>) -> Result<Option<String>> {
+    match reply? {
+        Value::Null => Ok(None),
+        // No UTF-8.
+        other => other.as_string().map(Some).ok_or_else(corrupt),
     }
 }
 

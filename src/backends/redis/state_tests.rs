@@ -36,7 +36,9 @@ fn text(found: Option<&String>) -> Value {
 
 impl Data {
     fn look(&self, key: &str, id: &str) -> Option<(String, bool)> {
-        let state: serde_json::Value = serde_json::from_str(self.texts.get(key)?).unwrap();
+        let Ok(state) = serde_json::from_str::<serde_json::Value>(self.texts.get(key)?) else {
+            return Some((String::from("corrupt"), true));
+        };
         let metadata = &state["metadata"];
         Some((metadata["version"].to_string(), metadata["sagaId"] == id))
     }
@@ -406,4 +408,24 @@ fn a_saga_ends_once_whoever_notes_it() {
     assert_eq!(ended(&data), None);
     run(&data, &update("a", 3, true)).unwrap();
     assert!(ended(&data).is_some_and(|at| at >= now));
+}
+
+#[test]
+fn what_cannot_be_read_is_deleted_by_both_ids_with_its_index() {
+    let by_correlation = StateWrite::DeleteByCorrelation { name: "N".into(), correlation_id: "c".into() };
+    for step in [delete("a"), StateStep::Write(by_correlation)] {
+        for broken in ["{broken", r#"{"metadata":{"version":1,"sagaId":"a", and no more"#] {
+            let data = Arc::new(Mutex::new(Data::default()));
+            run(&data, &insert("a", "c")).unwrap();
+            run(&data, &insert("b", "d")).unwrap();
+            data.lock().unwrap().texts.insert(String::from("p:saga:N:c"), broken.to_owned());
+            assert_eq!(run(&data, &step).unwrap(), Reply::Done, "{broken}");
+            let texts = std::mem::take(&mut data.lock().unwrap().texts);
+            let mut left: Vec<&str> = texts.keys().map(String::as_str).collect();
+            left.sort_unstable();
+            assert_eq!(left, ["p:saga:N:d", "p:saga:N:idx:id:b"], "{broken}");
+            let lists = &data.lock().unwrap().sorted;
+            assert!(lists.values().all(|list| !list.contains_key("a")), "{broken}");
+        }
+    }
 }

@@ -15,16 +15,16 @@
 //! - Where one server has all keys, a change that nothing is in the way of is one script
 //!   ([`super::state_plans`]). It leaves nothing to settle, and does not disturb the steps of others.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use fred::prelude::Value;
 
 use super::command::Request;
 use super::error;
 use super::servers::Answers;
-use super::state_keys::{Keys, Known, LISTS, corrupt, names, version_at_head};
+use super::state_keys::{Keys, Known, names};
 use super::state_scripts as ask;
-use super::state_scripts::{Looked, number_of, text_of, texts_of};
+use super::state_scripts::{Looked, number_of, state_of, text_of, texts_of};
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::Reply;
 use crate::store::states::{
@@ -32,12 +32,10 @@ use crate::store::states::{
 };
 use crate::time::Millis;
 
+/// Pages of lists that are gone through to find out whose a state is.
+const WALKED: usize = 100;
 /// Attempts of an insert that others with the same ids get in the way of.
 const CONTENDED: usize = 16;
-/// How often lists are written again because the state has changed meanwhile.
-const SETTLED: usize = 8;
-/// A change that began so long ago is not under way any more.
-const ABANDONED_MS: i64 = 60_000;
 
 /// Sends requests where their keys are, and waits for the replies.
 pub(super) trait Pipe: Sync {
@@ -57,14 +55,14 @@ pub(super) struct States<'a, P> {
 }
 
 /// A change that is noted as unsettled.
-struct Mark(String);
+pub(super) struct Mark(String);
 
 impl Mark {
     fn new(id: &str) -> Self {
         Self(format!("{:016x}:{id}", fastrand::u64(..)))
     }
 
-    fn id_of(mark: &str) -> Option<&str> {
+    pub(super) fn id_of(mark: &str) -> Option<&str> {
         mark.split_once(':').map(|(_, id)| id)
     }
 }
@@ -93,7 +91,7 @@ impl<P: Pipe> States<'_, P> {
     }
 
     /// The replies to exactly as many requests.
-    async fn some<const N: usize>(&self, requests: [Request; N]) -> Result<[Result<Value>; N]> {
+    pub(super) async fn some<const N: usize>(&self, requests: [Request; N]) -> Result<[Result<Value>; N]> {
         self.on.pipe(requests.into()).await?.try_into().map_err(|_| error::unexpected())
     }
 
@@ -130,9 +128,11 @@ impl<P: Pipe> States<'_, P> {
                         self.delete(keys, &known.saga_id, correlation_id).await.map(|_| Reply::Done)
                     }
                     Ok(None) => Ok(Reply::Done),
-                    // Whose it is cannot be told; it is in the way all the same.
                     Err(error) if error.kind() == Kind::CorruptData => {
-                        self.one(Request::Unlink { key: keys.state(correlation_id) }).await??;
+                        match self.whose(keys, correlation_id).await? {
+                            Some(id) => drop(self.delete(keys, &id, correlation_id).await?),
+                            None => drop(self.one(Request::Unlink { key: keys.state(correlation_id) }).await??),
+                        }
                         Ok(Reply::Done)
                     }
                     Err(error) => Err(error),
@@ -263,6 +263,30 @@ impl<P: Pipe> States<'_, P> {
         Ok(Reply::Done)
     }
 
+    /// The saga id under which a state is known that cannot be read. Most are whole at their beginning; for others
+    /// the lists are gone through, as far as is bearable.
+    pub(super) async fn whose(&self, keys: Keys<'_>, correlation_id: &str) -> Result<Option<String>> {
+        let state = self.one(ask::get(keys.state(correlation_id))).await??;
+        let mut ids = saga_ids_in(state.as_bytes().unwrap_or_default());
+        let mut walks = vec![("open", None), ("completed", None)];
+        for _ in 0..WALKED {
+            let indexes = ids.iter().map(|id| ask::get(keys.id(id))).collect();
+            for (id, index) in ids.iter().zip(self.on.pipe(indexes).await?) {
+                if text_of(index)?.as_deref() == Some(correlation_id) {
+                    return Ok(Some(id.clone()));
+                }
+            }
+            let Some((list, after)) = walks.last_mut() else { return Ok(None) };
+            let page = ask::behind(&keys.list(list), after.as_deref(), MAX_LISTED);
+            ids = texts_of(self.one(page).await?)?;
+            *after = ids.last().cloned();
+            if (ids.len() as u64) < MAX_LISTED {
+                walks.pop();
+            }
+        }
+        Ok(None)
+    }
+
     /// Removes a saga; whether it was there.
     async fn delete(&self, keys: Keys<'_>, id: &str, correlation_id: &str) -> Result<bool> {
         let mark = Mark::new(id);
@@ -286,6 +310,7 @@ impl<P: Pipe> States<'_, P> {
             if ids.is_empty() {
                 break;
             }
+            let mut outdated = Vec::new();
             for (id, found) in ids.iter().zip(self.fetch(keys, &ids).await?) {
                 match found {
                     // The list knows best, unless other software has written it.
@@ -295,9 +320,10 @@ impl<P: Pipe> States<'_, P> {
                         removed += u64::from(self.delete(keys, id, &correlation_id).await?);
                     }
                     Some((_, Err(_))) => left += 1,
-                    _ => self.sync(keys, id).await?,
+                    _ => outdated.push(id.as_str()),
                 }
             }
+            self.sync_all(keys, &outdated, None).await?;
         }
         Ok(Reply::Count(removed))
     }
@@ -313,7 +339,7 @@ impl<P: Pipe> States<'_, P> {
                 Ok(Reply::State(found.map(|(_, state)| state)))
             }
             StateRead::ByCorrelation { name, correlation_id } => {
-                text_of(self.one(ask::get(self.keys(name).state(correlation_id))).await?).map(Reply::State)
+                state_of(self.one(ask::get(self.keys(name).state(correlation_id))).await?).map(Reply::State)
             }
             StateRead::List { name, completed, after, limit } => {
                 self.list(name, *completed, after.as_deref(), *limit).await
@@ -338,29 +364,37 @@ impl<P: Pipe> States<'_, P> {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let (mut listed, mut last) = (Vec::new(), after.map(str::to_owned));
         loop {
-            let pages = lists_of(completed).iter().map(|list| ask::behind(&keys.list(list), last.as_deref(), limit));
-            let mut ids = BTreeSet::new();
-            for page in self.on.pipe(pages.collect()).await? {
-                ids.extend(texts_of(page)?);
-            }
-            let ids: Vec<String> = ids.into_iter().take(most).collect();
-            for (id, found) in ids.iter().zip(self.fetch(keys, &ids).await?) {
-                match found {
-                    Some((_, stored))
-                        if stored
-                            .as_ref()
-                            .map_or(true, |(known, _)| completed.is_none_or(|wanted| wanted == known.completed)) =>
-                    {
-                        let state = stored.map(|(_, state)| state);
-                        listed.push(FoundState { name: name.into(), id: id.as_str().into(), state });
-                        if listed.len() == most {
-                            return Ok(Reply::States(listed));
-                        }
-                    }
-                    _ => self.sync(keys, id).await?,
+            let lists = lists_of(completed);
+            let pages = lists.iter().map(|list| ask::behind(&keys.list(list), last.as_deref(), limit));
+            // Each with the lists that have it.
+            let mut ids: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+            for (page, list) in self.on.pipe(pages.collect()).await?.into_iter().zip(lists) {
+                for id in texts_of(page)? {
+                    ids.entry(id).or_default().push(list);
                 }
             }
-            if ids.len() < most {
+            let (ids, lists): (Vec<String>, Vec<_>) = ids.into_iter().take(most).unzip();
+            let mut outdated = Vec::new();
+            for ((id, lists), found) in ids.iter().zip(lists).zip(self.fetch(keys, &ids).await?) {
+                let Some((_, stored)) = found else {
+                    outdated.push(id.as_str());
+                    continue;
+                };
+                let known = stored.as_ref().ok().map(|(known, _)| known.completed);
+                // Software that knows nothing of lists may have ended it.
+                if known.is_some_and(|ended| lists.iter().any(|list| *list != list_of(ended))) {
+                    outdated.push(id);
+                }
+                if known.is_none() || completed.is_none() || known == completed {
+                    let state = stored.map(|(_, state)| state);
+                    listed.push(FoundState { name: name.into(), id: id.as_str().into(), state });
+                    if listed.len() == most {
+                        break;
+                    }
+                }
+            }
+            self.sync_all(keys, &outdated, None).await?;
+            if listed.len() == most || ids.len() < most {
                 return Ok(Reply::States(listed));
             }
             last = ids.last().cloned();
@@ -379,7 +413,7 @@ impl<P: Pipe> States<'_, P> {
             loop {
                 let page = ask::up_to(&keys.list("timeouts"), &now.0.to_string(), 0, limit);
                 let ids = texts_of(self.one(page).await?)?;
-                let (mut found, mut outdated) = (Vec::new(), false);
+                let (mut found, mut outdated) = (Vec::new(), Vec::new());
                 for (id, there) in ids.iter().zip(self.fetch(keys, &ids).await?) {
                     match there {
                         Some((_, Ok((Known { timeout_at: Some(due), .. }, state)))) if due <= now => {
@@ -391,14 +425,12 @@ impl<P: Pipe> States<'_, P> {
                             let (name, id) = (saga_name.as_str().into(), id.as_str().into());
                             found.push((now, FoundState { name, id, state: Err(why) }));
                         }
-                        _ => {
-                            outdated = true;
-                            self.sync(keys, id).await?;
-                        }
+                        _ => outdated.push(id.as_str()),
                     }
                 }
+                self.sync_all(keys, &outdated, None).await?;
                 // What was outdated has made room for others.
-                if !outdated || ids.len() as u64 != limit {
+                if outdated.is_empty() || ids.len() as u64 != limit {
                     overdue.append(&mut found);
                     break;
                 }
@@ -421,11 +453,12 @@ impl<P: Pipe> States<'_, P> {
             found.push(match index {
                 None => None,
                 Some(correlation_id) => {
-                    let state = text_of(states.next().unwrap_or_else(|| Err(error::unexpected())))?;
-                    let stored = state.map(|state| match Known::of(state.as_bytes()) {
-                        Ok(known) => Ok((known, state)),
-                        Err(error) => Err(error.message().to_owned()),
-                    });
+                    let state = state_of(states.next().unwrap_or_else(|| Err(error::unexpected())));
+                    let read = |state: String| Ok::<_, Error>((Known::of(state.as_bytes())?, state));
+                    let stored = match state.and_then(|state| state.map(read).transpose()) {
+                        Err(error) if error.kind() == Kind::CorruptData => Some(Err(error.message().to_owned())),
+                        stored => stored?.map(Ok),
+                    };
                     let is_it = |stored: &Result<Stored, String>| {
                         !stored.as_ref().is_ok_and(|(known, _)| known.saga_id != **id)
                     };
@@ -437,7 +470,7 @@ impl<P: Pipe> States<'_, P> {
     }
 
     pub(super) async fn stored(&self, keys: Keys<'_>, correlation_id: &str) -> Result<Option<Stored>> {
-        let state = text_of(self.one(ask::get(keys.state(correlation_id))).await?)?;
+        let state = state_of(self.one(ask::get(keys.state(correlation_id))).await?)?;
         state.map(|state| Ok((Known::of(state.as_bytes())?, state))).transpose()
     }
 
@@ -449,137 +482,25 @@ impl<P: Pipe> States<'_, P> {
             Err(error) => Err(error),
         }
     }
-
-    /// Writes the lists of a saga, until they are those of what is stored.
-    async fn settle(
-        &self,
-        keys: Keys<'_>,
-        id: &str,
-        correlation_id: &str,
-        known: Known,
-        expires_at: Option<Millis>,
-    ) -> Result<()> {
-        let state = keys.state(correlation_id);
-        self.write_lists(keys, id, Some((&known, expires_at))).await?;
-        let head = text_of(self.one(ask::head(&state)).await?)?.unwrap_or_default();
-        if version_at_head(head.as_bytes()) == Some(known.version) {
-            return Ok(());
-        }
-        self.sync(keys, id).await
-    }
-
-    /// The same, beginning with what is stored.
-    async fn sync(&self, keys: Keys<'_>, id: &str) -> Result<()> {
-        self.sync_ended(keys, id, None).await
-    }
-
-    /// The same; `ended` is when it ended, if it has and nobody has noted it.
-    async fn sync_ended(&self, keys: Keys<'_>, id: &str, ended: Option<Millis>) -> Result<()> {
-        let mut before = self.standing(keys, id).await?;
-        for _ in 0..SETTLED {
-            if let Some((known, _)) = before.as_mut().filter(|(known, _)| !known.sets_end) {
-                known.ended_at = known.ended_at.map(|at| ended.unwrap_or(at));
-            }
-            self.write_lists(keys, id, before.as_ref().map(|(known, at)| (known, *at))).await?;
-            let after = self.standing(keys, id).await?;
-            let version =
-                |standing: &Option<(Known, Option<Millis>)>| standing.as_ref().map(|(known, _)| known.version);
-            if version(&before) == version(&after) {
-                return Ok(());
-            }
-            before = after;
-        }
-        Ok(())
-    }
-
-    /// What is stored of a saga, and when it ceases to exist.
-    async fn standing(&self, keys: Keys<'_>, id: &str) -> Result<Option<(Known, Option<Millis>)>> {
-        let Some(correlation_id) = text_of(self.one(ask::get(keys.id(id))).await?)? else { return Ok(None) };
-        let state = keys.state(&correlation_id);
-        let [stored, left] = self.some([ask::get(state.clone()), ask::time_left(&state)]).await?;
-        let left = u64::try_from(number_of(left)?).ok().map(|left| Millis::now().plus(left));
-        match text_of(stored)?.map(|state| Known::of(state.as_bytes())) {
-            Some(Ok(known)) if known.saga_id == *id => Ok(Some((known, left))),
-            // Of one that cannot be read the lists stay as they are.
-            Some(Err(_)) => Err(corrupt().with_id(id)),
-            _ => Ok(None),
-        }
-    }
-
-    async fn write_lists(&self, keys: Keys<'_>, id: &str, known: Option<(&Known, Option<Millis>)>) -> Result<()> {
-        for reply in self.on.pipe(list_requests(keys, id, known)).await? {
-            reply?;
-        }
-        Ok(())
-    }
-
-    /// Before lists are trusted: what others have left unsettled, and what has ceased to exist.
-    async fn tidy(&self, keys: Keys<'_>) -> Result<()> {
-        self.settle_marks(keys).await?;
-        // What cannot be read stays.
-        let mut left = 0;
-        loop {
-            let over = ask::up_to(&keys.list("expires"), &Millis::now().0.to_string(), left, MAX_LISTED);
-            let over = texts_of(self.one(over).await?)?;
-            for id in &over {
-                match self.sync(keys, id).await {
-                    Err(error) if error.kind() == Kind::CorruptData => left += 1,
-                    synced => synced?,
-                }
-            }
-            if (over.len() as u64) < MAX_LISTED {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn settle_marks(&self, keys: Keys<'_>) -> Result<()> {
-        let unsettled = keys.unsettled();
-        // One that ends while nobody knows when ends now: its dates may say anything.
-        let now = Millis::now();
-        let abandoned = (now.0 - ABANDONED_MS).to_string();
-        let pages = [&*abandoned, "+inf"].map(|most| ask::up_to(&unsettled, most, 0, MAX_LISTED));
-        let [old, all] = self.some(pages).await?;
-        let (old, all) = (texts_of(old)?, texts_of(all)?);
-        let ids: BTreeSet<&str> = all.iter().filter_map(|mark| Mark::id_of(mark)).collect();
-        for id in ids {
-            match self.sync_ended(keys, id, Some(now)).await {
-                Err(error) if error.kind() == Kind::CorruptData => {}
-                synced => synced?,
-            }
-        }
-        // Those of changes that are under way go with them.
-        for mark in &old {
-            self.one(ask::drop_from(&unsettled, mark)).await??;
-        }
-        Ok(())
-    }
-}
-
-/// What puts a saga into its lists, and takes it out of the others.
-pub(super) fn list_requests(keys: Keys<'_>, id: &str, known: Option<(&Known, Option<Millis>)>) -> Vec<Request> {
-    let lists = match known {
-        Some((known, expires_at)) => known.lists(expires_at),
-        None => LISTS.map(|list| (list, None)),
-    };
-    let sets_end = known.is_some_and(|(known, _)| known.sets_end);
-    let mut requests: Vec<Request> = lists
-        .into_iter()
-        .map(|(list, score)| match score {
-            Some(score) if list == "ended" && !sets_end => ask::add_if_absent(&keys.list(list), score, id),
-            Some(score) => ask::add(&keys.list(list), score, id),
-            None => ask::drop_from(&keys.list(list), id),
-        })
-        .collect();
-    if known.is_some_and(|(known, _)| known.timeout_at.is_some()) {
-        requests.push(ask::remember(&names(keys.prefix), keys.name));
-    }
-    requests
 }
 
 /// Milliseconds that a saga is kept.
 pub(super) fn left(saga: &Saga) -> Option<i64> {
     saga.expires_at.map(|at| at.0.saturating_sub(Millis::now().0).max(1))
+}
+
+fn list_of(completed: bool) -> &'static str {
+    if completed { "completed" } else { "open" }
+}
+
+/// What stands behind `"sagaId":` in a text that is no JSON.
+fn saga_ids_in(text: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(text);
+    let behind = text.match_indices("\"sagaId\"").filter_map(|(at, found)| {
+        let rest = text[at + found.len()..].trim_start().strip_prefix(':')?;
+        serde_json::Deserializer::from_str(rest).into_iter::<String>().next()?.ok()
+    });
+    behind.take(8).collect()
 }
 
 fn lists_of(completed: Option<bool>) -> &'static [&'static str] {
