@@ -247,39 +247,3 @@ fn what_nothing_defends_is_watched() {
     assert_eq!(error.kind(), crate::error::Kind::Unsupported);
     assert!(error.message().contains("{ client: handle }"), "{error}");
 }
-
-/// What the calls cost: `cargo test -- --ignored --nocapture what_it_costs`.
-#[test]
-#[ignore = "a measurement"]
-fn what_it_costs() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = database(&directory);
-    let measure = |what: &str, rounds: u32, work: &dyn Fn()| {
-        let begun = std::time::Instant::now();
-        for _ in 0..rounds {
-            work();
-        }
-        println!("{what}: {:?}", begun.elapsed() / rounds);
-    };
-    let bare = |path: &Path| {
-        let connection = Connection::open(path).unwrap();
-        connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0)).unwrap();
-        connection
-    };
-    let how = std::env::var("SAGASTORE_TEST_LOCKS").unwrap_or_default();
-    if how != "none" {
-        assert!(super::calls::install());
-    }
-    let connection = bare(&path);
-    connection.execute_batch("pragma journal_mode = wal; create table t (n); insert into t values (1)").unwrap();
-    measure("open and close beside another connection", 2_000, &|| drop(bare(&path)));
-    let mut read = connection.prepare("select n from t").unwrap();
-    let begun = std::time::Instant::now();
-    for _ in 0..200_000 {
-        read.query_row([], |row| row.get::<_, i64>(0)).unwrap();
-    }
-    println!("a read transaction: {:?}", begun.elapsed() / 200_000);
-    drop(read);
-    drop(connection);
-    measure("open and close alone", 2_000, &|| drop(bare(&path)));
-}
