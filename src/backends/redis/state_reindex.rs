@@ -267,13 +267,12 @@ async fn not_stored<'b, P: Pipe>(states: &States<'_, P>, keys: Keys<'_>, ids: &'
 /// A warning, if there are sagas in the first keys that are in no list. Whoever may not look is not warned.
 pub(super) async fn warning<S: Servers + Pipe>(on: &S, prefix: &str) -> Result<Option<String>> {
     match first_unlisted(&States { on, prefix }).await {
-        Ok(None) => Ok(None),
         Ok(Some(name)) => Ok(Some(format!(
             "there are sagas '{name}' that other software has written and that no list has: findByName, countByName and \
              findTimedOut do not see them before states.reindex() has been called"
         ))),
         Err(error) if matches!(error.kind(), Kind::Connection | Kind::Timeout) => Err(error),
-        Err(_) => Ok(None),
+        Ok(None) | Err(_) => Ok(None),
     }
 }
 
