@@ -2,8 +2,9 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
+import { openStore } from '../index.js'
 import { LOCAL_CREDENTIALS } from '../scripts/services/servers.mjs'
-import { missing } from './targets'
+import { missing, temporaryDirectory } from './targets'
 
 const root = join(import.meta.dirname, '..')
 const available = process.env.POSTGRES_URL !== undefined
@@ -29,6 +30,23 @@ describe('examples', () => {
   }
 
   it('order-saga', () => orderSaga())
+
+  it('order-saga, two workers with the same order: each step is done once, and undone once', async () => {
+    const url = `sqlite://${join(temporaryDirectory(), 'orders.db')}`
+    const two = async (...args: string[]) => (await Promise.all([1, 2].map(() => run('order-saga', ...args)))).join('')
+    const times = (said: string, step: string) => said.split(`: ${step}\n`).length - 1
+    const charged = await two('--work', url, '1', '0')
+    for (const step of ['reserve-stock', 'charge-card', 'book-carrier', 'send-confirmation']) expect(times(charged, step)).toBe(1)
+    await using store = openStore(url)
+    const [timeoutExpiresAt, worker] = [new Date(), { id: 'dead', until: 0 }]
+    const ids = Array.from({ length: 20 }, (_, n) => `late-${n}`)
+    const late = (order: string) => ({ metadata: { sagaId: order, timeoutExpiresAt }, order, done: ['charge-card'], worker })
+    for (const order of ids) await store.states.insert('OrderSaga', order, late(order))
+    const undone = await two('--compensate', url, String(Date.now() + 1))
+    expect(times(undone, 'undo charge-card')).toBe(ids.length)
+    for (const order of ids) expect(undone.split(`order ${order}: `)).toHaveLength(2)
+    expect(await store.states.countByName('OrderSaga', { completed: false })).toBe(0)
+  }, 30_000)
 
   for (const variable of ['REDIS_URL', 'MONGODB_URL', 'DYNAMODB_URL']) {
     const url = process.env[variable]

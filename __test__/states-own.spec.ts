@@ -25,6 +25,10 @@ async function open(target: (typeof targets)[number], more: object = {}): Promis
 }
 
 const order = (sagaId: string, rest: object = {}) => ({ metadata: { sagaId }, ...rest })
+const overdue = (sagaId: string, msAgo: number, rest: object = {}) => ({
+  metadata: { sagaId, timeoutExpiresAt: new Date(Date.now() - msAgo) },
+  ...rest,
+})
 
 for (const target of interactive) {
   describe.skipIf(missing(target))(`${target.name}, states in transactions`, () => {
@@ -64,6 +68,24 @@ for (const target of interactive) {
       })
       expect(await store.states.getById('Order', 's-1')).toMatchObject({ step: 2, metadata: { version: 2 } })
       expect(await store.has('slip-1')).toBe(true)
+    })
+
+    it('gives sagas that have timed out to a worker with the transaction, or not at all', async () => {
+      const store = await open(target)
+      await store.states.insert('Order', 'order-1', overdue('s-1', 1_000))
+      const claim = (on: Pick<SagaStore, 'states'>, workerId: string) => on.states.claimTimedOut({ workerId, leaseMs: 60_000 })
+      const failed = store.transaction(async (tx) => {
+        expect(await claim(tx, 'a')).toHaveLength(1)
+        expect(await claim(tx, 'a')).toEqual([])
+        throw new RangeError('no')
+      })
+      await expect(failed).rejects.toThrow(RangeError)
+      await store.transaction(async (tx) => {
+        expect(await claim(tx, 'b')).toHaveLength(1)
+        await tx.states.update('Order', overdue('s-1', 500, { step: 2 }), 1)
+      })
+      expect(await claim(store, 'c')).toMatchObject([{ workerId: 'c', state: { step: 2 } }])
+      expect(await claim(store, 'd')).toEqual([])
     })
 
     it('has one winner among transactions that update the same saga', async () => {
@@ -155,6 +177,39 @@ for (const target of shared) {
       )
       expect(await store.states.getById('Order', 's-1')).toMatchObject({ total: 200, metadata: { version: 201 } })
     })
+
+    it.skipIf(!isAtomic)(
+      'gives each of a thousand overdue sagas to exactly one of eight workers',
+      async () => {
+        const options = target.options()
+        const store = openStore(options)
+        opened.push(store)
+        await store.initialize()
+        const ids = Array.from({ length: 1_000 }, (_, n) => `s-${n}`)
+        for (let from = 0; from < ids.length; from += 100) {
+          // Ten of each moment.
+          const inserts = ids.slice(from, from + 100).map((id, n) => store.states.insert('Order', id, overdue(id, 1_000 + from + n / 10)))
+          await Promise.all(inserts)
+        }
+        const claimed = (await together(
+          `const worker = async (n) => {
+             const mine = []
+             for (let empty = 0; empty < 3; ) {
+               const found = await store.states.claimTimedOut({ workerId: args.number + '-' + n, leaseMs: 600000, limit: 10 + n * 20 })
+               mine.push(...found.map(({ state }) => state.metadata.sagaId))
+               // DynamoDB's index follows a moment later.
+               empty = found.length === 0 ? empty + 1 : 0
+               if (found.length === 0) await new Promise((resume) => setTimeout(resume, 50))
+             }
+             return mine
+           };
+           console.log(JSON.stringify((await Promise.all([0, 1, 2, 3].map(worker))).flat()))`,
+          options,
+        )) as string[][]
+        expect(claimed.flat().sort()).toEqual([...ids].sort())
+      },
+      120_000,
+    )
 
     it('is consistent by both ids after a process that inserts, updates and deletes is killed', async () => {
       const options = target.options()
@@ -355,6 +410,8 @@ describe('the table of sagas', () => {
     await store.states.countByName('Name1', { completed: false })
     await store.states.findTimedOut({ limit: 50 })
     await store.states.findTimedOut({ limit: 50, sagaName: 'Name1' })
+    await store.states.claimTimedOut({ workerId: 'a', leaseMs: 1_000, limit: 5, now: new Date(Date.now() + 50_000) })
+    await store.states.claimTimedOut({ workerId: 'a', leaseMs: 1_000, limit: 5, now: new Date(Date.now() + 90_000), sagaName: 'Name1' })
     await store.states.deleteCompletedBefore('Name2', new Date(0))
     await store.states.delete('Name1', 's-1')
     await store.states.deleteByCorrelationId('Name1', 'o-21')

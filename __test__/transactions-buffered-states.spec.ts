@@ -231,6 +231,7 @@ for (const way of ways) {
         (tx: Pick<SagaStore, 'states'>) => tx.states.getById(NAME, 's-1'),
         (tx: Pick<SagaStore, 'states'>) => tx.states.countByName(NAME),
         (tx: Pick<SagaStore, 'states'>) => tx.states.findByName(NAME),
+        (tx: Pick<SagaStore, 'states'>) => tx.states.claimTimedOut({ workerId: 'a', leaseMs: 1_000 }),
         (tx: Pick<SagaStore, 'states'>) => tx.states.deleteCompletedBefore(NAME, new Date()),
       ]) {
         expect(await rejectionOf(store.transaction((tx) => ask(tx) as Promise<unknown>))).toMatchObject({ code: 'UNSUPPORTED' })

@@ -31,6 +31,7 @@ export const OPERATIONS = {
   'states.countByName': 15,
   'states.deleteCompletedBefore': 16,
   'states.findTimedOut': 17,
+  'states.claimTimedOut': 18,
   initialize: 100,
   purgeExpired: 101,
   health: 102,

@@ -33,6 +33,8 @@ export {
 export type { Logger, OperationContext } from './observe'
 export { type SagaBusOptions, type SagaBusStore, sagaBusStore } from './saga-bus'
 export {
+  type ClaimedSaga,
+  type ClaimOptions,
   type CorruptOptions,
   type CorruptSaga,
   type ModifyOptions,

@@ -77,6 +77,27 @@ export interface ReindexResult {
   unreadable: number
 }
 
+/** Which sagas `claimTimedOut` gives to whom, and for how long. */
+export interface ClaimOptions extends CorruptOptions {
+  /** The worker: 1 to 256 bytes of UTF-8. */
+  workerId: string
+  /** How long nobody else is given them: 1 to 604,800,000 (a week). */
+  leaseMs: number
+  /** At most so many: 1 to 1,000. Default 100. */
+  limit?: number
+  /** Timeouts up to then. Default: the present. */
+  now?: Date
+  /** Only those of this name. */
+  sagaName?: string
+}
+
+/** A saga whose timeout has passed, and which one worker has for a while. */
+export interface ClaimedSaga<T> extends TimedOutSaga<T> {
+  workerId: string
+  /** By the clock of this process, and never later than the store's: stop working on it then. */
+  leasedUntil: Date
+}
+
 /** Runs an operation on states. */
 export type RunOnStates = <T>(operation: StateOperation, given: unknown[]) => Promise<T>
 
@@ -358,6 +379,33 @@ export class SagaStates {
       cursor = part.cursor
     } while (cursor !== undefined)
     return result
+  }
+
+  /**
+   * The same sagas as `findTimedOut`, each given to one worker: until the lease ends, `claimTimedOut` answers a saga
+   * to nobody else, and not to the same worker again. (`findTimedOut` still shows it.) State and version stay as they
+   * are, so what the worker does ends with an ordinary `update`. One that ends the saga, or moves or clears its
+   * timeout, ends the lease as well. Leases are judged by the server's clock where it has one.
+   *
+   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others, which the
+   * worker has
+   * @throws SagaStoreError `UNSUPPORTED` in a transaction that is only sent at its end (Redis, DynamoDB)
+   */
+  async claimTimedOut<T extends object = SagaState>(options: ClaimOptions): Promise<ClaimedSaga<T>[]> {
+    const {
+      workerId,
+      leaseMs,
+      limit = 100,
+      now = new Date(),
+      sagaName,
+      onCorrupt,
+    } = this.#taken(options, ['workerId', 'leaseMs', 'limit', 'now', 'sagaName', 'onCorrupt'], 'claimTimedOut') ?? ({} as ClaimOptions)
+    // Taken before the lease begins.
+    const leasedUntil = Date.now() + leaseMs
+    const listed = await this.#run<Listed>('states.claimTimedOut', [workerId, leaseMs, now, sagaName, limit])
+    const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.claimTimedOut')
+    const claimed = sagas.map((saga) => ({ ...saga, workerId, leasedUntil: new Date(leasedUntil) }))
+    return withoutCorrupt(claimed, corrupt, onCorrupt)
   }
 
   /** No async function: each of its promises costs event-loop time. */

@@ -1,71 +1,110 @@
-// An order saga of five steps and a timeout: a worker process dies in the middle of it, the next one goes on where
-// the state says; an order that nobody has paid for times out and is compensated.
+// An order saga of four steps and a timeout: a worker process dies in the middle of it, the next one goes on where
+// the state says; an order that nobody has paid for times out and is compensated. Whoever acts has claimed the saga
+// before, so that two workers never do the same.
 // node examples/order-saga/index.mjs [URL]: an SQLite file by default, or postgres:, redis:, mongodb:, dynamodb:
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { AlreadyExistsError, openStore } from 'sagastore'
+import { openStore } from 'sagastore'
 
 const NAME = 'OrderSaga'
-const STEPS = ['reserve-stock', 'charge-card', 'book-carrier', 'send-confirmation', 'close']
+const STEPS = ['reserve-stock', 'charge-card', 'book-carrier', 'send-confirmation']
 const PAYMENT_WITHIN_MS = 60_000
+/** A worker that is silent for so long is taken to be dead. */
+const LEASE_MS = 1_000
 
 /** What each step would ask other services to do. */
-const act = (step, order) => console.log(`   [${process.pid}] order ${order}: ${step}`)
+async function act(step, order) {
+  console.log(`   [${process.pid}] order ${order}: ${step}`)
+  await sleep(20)
+}
 
 /** In a transaction, unless the server has none (a MongoDB that is no replica set): then in this order. */
 const together = (store, work) => (store.capabilities.transactions === 'none' ? work(store) : store.transaction(work))
 
-/** A message for an order: begins its saga, or goes on with the one that is there. */
-async function handle(store, order, diesAfter) {
-  const { states } = store
-  let saga = await states.getByCorrelationId(NAME, order)
-  if (saga === null) {
+const me = () => ({ id: `worker-${process.pid}`, until: Date.now() + LEASE_MS })
+
+/** Whether a write was done; not, if another worker was quicker. */
+async function won(write) {
+  try {
+    await write
+    return true
+  } catch (error) {
+    if (error.code === 'ALREADY_EXISTS' || error.code === 'CONCURRENCY_CONFLICT') return false
+    throw error
+  }
+}
+
+/** Makes an order's saga this worker's: begins it, or takes it over from a worker that is dead. */
+async function claim(states, order) {
+  const found = await states.getByCorrelationId(NAME, order)
+  if (found === null) {
     const now = new Date()
     const timeoutExpiresAt = new Date(now.getTime() + PAYMENT_WITHIN_MS)
-    saga = { metadata: { sagaId: `saga-${order}`, version: 1, createdAt: now, updatedAt: now, timeoutExpiresAt }, order, done: [] }
-    try {
-      await states.insert(NAME, order, saga)
-    } catch (error) {
-      // Another worker was quicker: the message is its.
-      if (error instanceof AlreadyExistsError) return
-      throw error
-    }
+    const metadata = { sagaId: `saga-${order}`, version: 1, createdAt: now, updatedAt: now, timeoutExpiresAt }
+    const saga = { metadata, order, done: [], worker: me() }
+    return (await won(states.insert(NAME, order, saga))) ? { saga } : {}
   }
+  if (found.metadata.isCompleted || found.compensating) return { over: true }
+  if (found.worker.until > Date.now()) return {}
+  const { version } = found.metadata
+  const saga = { ...found, worker: me() }
+  if (!(await won(states.update(NAME, saga, version)))) return {}
+  saga.metadata.version = version + 1
+  return { saga }
+}
+
+/** A message for an order. False: another worker is at it, the message is to be delivered again. */
+async function handle(store, order, diesAfter) {
+  const { saga, over } = await claim(store.states, order)
+  if (over) return true
+  if (saga === undefined) return false
   for (const step of STEPS.slice(saga.done.length)) {
-    act(step, order)
+    await act(step, order)
     const { version } = saga.metadata
     saga.done.push(step)
-    Object.assign(saga.metadata, { updatedAt: new Date(), isCompleted: step === 'close' })
+    saga.worker = me()
+    Object.assign(saga.metadata, { updatedAt: new Date(), isCompleted: saga.done.length === STEPS.length })
     // What the step has changed and the message that goes out belong together: both are stored, or neither.
-    await together(store, async (tx) => {
+    const write = together(store, async (tx) => {
       await tx.put(`slip-${order}-${step}`, Buffer.from(JSON.stringify({ order, step })), new Date(Date.now() + 3_600_000))
       await tx.states.update(NAME, saga, version)
     })
+    if (!(await won(write))) return false
     saga.metadata.version = version + 1
     if (saga.done.length === diesAfter) process.kill(process.pid, 'SIGKILL')
   }
+  return true
 }
 
-/** Sagas whose time is over are undone, in the opposite order of what they have done. */
+/** Sagas whose time is over are undone, in the opposite order of what they have done. Each is given to one worker. */
 async function compensate(store, now) {
-  for (const { sagaName, state } of await store.states.findTimedOut({ now })) {
-    for (const step of [...state.done].reverse()) act(`undo ${step}`, state.order)
-    await store.states.modify(sagaName, state.metadata.sagaId, (saga) => {
-      saga.compensated = true
-      saga.metadata.isCompleted = true
-      return saga
-    })
+  const { states } = store
+  const given = await states.claimTimedOut({ sagaName: NAME, workerId: me().id, leaseMs: 10_000, now })
+  for (const { sagaName, state } of given) {
+    const { version } = state.metadata
+    // From here on whoever still has the saga in its hands meets another version.
+    if (!(await won(states.update(sagaName, { ...state, compensating: true }, version)))) continue
+    for (const step of [...state.done].reverse()) await act(`undo ${step}`, state.order)
+    const metadata = { ...state.metadata, updatedAt: new Date(), isCompleted: true }
+    await states.update(sagaName, { ...state, compensating: true, compensated: true, metadata }, version + 1)
   }
 }
 
-async function work(url, order, diesAfter) {
+/** A worker process, with a store of its own. */
+async function asWorker(url, work) {
   const store = openStore(url)
   await store.initialize() // Each process may; and what its server lacks is known then.
-  await handle(store, order, diesAfter)
+  await work(store)
   await store.close()
+}
+
+/** The message is delivered until somebody has done what it wants. */
+async function deliver(store, order, diesAfter) {
+  while (!(await handle(store, order, diesAfter))) await sleep(200)
 }
 
 async function main(given) {
@@ -81,7 +120,7 @@ async function main(given) {
     console.log('1. A worker takes the order, and is killed after its third step')
     console.log(`   it ended by ${worker(first, 3)}; ${JSON.stringify((await store.states.getByCorrelationId(NAME, first)).done)} are done`)
 
-    console.log('2. The message is delivered again: the next worker does what is left')
+    console.log('2. The message is delivered again: the next worker takes the saga over and does what is left')
     worker(first, 0)
     const saga = await store.states.getByCorrelationId(NAME, first)
     console.log(`   version ${saga.metadata.version}, completed: ${saga.metadata.isCompleted}`)
@@ -101,5 +140,6 @@ async function main(given) {
 }
 
 const [mode, ...rest] = process.argv.slice(2)
-if (mode === '--work') await work(rest[0], rest[1], Number(rest[2]))
+if (mode === '--work') await asWorker(rest[0], (store) => deliver(store, rest[1], Number(rest[2])))
+else if (mode === '--compensate') await asWorker(rest[0], (store) => compensate(store, new Date(Number(rest[1]))))
 else await main(mode)

@@ -9,6 +9,7 @@ pub(crate) mod payloads;
 pub(crate) mod schema;
 #[cfg(feature = "postgres")]
 pub(crate) mod state_batches;
+mod state_claims;
 pub(crate) mod state_schema;
 #[cfg(feature = "postgres")]
 mod state_upkeep;

@@ -10,7 +10,8 @@ use crate::error::Detail;
 use crate::error::{Error, Kind, Result};
 
 /// Columns that others who keep sagas in such a table do not have.
-const OURS: [&str; 3] = ["completed_at", "timeout_at", "expires_at"];
+const OURS: [&str; 6] =
+    ["completed_at", "timeout_at", "expires_at", "timeout_claimed_by", "timeout_claimed_until", "timeout_claimed_for"];
 
 /// Columns that a table must have to be one of sagas.
 const REQUIRED: [&str; 8] =
@@ -55,14 +56,16 @@ fn create(dialect: Dialect, table: &Table) -> String {
             "create table if not exists {t} (id text collate \"C\" not null, saga_name text collate \"C\" not null, \
              correlation_id text collate \"C\" not null, version bigint not null, is_completed boolean not null default false, \
              state jsonb not null, created_at timestamptz not null, updated_at timestamptz not null, \
-             completed_at timestamptz, timeout_at timestamptz, expires_at timestamptz, primary key (saga_name, id)) \
+             completed_at timestamptz, timeout_at timestamptz, expires_at timestamptz, timeout_claimed_by text, \
+             timeout_claimed_until timestamptz, timeout_claimed_for timestamptz, primary key (saga_name, id)) \
              with (fillfactor = 85)"
         ),
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => format!(
             "create table if not exists {t} (id text not null, saga_name text not null, correlation_id text not null, \
              version integer not null, is_completed integer not null default 0, created_at text not null, \
-             updated_at text not null, completed_at text, timeout_at text, expires_at text, state text not null, \
+             updated_at text not null, completed_at text, timeout_at text, expires_at text, timeout_claimed_by text, \
+             timeout_claimed_until text, timeout_claimed_for text, state text not null, \
              primary key (saga_name, id))"
         ),
     }
@@ -94,7 +97,10 @@ fn add(dialect: Dialect, table: &Table, name: &str) -> String {
     let t = table.quoted();
     match dialect {
         #[cfg(feature = "postgres")]
-        Dialect::Postgres => format!("alter table {t} add column if not exists {name} timestamptz"),
+        Dialect::Postgres => {
+            let kind = if name == "timeout_claimed_by" { "text" } else { "timestamptz" };
+            format!("alter table {t} add column if not exists {name} {kind}")
+        }
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => format!("alter table {t} add column {name} text"),
     }

@@ -5,6 +5,7 @@ use super::payloads::PayloadSql;
 use super::schema::columns;
 #[cfg(feature = "postgres")]
 use super::schema::{TimeColumn, at_millis};
+use super::state_claims::Claims;
 use super::{Cell, Dialect, Executor, Table, Value};
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::Reply;
@@ -38,6 +39,7 @@ pub(crate) struct StateSql {
     count_of: String,
     timed_out: String,
     timed_out_of: String,
+    claims: Claims,
     purge: String,
 }
 
@@ -186,6 +188,7 @@ impl StateSql {
             count_of: count(&of_name_and_end, 3),
             timed_out: timed_out("", 1),
             timed_out_of: timed_out(&format!("saga_name = $1{text} and "), 2),
+            claims: Claims::new(dialect, table),
             purge: parts.delete_some(&t, &format!("expires_at <= {} order by expires_at limit $2{int}", at(1))),
         }
     }
@@ -215,6 +218,7 @@ impl StateSql {
                 let values = [Value::text(name), self.time(*before), number(*limit)];
                 Ok(Reply::Count(on.run(&self.delete_completed, &values).await?.affected))
             }
+            StateWrite::ClaimTimedOut(claim) => self.claims.claim(on, claim, now).await,
         }
     }
 
@@ -336,12 +340,7 @@ impl StateSql {
     }
 
     fn time(&self, at: Millis) -> Value<'static> {
-        match self.dialect {
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres => Value::Int(at.0),
-            #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => Value::Text(at.to_iso().into()),
-        }
+        time(self.dialect, at)
     }
 
     fn optional(&self, at: Option<Millis>) -> Value<'static> {
@@ -377,17 +376,32 @@ pub(super) fn ended(row: &str, now: &str) -> String {
     format!("case when {row}is_completed then coalesce({row}completed_at, {row}updated_at) else {now} end")
 }
 
-fn number(number: u64) -> Value<'static> {
+/// A time as a parameter.
+pub(super) fn time(dialect: Dialect, at: Millis) -> Value<'static> {
+    match dialect {
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => Value::Int(at.0),
+        #[cfg(feature = "sqlite")]
+        Dialect::Sqlite => Value::Text(at.to_iso().into()),
+    }
+}
+
+pub(super) fn number(number: u64) -> Value<'static> {
     Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-fn cells<const N: usize>(row: Vec<Cell>) -> [Cell; N] {
+pub(super) fn cells<const N: usize>(row: Vec<Cell>) -> [Cell; N] {
     let mut cells = row.into_iter();
     std::array::from_fn(|_| cells.next().unwrap_or(Cell::Null))
 }
 
 fn found(row: Vec<Cell>) -> Result<FoundState> {
     let [name, id, state] = cells(row);
+    found_of(name, id, state)
+}
+
+/// A saga, of its columns.
+pub(super) fn found_of(name: Cell, id: Cell, state: Cell) -> Result<FoundState> {
     let (name, id) = (name.into_text("saga_name")?, id.into_text("id")?);
     let state = match state.into_text("state") {
         Ok(state) => Ok(state),
@@ -400,7 +414,7 @@ fn found(row: Vec<Cell>) -> Result<FoundState> {
 mod tests {
     use super::*;
 
-    fn all(sql: &StateSql) -> [&str; 17] {
+    fn all(sql: &StateSql) -> [&str; 19] {
         [
             &sql.insert,
             &sql.look,
@@ -418,6 +432,8 @@ mod tests {
             &sql.count_of,
             &sql.timed_out,
             &sql.timed_out_of,
+            &sql.claims.of_all,
+            &sql.claims.of_name,
             &sql.purge,
         ]
     }

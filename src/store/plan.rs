@@ -48,11 +48,13 @@ pub enum Call {
     StateDeleteCompleted,
     /// `states.findTimedOut`
     StateTimedOut,
+    /// `states.claimTimedOut`
+    StateClaimTimedOut,
 }
 
 impl Call {
     /// Their names in errors, logs and statistics, in the order of the variants.
-    pub const NAMES: [&'static str; 18] = [
+    pub const NAMES: [&'static str; 19] = [
         "put",
         "get",
         "find",
@@ -71,6 +73,7 @@ impl Call {
         "states.countByName",
         "states.deleteCompletedBefore",
         "states.findTimedOut",
+        "states.claimTimedOut",
     ];
 
     const ALL: [Self; Self::NAMES.len()] = [
@@ -92,6 +95,7 @@ impl Call {
         Self::StateCount,
         Self::StateDeleteCompleted,
         Self::StateTimedOut,
+        Self::StateClaimTimedOut,
     ];
 
     /// The name.
@@ -160,7 +164,7 @@ impl Step {
     /// The change of saga state that it is, if it can be decided at the end of a transaction whether it holds.
     pub fn as_guarded(&self) -> Option<&StateWrite> {
         match self {
-            Self::State(StateStep::Write(StateWrite::DeleteCompleted { .. })) => None,
+            Self::State(StateStep::Write(StateWrite::DeleteCompleted { .. } | StateWrite::ClaimTimedOut(_))) => None,
             Self::State(StateStep::Write(write)) => Some(write),
             _ => None,
         }

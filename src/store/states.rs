@@ -34,6 +34,12 @@ const RESERVED: &str = "idx:";
 /// The largest version: JavaScript counts that far.
 const MAX_VERSION: i64 = 9_007_199_254_740_991;
 
+/// The longest name of a worker, in bytes of UTF-8.
+const MAX_WORKER_BYTES: usize = 256;
+
+/// The longest lease, a week: a worker that has died keeps its sagas for so long.
+const MAX_LEASE_MS: u64 = 604_800_000;
+
 /// Sagas that one list or one batch has at most.
 pub const MAX_LISTED: u64 = 1_000;
 
@@ -105,6 +111,25 @@ pub enum StateWrite {
         /// At most [`MAX_LISTED`].
         limit: u64,
     },
+    /// Gives sagas that have timed out to a worker, the longest overdue first. Replies
+    /// [`Reply::States`]. The lease is kept beside the state and for one timeout: an update that moves
+    /// or clears it, or ends the saga, ends the lease. The state and its version stay as they are.
+    ClaimTimedOut(Box<Claim>),
+}
+
+/// Who wants sagas that have timed out, and which.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The worker.
+    pub worker: Box<str>,
+    /// How long nobody else is given them, in milliseconds: judged by the server's clock where it has one.
+    pub lease_ms: u64,
+    /// The present, for timeouts.
+    pub now: Millis,
+    /// Only those of this name.
+    pub name: Option<Box<str>>,
+    /// At most [`MAX_LISTED`].
+    pub limit: u64,
 }
 
 /// A question about sagas. What it was given is valid.
@@ -203,6 +228,7 @@ impl Operation for StateWrite {
             Self::Delete { id, .. } => id,
             Self::DeleteByCorrelation { correlation_id, .. } => correlation_id,
             Self::DeleteCompleted { name, .. } => name,
+            Self::ClaimTimedOut(claim) => claim.name.as_deref().unwrap_or_default(),
         }
     }
 
@@ -379,6 +405,15 @@ pub(super) fn step(call: Call, given: Vec<Dynamic>, settings: &Settings) -> Resu
             }
             StateStep::Read(StateRead::TimedOut { now, name, limit: given.limit()? })
         }
+        Call::StateClaimTimedOut => {
+            let (worker, lease_ms) = (given.worker()?, given.lease()?);
+            let (now, name) = (given.time("now")?, given.optional("sagaName")?);
+            if let Some(name) = &name {
+                check_name(name)?;
+            }
+            let limit = given.limit()?;
+            StateStep::Write(StateWrite::ClaimTimedOut(Box::new(Claim { worker, lease_ms, now, name, limit })))
+        }
         _ => return Err(Error::invalid("the call is not one on states")),
     })
 }
@@ -476,6 +511,21 @@ impl Given {
         let limit = self.whole("limit")?;
         let limit = u64::try_from(limit).ok().filter(|limit| (1..=MAX_LISTED).contains(limit));
         limit.ok_or_else(|| Error::invalid(format!("limit must be a whole number from 1 to {MAX_LISTED}")))
+    }
+
+    fn worker(&mut self) -> Result<Box<str>> {
+        let worker = self.text("workerId")?;
+        if worker.is_empty() || worker.len() > MAX_WORKER_BYTES || worker.contains('\0') {
+            return Err(Error::invalid(format!(
+                "workerId must have 1 to {MAX_WORKER_BYTES} bytes of UTF-8, none of them NUL"
+            )));
+        }
+        Ok(worker)
+    }
+
+    fn lease(&mut self) -> Result<u64> {
+        let lease = u64::try_from(self.whole("leaseMs")?).ok().filter(|lease| (1..=MAX_LEASE_MS).contains(lease));
+        lease.ok_or_else(|| Error::invalid(format!("leaseMs must be a whole number from 1 to {MAX_LEASE_MS}")))
     }
 
     fn saga(&mut self, settings: &Settings) -> Result<Box<Saga>> {

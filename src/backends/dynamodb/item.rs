@@ -29,7 +29,7 @@ pub(super) const fn max_payload_bytes(id_bytes: u64) -> u64 {
 }
 
 /// Names that expressions use: some of the plain ones are reserved words.
-const NAMES: [(&str, &str); 14] = [
+const NAMES: [(&str, &str); 15] = [
     ("#id", ID),
     ("#data", DATA),
     ("#at", EXPIRES_AT),
@@ -44,6 +44,7 @@ const NAMES: [(&str, &str); 14] = [
     ("#shard", state_item::SHARD),
     ("#ended", state_item::ENDED_AT),
     ("#timeout", state_item::TIMEOUT_AT),
+    ("#worker", state_item::WORKER),
 ];
 
 /// What reads ask for; and without the payload.

@@ -43,6 +43,7 @@ mod payloads;
 mod requests;
 mod session;
 mod single;
+mod state_claims;
 mod state_groups;
 mod state_item;
 mod state_lists;

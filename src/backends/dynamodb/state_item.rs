@@ -6,6 +6,8 @@
 //!       listedIn: S, shard: S, endedAt: N, timeoutAt: N, expiresAt: N, expiresAtMs: N }
 //! correlation#{sagaName}#{correlationId}
 //!     { id: S, sagaId: S, expiresAt: N, expiresAtMs: N }
+//! lease#{sagaName}#{sagaId}, once a worker has been given a saga that had timed out
+//!     { id: S, workerId: S, timeoutAt: N, expiresAt: N, expiresAtMs: N }
 //! ```
 //!
 //! Both are written in one transaction, with the same expiry, so that both ids are unique. The
@@ -36,6 +38,8 @@ pub(super) const SHARD: &str = "shard";
 pub(super) const ENDED_AT: &str = "endedAt";
 pub(super) const TIMEOUT_AT: &str = "timeoutAt";
 
+pub(super) const WORKER: &str = "workerId";
+
 /// Partitions of an index that the sagas of a name are spread over. Stored items are where it says.
 pub(super) const SHARDS: u32 = 8;
 
@@ -45,6 +49,8 @@ pub(super) const LISTED: &str = "#id, #name, #saga, #state, #ended, #timeout, #a
 pub(super) const HEAD: &str = "#id, #correlation, #version, #at, #ms";
 /// What tells whether it is still to be removed.
 pub(super) const OLD: &str = "#id, #correlation, #ended";
+/// Until when a saga is leased, and for which timeout.
+pub(super) const LEASE: &str = "#id, #timeout, #at, #ms";
 /// What there is to know of a correlation id.
 pub(super) const LINK: &str = "#id, #saga, #at, #ms";
 
@@ -60,6 +66,10 @@ const IS_LINKED: &str = "#correlation = :correlation";
 const IS_OLD: &str = "#correlation = :correlation AND #ended < :before";
 /// True where a saga is not there, or is another one's.
 const IS_UNLINKED: &str = concat!("attribute_not_exists(#id) OR NOT #correlation = :correlation OR ", expired!());
+/// True where a worker may be given a saga: nobody has it for this timeout.
+const IS_UNCLAIMED: &str = concat!("attribute_not_exists(#id) OR NOT #timeout = :due OR ", expired!());
+/// Who has it until when; the values are those of [`lease`].
+const SET_LEASE: &str = "SET #worker = :worker, #timeout = :timeout, #at = :at, #ms = :ms";
 /// True of what leads to this saga.
 const LEADS_THERE: &str = "#saga = :saga";
 /// True of what does not lead to another saga.
@@ -75,6 +85,22 @@ pub(super) fn saga_key(name: &str, id: &str) -> String {
 /// The id of the item of a correlation id.
 pub(super) fn correlation_key(name: &str, correlation_id: &str) -> String {
     format!("correlation#{name}#{correlation_id}")
+}
+
+/// The id of the item of a saga's lease.
+pub(super) fn lease_key(name: &str, id: &str) -> String {
+    format!("lease#{name}#{id}")
+}
+
+/// Gives a saga of this timeout to a worker.
+pub(super) fn lease(worker: &str, due: i64, until: Millis) -> Expression {
+    let values = Item::from([(":worker", text(worker)), (":timeout", Attribute::number(due))]);
+    Expression::new(SET_LEASE, values.with(item::expiry_values(until)))
+}
+
+/// The condition of a lease.
+pub(super) fn is_unclaimed(due: i64, now: Millis) -> Expression {
+    Expression::new(IS_UNCLAIMED, Item::from([(":due", Attribute::number(due))]).with(item::clock(now)))
 }
 
 /// Where the sagas of a name are listed.

@@ -40,7 +40,7 @@ struct Partition {
 }
 
 /// Partitions that are read as one.
-struct Merged {
+pub(super) struct Merged {
     partitions: Vec<Partition>,
     order: fn(&Item, &Item) -> Ordering,
 }
@@ -76,7 +76,7 @@ impl Merged {
     }
 
     /// The next ones, at most `count`; none at the end.
-    async fn next<T: Transport>(&mut self, on: &T, count: usize) -> Result<Vec<Item>> {
+    pub(super) async fn next<T: Transport>(&mut self, on: &T, count: usize) -> Result<Vec<Item>> {
         let mut taken = Vec::new();
         while taken.len() < count {
             self.fill(on).await?;
@@ -144,6 +144,20 @@ pub(super) async fn list<T: Transport>(
     collect(states, &mut merged, limit, |_| true, is_wanted).await
 }
 
+/// What the index has of sagas whose timeout has passed.
+pub(super) fn overdue(now: Millis, limit: u64) -> Merged {
+    let conditions = (0..SHARDS).map(|shard| {
+        let values = Item::from([(":shard", Attribute::S(shard.to_string())), (":until", Attribute::number(now.0))]);
+        Expression::new("#shard = :shard AND #timeout <= :until", values)
+    });
+    Merged::new(TIMEOUTS, "#id, #timeout", conditions.collect(), limit, by_timeout)
+}
+
+/// Whether a saga has timed out, by its item.
+pub(super) fn is_due(item: &Item, now: Millis) -> bool {
+    item.get(ENDED_AT).is_none() && number_of(item, TIMEOUT_AT).is_some_and(|at| at <= now.0)
+}
+
 /// Sagas whose timeout has passed.
 pub(super) async fn timed_out<T: Transport>(
     states: &States<'_, T>,
@@ -151,17 +165,11 @@ pub(super) async fn timed_out<T: Transport>(
     name: Option<&str>,
     limit: u64,
 ) -> Result<Reply> {
-    let conditions = (0..SHARDS).map(|shard| {
-        let values = Item::from([(":shard", Attribute::S(shard.to_string())), (":until", Attribute::number(now.0))]);
-        Expression::new("#shard = :shard AND #timeout <= :until", values)
-    });
-    let mut merged = Merged::new(TIMEOUTS, "#id, #timeout", conditions.collect(), limit, by_timeout);
+    let mut merged = overdue(now, limit);
     let prefix = name.map(|name| saga_key(name, ""));
     let is_of_name =
         |item: &Item| prefix.as_ref().is_none_or(|prefix| id_of(item).is_some_and(|id| id.starts_with(prefix)));
-    let is_due =
-        |item: &Item| item.get(ENDED_AT).is_none() && number_of(item, TIMEOUT_AT).is_some_and(|at| at <= now.0);
-    collect(states, &mut merged, limit, is_of_name, is_due).await
+    collect(states, &mut merged, limit, is_of_name, |item| is_due(item, now)).await
 }
 
 /// Reads sagas that an index has, until there are `limit` of which both are true: the first of what
@@ -184,7 +192,7 @@ async fn collect<T: Transport>(
         let mut ids: Vec<&str> = listed.iter().filter(|item| may_be(item)).filter_map(id_of).collect();
         // One that ends while it is listed is perhaps in both lists.
         ids.retain(|id| last.replace((*id).to_owned()).as_deref() != Some(id));
-        let mut found = fetch(states, &ids).await?;
+        let mut found = fetch(states, &ids, LISTED).await?;
         for id in ids {
             match found.remove(id) {
                 Some(item) if is(&item) && !is_expired(&item, states.now())? => collected.push(decode(item)?),
@@ -196,16 +204,20 @@ async fn collect<T: Transport>(
 }
 
 /// Items of different ids, as they are now.
-async fn fetch<T: Transport>(states: &States<'_, T>, ids: &[&str]) -> Result<HashMap<String, Item>> {
-    let batches = ids.chunks(BATCH).map(|batch| fetch_batch(states.on, batch.to_vec()));
+pub(super) async fn fetch<T: Transport>(
+    states: &States<'_, T>,
+    ids: &[&str],
+    projection: &'static str,
+) -> Result<HashMap<String, Item>> {
+    let batches = ids.chunks(BATCH).map(|batch| fetch_batch(states.on, batch.to_vec(), projection));
     let batches: Result<Vec<_>> = all::<T, _>(batches.collect()).await.into_iter().collect();
     Ok(batches?.into_iter().flatten().filter_map(|item| Some((id_of(&item)?.to_owned(), item))).collect())
 }
 
-async fn fetch_batch<T: Transport>(on: &T, mut ids: Vec<&str>) -> Result<Vec<Item>> {
+async fn fetch_batch<T: Transport>(on: &T, mut ids: Vec<&str>, projection: &'static str) -> Result<Vec<Item>> {
     let (mut items, mut empty) = (Vec::new(), 0);
     while !ids.is_empty() {
-        let found = on.send(BatchGet { ids: &ids, projection: LISTED }).await?;
+        let found = on.send(BatchGet { ids: &ids, projection }).await?;
         // It ends at 16 MB; what brings nothing at all is throttled.
         if found.items.is_empty() && !found.unprocessed.is_empty() {
             empty += 1;

@@ -52,7 +52,7 @@ impl<T: Transport> States<'_, T> {
                 let Some(id) = self.led_to(name, correlation_id).await? else { return Ok(Vec::new()) };
                 Ok(self.planned_removal(&Removal { name, id: &id, correlation_id, before: None }))
             }
-            StateWrite::DeleteCompleted { .. } => Err(error::unexpected()),
+            StateWrite::DeleteCompleted { .. } | StateWrite::ClaimTimedOut(_) => Err(error::unexpected()),
         }
     }
 

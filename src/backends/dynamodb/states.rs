@@ -17,7 +17,7 @@ use super::state_item::{
     number_of, of_correlation, of_saga, saga_key, text_of, too_large,
 };
 use super::transport::Transport;
-use super::{item, state_lists};
+use super::{item, state_claims, state_lists};
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::Reply;
 use crate::store::states::{Saga, StateRead, StateStep, StateWrite, conflict, correlation_taken, missing, taken};
@@ -63,6 +63,7 @@ impl<T: Transport> States<'_, T> {
             StateWrite::DeleteCompleted { name, before, limit } => {
                 state_lists::delete_completed(self, name, *before, *limit).await
             }
+            StateWrite::ClaimTimedOut(claim) => state_claims::claim(self, claim).await,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Kind, Result};
 use crate::store::payloads::Reply;
 use crate::store::states::{
-    FoundState, Saga, StateRead, StateStep, StateWrite, conflict, correlation_taken, missing, taken,
+    Claim, FoundState, Saga, StateRead, StateStep, StateWrite, conflict, correlation_taken, missing, taken,
 };
 use crate::time::Millis;
 
@@ -43,9 +43,23 @@ impl Record {
 pub(super) struct States {
     by_id: BTreeMap<Key, Arc<Record>>,
     by_correlation: HashMap<Key, Box<str>>,
+    leases: HashMap<Key, Lease>,
+}
+
+/// Until when a worker has a saga that has timed out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Lease {
+    until: Millis,
+    /// The timeout that it is for.
+    due: Millis,
 }
 
 impl States {
+    /// Whether a worker has a saga of this timeout.
+    fn is_leased(&self, key: &Key, due: Millis, now: Millis) -> bool {
+        self.leases.get(key).is_some_and(|lease| lease.due == due && lease.until > now)
+    }
+
     fn set(&mut self, key: &Key, record: Option<Arc<Record>>) {
         let before = match record {
             Some(record) => {
@@ -83,6 +97,7 @@ pub(super) struct View<'a> {
 #[derive(Default)]
 pub(super) struct Changes {
     changed: BTreeMap<Key, Option<Arc<Record>>>,
+    leased: HashMap<Key, Lease>,
     /// What stood there when it was first looked at.
     seen: BTreeMap<Key, Option<Arc<Record>>>,
 }
@@ -106,7 +121,8 @@ impl Changes {
         };
         let changed = self.changed.keys().filter_map(|key| Some((key, self.seen.get(key)?)));
         let undisturbed = changed.into_iter().all(|(key, seen)| same(key, seen))
-            && self.changed.iter().all(|(key, record)| record.as_ref().is_none_or(|record| is_free(key, record)));
+            && self.changed.iter().all(|(key, record)| record.as_ref().is_none_or(|record| is_free(key, record)))
+            && self.leased.iter().all(|(key, lease)| !states.is_leased(key, lease.due, now));
         if undisturbed {
             return Ok(());
         }
@@ -116,6 +132,7 @@ impl Changes {
 
     /// Makes them.
     pub(super) fn apply(self, states: &mut States) {
+        states.leases.extend(self.leased);
         let (removed, stored): (Vec<_>, Vec<_>) = self.changed.into_iter().partition(|(_, record)| record.is_none());
         for (key, record) in removed.into_iter().chain(stored) {
             // One whose time was over, and whose correlation id this one has.
@@ -240,7 +257,39 @@ impl View<'_> {
                 }
                 Ok(Reply::Count(ended.len() as u64))
             }
+            StateWrite::ClaimTimedOut(claim) => Ok(self.claim(claim, now)),
         }
+    }
+
+    /// Those that have timed out, the longest overdue first, each behind its timeout.
+    fn timed_out(&self, at: Millis, name: Option<&str>, now: Millis) -> Vec<(Millis, Arc<Record>)> {
+        let open = self.all(name, None, now).into_iter().filter(|record| record.is(Some(false)));
+        let due = open.filter_map(|record| Some((record.saga.timeout_at.filter(|due| *due <= at)?, record)));
+        let mut found: Vec<_> = due.collect();
+        found.sort_by_key(|(due, _)| *due);
+        found
+    }
+
+    fn claim(&mut self, claim: &Claim, now: Millis) -> Reply {
+        self.states.leases.retain(|_, lease| lease.until > now);
+        let mut claimed = Vec::new();
+        for (due, record) in self.timed_out(claim.now, claim.name.as_deref(), now) {
+            if claimed.len() as u64 == claim.limit {
+                break;
+            }
+            let (key, lease) =
+                (key(&record.saga.name, &record.saga.id), Lease { until: now.plus(claim.lease_ms), due });
+            let ours = self.changes.as_ref().and_then(|changes| changes.leased.get(&key));
+            if ours.is_some_and(|ours| ours.due == due) || self.states.is_leased(&key, due, now) {
+                continue;
+            }
+            match &mut self.changes {
+                Some(changes) => changes.leased.insert(key, lease),
+                None => self.states.leases.insert(key, lease),
+            };
+            claimed.push(record.found());
+        }
+        Reply::States(claimed)
     }
 
     fn read(&self, read: &StateRead, now: Millis) -> Reply {
@@ -263,11 +312,9 @@ impl View<'_> {
                 Reply::Count(found.iter().filter(|record| record.is(*completed)).count() as u64)
             }
             StateRead::TimedOut { now: at, name, limit } => {
-                let mut found = self.all(name.as_deref(), None, now);
-                found.retain(|record| record.is(Some(false)) && record.saga.timeout_at.is_some_and(|due| due <= *at));
-                found.sort_by_key(|record| record.saga.timeout_at);
-                found.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
-                Reply::States(found.iter().map(|record| record.found()).collect())
+                let found = self.timed_out(*at, name.as_deref(), now).into_iter();
+                let found = found.take(usize::try_from(*limit).unwrap_or(usize::MAX));
+                Reply::States(found.map(|(_, record)| record.found()).collect())
             }
         }
     }

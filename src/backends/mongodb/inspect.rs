@@ -54,7 +54,7 @@ pub(super) fn warnings(made: Made, hello: Hello, collection: &str, sagas: &Sagas
     if !sagas.atomic {
         missing.push(String::from(
             "this server (FerretDB 1) does not change a document atomically: of two processes that update the same \
-             version of a saga both may succeed",
+             version of a saga both may succeed, and claimTimedOut may give one saga to both",
         ));
     }
     if missing.is_empty() { Vec::new() } else { vec![missing.join("; ")] }

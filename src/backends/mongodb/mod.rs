@@ -56,6 +56,7 @@ mod payloads;
 mod peer;
 mod reads;
 mod sessions;
+mod state_claims;
 mod state_groups;
 mod states;
 mod steps;

@@ -1,6 +1,6 @@
 //! Saga state as documents `{ _id: "{name}:{sagaId}", sagaName, sagaId, correlationId, version,
-//! isCompleted, createdAt, updatedAt, completedAt, timeoutAt, expiresAt, state }`, one command for each
-//! operation that succeeds at once. Unique indexes keep ids apart, so no transaction is needed.
+//! isCompleted, createdAt, updatedAt, completedAt, timeoutAt, expiresAt, state }` (and what
+//! [`super::state_claims`] adds), one command for each operation that succeeds at once. Unique indexes keep ids apart, so no transaction is needed.
 //!
 //! The state is JSON text: BSON ends at a hundred levels and has other numbers.
 
@@ -30,7 +30,7 @@ const MAX_DOCUMENT: usize = 16 * 1024 * 1024;
 /// What a document needs beside its ids, twice its saga's name and id, and its state.
 const BESIDES: usize = 512;
 /// Fields that lists are made of.
-const LISTED: [&str; 3] = ["sagaName", "sagaId", "state"];
+pub(super) const LISTED: [&str; 3] = ["sagaName", "sagaId", "state"];
 
 /// Sagas in a collection, by whoever carries the commands.
 pub(super) struct States<'a, S> {
@@ -59,7 +59,7 @@ impl<S: Sender> States<'_, S> {
         }
     }
 
-    fn now(&self) -> Millis {
+    pub(super) fn now(&self) -> Millis {
         self.clock.there(Millis::now())
     }
 
@@ -72,6 +72,7 @@ impl<S: Sender> States<'_, S> {
                 self.delete(&[("sagaName", name), ("correlationId", correlation_id)]).await
             }
             StateWrite::DeleteCompleted { name, before, limit } => self.delete_completed(name, *before, *limit).await,
+            StateWrite::ClaimTimedOut(claim) => self.claim_timed_out(claim).await,
         }
     }
 
@@ -365,7 +366,7 @@ impl<S: Sender> States<'_, S> {
         Ok(Reply::Count(u64::try_from(count).unwrap_or_default()))
     }
 
-    async fn find(
+    pub(super) async fn find(
         &mut self,
         fields: &[&str],
         limit: u64,
@@ -402,7 +403,7 @@ fn write_filter(filter: &mut impl Build, fields: &[(&str, &str)]) {
 }
 
 /// A condition that a saga whose time is over does not meet.
-fn write_live(filter: &mut impl Build, now: Millis) {
+pub(super) fn write_live(filter: &mut impl Build, now: Millis) {
     filter.begin("expiresAt").begin("$not").date("$lte", now).end().end();
 }
 
@@ -415,16 +416,16 @@ fn check_size(size: usize) -> Result<()> {
 }
 
 /// An error if the write was refused, or not confirmed.
-fn failed(reply: &mongodb::bson::Document) -> Result<()> {
+pub(super) fn failed(reply: &mongodb::bson::Document) -> Result<()> {
     let write = crate::store::payloads::Write::Put { id: "".into(), data: Bytes::new(), expires_at: None };
     super::payloads::answer_to_single(&write, reply).map(drop)
 }
 
-fn text<'a>(document: &'a Dynamic, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(document: &'a Dynamic, name: &str) -> Option<&'a str> {
     document.get(name).and_then(Dynamic::as_text)
 }
 
-fn state(document: Dynamic) -> Result<FoundState> {
+pub(super) fn state(document: Dynamic) -> Result<FoundState> {
     let Dynamic::Map(properties) = document else { return Err(error::unexpected()) };
     let (mut name, mut id, mut state, mut place) = (None, None, None, None);
     for (field, value) in properties {

@@ -41,6 +41,7 @@ mod payloads;
 mod resp;
 mod servers;
 mod slot;
+mod state_claims;
 mod state_groups;
 mod state_keys;
 mod state_lists;

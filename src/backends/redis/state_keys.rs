@@ -9,6 +9,7 @@
 //! {prefix}saga:{name}:idx:timeouts        saga ids by the time at which they time out
 //! {prefix}saga:{name}:idx:expires         saga ids by the time at which they cease to exist
 //! {prefix}saga:{name}:idx:unsettled       changes whose indexes are not known to be right
+//! {prefix}saga:{name}:idx:lease:{sagaId}  its timeout and the worker that has it, while one has
 //! {prefix}names                           the names of sagas that have had a timeout or a time to live
 //! ```
 //!
@@ -50,6 +51,11 @@ impl Keys<'_> {
     /// Of the index that leads from a saga id to its correlation id.
     pub(super) fn id(self, saga_id: &str) -> Bytes {
         self.of(&["idx:id:", saga_id])
+    }
+
+    /// Of what says who has a saga that has timed out.
+    pub(super) fn lease(self, saga_id: &str) -> Bytes {
+        self.of(&["idx:lease:", saga_id])
     }
 
     /// Of an index.

@@ -32,6 +32,7 @@ impl Planned {
             StateWrite::Delete { name, .. }
             | StateWrite::DeleteByCorrelation { name, .. }
             | StateWrite::DeleteCompleted { name, .. } => name,
+            StateWrite::ClaimTimedOut(_) => "",
         };
         Keys { prefix, name }
     }
@@ -117,7 +118,7 @@ impl<P: Pipe> States<'_, P> {
                 };
                 Ok(planned(&id, self.index(name, &id).await?, correlation_id.to_string()))
             }
-            StateWrite::DeleteCompleted { .. } => Err(error::unexpected()),
+            StateWrite::DeleteCompleted { .. } | StateWrite::ClaimTimedOut(_) => Err(error::unexpected()),
         }
     }
 
@@ -127,7 +128,9 @@ impl<P: Pipe> States<'_, P> {
         let (name, id) = match write {
             StateWrite::Insert { saga, .. } | StateWrite::Update { saga, .. } => (&saga.name, &saga.id),
             StateWrite::Delete { name, id } => (name, id),
-            StateWrite::DeleteByCorrelation { .. } | StateWrite::DeleteCompleted { .. } => return Ok(None),
+            StateWrite::DeleteByCorrelation { .. }
+            | StateWrite::DeleteCompleted { .. }
+            | StateWrite::ClaimTimedOut(_) => return Ok(None),
         };
         let index = self.index(name, id).await?;
         let correlation_id = match write {

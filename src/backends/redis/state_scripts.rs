@@ -26,6 +26,11 @@ const CONFIRM: &str = "local v = redis.call('GET', KEYS[1]) \
 const REMOVE_IF: &str =
     "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end redis.call('DEL', KEYS[1]) return 1";
 
+/// Leases a saga that has timed out, unless it is leased for this very timeout.
+const LEASE: &str = "local v = redis.call('GET', KEYS[1]) \
+    if v and string.sub(v, 1, #ARGV[1]) == ARGV[1] then return 0 end \
+    redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'PX', ARGV[3]) return 1";
+
 /// Looks at a state as far as needed. States of ours begin with version and id; those of others are
 /// read as a whole.
 const LOOK: &str = "local v = redis.call('GET', KEYS[1]) if not v then return 'absent' end \
@@ -194,6 +199,11 @@ pub(super) fn remove_if(key: Bytes, value: &str) -> Request {
     script(REMOVE_IF, key, vec![text(value)])
 }
 
+/// See [`LEASE`]; 1 if it was leased.
+pub(super) fn lease(key: Bytes, due: i64, worker: &str, lease_ms: u64) -> Request {
+    script(LEASE, key, vec![Bytes::from(format!("{due}:")), text(worker), Bytes::from(lease_ms.to_string())])
+}
+
 /// Stores a state where there is none; null if there is one.
 pub(super) fn store(key: &Bytes, state: &str, left: Option<i64>) -> Request {
     let mut rest = vec![text(state), Bytes::from_static(b"NX")];
@@ -293,6 +303,12 @@ pub(super) fn up_to(key: &Bytes, most: &str, skip: u64, limit: u64) -> Request {
     command("ZRANGEBYSCORE", key, [vec![text("-inf"), text(most)], limit.to_vec()].concat())
 }
 
+/// Members with a score from `least` to `most`, each with its score.
+pub(super) fn scored(key: &Bytes, least: &str, most: i64, limit: usize) -> Request {
+    let limit = [text("WITHSCORES"), text("LIMIT"), number(0), Bytes::from(limit.to_string())];
+    command("ZRANGEBYSCORE", key, [vec![text(least), number(most)], limit.to_vec()].concat())
+}
+
 /// Milliseconds that a key is kept; negative if it is kept for ever, or not there.
 pub(super) fn time_left(key: &Bytes) -> Request {
     command("PTTL", key, Vec::new())
@@ -333,6 +349,23 @@ pub(super) fn texts_of(reply: Result<Value>) -> Result<Vec<String>> {
         _ => return Err(error::unexpected()),
     };
     elements.into_iter().map(|element| element.as_string().ok_or_else(error::unexpected)).collect()
+}
+
+/// A reply that is a list of members and scores: one after the other, or (RESP3) in pairs.
+pub(super) fn scored_of(reply: Result<Value>) -> Result<Vec<(i64, String)>> {
+    let Value::Array(elements) = reply? else { return Err(error::unexpected()) };
+    let flat = elements.into_iter().flat_map(|element| match element {
+        Value::Array(pair) => pair,
+        other => vec![other],
+    });
+    let mut texts = flat.map(|element| element.as_string().ok_or_else(error::unexpected));
+    let mut found = Vec::new();
+    while let Some(member) = texts.next() {
+        let score: f64 = texts.next().ok_or_else(error::unexpected)??.parse().map_err(|_| error::unexpected())?;
+        #[allow(clippy::cast_possible_truncation)]
+        found.push((score as i64, member?));
+    }
+    Ok(found)
 }
 
 /// A reply that is a number.

@@ -68,10 +68,10 @@ impl Mark {
 }
 
 /// A state, and what it tells.
-type Stored = (Known, String);
+pub(super) type Stored = (Known, String);
 
 /// A saga of a list: its correlation id, and what is there, or why it cannot be read.
-type Fetched = (String, Result<Stored, String>);
+pub(super) type Fetched = (String, Result<Stored, String>);
 
 impl<P: Pipe> States<'_, P> {
     /// Runs an operation.
@@ -139,6 +139,7 @@ impl<P: Pipe> States<'_, P> {
                 }
             }
             StateWrite::DeleteCompleted { name, before, limit } => self.delete_completed(name, *before, *limit).await,
+            StateWrite::ClaimTimedOut(claim) => self.claim_timed_out(claim).await,
         }
     }
 
@@ -442,7 +443,7 @@ impl<P: Pipe> States<'_, P> {
     }
 
     /// The sagas of these ids, each with its correlation id; or why one cannot be read.
-    async fn fetch(&self, keys: Keys<'_>, ids: &[String]) -> Result<Vec<Option<Fetched>>> {
+    pub(super) async fn fetch(&self, keys: Keys<'_>, ids: &[String]) -> Result<Vec<Option<Fetched>>> {
         let indexes = ids.iter().map(|id| ask::get(keys.id(id))).collect();
         let indexes: Vec<Option<String>> =
             self.on.pipe(indexes).await?.into_iter().map(text_of).collect::<Result<_>>()?;
