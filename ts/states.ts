@@ -392,14 +392,14 @@ export class SagaStates {
    * @throws SagaStoreError `UNSUPPORTED` in a transaction that is only sent at its end (Redis, DynamoDB)
    */
   async claimTimedOut<T extends object = SagaState>(options: ClaimOptions): Promise<ClaimedSaga<T>[]> {
-    const {
-      workerId,
-      leaseMs,
-      limit = 100,
-      now = new Date(),
-      sagaName,
-      onCorrupt,
-    } = this.#taken(options, ['workerId', 'leaseMs', 'limit', 'now', 'sagaName', 'onCorrupt'], 'claimTimedOut') ?? ({} as ClaimOptions)
+    let taken: typeof options
+    try {
+      taken = this.#taken(options, ['workerId', 'leaseMs', 'limit', 'now', 'sagaName', 'onCorrupt'], 'claimTimedOut')
+    } catch (error) {
+      return await this.#refuse(error)
+    }
+    const { workerId, leaseMs, limit = 100, sagaName, onCorrupt } = taken ?? ({} as ClaimOptions)
+    const now = takenDate(taken?.now ?? new Date())
     // Taken before the lease begins.
     const leasedUntil = Date.now() + leaseMs
     const listed = await this.#run<Listed>('states.claimTimedOut', [workerId, leaseMs, now, sagaName, limit])
