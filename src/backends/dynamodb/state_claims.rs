@@ -48,9 +48,9 @@ pub(super) async fn claim<T: Transport>(states: &States<'_, T>, claim: &Claim) -
         if listed.is_empty() {
             break;
         }
-        let mut overdue: Vec<Overdue> = listed.iter().filter_map(Overdue::of).collect();
-        overdue.retain(|saga| claim.name.is_none() || saga.id.starts_with(&prefix));
-        let free = free(states, overdue).await?;
+        let mut candidates: Vec<Overdue> = listed.iter().filter_map(Overdue::of).collect();
+        candidates.retain(|saga| claim.name.is_none() || saga.id.starts_with(&prefix));
+        let free = free(states, candidates).await?;
         let mut free = free.as_slice();
         // Others may be quicker with some of them.
         while claimed.len() < limit && !free.is_empty() {
