@@ -152,6 +152,13 @@ export interface SagaStoreAdapter {
 export type BackendName = "memory" | "sqlite" | "postgres" | "redis" | "mongodb" | "dynamodb";
 /** Options that every store has. Unknown ones are refused. */
 export interface StoreOptions {
+	/**
+	 * Names the tables, collections or key prefixes of every kind of record: 1 to 32 small letters, digits and
+	 * underscores, starting with a letter. With `orders`, payloads are in `orders_payloads` and sagas in `orders_sagas`
+	 * (on Redis under `orders:payloads:` and `orders:sagas:`). An option that names one of them alone goes before it.
+	 * Default: the names that the single options have by default.
+	 */
+	namespace?: string;
 	/** Where the operations are told to: `console`, a pino logger, or anything with the four methods. */
 	logger?: Logger;
 	/** How long a payload whose `expiresAt` had passed at the put is kept, in ms. Default 3,600,000; with 0 such a put is refused. */
@@ -180,6 +187,11 @@ export interface StoreOptions {
 	 * of the application's for example; `undefined` for none. See `withTransaction` for what it may be.
 	 */
 	getTransaction?: () => unknown;
+	/**
+	 * Operations on payloads and sagas outside of any transaction are refused with `INVALID_ARGUMENT`, in place of being
+	 * stored at once. `initialize`, `cleanup`, `purgeExpired`, `health` and `statistics` need none. Default false.
+	 */
+	requireTransaction?: boolean;
 }
 /** How payloads are compressed. */
 export interface CompressionOptions {
@@ -414,12 +426,259 @@ export interface Statistics {
  *
  * @param transaction what the library gives: a `pg` client, the `tx` of Prisma's, Drizzle's, Kysely's or
  *   Knex's transaction, postgres.js's `sql` of `sql.begin`, a better-sqlite3 or node:sqlite handle, a
- *   `multi()` of ioredis or node-redis, a MongoDB `ClientSession`, or an array of DynamoDB's `TransactItems`
+ *   `multi()` of ioredis or node-redis, a MongoDB `ClientSession`, or an array of DynamoDB's `TransactItems`.
+ *   A client, handle or session that is in no transaction when an operation runs: `INVALID_ARGUMENT`, nothing is stored
  * @param work runs at once; what it starts and does not wait for is refused with `CLOSED` afterwards
  * @returns what `work` returns; a promise of it if `work` is asynchronous
  * @throws InvalidArgumentError if `transaction` cannot be recognised
  */
 export declare function withTransaction<T>(transaction: unknown, work: () => T): T;
+declare const OPERATIONS: {
+	readonly put: 0;
+	readonly get: 1;
+	readonly find: 2;
+	readonly has: 3;
+	readonly delete: 4;
+	readonly touch: 5;
+	readonly putMany: 6;
+	readonly getMany: 7;
+	readonly "states.getById": 8;
+	readonly "states.getByCorrelationId": 9;
+	readonly "states.insert": 10;
+	readonly "states.update": 11;
+	readonly "states.delete": 12;
+	readonly "states.deleteByCorrelationId": 13;
+	readonly "states.findByName": 14;
+	readonly "states.countByName": 15;
+	readonly "states.deleteCompletedBefore": 16;
+	readonly "states.findTimedOut": 17;
+	readonly "states.claimTimedOut": 18;
+	readonly initialize: 100;
+	readonly purgeExpired: 101;
+	readonly health: 102;
+	readonly statistics: 103;
+	/** The end of a unit of work. */
+	readonly transaction: 104;
+	readonly "states.reindex": 105;
+};
+export type OperationName = keyof typeof OPERATIONS;
+/** Those on saga state. */
+export type StateOperation = Extract<OperationName, `states.${string}`>;
+/** The arguments of an operation, as the native side takes them. */
+export type Arguments = [
+	id?: unknown,
+	data?: unknown,
+	expiresAt?: unknown
+];
+/** What a saga engine keeps beside the state of a saga. Dates are Dates, when it is stored too: a text or a number is refused. */
+export interface SagaMetadata {
+	/** Unique among the sagas of one name. */
+	sagaId: string;
+	/** Counts the updates. Default of a new saga: 1. */
+	version?: number;
+	createdAt?: Date;
+	updatedAt?: Date;
+	isCompleted?: boolean;
+	archivedAt?: Date | null;
+	traceParent?: string | null;
+	traceState?: string | null;
+	timeoutMs?: number | null;
+	/** `findTimedOut` finds the saga from then on, unless it has ended. */
+	timeoutExpiresAt?: Date | null;
+}
+/** A saga's state: anything that `JSON.stringify` takes, with `metadata`. */
+export interface SagaState {
+	metadata: SagaMetadata;
+}
+/** Which sagas of a name are meant. */
+export interface SagaFilter {
+	/** Only those that have ended, or only those that have not. */
+	completed?: boolean;
+}
+/** A saga that is stored and cannot be read. */
+export interface CorruptSaga {
+	sagaName: string;
+	sagaId: string;
+	error: CorruptDataError;
+}
+/** What becomes of sagas that cannot be read. */
+export interface CorruptOptions {
+	/**
+	 * Is told each of them; the others are answered. Without it the operation rejects with `CORRUPT_DATA`: the error has
+	 * all of them (`corrupt`), and what would have been answered (`found`).
+	 */
+	onCorrupt?: (problem: CorruptSaga) => void;
+}
+/** One page of `findByName`. */
+export interface SagaPage<T> {
+	items: T[];
+	/** Where the next page begins; none on the last one. */
+	cursor?: string;
+}
+/** A saga whose timeout has passed. */
+export interface TimedOutSaga<T> {
+	sagaName: string;
+	state: T;
+}
+/** A rejection of what is found out before anything runs. */
+export type Refuse = (error: unknown) => Promise<never>;
+/** What `reindex` came to. */
+export interface ReindexResult {
+	/** Sagas that were looked at. */
+	found: number;
+	/** Those of them that were not in just the lists in which they belong, and are now. */
+	added: number;
+	/** Those that were in lists and are not stored any more. */
+	removed: number;
+	/** Those whose state cannot be read; they stay as they are. */
+	unreadable: number;
+}
+/** Which sagas `claimTimedOut` gives to whom, and for how long. */
+export interface ClaimOptions extends CorruptOptions {
+	/** The worker: 1 to 256 bytes of UTF-8. */
+	workerId: string;
+	/** How long nobody else is given them: 1 to 604,800,000 (a week). */
+	leaseMs: number;
+	/** At most so many: 1 to 1,000. Default 100. */
+	limit?: number;
+	/** Timeouts up to then. Default: the present. */
+	now?: Date;
+	/** Only those of this name. */
+	sagaName?: string;
+}
+/** A saga whose timeout has passed, and which one worker has for a while. */
+export interface ClaimedSaga<T> extends TimedOutSaga<T> {
+	workerId: string;
+	/** By the clock of this process, and never later than the store's: stop working on it then. */
+	leasedUntil: Date;
+}
+/** Runs an operation on states. */
+export type RunOnStates = <T>(operation: StateOperation, given: unknown[]) => Promise<T>;
+/** How `modify` goes about conflicts. */
+export interface ModifyOptions {
+	/** Further attempts. Default 3. */
+	maxRetries?: number;
+	/** The pause before the first of them is a random part of this; each one doubles it. Default 100. */
+	retryDelayMs?: number;
+}
+/**
+ * The state of saga instances, found by saga id or by correlation id, guarded by a version. Both ids are unique
+ * among the sagas of one name. A saga name has 1 to 128 bytes of UTF-8, without `:` and `#`; ids have 1 to 512, and
+ * a correlation id does not begin with `idx:`.
+ */
+export declare class SagaStates {
+	#private;
+	/** @internal */
+	constructor(backend: BackendName, run: RunOnStates, refuse: Refuse);
+	/** The state, or null. Dates of its metadata are Dates. */
+	getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null>;
+	/** The state, or null. Dates of its metadata are Dates. */
+	getByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
+	/**
+	 * Stores a new saga, with the version that its metadata has (1, if it has none) and its dates.
+	 *
+	 * @param state with `metadata.sagaId`; what else is missing in `metadata` is filled in in what is stored
+	 * @throws AlreadyExistsError if the saga id or the correlation id is taken
+	 * @throws SerializationError if it cannot be kept as JSON: `path` says what
+	 */
+	insert<T extends object>(sagaName: string, correlationId: string, state: T): Promise<void>;
+	/**
+	 * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
+	 * `createdAt` and its correlation id stay what they are. `updatedAt` is the time of this change: the present, unless
+	 * the state's lies in the future.
+	 *
+	 * @throws ConcurrencyError if the version is another one: `expectedVersion`, `actualVersion`
+	 * @throws NotFoundError if there is no such saga
+	 * @throws SerializationError
+	 */
+	update<T extends object>(sagaName: string, state: T, expectedVersion: number): Promise<void>;
+	/** Removes the saga, if there is one. */
+	delete(sagaName: string, sagaId: string): Promise<void>;
+	/** Removes the saga, if there is one. */
+	deleteByCorrelationId(sagaName: string, correlationId: string): Promise<void>;
+	/**
+	 * Reads the state, has it changed, and stores it, from the start again where another update came between.
+	 * `updatedAt` becomes the present, unless `change` sets it.
+	 *
+	 * @param change may change what it is given and return that, or return another state; it may run several times
+	 * @returns the state as it is stored
+	 * @throws NotFoundError if there is no such saga
+	 * @throws ConcurrencyError if there were conflicts `maxRetries` times more
+	 */
+	modify<T extends object = SagaState>(sagaName: string, sagaId: string, change: (state: T) => T | Promise<T>, options?: ModifyOptions): Promise<T>;
+	/**
+	 * Inserts a state that has no version: under `state.correlationId`, or under its saga id where it has none. Updates
+	 * the saga of one that has a version. The saga id is `metadata.sagaId`, or `state.id`.
+	 *
+	 * @param state with the version that it was read with in `metadata.version`; a new one has none
+	 * @returns the state as it is stored: save this one the next time
+	 * @throws ConcurrencyError if another update came between
+	 * @throws NotFoundError if the saga has been deleted
+	 * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
+	 */
+	save<T extends object>(sagaName: string, state: T): Promise<T>;
+	/** `getById`, under the name that `@saga-bus/store-redis` documents. */
+	findById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null>;
+	/** `getByCorrelationId`, under the name that `@saga-bus/store-redis` documents. */
+	findByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
+	/**
+	 * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
+	 * with the cursor of a page tells each saga once, whatever is inserted meanwhile. A page has fewer items where some
+	 * cannot be read; what tells the last one is that it has no cursor. DynamoDB's list follows a change a moment later,
+	 * as its indexes do; the states in it are read consistently.
+	 *
+	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
+	 */
+	findByName<T extends object = SagaState>(sagaName: string, options?: SagaFilter & CorruptOptions & {
+		limit?: number;
+		cursor?: string;
+	}): Promise<SagaPage<T>>;
+	/** How many sagas of a name there are; on DynamoDB a moment ago. */
+	countByName(sagaName: string, options?: SagaFilter): Promise<number>;
+	/**
+	 * Removes sagas that ended before a time, in bounded batches, at most `limit` of them; answers how many. A saga ends
+	 * when an insert or an update first makes it completed; one that is inserted as such, at its `updatedAt`.
+	 */
+	deleteCompletedBefore(sagaName: string, before: Date, options?: {
+		limit?: number;
+	}): Promise<number>;
+	/**
+	 * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
+	 * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
+	 * stored. Those that cannot be read take nobody's place, as long as there are no more than 1,000 of both together.
+	 *
+	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others
+	 */
+	findTimedOut<T extends object = SagaState>(options?: CorruptOptions & {
+		now?: Date;
+		limit?: number;
+		sagaName?: string;
+	}): Promise<TimedOutSaga<T>[]>;
+	/**
+	 * Has sagas found by `findByName`, `countByName` and `findTimedOut` that other software has written without what
+	 * these go by, such as `@saga-bus/store-redis`: on Redis the whole keyspace is gone through on every primary, in
+	 * bounded steps, and each state is put into the lists in which it belongs. States and versions stay as they are.
+	 * Whoever is interrupted calls it again. Call it once when the new version runs, and again when the last old worker
+	 * has ended. On the other backends it finds nothing to do: there the database keeps what lists go by.
+	 *
+	 * @param options `sagaName`: only the sagas of this name
+	 * @throws UnsupportedError in a transaction
+	 */
+	reindex(options?: {
+		sagaName?: string;
+	}): Promise<ReindexResult>;
+	/**
+	 * The same sagas as `findTimedOut`, each given to one worker: until the lease ends, `claimTimedOut` answers a saga
+	 * to nobody else, and not to the same worker again. (`findTimedOut` still shows it.) State and version stay as they
+	 * are, so what the worker does ends with an ordinary `update`. One that ends the saga, or moves or clears its
+	 * timeout, ends the lease as well. Leases are judged by the server's clock where it has one.
+	 *
+	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others, which the
+	 * worker has
+	 * @throws SagaStoreError `UNSUPPORTED` in a transaction that is only sent at its end (Redis, DynamoDB)
+	 */
+	claimTimedOut<T extends object = SagaState>(options: ClaimOptions): Promise<ClaimedSaga<T>[]>;
+}
 /** Every reason for which an operation can be rejected. */
 export type SagaStoreErrorCode = "NOT_FOUND" | "ALREADY_EXISTS" | "CONCURRENCY_CONFLICT" | "PAYLOAD_TOO_LARGE" | "ALREADY_EXPIRED" | "INVALID_ARGUMENT" | "CONNECTION" | "TIMEOUT" | "SERIALIZATION" | "CORRUPT_DATA" | "UNSUPPORTED" | "CLOSED" | "BACKEND";
 /** The fields of an error, as the native side hands them over. */
@@ -494,178 +753,16 @@ export declare class TimeoutError extends SagaStoreError {
 }
 /** `CORRUPT_DATA`: what is stored cannot be read. */
 export declare class CorruptDataError extends SagaStoreError {
+	/** Of a list of sagas: those that cannot be read, this one among them. */
+	readonly corrupt?: readonly CorruptSaga[];
+	/** Of a list of sagas: what would have been answered without them (a page with its cursor, or sagas). Not enumerable. */
+	readonly found?: unknown;
 }
 /** `UNSUPPORTED`: this backend, or this version of its server, cannot do it. */
 export declare class UnsupportedError extends SagaStoreError {
 }
 /** `CLOSED`: the store has been closed. */
 export declare class ClosedError extends SagaStoreError {
-}
-declare const OPERATIONS: {
-	readonly put: 0;
-	readonly get: 1;
-	readonly find: 2;
-	readonly has: 3;
-	readonly delete: 4;
-	readonly touch: 5;
-	readonly putMany: 6;
-	readonly getMany: 7;
-	readonly "states.getById": 8;
-	readonly "states.getByCorrelationId": 9;
-	readonly "states.insert": 10;
-	readonly "states.update": 11;
-	readonly "states.delete": 12;
-	readonly "states.deleteByCorrelationId": 13;
-	readonly "states.findByName": 14;
-	readonly "states.countByName": 15;
-	readonly "states.deleteCompletedBefore": 16;
-	readonly "states.findTimedOut": 17;
-	readonly initialize: 100;
-	readonly purgeExpired: 101;
-	readonly health: 102;
-	readonly statistics: 103;
-	/** The end of a unit of work. */
-	readonly transaction: 104;
-};
-export type OperationName = keyof typeof OPERATIONS;
-/** Those on saga state. */
-export type StateOperation = Extract<OperationName, `states.${string}`>;
-/** The arguments of an operation, as the native side takes them. */
-export type Arguments = [
-	id?: unknown,
-	data?: unknown,
-	expiresAt?: unknown
-];
-/** What a saga engine keeps beside the state of a saga. */
-export interface SagaMetadata {
-	/** Unique among the sagas of one name. */
-	sagaId: string;
-	/** Counts the updates. Default of a new saga: 1. */
-	version?: number;
-	createdAt?: Date;
-	updatedAt?: Date;
-	isCompleted?: boolean;
-	archivedAt?: Date | null;
-	traceParent?: string | null;
-	traceState?: string | null;
-	timeoutMs?: number | null;
-	/** `findTimedOut` finds the saga from then on, unless it has ended. */
-	timeoutExpiresAt?: Date | null;
-}
-/** A saga's state: anything that `JSON.stringify` takes, with `metadata`. */
-export interface SagaState {
-	metadata: SagaMetadata;
-}
-/** Which sagas of a name are meant. */
-export interface SagaFilter {
-	/** Only those that have ended, or only those that have not. */
-	completed?: boolean;
-}
-/** One page of `findByName`. */
-export interface SagaPage<T> {
-	items: T[];
-	/** Where the next page begins; none on the last one. */
-	cursor?: string;
-}
-/** A saga whose timeout has passed. */
-export interface TimedOutSaga<T> {
-	sagaName: string;
-	state: T;
-}
-/** Runs an operation on states. */
-export type RunOnStates = <T>(operation: StateOperation, given: unknown[]) => Promise<T>;
-/** How `modify` goes about conflicts. */
-export interface ModifyOptions {
-	/** Further attempts. Default 3. */
-	maxRetries?: number;
-	/** The pause before the first of them is a random part of this; each one doubles it. Default 100. */
-	retryDelayMs?: number;
-}
-/**
- * The state of saga instances, found by saga id or by correlation id, guarded by a version. Both ids are unique
- * among the sagas of one name. A saga name has 1 to 128 bytes of UTF-8, without `:` and `#`; ids have 1 to 512, and
- * a correlation id does not begin with `idx:`.
- */
-export declare class SagaStates {
-	#private;
-	/** @internal */
-	constructor(backend: BackendName, run: RunOnStates);
-	/** The state, or null. Dates of its metadata are Dates. */
-	getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null>;
-	/** The state, or null. Dates of its metadata are Dates. */
-	getByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
-	/**
-	 * Stores a new saga, with the version that its metadata has (1, if it has none).
-	 *
-	 * @param state with `metadata.sagaId`; what else is missing in `metadata` is filled in in what is stored
-	 * @throws AlreadyExistsError if the saga id or the correlation id is taken
-	 * @throws SerializationError if it cannot be kept as JSON: `path` says what
-	 */
-	insert<T extends object>(sagaName: string, correlationId: string, state: T): Promise<void>;
-	/**
-	 * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
-	 * `createdAt` and its correlation id stay what they are.
-	 *
-	 * @throws ConcurrencyError if the version is another one: `expectedVersion`, `actualVersion`
-	 * @throws NotFoundError if there is no such saga
-	 * @throws SerializationError
-	 */
-	update<T extends object>(sagaName: string, state: T, expectedVersion: number): Promise<void>;
-	/** Removes the saga, if there is one. */
-	delete(sagaName: string, sagaId: string): Promise<void>;
-	/** Removes the saga, if there is one. */
-	deleteByCorrelationId(sagaName: string, correlationId: string): Promise<void>;
-	/**
-	 * Reads the state, has it changed, and stores it, from the start again where another update came between.
-	 * `updatedAt` becomes the present, unless `change` sets it.
-	 *
-	 * @param change may change what it is given and return that, or return another state; it may run several times
-	 * @returns the state as it is stored
-	 * @throws NotFoundError if there is no such saga
-	 * @throws ConcurrencyError if there were conflicts `maxRetries` times more
-	 */
-	modify<T extends object = SagaState>(sagaName: string, sagaId: string, change: (state: T) => T | Promise<T>, options?: ModifyOptions): Promise<T>;
-	/**
-	 * Updates the saga of this state, or inserts it: under `state.correlationId`, or under its saga id where it has
-	 * none. The saga id is `metadata.sagaId`, or `state.id`.
-	 *
-	 * @param state with the version that it was read with in `metadata.version`; a new one has none
-	 * @returns the state as it is stored: save this one the next time
-	 * @throws ConcurrencyError if another update came between
-	 */
-	save<T extends object>(sagaName: string, state: T): Promise<T>;
-	/** `getById`, under the name that `@saga-bus/store-redis` documents. */
-	findById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null>;
-	/** `getByCorrelationId`, under the name that `@saga-bus/store-redis` documents. */
-	findByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
-	/**
-	 * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
-	 * with the cursor of a page tells each saga once, whatever is inserted meanwhile. DynamoDB's list follows a change
-	 * a moment later, as its indexes do; the states in it are read consistently.
-	 */
-	findByName<T extends object = SagaState>(sagaName: string, options?: SagaFilter & {
-		limit?: number;
-		cursor?: string;
-	}): Promise<SagaPage<T>>;
-	/** How many sagas of a name there are; on DynamoDB a moment ago. */
-	countByName(sagaName: string, options?: SagaFilter): Promise<number>;
-	/**
-	 * Removes sagas that have ended and were last changed before a time, in bounded batches, at most `limit` of them;
-	 * answers how many.
-	 */
-	deleteCompletedBefore(sagaName: string, before: Date, options?: {
-		limit?: number;
-	}): Promise<number>;
-	/**
-	 * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
-	 * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
-	 * stored.
-	 */
-	findTimedOut<T extends object = SagaState>(options?: {
-		now?: Date;
-		limit?: number;
-		sagaName?: string;
-	}): Promise<TimedOutSaga<T>[]>;
 }
 /** What `createBus` of `@saga-bus/core` takes for a saga's store. */
 export interface SagaBusStore<T extends object> {
@@ -675,21 +772,28 @@ export interface SagaBusStore<T extends object> {
 	update(sagaName: string, state: T, expectedVersion: number): Promise<void>;
 	delete(sagaName: string, sagaId: string): Promise<void>;
 }
-/** Options of `sagaBusStore`. */
+/** Options of `sagaBusStore`: classes of `@saga-bus/core`, by which the bus tells what to do with a message. */
 export interface SagaBusOptions {
-	/** That of `@saga-bus/core`: the bus tells a conflict, which it repeats, by this class. */
-	ConcurrencyError: new (sagaId: string, expectedVersion: number, actualVersion: number) => Error;
+	/** A conflict: the bus tries the message again, on the saga that is stored then. */
+	ConcurrencyError: new (sagaId: string, expectedVersion: number, actualVersion?: number) => Error;
+	/** What passes by itself (an error that is `retryable`): the bus tries the message again. */
+	TransientError?: new (message: string, cause?: Error) => Error;
 }
 /**
  * Saga state as a store of `@saga-bus/core`.
  *
  * ```ts
- * import { ConcurrencyError, createBus } from '@saga-bus/core'
- * const bus = createBus({ transport, sagas: [{ definition, store: sagaBusStore(store.states, { ConcurrencyError }) }] })
+ * import { ConcurrencyError, createBus, TransientError } from '@saga-bus/core'
+ * const store = sagaBusStore(states, { ConcurrencyError, TransientError })
+ * const bus = createBus({ transport, sagas: [{ definition, store }] })
  * ```
  *
+ * Conflicts of versions are its `ConcurrencyError`, and so is a saga that another message has started meanwhile
+ * (`ALREADY_EXISTS`). Errors that are `retryable` are its `TransientError`; without that class they say in their message
+ * that they pass. The store's own error is the `cause`. All others are thrown as they are.
+ *
  * @param states of a store, or of a transaction
- * @param options the class of conflicts
+ * @param options the classes of `@saga-bus/core`
  */
 export declare function sagaBusStore<T extends object>(states: SagaStates, options: SagaBusOptions): SagaBusStore<T>;
 /** Runs an operation in the transaction. */
@@ -707,7 +811,7 @@ export type QueryInTransaction = <Row>(sql: string, values: readonly unknown[]) 
 export declare class SagaTransaction {
 	#private;
 	/** @internal */
-	constructor(backend: BackendName, run: RunInTransaction, query: QueryInTransaction);
+	constructor(backend: BackendName, run: RunInTransaction, query: QueryInTransaction, refuse: Refuse);
 	/** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */
 	readonly states: SagaStates;
 	/** As `SagaStore.put`. */
@@ -757,9 +861,11 @@ export declare class SagaStore implements SagaStoreAdapter {
 	 * (`withTransaction`, `getTransaction`) it is stored when that commits, or not at all.
 	 *
 	 * @param id the claim id: 1 to 1,024 bytes of UTF-8
-	 * @param data the payload; it must not be changed before the promise has settled
+	 * @param data the payload; it must not be changed or transferred before the promise has settled (as with
+	 *   `fs.write`): other bytes could be stored
 	 * @param expiresAt when it ceases to exist; never, if left out. A time that has passed already
-	 *   (a saga that timed out and still has to compensate) is kept for `lateRetentionMs`
+	 *   (a saga that timed out and still has to compensate) is kept for `lateRetentionMs`, and logged at warn; one
+	 *   before 2001 is refused, as it is seconds in place of milliseconds
 	 * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
 	 */
 	put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void>;
@@ -789,8 +895,8 @@ export declare class SagaStore implements SagaStoreAdapter {
 	getMany(ids: Iterable<string>): Promise<Map<string, Buffer>>;
 	/**
 	 * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
-	 * many. Where the server removes them by itself (Redis) there is nothing to do. DynamoDB removes
-	 * them too, within days; this call reads the whole table to find the others, and is charged for it:
+	 * many. Sagas whose time is over (`defaultTtlMs`, `completedTtlMs`) are among them. Redis removes both by itself:
+	 * there it is what stands in lists of sagas that have ended by themselves. DynamoDB removes them too, within days; this call reads the whole table to find the others, and is charged for it:
 	 * one read unit for every 4 KB stored, and a write unit for every KB removed.
 	 */
 	purgeExpired(options?: {

@@ -123,7 +123,7 @@ function toError(reason) {
 function raise(reason) {
   throw toError(reason);
 }
-function invalidArgument(message, operation, backend) {
+function invalidArgument(message, operation, backend, cause) {
   return new InvalidArgumentError({
     code: "INVALID_ARGUMENT",
     message,
@@ -131,7 +131,8 @@ function invalidArgument(message, operation, backend) {
     backend,
     retryable: false,
     causes: [],
-    details: {}
+    details: {},
+    ...cause !== void 0 && { cause }
   });
 }
 
@@ -141,8 +142,8 @@ var scopes = new import_node_async_hooks.AsyncLocalStorage();
 function guardOf(client) {
   return guards.get(client);
 }
-function guardHandle(handle, isInTransaction) {
-  const guard = guards.get(handle) ?? new Guard(isInTransaction);
+function guardHandle(handle, isInTransaction2, run4) {
+  const guard = guards.get(handle) ?? new Guard(isInTransaction2, run4);
   guards.set(handle, guard);
   return guard;
 }
@@ -175,14 +176,16 @@ var Scope = class {
 };
 var Guard = class {
   #ask;
+  #run;
   /** The outermost open scope, and those inside it. */
   #open = [];
-  /** An operation has been seen in a transaction that outlived its call stack, and that is not over. */
-  #isForeign = false;
-  constructor(ask) {
+  /** Of operations in this turn of the microtasks. */
+  #attempt;
+  constructor(ask2, run4) {
+    this.#run = run4;
     this.#ask = () => {
       try {
-        return ask();
+        return ask2();
       } catch {
         return false;
       }
@@ -207,38 +210,62 @@ var Guard = class {
     this.#open = this.#open.filter((open) => open !== scope);
   }
   check() {
-    if (this.#open.length > 0) {
-      if (this.isInScope) return;
-      throw refusal("a withTransaction that this call is not part of is under way on this handle; nothing was written");
-    }
-    if (this.#isForeign) this.#isForeign = this.#ask();
-    if (this.#isForeign) {
-      throw refusal(`the handle is in a transaction that was begun asynchronously; ${ADVICE}; nothing was written`);
-    }
+    if (this.#open.length === 0 || this.isInScope) return;
+    throw refusal("a withTransaction that this call is not part of is under way on this handle; nothing was written");
   }
-  verify() {
+  attempt(writes) {
     if (this.isInScope || !this.#ask()) return void 0;
-    return new Promise((resolve, reject) => {
+    this.#attempt ??= new Attempt(this.#run, this.#ask, () => {
+      this.#attempt = void 0;
+    });
+    if (writes) this.#attempt.write();
+    return this.#attempt;
+  }
+};
+var Attempt = class {
+  #run;
+  #verdict;
+  /** What the handle had changed when the last of the operations had run; `undefined` before the first that writes. */
+  #mark;
+  /** The application has changed something on the handle meanwhile: a rollback would undo that as well. */
+  #isMixed = false;
+  constructor(run4, isInTransaction2, onOver) {
+    this.#run = run4;
+    this.#verdict = new Promise((resolve, reject) => {
       queueMicrotask(() => {
-        if (!this.#ask()) return resolve();
-        this.#remember();
-        const what = "what was written belongs to that transaction";
+        onOver();
+        if (!isInTransaction2()) return resolve();
+        const what = this.#undo() ? "nothing was written" : "the handle was used meanwhile, so what was written belongs to that transaction";
         reject(refusal(`the handle is in a transaction that was begun asynchronously; ${ADVICE}; ${what}`));
       });
     });
   }
-  /** Between two turns of the event loop no synchronous transaction is open, which `check` could take for this one. */
-  #remember() {
-    if (this.#isForeign) return;
-    this.#isForeign = true;
-    const timer = setInterval(() => {
-      this.#isForeign &&= this.#ask();
-      if (!this.#isForeign) clearInterval(timer);
-    }, FOREIGN_POLL_MS);
-    timer.unref();
+  /** An operation that writes is about to run. */
+  write() {
+    if (this.#mark === void 0) this.#run("savepoint sagastore");
+    else this.#isMixed ||= this.#look() !== this.#mark;
+    this.#mark = "";
+  }
+  ran() {
+    if (this.#mark !== void 0) this.#mark = this.#look();
+    return this.#verdict;
+  }
+  #undo() {
+    if (this.#mark === void 0) return true;
+    try {
+      if (this.#isMixed || this.#look() !== this.#mark) return false;
+      this.#run("rollback to sagastore");
+      this.#run("release sagastore");
+      return true;
+    } catch {
+      return false;
+    }
+  }
+  /** Rows changed so far, and a number that each change of the schema moves. Two statements: as one they take twice as long. */
+  #look() {
+    return `${this.#run("select total_changes()")[0]} ${this.#run("pragma schema_version")[0]}`;
   }
 };
-var FOREIGN_POLL_MS = 5;
 var ADVICE = "call inside withTransaction(db, ...)";
 function refusal(message) {
   return new UnsupportedError({ code: "UNSUPPORTED", message, backend: "sqlite", retryable: false, causes: [], details: {} });
@@ -274,6 +301,34 @@ async function committable(backend, query, work) {
 }
 function withLiveTransaction(carrier, isTransaction) {
   return Object.defineProperty(carrier, "isTransaction", { get: isTransaction, enumerable: true });
+}
+var PROBE = "savepoint sagastore; release savepoint sagastore";
+function openness(run4, known3 = () => void 0) {
+  const asked = /* @__PURE__ */ new WeakSet();
+  let asking;
+  return (scope) => {
+    if (asking !== void 0) return asking;
+    const isKnown = known3();
+    if (isKnown === true || asked.has(scope)) return true;
+    asking = isInTransaction(run4);
+    const answered = (isOpen) => {
+      asking = void 0;
+      if (isOpen && isKnown === void 0) asked.add(scope);
+    };
+    asking.then(answered, () => answered(false));
+    return asking;
+  };
+}
+async function isInTransaction(run4) {
+  try {
+    await run4(PROBE);
+    return true;
+  } catch (error) {
+    const { code } = error;
+    if (code === "25P01") return false;
+    if (code === "25P02") return true;
+    throw error;
+  }
 }
 
 // ts/clients/dynamodb.ts
@@ -930,8 +985,69 @@ async function transact2(multi, commands) {
   }
 }
 
+// ts/clients/values.ts
+var CHANGES_VALUES = "CLIENT_CHANGES_VALUES";
+var AS_SENT = {
+  getTypeParser: (_oid, format) => format === "binary" ? refuseBinary : asItIs
+};
+var asItIs = (value) => value;
+function refuseBinary() {
+  throw Object.assign(new Error("this pg client has `binary: true`, with which pg itself loses bytes"), { code: CHANGES_VALUES });
+}
+var TEXT = ' {"\xE9": ["\\\\x41", null]} ';
+var NUMBER = 4294967297;
+var BYTES = Buffer.from([0, 1, 39, 92, 128, 255]);
+var SQL = "select $1::text as t, 'sagastore'::varchar as v, $2::bigint as n, encode($3::bytea, 'hex') as b";
+var proofs = /* @__PURE__ */ new WeakMap();
+function prove(owner, { library, query }) {
+  const known3 = proofs.get(owner);
+  if (known3 !== void 0) return known3 === "proven" ? void 0 : known3;
+  const asked = ask(library, query).then(
+    () => void proofs.set(owner, "proven"),
+    (error) => {
+      proofs.delete(owner);
+      throw error;
+    }
+  );
+  proofs.set(owner, asked);
+  return asked;
+}
+async function ask(library, query) {
+  let row;
+  try {
+    row = (await query(SQL, [TEXT, NUMBER, BYTES]))[0];
+  } catch (error) {
+    const { code, message } = describeClientError(error);
+    throw code === void 0 || code.startsWith("22") ? changing(library, message) : error;
+  }
+  const [text2, varchar, number, bytes] = row ?? [];
+  const wrong = [
+    text2 !== TEXT && `text (${JSON.stringify(TEXT)} has become ${shown(text2)})`,
+    varchar !== "sagastore" && `varchar ('sagastore' has become ${shown(varchar)})`,
+    String(number) !== String(NUMBER) && `bigint (${NUMBER} has become ${shown(number)})`,
+    bytes !== BYTES.toString("hex") && `bytea (${BYTES.toString("hex")} has become ${shown(bytes)})`
+  ].filter(Boolean);
+  if (wrong.length > 0) throw changing(library, wrong.join(", "));
+}
+function changing(library, what) {
+  const message = `this ${library} client changes values on their way: ${what}; look at its type parsers, serializers, transforms and plugins`;
+  return Object.assign(new Error(message), { code: CHANGES_VALUES });
+}
+function shown(value) {
+  try {
+    return (typeof value === "string" ? JSON.stringify(value) : `${typeof value} ${String(value)}`).slice(0, 60);
+  } catch {
+    return typeof value;
+  }
+}
+
 // ts/clients/carrier.ts
 function sqlCarrier(backend, client) {
+  const { owner } = client;
+  const carry = (how, sql, values) => {
+    const proof = owner === void 0 ? void 0 : prove(owner, client);
+    return proof === void 0 ? client[how](sql, values) : proof.then(() => client[how](sql, values));
+  };
   return {
     backend,
     library: client.library,
@@ -942,9 +1058,9 @@ function sqlCarrier(backend, client) {
       const [sql, values] = args;
       switch (method) {
         case "query":
-          return client.query(sql, values);
+          return carry(method, sql, values);
         case "execute":
-          return client.execute(sql, values);
+          return carry(method, sql, values);
         case "rows":
           return client.rows(sql, values);
         default:
@@ -952,7 +1068,10 @@ function sqlCarrier(backend, client) {
       }
     },
     ...client.begin === void 0 ? {} : { begin: client.begin },
-    ...client.check === void 0 ? {} : { check: client.check }
+    ...client.check === void 0 ? {} : { check: client.check },
+    ...client.join === void 0 ? {} : { join: client.join },
+    ...client.held === void 0 ? {} : { held: client.held },
+    ...client.isOpen === void 0 ? {} : { isOpen: client.isOpen }
   };
 }
 
@@ -990,7 +1109,6 @@ var recognizeBetterSqlite3 = (client) => {
   if (members === void 0 || !hasMethods(members, "prepare", "transaction", "pragma", "defaultSafeIntegers")) return void 0;
   if (typeof members.inTransaction !== "boolean") return void 0;
   const database = client;
-  const guard = guardHandle(database, () => database.inTransaction);
   const carrier = sqlCarrier("sqlite", {
     library: "better-sqlite3",
     isTransaction: false,
@@ -1011,8 +1129,14 @@ var recognizeBetterSqlite3 = (client) => {
       statement.run(...values);
       return [];
     },
-    check: () => guard.check()
+    check: () => guardOf(database)?.check(),
+    isOpen: () => database.inTransaction
   });
+  guardHandle(
+    database,
+    () => database.inTransaction,
+    (sql) => carrier.send("query", [sql, []])
+  );
   shareGuard(database, carrier);
   return withLiveTransaction(carrier, () => database.inTransaction);
 };
@@ -1034,8 +1158,17 @@ function poolCarrier(pool) {
   });
 }
 function connectionCarrier(connection) {
-  const carrier = sqlCarrier("postgres", { library: "pg", isTransaction: true, ...statements2(oneByOne(connection)) });
+  const queue3 = oneByOne(connection);
+  const isOpen = openness(
+    (text2) => queue3.query({ text: text2 }),
+    () => isInTransactionByStatus(connection)
+  );
+  const carrier = sqlCarrier("postgres", { library: "pg", isTransaction: true, ...statements2(queue3), isOpen });
   return withLiveTransaction(carrier, () => connection.getTransactionStatus?.() !== "I");
+}
+function isInTransactionByStatus(connection) {
+  const status = connection.getTransactionStatus?.();
+  return typeof status === "string" ? status === "T" || status === "E" : void 0;
 }
 function oneByOne(connection) {
   let last = Promise.resolve();
@@ -1056,7 +1189,7 @@ function statements2(client) {
   const run4 = (text2, values) => client.query(values.length > 0 ? { text: text2, values } : { text: text2 });
   return {
     query: async (text2, values) => {
-      const { rows } = await client.query(values.length > 0 ? { text: text2, values, rowMode: "array" } : { text: text2, rowMode: "array" });
+      const { rows } = await client.query({ text: text2, ...values.length > 0 && { values }, rowMode: "array", types: AS_SENT });
       return rows;
     },
     execute: (sql, values) => run4(sql, values).then(rowCountOf),
@@ -1102,7 +1235,78 @@ async function transaction2(pool, work, isolation) {
 }
 function isAnswer(error) {
   const { code } = error;
-  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) && !code.startsWith("57P");
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) && !/^(?:57P|08|25006|25P0[34])/.test(code);
+}
+
+// ts/clients/postgres-js-session.ts
+var sessions = /* @__PURE__ */ new WeakMap();
+var Session = class _Session {
+  #sql;
+  #connection;
+  #reserved;
+  /** Ready when the connection is known. */
+  #known;
+  constructor(sql) {
+    this.#sql = sql;
+  }
+  /** That of this `sql`: the same one each time. */
+  static of(sql) {
+    const session = sessions.get(sql) ?? new _Session(sql);
+    sessions.set(sql, session);
+    return session;
+  }
+  /** Begins to look at the connection. */
+  join() {
+    if (this.#known !== void 0) return;
+    this.#known = this.#look();
+    this.#known.catch(() => void 0);
+  }
+  /** Asks, if the session is still the same; if not, throws or rejects with what postgres.js says of a lost connection. */
+  run(ask2) {
+    this.join();
+    if (this.#connection === void 0) return this.#known.then(() => this.#checked(ask2));
+    return this.#checked(ask2);
+  }
+  /**
+   * What a `begin` has to wait for: `working`, or for ever if the session is gone. The `begin` has rejected then, and
+   * would still send its COMMIT or ROLLBACK: into a transaction of somebody else's, or to no connection at all.
+   */
+  held(working) {
+    return new Promise((resolve, reject) => {
+      working.then(
+        (value) => this.#isThere() && resolve(value),
+        (error) => this.#isThere() && reject(error)
+      );
+    });
+  }
+  #isThere() {
+    return Boolean(this.#reserved) && this.#connection?.reserved === this.#reserved;
+  }
+  #checked(ask2) {
+    if (!this.#isThere()) throw lost();
+    return ask2();
+  }
+  /** An empty query goes out with the statement behind it, so nobody waits for its answer. */
+  #look() {
+    return new Promise((resolve, reject) => {
+      const onexecute = (connection) => {
+        this.#connection = connection;
+        this.#reserved = connection.reserved;
+        resolve();
+        return true;
+      };
+      const look = (attempts) => {
+        const answered = () => attempts > 1 ? look(attempts - 1) : reject(lost());
+        this.#sql.unsafe(";", [], { prepare: false, onexecute }).then(() => this.#connection === void 0 && answered(), reject);
+      };
+      look(ATTEMPTS);
+    });
+  }
+};
+var ATTEMPTS = 5;
+function lost() {
+  const message = "the connection on which the transaction began is gone";
+  return Object.assign(new Error(message), { code: "CONNECTION_CLOSED" });
 }
 
 // ts/clients/postgres-js.ts
@@ -1112,19 +1316,33 @@ var recognizePostgresJs = (client) => {
   if (!hasMethods(members, "unsafe", "typed", "notify", "array", "file")) return void 0;
   const sql = client;
   const isRoot = hasMethods(members, "begin", "reserve");
+  const session = isRoot ? void 0 : Session.of(sql);
   const run4 = (text2, values) => sql.unsafe(text2, [...values], { prepare: values.length > 0 });
+  const guarded2 = (ask2) => session?.run(ask2) ?? ask2();
+  const isReserved = hasMethods(members, "release");
   return sqlCarrier("postgres", {
     library: "postgres",
     isTransaction: !isRoot,
-    query: (text2, values) => run4(text2, values).values(),
-    execute: async (text2, values) => (await run4(text2, values)).count ?? 0,
-    rows: async (text2, values) => [...await sql.unsafe(text2, values, { prepare: false })],
+    query: async (text2, values) => cells(await guarded2(() => run4(text2, values).raw())).map((row) => row.map(asText)),
+    // Its serializers are in the way of values all the same.
+    ...isRoot && { owner: client },
+    execute: async (text2, values) => (await guarded2(() => run4(text2, values))).count ?? 0,
+    rows: async (text2, values) => [...await guarded2(() => sql.unsafe(text2, values, { prepare: false }))],
+    ...session !== void 0 && { join: () => session.join(), held: (working) => session.held(working) },
+    ...isReserved && { isOpen: openness((text2) => guarded2(() => run4(text2, []))) },
     ...isRoot && {
       // Once a statement has failed, and was not inside a savepoint, it rolls back by itself.
-      begin: (work, { isolation }) => sql.begin(isolation === void 0 ? "" : `isolation level ${isolationLevel(isolation)}`, work)
+      begin: (work, { isolation }) => sql.begin(isolation === void 0 ? "" : `isolation level ${isolationLevel(isolation)}`, (tx) => {
+        const opened = Session.of(tx);
+        opened.join();
+        return opened.held(work(tx));
+      })
     }
   });
 };
+function asText(cell) {
+  return Buffer.isBuffer(cell) ? cell.toString() : cell;
+}
 
 // ts/clients/drizzle.ts
 var ENTITY_KIND = /* @__PURE__ */ Symbol.for("drizzle:entityKind");
@@ -1147,6 +1365,8 @@ var recognizeDrizzle = (client) => {
     ...inner.isSynchronous && { isSynchronous: true },
     send: inner.send,
     ...inner.check && { check: inner.check },
+    ...inner.join && { join: inner.join },
+    ...inner.isOpen && { isOpen: inner.isOpen },
     ...begin !== void 0 && { begin: beginOf(database) }
   };
   shareGuard(database.session.client, carrier, client);
@@ -1155,12 +1375,14 @@ var recognizeDrizzle = (client) => {
 function beginOf(database) {
   return (work, { isolation }) => database.transaction(
     (tx) => {
-      const { send: send2 } = innerCarrier(tx);
-      return committable(
+      const inner = innerCarrier(tx);
+      inner.join?.();
+      const working = committable(
         "postgres",
-        (sql, values) => send2("query", [sql, values]),
+        (sql, values) => inner.send("query", [sql, values]),
         () => work(tx)
       );
+      return inner.held?.(working) ?? working;
     },
     ...isolation === void 0 ? [] : [{ isolationLevel: isolation.toLowerCase() }]
   );
@@ -1208,17 +1430,17 @@ function statements3(backend, knex) {
     if (backend === "postgres") return values;
     return knex.client.driverName === "sqlite3" ? values.map((value) => typeof value === "bigint" ? Number(value) : value) : wholeNumbers(values);
   };
-  const ask = (method, sql, bindings, options = {}) => run2(knex, { method, sql, bindings, options });
+  const ask2 = (method, sql, bindings, options = {}) => run2(knex, { method, sql, bindings, options });
   return {
     async query(sql, values) {
-      if (backend === "sqlite") return cells(rowsOf(await ask("raw", sql, bound(values))));
-      return rowsOf(await ask("raw", sql, values, { rowMode: "array" }));
+      if (backend === "sqlite") return cells(rowsOf(await ask2("raw", sql, bound(values))));
+      return rowsOf(await ask2("raw", sql, values, { rowMode: "array", types: AS_SENT }));
     },
     async execute(sql, values) {
-      const { response, context } = await ask("del", sql, bound(values));
+      const { response, context } = await ask2("del", sql, bound(values));
       return context?.changes ?? (Array.isArray(response) ? response.length : response.rowCount ?? 0);
     },
-    rows: async (sql, values) => rowsOf(await ask("raw", sql, values))
+    rows: async (sql, values) => rowsOf(await ask2("raw", sql, values))
   };
 }
 function rowsOf({ response }) {
@@ -1243,6 +1465,8 @@ var recognizeKysely = (client) => {
   return sqlCarrier(backend, {
     library: "kysely",
     isTransaction: database.isTransaction,
+    // Transactions have their client's.
+    ...backend === "postgres" && { owner: database.getExecutor().adapter },
     ...statements4(backend, database),
     ...!database.isTransaction && {
       begin: (work, { isolation }) => {
@@ -1289,8 +1513,7 @@ var recognizeNodeSqlite = (client) => {
   const members = membersOf(client);
   if (members === void 0 || !hasMethods(members, "prepare", "exec", "open", "close", "createSession")) return void 0;
   const database = client;
-  const isInTransaction = () => database.isTransaction ?? isInTransactionByTrial(database);
-  const guard = guardHandle(database, isInTransaction);
+  const isInTransaction2 = () => database.isTransaction ?? isInTransactionByTrial(database);
   const carrier = sqlCarrier("sqlite", {
     library: "node:sqlite",
     isTransaction: false,
@@ -1298,18 +1521,20 @@ var recognizeNodeSqlite = (client) => {
     query: (sql, values) => cells(run3(database, sql, (statement) => statement.all(...wholeNumbers(values)))),
     execute: (sql, values) => run3(database, sql, (statement) => statement.run(...wholeNumbers(values)).changes),
     rows: (sql, values) => database.prepare(sql).all(...values),
-    check: () => guard.check()
+    check: () => guardOf(database)?.check(),
+    isOpen: isInTransaction2
   });
+  guardHandle(database, isInTransaction2, (sql) => carrier.send("query", [sql, []]));
   shareGuard(database, carrier);
-  return withLiveTransaction(carrier, isInTransaction);
+  return withLiveTransaction(carrier, isInTransaction2);
 };
-function run3(database, sql, ask) {
+function run3(database, sql, ask2) {
   try {
-    return ask(statements5.of(database, sql));
+    return ask2(statements5.of(database, sql));
   } catch (error) {
     if (!(error instanceof Error) || !/statement has been finalized/.test(error.message)) throw error;
     statements5.forget(database);
-    return ask(statements5.of(database, sql));
+    return ask2(statements5.of(database, sql));
   }
 }
 function isInTransactionByTrial(database) {
@@ -1338,6 +1563,7 @@ var recognizePrisma = (client) => {
     query,
     execute,
     rows,
+    ...backend === "postgres" && { owner: membersOf(members._engineConfig) ?? members },
     ...!isTransaction && {
       begin: (work, { isolation, timeoutMs }) => client.$transaction((tx) => committable(backend, statements6(tx).query, () => work(tx)), {
         ...isolation !== void 0 && backend === "postgres" && { isolationLevel: pascalCase(isolation) },
@@ -1470,6 +1696,7 @@ function transactionCarrier(transaction3, what, operation) {
   if (!carrier.isTransaction && (carrier.begin !== void 0 || carrier.takesUnits)) {
     throw invalidArgument(`${what} is a ${carrier.library} client, not a transaction of it`, operation);
   }
+  carrier.join?.();
   return carrier;
 }
 function withTransaction(transaction3, work) {
@@ -1502,232 +1729,77 @@ function isPromiseLike(value) {
   return typeof value === "object" && value !== null && typeof value.then === "function";
 }
 
-// ts/saga-bus.ts
-function sagaBusStore(states, options) {
-  return {
-    getById: (sagaName, sagaId) => states.getById(sagaName, sagaId),
-    getByCorrelationId: (sagaName, correlationId) => states.getByCorrelationId(sagaName, correlationId),
-    insert: (sagaName, correlationId, state) => states.insert(sagaName, correlationId, state),
-    async update(sagaName, state, expectedVersion) {
-      try {
-        await states.update(sagaName, state, expectedVersion);
-      } catch (error) {
-        if (!(error instanceof ConcurrencyError)) throw error;
-        const conflict = new options.ConcurrencyError(error.sagaId, error.expectedVersion, error.actualVersion);
-        conflict.cause ??= error;
-        throw conflict;
-      }
-    },
-    delete: (sagaName, sagaId) => states.delete(sagaName, sagaId)
-  };
+// ts/arguments.ts
+var import_types = require("node:util/types");
+var COPIED_BYTES = 4096;
+function listed(values) {
+  if (typeof values === "string" || typeof values?.[Symbol.iterator] !== "function") throw new TypeError("it is no iterable");
+  return Array.from(values);
+}
+function entriesOf(entries) {
+  const list = listed(entries);
+  return [list.map((entry) => entry?.id), list.map((entry) => unshared(entry?.data)), list.map((entry) => entry?.expiresAt)];
+}
+function taken(args) {
+  return args.map((argument) => Array.isArray(argument) ? argument.map(takenDate) : takenDate(argument));
+}
+function takenDate(value) {
+  return (0, import_types.isDate)(value) ? new Date(Date.prototype.getTime.call(value)) : value;
+}
+function unshared(data) {
+  if (!(data instanceof Uint8Array) || data.byteLength <= COPIED_BYTES) return data;
+  const memory = data.buffer;
+  return memory.resizable === true || memory instanceof SharedArrayBuffer ? Uint8Array.prototype.slice.call(data) : data;
+}
+function byId(ids, payloads) {
+  const found = /* @__PURE__ */ new Map();
+  ids.forEach((id, index) => {
+    const payload = payloads[index];
+    if (payload != null) found.set(id, payload);
+  });
+  return found;
+}
+function unknownOption(options, accepted) {
+  const unknown = Object.keys(options ?? {}).find((name) => !accepted.includes(name));
+  return unknown === void 0 ? void 0 : `unknown option '${unknown}'; accepted: ${accepted.join(", ")}`;
 }
 
-// ts/states.ts
-var MAX_LISTED = 1e3;
+// ts/state-json.ts
+var import_types2 = require("node:util/types");
 var DATES = ["createdAt", "updatedAt", "archivedAt", "timeoutExpiresAt"];
-var SagaStates = class {
-  #run;
+var StateJson = class {
   #backend;
-  /** @internal */
-  constructor(backend, run4) {
+  constructor(backend) {
     this.#backend = backend;
-    this.#run = run4;
   }
-  /** The state, or null. Dates of its metadata are Dates. */
-  getById(sagaName, sagaId) {
-    return this.#find("states.getById", sagaName, sagaId);
-  }
-  /** The state, or null. Dates of its metadata are Dates. */
-  getByCorrelationId(sagaName, correlationId) {
-    return this.#find("states.getByCorrelationId", sagaName, correlationId);
-  }
-  /**
-   * Stores a new saga, with the version that its metadata has (1, if it has none).
-   *
-   * @param state with `metadata.sagaId`; what else is missing in `metadata` is filled in in what is stored
-   * @throws AlreadyExistsError if the saga id or the correlation id is taken
-   * @throws SerializationError if it cannot be kept as JSON: `path` says what
-   */
-  async insert(sagaName, correlationId, state) {
-    const given = this.#record("states.insert", sagaName, state, (version) => version ?? 1);
-    await this.#run("states.insert", [...given, correlationId]);
-  }
-  /**
-   * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
-   * `createdAt` and its correlation id stay what they are.
-   *
-   * @throws ConcurrencyError if the version is another one: `expectedVersion`, `actualVersion`
-   * @throws NotFoundError if there is no such saga
-   * @throws SerializationError
-   */
-  async update(sagaName, state, expectedVersion) {
-    const given = this.#record("states.update", sagaName, state, () => expectedVersion + 1);
-    await this.#run("states.update", [...given, expectedVersion]);
-  }
-  /** Removes the saga, if there is one. */
-  async delete(sagaName, sagaId) {
-    await this.#run("states.delete", [sagaName, sagaId]);
-  }
-  /** Removes the saga, if there is one. */
-  async deleteByCorrelationId(sagaName, correlationId) {
-    await this.#run("states.deleteByCorrelationId", [sagaName, correlationId]);
-  }
-  /**
-   * Reads the state, has it changed, and stores it, from the start again where another update came between.
-   * `updatedAt` becomes the present, unless `change` sets it.
-   *
-   * @param change may change what it is given and return that, or return another state; it may run several times
-   * @returns the state as it is stored
-   * @throws NotFoundError if there is no such saga
-   * @throws ConcurrencyError if there were conflicts `maxRetries` times more
-   */
-  async modify(sagaName, sagaId, change, options = {}) {
-    const { maxRetries = 3, retryDelayMs = 100 } = options;
-    for (const [name, value] of Object.entries({ maxRetries, retryDelayMs })) {
-      if (!Number.isSafeInteger(value) || value < 0) throw this.#invalid(`${name} must be a whole number from 0 on`, "states.modify");
-    }
-    if (typeof change !== "function") throw this.#invalid("modify takes a function", "states.modify");
-    for (let attempt = 0; ; attempt += 1) {
-      const state = await this.getById(sagaName, sagaId);
-      if (state === null) throw this.#notFound(sagaName, sagaId);
-      const before = state.metadata;
-      const { version: expectedVersion = 0, updatedAt } = before;
-      const changed = await change(state);
-      const metadata = metadataOf(changed);
-      if (metadata === void 0 || metadata.sagaId !== sagaId) {
-        throw this.#invalid("the changed state must have the metadata of the saga", "states.modify");
-      }
-      if (metadata.updatedAt === void 0 || metadata.updatedAt === updatedAt) metadata.updatedAt = /* @__PURE__ */ new Date();
-      metadata.version = expectedVersion + 1;
-      try {
-        await this.update(sagaName, changed, expectedVersion);
-        return changed;
-      } catch (error) {
-        const isConflict = error instanceof SagaStoreError && error.code === "CONCURRENCY_CONFLICT";
-        if (!isConflict || attempt >= maxRetries) throw error;
-      }
-      const pause = Math.random() * retryDelayMs * 2 ** attempt;
-      await new Promise((resolve) => setTimeout(resolve, pause));
-    }
-  }
-  /**
-   * Updates the saga of this state, or inserts it: under `state.correlationId`, or under its saga id where it has
-   * none. The saga id is `metadata.sagaId`, or `state.id`.
-   *
-   * @param state with the version that it was read with in `metadata.version`; a new one has none
-   * @returns the state as it is stored: save this one the next time
-   * @throws ConcurrencyError if another update came between
-   */
-  async save(sagaName, state) {
-    const { id, correlationId, metadata } = state;
-    const sagaId = metadata?.sagaId ?? id;
+  /** Fills in what the metadata lacks, and makes JSON of it. Dates and the other values are checked by the native side. */
+  record(sagaName, state, metadata, terms) {
+    const { operation, version, isChange } = terms;
+    if (metadata === void 0) throw invalidArgument("a state is an object with `metadata: { sagaId, ... }`", operation, this.#backend);
+    const { sagaId, isCompleted = false, version: _, createdAt, updatedAt, ...rest } = metadata;
+    const { timeoutExpiresAt, archivedAt } = rest;
     const now = /* @__PURE__ */ new Date();
-    const defaults = { createdAt: now, isCompleted: false };
-    const saved = { ...state, metadata: { ...defaults, ...metadata, sagaId, updatedAt: now } };
-    const expected = metadata?.version;
-    if (expected !== void 0) {
-      try {
-        await this.update(sagaName, saved, expected);
-        saved.metadata.version = expected + 1;
-        return saved;
-      } catch (error) {
-        if (!(error instanceof SagaStoreError && error.code === "NOT_FOUND")) throw error;
-      }
-    }
-    saved.metadata.version = expected ?? 1;
-    await this.insert(sagaName, correlationId ?? sagaId, saved);
-    return saved;
-  }
-  /** `getById`, under the name that `@saga-bus/store-redis` documents. */
-  findById(sagaName, sagaId) {
-    return this.getById(sagaName, sagaId);
-  }
-  /** `getByCorrelationId`, under the name that `@saga-bus/store-redis` documents. */
-  findByCorrelationId(sagaName, correlationId) {
-    return this.getByCorrelationId(sagaName, correlationId);
-  }
-  /**
-   * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
-   * with the cursor of a page tells each saga once, whatever is inserted meanwhile. DynamoDB's list follows a change
-   * a moment later, as its indexes do; the states in it are read consistently.
-   */
-  async findByName(sagaName, options = {}) {
-    const { completed, limit = 100, cursor } = options;
-    const found = await this.#run("states.findByName", [sagaName, completed, cursor, limit]);
-    const items = [];
-    let last;
-    for (let at = 0; at < found.length; at += 3) {
-      last = found[at + 1];
-      items.push(this.#parsed(found[at + 2], last));
-    }
-    return last === void 0 || items.length < limit ? { items } : { items, cursor: last };
-  }
-  /** How many sagas of a name there are; on DynamoDB a moment ago. */
-  countByName(sagaName, options = {}) {
-    return this.#run("states.countByName", [sagaName, options.completed]);
-  }
-  /**
-   * Removes sagas that have ended and were last changed before a time, in bounded batches, at most `limit` of them;
-   * answers how many.
-   */
-  async deleteCompletedBefore(sagaName, before, options = {}) {
-    const { limit = Number.POSITIVE_INFINITY } = options;
-    if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
-      throw this.#invalid("limit must be a whole number above 0", "states.deleteCompletedBefore");
-    }
-    let removed = 0;
-    while (removed < limit) {
-      const batch = Math.min(MAX_LISTED, limit - removed);
-      const count = await this.#run("states.deleteCompletedBefore", [sagaName, before, batch]);
-      removed += count;
-      if (count < batch) break;
-    }
-    return removed;
-  }
-  /**
-   * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
-   * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
-   * stored.
-   */
-  async findTimedOut(options = {}) {
-    const { now = /* @__PURE__ */ new Date(), limit = 100, sagaName } = options;
-    const found = await this.#run("states.findTimedOut", [now, sagaName, limit]);
-    const sagas = [];
-    for (let at = 0; at < found.length; at += 3) {
-      const state = this.#parsed(found[at + 2], found[at + 1]);
-      sagas.push({ sagaName: found[at], state });
-    }
-    return sagas;
-  }
-  /** No async function: each of its promises costs event-loop time. */
-  #find(operation, sagaName, id) {
-    return this.#run(operation, [sagaName, id]).then((text2) => this.#parsed(text2, id));
-  }
-  /** What the native side takes of a state. */
-  #record(operation, sagaName, state, next) {
-    const metadata = metadataOf(state);
-    if (metadata === void 0) throw this.#invalid("a state is an object with `metadata: { sagaId, ... }`", operation);
-    const { sagaId, isCompleted = false, version, createdAt, updatedAt, timeoutExpiresAt, ...rest } = metadata;
-    const now = /* @__PURE__ */ new Date();
-    const stands = next(version);
     const begun = createdAt ?? now;
-    const changed = updatedAt ?? now;
-    const stored = { version: stands, sagaId, isCompleted, createdAt: begun, updatedAt: changed, timeoutExpiresAt, ...rest };
-    const text2 = this.#serialized({ metadata: stored, ...withoutMetadata2(state) }, operation, sagaId);
-    return [sagaName, sagaId, stands, isCompleted, begun, changed, timeoutExpiresAt, text2];
+    const changed = updatedAt == null || isChange && (0, import_types2.isDate)(updatedAt) && updatedAt.getTime() < now.getTime() ? now : updatedAt;
+    const known3 = { version, sagaId, isCompleted, createdAt: begun, updatedAt: changed, ...rest };
+    const { stored, text: text2 } = this.#serialized(state, known3, operation, sagaId);
+    return { given: [sagaName, sagaId, version, isCompleted, begun, changed, timeoutExpiresAt, archivedAt, text2], stored };
   }
-  #serialized(state, operation, id) {
+  #serialized(state, metadata, operation, id) {
+    let stored = state;
     let text2;
     try {
-      text2 = JSON.stringify(state);
+      if ("toJSON" in metadata) throw new TypeError("metadata has a toJSON of its own");
+      stored = { metadata, ...withoutMetadata2(state) };
+      text2 = JSON.stringify(stored);
     } catch (cause) {
-      throw new SerializationError(this.#failure(operation, id, unserializable(state), cause));
+      throw new SerializationError(this.#failure(operation, id, unserializable(stored), cause));
     }
     if (text2.includes("\\u0000") || text2.includes("\\ud")) {
       const found = unserializable(JSON.parse(text2));
       if (found.path !== "") throw new SerializationError(this.#failure(operation, id, found));
     }
-    return text2;
+    return { stored, text: text2 };
   }
   #failure(operation, id, { path, what }, cause) {
     const message = `the state cannot be kept as JSON: ${path === "" ? "it" : path} ${what}`;
@@ -1744,8 +1816,24 @@ var SagaStates = class {
       ...cause !== void 0 && { cause }
     };
   }
-  #parsed(text2, id) {
-    if (text2 === null) return null;
+  /** The states of a list, and those that cannot be read. */
+  listed(found, operation) {
+    const sagas = [];
+    const corrupt = [];
+    for (let at = 0; at < found.length; at += 3) {
+      const [sagaName, sagaId, text2] = found.slice(at, at + 3);
+      try {
+        if (typeof text2 !== "string") throw this.#corrupt(operation, sagaId, text2.problem);
+        sagas.push({ sagaName, state: this.parsed(text2, sagaId, operation) });
+      } catch (error) {
+        if (!(error instanceof CorruptDataError)) throw error;
+        corrupt.push({ sagaName, sagaId, error });
+      }
+    }
+    return { sagas, corrupt };
+  }
+  /** The state that a text is, with Dates in its metadata. */
+  parsed(text2, id, operation = "states") {
     let state = null;
     let cause;
     try {
@@ -1754,22 +1842,22 @@ var SagaStates = class {
       cause = error;
     }
     const metadata = metadataOf(state);
-    if (metadata === void 0) throw this.#corrupt(id, cause === void 0 ? "has no metadata" : "is no JSON", cause);
+    if (metadata === void 0) throw this.#corrupt(operation, id, cause === void 0 ? "has no metadata" : "is no JSON", cause);
     for (const name of DATES) {
       const value = metadata[name];
       if (value === void 0 || value === null) continue;
       const date = new Date(value);
-      if (Number.isNaN(date.getTime())) throw this.#corrupt(id, `has a metadata.${name} that is no date`);
+      if (Number.isNaN(date.getTime())) throw this.#corrupt(operation, id, `has a metadata.${name} that is no date`);
       metadata[name] = date;
     }
     return state;
   }
-  #corrupt(id, what, cause) {
+  #corrupt(operation, id, what, cause) {
     return new CorruptDataError({
       code: "CORRUPT_DATA",
       message: `the stored state ${what}`,
       backend: this.#backend,
-      operation: "states",
+      operation,
       id,
       retryable: false,
       causes: [],
@@ -1777,28 +1865,37 @@ var SagaStates = class {
       ...cause !== void 0 && { cause }
     });
   }
-  #notFound(sagaName, sagaId) {
-    return new NotFoundError({
-      code: "NOT_FOUND",
-      message: `no saga '${sagaName}' has this saga id`,
-      backend: this.#backend,
-      operation: "states.modify",
+};
+function withoutCorrupt(answer, corrupt, onCorrupt) {
+  const [first] = corrupt;
+  if (first === void 0) return answer;
+  if (onCorrupt === void 0) {
+    const { error: cause, sagaName, sagaId } = first;
+    const message = `${corrupt.length} of the sagas cannot be read; the first: ${cause.message}`;
+    const { backend, operation } = cause;
+    const known3 = { ...backend !== void 0 && { backend }, ...operation !== void 0 && { operation } };
+    const failure = {
+      code: "CORRUPT_DATA",
+      message,
+      ...known3,
       id: sagaId,
       retryable: false,
       causes: [],
-      details: { sagaName, sagaId }
-    });
+      details: { sagaName },
+      cause
+    };
+    throw Object.defineProperty(Object.assign(new CorruptDataError(failure), { corrupt }), "found", { value: answer });
   }
-  #invalid(message, operation) {
-    return invalidArgument(message, operation, this.#backend);
-  }
-};
+  for (const problem of corrupt) onCorrupt(problem);
+  return answer;
+}
 function metadataOf(state) {
   const metadata = state?.metadata;
   return typeof metadata === "object" && metadata !== null && !Array.isArray(metadata) ? metadata : void 0;
 }
 function withoutMetadata2(state) {
   const plain = typeof state.toJSON === "function" ? state.toJSON() : state;
+  if (typeof plain !== "object" || plain === null) throw new TypeError("its toJSON() returns no object");
   const { metadata: _, ...rest } = plain;
   return rest;
 }
@@ -1823,30 +1920,357 @@ function unserializable(value, path = "", open = /* @__PURE__ */ new Set()) {
   return nothing;
 }
 
+// ts/saga-bus.ts
+var CLASSES = ["ConcurrencyError", "TransientError"];
+var SOUNDS_TRANSIENT = /timeout|network/i;
+function sagaBusStore(states, options) {
+  const { ConcurrencyError: Conflict, TransientError: Transient } = checked(options);
+  const raise2 = (error) => {
+    if (error instanceof ConcurrencyError) throw causedBy(error, new Conflict(error.sagaId, error.expectedVersion, error.actualVersion));
+    if (!(error instanceof SagaStoreError) || !error.retryable) throw error;
+    if (Transient !== void 0) throw causedBy(error, new Transient(error.message, error));
+    if (!SOUNDS_TRANSIENT.test(error.message)) error.message += " (it may pass by itself, as a network error does)";
+    throw error;
+  };
+  return {
+    getById: (sagaName, sagaId) => states.getById(sagaName, sagaId).catch(raise2),
+    getByCorrelationId: (sagaName, correlationId) => states.getByCorrelationId(sagaName, correlationId).catch(raise2),
+    insert: (sagaName, correlationId, state) => states.insert(sagaName, correlationId, state).catch((error) => {
+      if (!(error instanceof AlreadyExistsError)) return raise2(error);
+      const { sagaId, version = 0 } = metadataOf(state);
+      throw causedBy(error, new Conflict(sagaId, version));
+    }),
+    update: (sagaName, state, expectedVersion) => states.update(sagaName, state, expectedVersion).catch(raise2),
+    delete: (sagaName, sagaId) => states.delete(sagaName, sagaId).catch(raise2)
+  };
+}
+function checked(options) {
+  const invalid = (message) => invalidArgument(message, "sagaBusStore");
+  const unknown = unknownOption(options, CLASSES);
+  if (unknown !== void 0) throw invalid(unknown);
+  for (const name of CLASSES) {
+    const isLeftOut = name === "TransientError" && options?.[name] === void 0;
+    if (!isLeftOut && typeof options?.[name] !== "function") throw invalid(`option '${name}' must be the class of @saga-bus/core`);
+  }
+  return options;
+}
+function causedBy(cause, error) {
+  error.cause ??= cause;
+  return error;
+}
+
+// ts/states.ts
+var import_types3 = require("node:util/types");
+var MAX_LISTED = 1e3;
+var SagaStates = class {
+  #run;
+  #refuse;
+  #backend;
+  #json;
+  /** @internal */
+  constructor(backend, run4, refuse) {
+    this.#refuse = refuse;
+    this.#backend = backend;
+    this.#run = run4;
+    this.#json = new StateJson(backend);
+  }
+  /** The state, or null. Dates of its metadata are Dates. */
+  getById(sagaName, sagaId) {
+    return this.#find("states.getById", sagaName, sagaId);
+  }
+  /** The state, or null. Dates of its metadata are Dates. */
+  getByCorrelationId(sagaName, correlationId) {
+    return this.#find("states.getByCorrelationId", sagaName, correlationId);
+  }
+  /**
+   * Stores a new saga, with the version that its metadata has (1, if it has none) and its dates.
+   *
+   * @param state with `metadata.sagaId`; what else is missing in `metadata` is filled in in what is stored
+   * @throws AlreadyExistsError if the saga id or the correlation id is taken
+   * @throws SerializationError if it cannot be kept as JSON: `path` says what
+   */
+  async insert(sagaName, correlationId, state) {
+    let given;
+    try {
+      given = this.#insertion("states.insert", sagaName, correlationId, state).given;
+    } catch (error) {
+      return await this.#refuse(error);
+    }
+    await this.#run("states.insert", given);
+  }
+  /**
+   * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
+   * `createdAt` and its correlation id stay what they are. `updatedAt` is the time of this change: the present, unless
+   * the state's lies in the future.
+   *
+   * @throws ConcurrencyError if the version is another one: `expectedVersion`, `actualVersion`
+   * @throws NotFoundError if there is no such saga
+   * @throws SerializationError
+   */
+  async update(sagaName, state, expectedVersion) {
+    let given;
+    try {
+      given = this.#change("states.update", sagaName, state, expectedVersion).given;
+    } catch (error) {
+      return await this.#refuse(error);
+    }
+    await this.#run("states.update", given);
+  }
+  /** Removes the saga, if there is one. */
+  async delete(sagaName, sagaId) {
+    await this.#run("states.delete", [sagaName, sagaId]);
+  }
+  /** Removes the saga, if there is one. */
+  async deleteByCorrelationId(sagaName, correlationId) {
+    await this.#run("states.deleteByCorrelationId", [sagaName, correlationId]);
+  }
+  /**
+   * Reads the state, has it changed, and stores it, from the start again where another update came between.
+   * `updatedAt` becomes the present, unless `change` sets it.
+   *
+   * @param change may change what it is given and return that, or return another state; it may run several times
+   * @returns the state as it is stored
+   * @throws NotFoundError if there is no such saga
+   * @throws ConcurrencyError if there were conflicts `maxRetries` times more
+   */
+  async modify(sagaName, sagaId, change, options = {}) {
+    const { maxRetries = 3, retryDelayMs = 100 } = options;
+    for (const [name, value] of Object.entries({ maxRetries, retryDelayMs })) {
+      if (!Number.isSafeInteger(value) || value < 0)
+        return await this.#refuse(this.#invalid(`${name} must be a whole number from 0 on`, "states.modify"));
+    }
+    if (typeof change !== "function") return await this.#refuse(this.#invalid("modify takes a function", "states.modify"));
+    for (let attempt = 0; ; attempt += 1) {
+      const state = await this.getById(sagaName, sagaId);
+      if (state === null) throw this.#notFound(sagaName, sagaId);
+      const before = state.metadata;
+      const { version: expectedVersion = 0 } = before;
+      const unchanged = before.updatedAt?.getTime();
+      const changed = await change(state);
+      const metadata = metadataOf(changed);
+      if (metadata === void 0 || metadata.sagaId !== sagaId) {
+        throw this.#invalid("the changed state must have the metadata of the saga", "states.modify");
+      }
+      const isDated = metadata.updatedAt != null && !((0, import_types3.isDate)(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged);
+      try {
+        return await this.#write("states.update", () => this.#change("states.modify", sagaName, changed, expectedVersion, { isDated }));
+      } catch (error) {
+        const isConflict = error instanceof SagaStoreError && error.code === "CONCURRENCY_CONFLICT";
+        if (!isConflict || attempt >= maxRetries) throw error;
+      }
+      const pause = Math.random() * retryDelayMs * 2 ** attempt;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+  /**
+   * Inserts a state that has no version: under `state.correlationId`, or under its saga id where it has none. Updates
+   * the saga of one that has a version. The saga id is `metadata.sagaId`, or `state.id`.
+   *
+   * @param state with the version that it was read with in `metadata.version`; a new one has none
+   * @returns the state as it is stored: save this one the next time
+   * @throws ConcurrencyError if another update came between
+   * @throws NotFoundError if the saga has been deleted
+   * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
+   */
+  async save(sagaName, state) {
+    const { id, correlationId } = state ?? {};
+    const given = metadataOf(state);
+    const sagaId = given?.sagaId ?? id;
+    const metadata = { ...given, sagaId };
+    const expected = metadata.version ?? void 0;
+    if (expected !== void 0) {
+      return await this.#write("states.update", () => this.#change("states.save", sagaName, state, expected, { metadata }));
+    }
+    const insertion = () => this.#insertion("states.save", sagaName, correlationId ?? sagaId, state, metadata);
+    return await this.#write("states.insert", insertion);
+  }
+  /** `getById`, under the name that `@saga-bus/store-redis` documents. */
+  findById(sagaName, sagaId) {
+    return this.getById(sagaName, sagaId);
+  }
+  /** `getByCorrelationId`, under the name that `@saga-bus/store-redis` documents. */
+  findByCorrelationId(sagaName, correlationId) {
+    return this.getByCorrelationId(sagaName, correlationId);
+  }
+  /**
+   * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
+   * with the cursor of a page tells each saga once, whatever is inserted meanwhile. A page has fewer items where some
+   * cannot be read; what tells the last one is that it has no cursor. DynamoDB's list follows a change a moment later,
+   * as its indexes do; the states in it are read consistently.
+   *
+   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
+   */
+  async findByName(sagaName, options = {}) {
+    let taken2;
+    try {
+      taken2 = this.#taken(options, ["completed", "limit", "cursor", "onCorrupt"], "findByName");
+    } catch (error) {
+      return await this.#refuse(error);
+    }
+    const { completed, limit = 100, cursor, onCorrupt } = taken2;
+    const listed2 = await this.#run("states.findByName", [sagaName, completed, cursor, limit]);
+    const { sagas, corrupt } = this.#json.listed(listed2, "states.findByName");
+    const page = { items: sagas.map(({ state }) => state) };
+    if (listed2.length / 3 >= limit) page.cursor = listed2[listed2.length - 2];
+    return withoutCorrupt(page, corrupt, onCorrupt);
+  }
+  /** How many sagas of a name there are; on DynamoDB a moment ago. */
+  countByName(sagaName, options = {}) {
+    return this.#run("states.countByName", [sagaName, options.completed]);
+  }
+  /**
+   * Removes sagas that ended before a time, in bounded batches, at most `limit` of them; answers how many. A saga ends
+   * when an insert or an update first makes it completed; one that is inserted as such, at its `updatedAt`.
+   */
+  async deleteCompletedBefore(sagaName, before, options = {}) {
+    const { limit = Number.POSITIVE_INFINITY } = options;
+    if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
+      return await this.#refuse(this.#invalid("limit must be a whole number above 0", "states.deleteCompletedBefore"));
+    }
+    const until = takenDate(before);
+    let removed = 0;
+    while (removed < limit) {
+      const batch = Math.min(MAX_LISTED, limit - removed);
+      const count = await this.#run("states.deleteCompletedBefore", [sagaName, until, batch]);
+      removed += count;
+      if (count < batch) break;
+    }
+    return removed;
+  }
+  /**
+   * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
+   * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
+   * stored. Those that cannot be read take nobody's place, as long as there are no more than 1,000 of both together.
+   *
+   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others
+   */
+  async findTimedOut(options = {}) {
+    let taken2;
+    try {
+      taken2 = this.#taken(options, ["now", "limit", "sagaName", "onCorrupt"], "findTimedOut");
+    } catch (error) {
+      return await this.#refuse(error);
+    }
+    const { limit = 100, sagaName, onCorrupt } = taken2;
+    const now = takenDate(taken2.now ?? /* @__PURE__ */ new Date());
+    for (let most = limit; ; ) {
+      const listed2 = await this.#run("states.findTimedOut", [now, sagaName, most]);
+      const { sagas, corrupt } = this.#json.listed(listed2, "states.findTimedOut");
+      const enough = limit + corrupt.length;
+      const isAll = enough <= most || most >= MAX_LISTED || listed2.length / 3 < most;
+      if (isAll) return withoutCorrupt(sagas.slice(0, limit), corrupt, onCorrupt);
+      most = Math.min(MAX_LISTED, enough);
+    }
+  }
+  /** The options of a method, of which it knows all, and `onCorrupt` is a function. */
+  #taken(options, accepted, method) {
+    const isObject = options === void 0 || typeof options === "object" && options !== null;
+    const unknown = isObject ? unknownOption(options, accepted) : `options are an object; accepted: ${accepted.join(", ")}`;
+    if (unknown !== void 0) throw this.#invalid(unknown, `states.${method}`);
+    const { onCorrupt } = options ?? {};
+    if (onCorrupt !== void 0 && typeof onCorrupt !== "function") {
+      throw this.#invalid("option 'onCorrupt' must be a function", `states.${method}`);
+    }
+    return { ...options };
+  }
+  /**
+   * Has sagas found by `findByName`, `countByName` and `findTimedOut` that other software has written without what
+   * these go by, such as `@saga-bus/store-redis`: on Redis the whole keyspace is gone through on every primary, in
+   * bounded steps, and each state is put into the lists in which it belongs. States and versions stay as they are.
+   * Whoever is interrupted calls it again. Call it once when the new version runs, and again when the last old worker
+   * has ended. On the other backends it finds nothing to do: there the database keeps what lists go by.
+   *
+   * @param options `sagaName`: only the sagas of this name
+   * @throws UnsupportedError in a transaction
+   */
+  async reindex(options = {}) {
+    const unknown = Object.keys(options).find((name) => name !== "sagaName");
+    if (unknown !== void 0) {
+      return await this.#refuse(this.#invalid(`unknown option '${unknown}'; accepted: sagaName`, "states.reindex"));
+    }
+    const { sagaName } = options;
+    const result = { found: 0, added: 0, removed: 0, unreadable: 0 };
+    let cursor;
+    do {
+      const part = await this.#run("states.reindex", [sagaName, cursor]);
+      for (const name of ["found", "added", "removed", "unreadable"]) result[name] += part[name];
+      cursor = part.cursor;
+    } while (cursor !== void 0);
+    return result;
+  }
+  /**
+   * The same sagas as `findTimedOut`, each given to one worker: until the lease ends, `claimTimedOut` answers a saga
+   * to nobody else, and not to the same worker again. (`findTimedOut` still shows it.) State and version stay as they
+   * are, so what the worker does ends with an ordinary `update`. One that ends the saga, or moves or clears its
+   * timeout, ends the lease as well. Leases are judged by the server's clock where it has one.
+   *
+   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others, which the
+   * worker has
+   * @throws SagaStoreError `UNSUPPORTED` in a transaction that is only sent at its end (Redis, DynamoDB)
+   */
+  async claimTimedOut(options) {
+    let taken2;
+    try {
+      taken2 = this.#taken(options, ["workerId", "leaseMs", "limit", "now", "sagaName", "onCorrupt"], "claimTimedOut");
+    } catch (error) {
+      return await this.#refuse(error);
+    }
+    const { workerId, leaseMs, limit = 100, sagaName, onCorrupt } = taken2 ?? {};
+    const now = takenDate(taken2?.now ?? /* @__PURE__ */ new Date());
+    const leasedUntil = Date.now() + leaseMs;
+    const listed2 = await this.#run("states.claimTimedOut", [workerId, leaseMs, now, sagaName, limit]);
+    const { sagas, corrupt } = this.#json.listed(listed2, "states.claimTimedOut");
+    const claimed = sagas.map((saga) => ({ ...saga, workerId, leasedUntil: new Date(leasedUntil) }));
+    return withoutCorrupt(claimed, corrupt, onCorrupt);
+  }
+  /** No async function: each of its promises costs event-loop time. */
+  #find(operation, sagaName, id) {
+    return this.#run(operation, [sagaName, id]).then((text2) => text2 === null ? null : this.#json.parsed(text2, id));
+  }
+  /** Stores what `make` makes; answers the state as it is stored. */
+  async #write(operation, make) {
+    let record;
+    try {
+      record = make();
+    } catch (error) {
+      return await this.#refuse(error);
+    }
+    await this.#run(operation, record.given);
+    return record.stored;
+  }
+  #insertion(operation, sagaName, correlationId, state, metadata = metadataOf(state)) {
+    const version = metadata?.version ?? 1;
+    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation, version, isChange: false });
+    return { given: [...given, correlationId], stored };
+  }
+  /** `isDated`: its `updatedAt` is meant, whatever it is. */
+  #change(operation, sagaName, state, expected, { isDated = false, metadata = metadataOf(state) } = {}) {
+    const version = expected + 1;
+    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation, version, isChange: !isDated });
+    return { given: [...given, expected], stored };
+  }
+  #notFound(sagaName, sagaId) {
+    return new NotFoundError({
+      code: "NOT_FOUND",
+      message: `not found: no saga '${sagaName}' has this saga id`,
+      backend: this.#backend,
+      operation: "states.modify",
+      id: sagaId,
+      retryable: false,
+      causes: [],
+      details: { sagaName, sagaId }
+    });
+  }
+  #invalid(message, operation) {
+    return invalidArgument(message, operation, this.#backend);
+  }
+};
+
 // ts/stores.ts
 var import_promises3 = require("node:timers/promises");
 var import_node_util = require("node:util");
+var import_types4 = require("node:util/types");
 var import_node_worker_threads = require("node:worker_threads");
-
-// ts/arguments.ts
-var COPIED_BYTES = 4096;
-function listed(values) {
-  if (typeof values === "string" || typeof values?.[Symbol.iterator] !== "function") return void 0;
-  return Array.isArray(values) ? values : Array.from(values);
-}
-function unshared(data) {
-  if (!(data instanceof Uint8Array) || data.byteLength <= COPIED_BYTES) return data;
-  const memory = data.buffer;
-  return memory.resizable === true || memory instanceof SharedArrayBuffer ? Uint8Array.prototype.slice.call(data) : data;
-}
-function byId(ids, payloads) {
-  const found = /* @__PURE__ */ new Map();
-  ids.forEach((id, index) => {
-    const payload = payloads[index];
-    if (payload != null) found.set(id, payload);
-  });
-  return found;
-}
 
 // ts/conversation.ts
 var import_promises2 = require("node:timers/promises");
@@ -1892,6 +2316,13 @@ var Deadlines = class {
   }
 };
 
+// ts/turns.ts
+var import_node_timers = require("node:timers");
+var realSetImmediate = import_node_timers.setImmediate;
+function turn() {
+  return new Promise((resolve) => realSetImmediate(resolve));
+}
+
 // ts/conversation.ts
 var OPERATIONS = {
   put: 0,
@@ -1912,12 +2343,14 @@ var OPERATIONS = {
   "states.countByName": 15,
   "states.deleteCompletedBefore": 16,
   "states.findTimedOut": 17,
+  "states.claimTimedOut": 18,
   initialize: 100,
   purgeExpired: 101,
   health: 102,
   statistics: 103,
   /** The end of a unit of work. */
-  transaction: 104
+  transaction: 104,
+  "states.reindex": 105
 };
 var DONE = -1;
 var FAILED = -2;
@@ -1925,18 +2358,35 @@ var IN_TRANSACTION = 1;
 var BUFFERED = 2;
 var AT_ONCE = 4;
 var ONE_SERVER = 8;
+var UNSTARTED = -1;
+var isAboutRecords = (operation) => OPERATIONS[operation] < OPERATIONS.initialize;
+var READS = /* @__PURE__ */ new Set([
+  "get",
+  "find",
+  "has",
+  "getMany",
+  "states.getById",
+  "states.getByCorrelationId",
+  "states.findByName",
+  "states.countByName",
+  "states.findTimedOut",
+  "health",
+  "statistics"
+]);
 var Conversations = class {
   #native;
   /** The client that the store was made from, if it was. */
   #home;
   #deadlines;
+  #makesWay;
   /** For each carrier the last write of each id that is under way: the next one waits for it. */
   #tails = /* @__PURE__ */ new WeakMap();
   /** Operations whose client has not answered yet. */
   #underWay = 0;
   #onIdle = [];
-  constructor(store, home) {
+  constructor(store, home, makesWay) {
     this.#native = store;
+    this.#makesWay = makesWay;
     this.#home = home;
     this.#deadlines = new Deadlines(store.settings.operationTimeoutMs);
   }
@@ -1948,25 +2398,33 @@ var Conversations = class {
   run(route, operation, args) {
     const { carrier } = route;
     let running;
+    let attempt;
+    let verified;
     try {
       carrier.check?.();
+      if (!route.isJoined && carrier.isSynchronous) attempt = guardOf(carrier)?.attempt(!READS.has(operation));
       const conversation = new Conversation(this.#native, route, this.#home, operation, args, this.#deadlines);
       const ids = written(operation, args);
-      if (route.unit !== void 0) running = route.unit.next(() => conversation.run());
-      else running = ids === void 0 ? conversation.run() : this.#inOrder(conversation, carrier, ids);
+      if (route.unit !== void 0) {
+        conversation.takeArguments();
+        running = route.unit.next(() => conversation.run());
+      } else running = ids === void 0 ? conversation.run() : this.#inOrder(conversation, carrier, ids);
     } catch (error) {
-      return Promise.reject(error);
+      running = Promise.reject(error);
+    } finally {
+      verified = attempt?.ran();
     }
-    const verified = guardOf(carrier)?.verify();
     this.#underWay += 1;
     const settled3 = running.then(
+      // The work has been done; a client that answers at once must not keep the event loop from turning.
       (value) => {
         this.#leave();
-        return asBuffer(value);
+        const answer = asBuffer(value);
+        return this.#makesWay() ? turn().then(() => answer) : answer;
       },
       (failure) => {
         this.#leave();
-        return raise(failure);
+        return this.#makesWay() ? turn().then(() => raise(failure)) : raise(failure);
       }
     );
     return verified === void 0 ? settled3 : Promise.all([settled3, verified]).then(([value]) => value);
@@ -1978,6 +2436,18 @@ var Conversations = class {
   /** What the client threw, as the error that it stands for. */
   classify(error) {
     return withCause(this.#native.classify(describeClientError(error)), error);
+  }
+  /** Waits until it is known that what is joined is in a transaction; rejects if it is in none. Nothing: it is in one. */
+  confirm(route, operation) {
+    const isOpen = route.carrier.isOpen?.(route) ?? true;
+    if (isOpen === true) return void 0;
+    const answered = (open) => {
+      if (!open) throw notOpen(route, operation);
+    };
+    const refused = (error) => {
+      throw toError({ ...this.classify(error), operation });
+    };
+    return Promise.resolve(isOpen).then(answered, refused);
   }
   /** Two writes of one id are never under way at once: a pool would let them overtake each other. */
   #inOrder(conversation, carrier, ids) {
@@ -1993,6 +2463,7 @@ var Conversations = class {
       if (!("answer" in state)) return settled2(state);
       return keep(known3, ids, (ended) => conversation.wait(state, ended));
     }
+    conversation.takeArguments();
     return keep(
       known3,
       ids,
@@ -2009,6 +2480,7 @@ function keep(tails, ids, begin) {
 }
 var Conversation = class {
   #native;
+  #route;
   #carrier;
   #home;
   #unit;
@@ -2017,14 +2489,19 @@ var Conversation = class {
   #deadlines;
   /** What the client threw last. */
   #cause;
-  constructor(store, { carrier, unit }, home, operation, args, deadlines) {
+  constructor(store, route, home, operation, args, deadlines) {
     this.#native = store;
-    this.#carrier = carrier;
-    this.#unit = unit;
+    this.#route = route;
+    this.#carrier = route.carrier;
+    this.#unit = route.unit;
     this.#home = home;
     this.#operation = operation;
     this.#args = args;
     this.#deadlines = deadlines;
+  }
+  /** For one that begins later than at its call: the caller may have other plans for what it has given. */
+  takeArguments() {
+    this.#args = taken(this.#args);
   }
   run() {
     const state = this.start();
@@ -2032,6 +2509,34 @@ var Conversation = class {
   }
   /** Runs until the first answer that has to be waited for. */
   start() {
+    const over = this.#isOver();
+    if (over !== void 0) return over;
+    const { isJoined, isRequired } = this.#route;
+    if ((isJoined || isRequired) && this.#carrier.isOpen !== void 0 && isAboutRecords(this.#operation)) {
+      const isOpen = this.#carrier.isOpen(this.#route);
+      if (isOpen === false) return this.#opened(false);
+      if (isOpen !== true) {
+        this.takeArguments();
+        return { handle: UNSTARTED, answer: isOpen };
+      }
+    }
+    return this.#begin();
+  }
+  #opened(isOpen) {
+    if (isOpen !== true) return { failure: notOpen(this.#route, this.#operation) };
+    return this.#isOver() ?? this.#begin();
+  }
+  /** What has waited for another write, or for an answer, may come too late. A unit of work is sent when it is over. */
+  #isOver() {
+    if (this.#unit !== void 0) return void 0;
+    try {
+      checkRoute(this.#route, this.#operation, this.#carrier.backend);
+      return void 0;
+    } catch (failure) {
+      return { failure };
+    }
+  }
+  #begin() {
     const { isTransaction, isBuffered, isSynchronous, isOneServer } = this.#carrier;
     const kind = isBuffered ? BUFFERED | AT_ONCE : isSynchronous ? AT_ONCE : 0;
     const facts = kind | (isTransaction ? IN_TRANSACTION : 0) | (isOneServer ? ONE_SERVER : 0);
@@ -2045,7 +2550,7 @@ var Conversation = class {
     return new Promise((resolve, reject) => {
       let handle;
       const deadline = this.#deadlines.start(() => {
-        if (handle !== void 0) this.#native.abandon(handle);
+        if (handle !== void 0 && handle !== UNSTARTED) this.#native.abandon(handle);
         handle = void 0;
         ended?.();
         reject(this.#timeout());
@@ -2092,9 +2597,14 @@ var Conversation = class {
     }
   }
   #answer(handle, answer) {
+    if (handle === UNSTARTED) return this.#opened(answer);
     return this.#advance(this.#native.resume(handle, true, answer, this.#args[1]));
   }
   #thrown(handle, error) {
+    if (handle === UNSTARTED) {
+      const failure = this.#native.classify(describeClientError(error));
+      return { failure: withCause({ ...failure, operation: this.#operation }, error) };
+    }
     this.#cause = error;
     return this.#advance(this.#native.resume(handle, false, describeClientError(error), this.#args[1]));
   }
@@ -2106,6 +2616,10 @@ var Conversation = class {
     return { ...failure, operation: this.#operation, ...typeof id === "string" && { id } };
   }
 };
+function notOpen({ carrier, isJoined }, operation) {
+  const what = isJoined ? `what was given as a transaction (${carrier.library}) is in none: begin it first` : `the client (${carrier.library}) is in no transaction, and the store was opened with requireTransaction`;
+  return invalidArgument(`${what}; nothing was written`, operation, carrier.backend);
+}
 function settled2(state) {
   return "value" in state ? Promise.resolve(state.value) : Promise.reject(state.failure);
 }
@@ -2230,7 +2744,7 @@ var Observer = class {
   constructor(backend, url, logger) {
     this.#backend = backend;
     this.#address = addressOf(url);
-    const chosen = logger === void 0 ? stderrLogger() : checked(logger);
+    const chosen = logger === void 0 ? stderrLogger() : checked2(logger);
     this.#log = chosen === void 0 ? {} : writers(chosen);
     this.#isDebugEnabled = debugGate(chosen);
   }
@@ -2246,6 +2760,7 @@ var Observer = class {
   warn(operation, message) {
     this.#log.warn?.(`sagastore ${operation}: ${message}`, { backend: this.#backend, operation });
   }
+  /** What `tracePromise` does, but that what subscribers do to the context changes nothing. */
   #trace(subject, start) {
     const context = {
       operation: subject.operation,
@@ -2261,22 +2776,42 @@ var Observer = class {
     if (routingSlipId !== void 0) context.routingSlipId = routingSlipId;
     if (subject.bytes !== void 0) context.bytes = subject.bytes;
     if (subject.batchSize !== void 0) context.attributes["db.operation.batch.size"] = subject.batchSize;
-    return channel.tracePromise(async () => {
-      try {
-        const result = await this.#logged(subject, start);
-        const bytes = bytesOf(result);
-        if (bytes !== void 0) context.bytes = bytes;
+    const ended = () => {
+      channel.asyncStart.publish(context);
+      channel.asyncEnd.publish(context);
+    };
+    let running;
+    channel.start.runStores(context, () => {
+      running = this.#logged(subject, start);
+    });
+    channel.end.publish(context);
+    return running.then(
+      (result) => {
+        guarded(() => {
+          const bytes = bytesOf(result);
+          if (bytes !== void 0) context.bytes = bytes;
+          context.result = result;
+        });
+        ended();
         return result;
-      } catch (error) {
-        if (error instanceof SagaStoreError) context.attributes["error.type"] = error.code;
+      },
+      (error) => {
+        guarded(() => {
+          if (error instanceof SagaStoreError) context.attributes["error.type"] = error.code;
+          context.error = error;
+        });
+        channel.error.publish(context);
+        ended();
         throw error;
       }
-    }, context);
+    );
   }
   async #logged(subject, start) {
     const began = performance.now();
+    const lateMs = subject.expiresAt === void 0 ? 0 : Date.now() - subject.expiresAt;
     try {
       const result = await start();
+      if (lateMs > 0 && result !== false) this.#late(subject, began, lateMs);
       if (this.#isDebugEnabled()) {
         const fields = this.#fields(subject, began);
         const bytes = bytesOf(result);
@@ -2298,6 +2833,11 @@ var Observer = class {
       }
       throw error;
     }
+  }
+  /** Often a saga that timed out and still compensates; a wrong clock, or a wrong unit, looks the same. */
+  #late(subject, began, lateMs) {
+    const what = `expiresAt passed ${(lateMs / 1e3).toFixed(3)} s before the call; kept for lateRetentionMs from now`;
+    this.#log.warn?.(`sagastore ${subject.operation}: ${what}`, { ...this.#fields(subject, began), lateMs });
   }
   #fields(subject, began) {
     const fields = { backend: this.#backend, operation: subject.operation };
@@ -2330,24 +2870,36 @@ function addressOf(url) {
   return address;
 }
 var LEVELS = ["debug", "info", "warn", "error"];
-function checked(logger) {
-  const missing = LEVELS.filter((level) => typeof logger?.[level] !== "function");
+function guarded(observe) {
+  try {
+    return observe();
+  } catch {
+    return void 0;
+  }
+}
+function checked2(logger) {
+  const missing = LEVELS.filter((level) => typeof guarded(() => logger?.[level]) !== "function");
   if (missing.length > 0)
     throw invalidArgument(`option 'logger' must have the methods ${LEVELS.join(", ")}; missing: ${missing.join(", ")}`);
   return logger;
 }
 function writers(logger) {
-  const fieldsFirst = "bindings" in logger;
+  const fieldsFirst = guarded(() => "bindings" in logger) === true;
   const writer = (level) => {
-    const write = logger[level];
-    return fieldsFirst ? (message, fields) => write.call(logger, fields, message) : (message, fields) => write.call(logger, message, fields);
+    return (message, fields) => guarded(() => {
+      const write = logger[level];
+      const written2 = fieldsFirst ? write.call(logger, fields, message) : write.call(logger, message, fields);
+      if (isPromiseLike(written2)) written2.then(void 0, () => void 0);
+    });
   };
   return { debug: writer("debug"), info: writer("info"), warn: writer("warn"), error: writer("error") };
 }
 function debugGate(logger) {
   if (logger === void 0) return () => false;
-  const asked = logger.isLevelEnabled;
-  return typeof asked === "function" ? () => asked.call(logger, "debug") : () => true;
+  return () => guarded(() => {
+    const asked = logger.isLevelEnabled;
+    return typeof asked !== "function" || Boolean(asked.call(logger, "debug"));
+  }) === true;
 }
 function stderrLogger() {
   const least = LEVELS.indexOf((process.env.SAGASTORE_LOG ?? "").toLowerCase());
@@ -2371,12 +2923,14 @@ var SagaTransaction = class {
   #run;
   #query;
   #backend;
+  #refuse;
   /** @internal */
-  constructor(backend, run4, query) {
+  constructor(backend, run4, query, refuse) {
     this.#backend = backend;
     this.#run = run4;
     this.#query = query;
-    this.states = new SagaStates(backend, (operation, given) => run4(operation, [given]));
+    this.#refuse = refuse;
+    this.states = new SagaStates(backend, (operation, given) => run4(operation, [given]), refuse);
   }
   /** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */
   states;
@@ -2406,18 +2960,22 @@ var SagaTransaction = class {
   }
   /** As `SagaStore.putMany`. */
   putMany(entries) {
-    const list = listed(entries);
-    if (list === void 0) return Promise.reject(invalidArgument("putMany takes an iterable of entries", "putMany", this.#backend));
-    return this.#run("putMany", [
-      list.map((entry) => entry?.id),
-      list.map((entry) => unshared(entry?.data)),
-      list.map((entry) => entry?.expiresAt)
-    ]);
+    let list;
+    try {
+      list = entriesOf(entries);
+    } catch (cause) {
+      return this.#refuse(invalidArgument("putMany takes an iterable of entries", "putMany", this.#backend, cause));
+    }
+    return this.#run("putMany", list);
   }
   /** As `SagaStore.getMany`. */
   async getMany(ids) {
-    const list = listed(ids);
-    if (list === void 0) throw invalidArgument("getMany takes an iterable of ids", "getMany", this.#backend);
+    let list;
+    try {
+      list = listed(ids);
+    } catch (cause) {
+      return this.#refuse(invalidArgument("getMany takes an iterable of ids", "getMany", this.#backend, cause));
+    }
     return byId(list, await this.#run("getMany", [list]));
   }
   /**
@@ -2446,6 +3004,7 @@ var SagaStore = class {
   /** The client that it was given in place of a URL. */
   #client;
   #getTransaction;
+  #requiresTransaction;
   #states;
   /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
   #gets = 0;
@@ -2461,28 +3020,37 @@ var SagaStore = class {
   /** @internal */
   constructor(backend, options) {
     const given = typeof options === "string" ? { url: options } : asObject(options);
-    const { logger, client, getTransaction, ...rest } = given;
+    const { logger, client, getTransaction, requireTransaction, ...rest } = given;
     if (getTransaction !== void 0 && typeof getTransaction !== "function") {
       throw invalidArgument("option 'getTransaction' must be a function", "open", backend ?? void 0);
     }
+    if (requireTransaction !== void 0 && typeof requireTransaction !== "boolean") {
+      throw invalidArgument("option 'requireTransaction' must be true or false", "open", backend ?? void 0);
+    }
     this.#client = client === void 0 ? void 0 : clientCarrier5(client, rest.url, backend);
     this.#getTransaction = getTransaction;
+    this.#requiresTransaction = requireTransaction === true;
     const json = JSON.stringify(rest, jsonValue);
-    const opened = this.#client === void 0 ? native.NativeStore.open(backend, json, setImmediate, import_node_worker_threads.isMainThread) : native.NativeStore.openOnClients(this.#client.backend, json, setImmediate, import_node_worker_threads.isMainThread);
+    const opened = this.#client === void 0 ? native.NativeStore.open(backend, json, realSetImmediate, import_node_worker_threads.isMainThread) : native.NativeStore.openOnClients(this.#client.backend, json, realSetImmediate, import_node_worker_threads.isMainThread);
     if (!(opened instanceof native.NativeStore)) throw toError(opened);
     this.#native = opened;
     this.#direct = opened.operations();
     this.#answersHere = opened.answersHere;
     this.backend = opened.backend;
     this.#observer = new Observer(this.backend, opened.url, logger);
-    this.#conversations = new Conversations(opened, this.#client);
+    this.#conversations = new Conversations(opened, this.#client, this.#direct.makesWay);
   }
   /** The state of saga instances: see `SagaStates`. */
   get states() {
-    this.#states ??= new SagaStates(this.backend, (operation, given) => {
-      if (this.#isPlain()) return this.#direct.state(OPERATIONS[operation], given).then(void 0, raise);
-      return this.#perform(operation, [given]);
-    });
+    this.#states ??= new SagaStates(
+      this.backend,
+      (operation, given) => {
+        if (this.#isPlain() && operation !== "states.reindex")
+          return this.#direct.state(OPERATIONS[operation], given).then(void 0, raise);
+        return this.#perform(operation, [given]);
+      },
+      (error) => this.#refuse(error)
+    );
     return this.#states;
   }
   /** What this backend can do. */
@@ -2495,9 +3063,11 @@ var SagaStore = class {
    * (`withTransaction`, `getTransaction`) it is stored when that commits, or not at all.
    *
    * @param id the claim id: 1 to 1,024 bytes of UTF-8
-   * @param data the payload; it must not be changed before the promise has settled
+   * @param data the payload; it must not be changed or transferred before the promise has settled (as with
+   *   `fs.write`): other bytes could be stored
    * @param expiresAt when it ceases to exist; never, if left out. A time that has passed already
-   *   (a saga that timed out and still has to compensate) is kept for `lateRetentionMs`
+   *   (a saga that timed out and still has to compensate) is kept for `lateRetentionMs`, and logged at warn; one
+   *   before 2001 is refused, as it is seconds in place of milliseconds
    * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
    */
   put(id, data, expiresAt, options) {
@@ -2536,30 +3106,34 @@ var SagaStore = class {
    * others may be. Nothing is sent if one of them is invalid.
    */
   putMany(entries) {
-    const list = listed(entries);
-    if (list === void 0) return Promise.reject(invalidArgument("putMany takes an iterable of entries", "putMany", this.backend));
-    return this.#perform("putMany", [
-      list.map((entry) => entry?.id),
-      list.map((entry) => unshared(entry?.data)),
-      list.map((entry) => entry?.expiresAt)
-    ]);
+    let list;
+    try {
+      list = entriesOf(entries);
+    } catch (cause) {
+      return this.#refuse(invalidArgument("putMany takes an iterable of entries", "putMany", this.backend, cause));
+    }
+    return this.#perform("putMany", list);
   }
   /** The payloads of several ids; an id without one is not in the map. */
   async getMany(ids) {
-    const list = listed(ids);
-    if (list === void 0) throw invalidArgument("getMany takes an iterable of ids", "getMany", this.backend);
+    let list;
+    try {
+      list = listed(ids);
+    } catch (cause) {
+      return this.#refuse(invalidArgument("getMany takes an iterable of ids", "getMany", this.backend, cause));
+    }
     return byId(list, await this.#perform("getMany", [list]));
   }
   /**
    * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
-   * many. Where the server removes them by itself (Redis) there is nothing to do. DynamoDB removes
-   * them too, within days; this call reads the whole table to find the others, and is charged for it:
+   * many. Sagas whose time is over (`defaultTtlMs`, `completedTtlMs`) are among them. Redis removes both by itself:
+   * there it is what stands in lists of sagas that have ended by themselves. DynamoDB removes them too, within days; this call reads the whole table to find the others, and is charged for it:
    * one read unit for every 4 KB stored, and a write unit for every KB removed.
    */
   purgeExpired(options = {}) {
     const limit = options.limit ?? Number.POSITIVE_INFINITY;
     if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
-      return Promise.reject(invalidArgument("limit must be a whole number above 0", "purgeExpired", this.backend));
+      return this.#refuse(invalidArgument("limit must be a whole number above 0", "purgeExpired", this.backend));
     }
     return this.#perform("purgeExpired", [limit]);
   }
@@ -2611,7 +3185,7 @@ var SagaStore = class {
    */
   transaction(work, options = {}) {
     const refusal2 = this.#refusalOf(work, options);
-    if (refusal2 !== void 0) return Promise.reject(refusal2);
+    if (refusal2 !== void 0) return this.#refuse(refusal2);
     const start = () => this.#transact(work, options);
     return this.#observer.isActive ? this.#observer.watch({ operation: "transaction" }, start) : start();
   }
@@ -2631,7 +3205,8 @@ var SagaStore = class {
   }
   /** Whether operations go the shortest way: to the store's own connections, with nobody listening. */
   #isPlain() {
-    return this.#client === void 0 && this.#getTransaction === void 0 && !hasScopes() && !this.#observer.isActive;
+    const isFree = this.#client === void 0 && this.#getTransaction === void 0 && !this.#requiresTransaction;
+    return isFree && !hasScopes() && !this.#observer.isActive;
   }
   #get(id) {
     if (this.#answersHere && this.#gets === 0) {
@@ -2645,6 +3220,10 @@ var SagaStore = class {
     this.#gets += 1;
     return getting.then(this.#got, this.#notGot);
   }
+  /** A rejection that is found out on this side of the boundary: it makes way like all other answers. */
+  #refuse(error) {
+    return this.#direct.makesWay() ? turn().then(() => Promise.reject(error)) : Promise.reject(error);
+  }
   #perform(operation, args, options, within2) {
     const start = () => this.#start(operation, args, within2);
     return this.#observer.isActive ? this.#observer.watch(subjectOf(operation, args, options), start) : start();
@@ -2654,8 +3233,9 @@ var SagaStore = class {
     try {
       route = within2 ?? this.#route(operation);
       if (route !== void 0) checkRoute(route, operation, this.backend);
+      if (this.#requiresTransaction) route = this.#required(route, operation);
     } catch (error) {
-      return Promise.reject(error);
+      return this.#refuse(error);
     }
     if (route === void 0) return this.#onOwnConnections(operation, args).then(void 0, raise);
     if ("carrier" in route && route.unit === void 0) return this.#conversations.run(route, operation, args);
@@ -2664,7 +3244,7 @@ var SagaStore = class {
       return this.#onOwnConnections(operation, args).then(void 0, raise);
     }
     if (OPERATIONS[operation] >= OPERATIONS.initialize) {
-      return Promise.reject(this.#unsupported(`${operation} is not part of a transaction: call it outside`, operation));
+      return this.#refuse(this.#unsupported(`${operation} is not part of a transaction: call it outside`, operation));
     }
     if ("carrier" in route) return this.#conversations.run(route, operation, args);
     const [id, data, expiresAt] = args;
@@ -2684,8 +3264,20 @@ var SagaStore = class {
     }
     return this.#client && { carrier: this.#client, isJoined: false };
   }
+  /** With `requireTransaction`: the route, if it leads into a transaction, or may; operations on tables need none. */
+  #required(route, operation) {
+    if (OPERATIONS[operation] >= OPERATIONS.initialize) return route;
+    if (route !== void 0) {
+      if (!("carrier" in route) || route.isJoined) return route;
+      if (route.carrier.isOpen !== void 0) return { ...route, isRequired: true };
+      if (route.carrier.isTransaction) return route;
+    }
+    const message = "outside of any transaction, and the store was opened with requireTransaction: use store.transaction or withTransaction. Inside of one? A callback (not a promise) of a library can lose the context that withTransaction goes by";
+    throw invalidArgument(message, operation, this.backend);
+  }
   #onOwnConnections(operation, args) {
     const [first, data, expiresAt] = args;
+    if (operation === "states.reindex") return this.#native.reindex(first);
     if (isOnStates(operation)) return this.#direct.state(OPERATIONS[operation], first);
     switch (operation) {
       case "get":
@@ -2729,8 +3321,12 @@ var SagaStore = class {
     const { retryAttempts, retryBaseMs, retryMaxMs } = this.#native.settings;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await (this.#client === void 0 ? this.#ownTransaction(work, isolation) : this.#clientTransaction(this.#client, work, isolation));
+        if (this.#client === void 0) return await this.#ownTransaction(work, isolation);
+        const result = await this.#clientTransaction(this.#client, work, isolation);
+        if (this.#direct.makesWay()) await turn();
+        return result;
       } catch (error) {
+        if (this.#direct.makesWay()) await turn();
         const passes = error instanceof SagaStoreError && error.retryable && error.code === "BACKEND";
         if (!passes || attempt >= retryAttempts) throw error;
       }
@@ -2802,7 +3398,8 @@ var SagaStore = class {
     return new SagaTransaction(
       this.backend,
       (operation, args, options) => this.#perform(operation, args, options, route),
-      (sql, values) => this.#query(route, sql, values)
+      (sql, values) => this.#query(route, sql, values),
+      (error) => this.#refuse(error)
     );
   }
   async #query(route, sql, values) {
@@ -2810,9 +3407,13 @@ var SagaStore = class {
     if (!("carrier" in route)) return this.#native.queryIn(route.transaction, sql, [...values]).then(void 0, raise);
     if (this.backend !== "postgres" && this.backend !== "sqlite")
       throw this.#unsupported("query is for SQL: PostgreSQL and SQLite", "query");
+    const bound = values.map((value) => value === void 0 ? null : takenDate(value));
+    const confirmed = this.#conversations.confirm(route, "query");
+    if (confirmed !== void 0) await confirmed;
     try {
-      const bound = values.map((value) => value === void 0 ? null : value);
-      return await route.carrier.send("rows", [sql, bound]);
+      const rows = await route.carrier.send("rows", [sql, bound]);
+      if (this.#direct.makesWay()) await turn();
+      return rows;
     } catch (error) {
       throw toError({ ...this.#conversations.classify(error), operation: "query" });
     }
@@ -2854,7 +3455,7 @@ function clientCarrier5(client, url, backend) {
   return carrier;
 }
 function subjectOf(operation, args, options) {
-  const [first, data] = args;
+  const [first, data, expiresAt] = args;
   const subject = { operation };
   if (isOnStates(operation)) {
     const id = idOf(operation, args);
@@ -2863,6 +3464,8 @@ function subjectOf(operation, args, options) {
   else if (OPERATIONS[operation] < OPERATIONS.initialize) subject.id = first;
   if (data instanceof Uint8Array) subject.bytes = data.byteLength;
   if (options?.routingSlipId !== void 0) subject.routingSlipId = options.routingSlipId;
+  const times = (Array.isArray(expiresAt) ? expiresAt : [expiresAt]).filter(import_types4.isDate).map((date) => Date.prototype.getTime.call(date));
+  if (times.length > 0) subject.expiresAt = times.reduce((first2, at) => Math.min(first2, at));
   return subject;
 }
 var MemorySagaStore = class extends SagaStore {

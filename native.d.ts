@@ -47,7 +47,7 @@ export declare class NativeStore {
   /** What the backend can do. */
   get capabilities(): NativeCapabilities
   /** The operations that are called most, as functions that do not need to look for their store. */
-  operations(): { put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>; get(id: string): Promise<Buffer>; getHere(id: string): Buffer | undefined; state(operation: number, given: unknown[]): Promise<unknown> }
+  operations(): { put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>; get(id: string): Promise<Buffer>; getHere(id: string): Buffer | undefined; state(operation: number, given: unknown[]): Promise<unknown>; makesWay(): boolean }
   /** Whether `getHere` is worth a call. */
   get answersHere(): boolean
   /** The payload or null. */
@@ -64,6 +64,8 @@ export declare class NativeStore {
   getMany(ids: string[]): Promise<(Buffer | null)[]>
   /** Removes expired payloads; answers how many. */
   purgeExpired(limit: number): Promise<number>
+  /** A part of what has sagas found that other software has written: `[sagaName, cursor]`. */
+  reindex(given: unknown[]): Promise<object>
   /** The statements that make the tables; otherwise the fields of the error. */
   schema(): string[] | object
   /** Creates what is missing; answers warnings. */
