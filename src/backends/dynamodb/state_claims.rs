@@ -69,11 +69,11 @@ async fn free<T: Transport>(states: &States<'_, T>, overdue: Vec<Overdue>) -> Re
     let now = states.now();
     let mut free = Vec::with_capacity(overdue.len());
     for saga in overdue {
-        let leased = match leases.get(&saga.lease) {
+        let is_taken = match leases.get(&saga.lease) {
             Some(lease) => number_of(lease, TIMEOUT_AT) == Some(saga.due) && !is_expired(lease, now)?,
             None => false,
         };
-        if !leased {
+        if !is_taken {
             free.push(saga);
         }
     }

@@ -7,7 +7,8 @@
 //!
 //! Locks of Windows belong to handles: nothing to do there.
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 pub(super) mod tests;
 
 use std::path::Path;

@@ -186,12 +186,15 @@ fn a_forked_process_has_no_locks_and_keeps_none_alive() {
     // SAFETY: the child makes system calls only, through functions that do nothing else there.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let left: Vec<RawFd> =
-            before.iter().copied().filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0).collect();
+        // SAFETY: asks of a number whether it is open.
+        let is_open = |fd: &RawFd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0;
+        let left: Vec<RawFd> = before.iter().copied().filter(is_open).collect();
         let mut lock = lock_of(libc::F_RDLCK, SHARED);
-        let refused = left.iter().all(|fd| unsafe { sagastore_locks_fcntl(*fd, libc::F_SETLK, &raw mut lock) } == -1);
+        // SAFETY: an open descriptor and a whole structure.
+        let is_refused = |fd: &RawFd| unsafe { sagastore_locks_fcntl(*fd, libc::F_SETLK, &raw mut lock) } == -1;
+        let is_right = left.iter().all(is_refused) && left.len() == 2;
         // SAFETY: ends the child here, without what the test binary would do at its end.
-        unsafe { libc::_exit(if left.len() == 2 && refused { 0 } else { 1 }) };
+        unsafe { libc::_exit(i32::from(!is_right)) };
     }
     let mut status = 0;
     // SAFETY: our own child, and a place for its status.
