@@ -173,11 +173,18 @@ pub(crate) async fn make_if_allowed<E: Executor>(on: &mut E, table: &Table) -> R
         if !is_denied(&error) {
             return Err(error);
         }
-        let missing = missing.join(", ");
-        warnings.push(format!(
-            "table {t} of sagas lacks {missing}, and this role may not make it ({error}): until then there is no saga \
-             state, or not all of it; schemaSql() prints the statements"
-        ));
+        warnings.push(if found.is_empty() {
+            format!(
+                "table {t} of sagas cannot be made by this role ({error}): until it is made there is no saga state; \
+                 schemaSql() prints the statements"
+            )
+        } else {
+            format!(
+                "table {t} of sagas lacks {}, and this role may not make it ({error}): until then there is no saga \
+                 state, or not all of it; schemaSql() prints the statements",
+                missing.join(", ")
+            )
+        });
         if missing_columns {
             return Ok(warnings);
         }
@@ -224,7 +231,7 @@ async fn keep_up<E: Executor>(on: &mut E, table: &Table, is_new: bool) -> Result
 /// The warning of what the server refuses, and would refuse the next time as well.
 #[cfg(feature = "postgres")]
 fn refused(error: Error, what: impl FnOnce() -> String) -> Result<String> {
-    if error.kind() != Kind::Backend || error.is_retryable() {
+    if !is_denied(&error) && (error.kind() != Kind::Backend || error.is_retryable()) {
         return Err(error);
     }
     Ok(format!("{} ({error}); schemaSql() prints the statements", what()))
