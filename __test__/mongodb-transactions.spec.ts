@@ -20,6 +20,13 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
 
+/** Closed last: a driver whose server is gone already waits for it before it closes. */
+async function peerOf(script?: Parameters<typeof startPeer>[0]) {
+  const peer = await startPeer(script)
+  closers.unshift(() => peer[Symbol.asyncDispose]())
+  return peer
+}
+
 function clientOf(at: string): MongoClient {
   const client = new MongoClient(at)
   closers.push(() => client.close())
@@ -39,7 +46,7 @@ async function sessionOf(client: MongoClient): Promise<ClientSession> {
 
 describe('what is sent', () => {
   it('belongs to the transaction of the session, whichever store it is from', async () => {
-    await using peer = await startPeer()
+    const peer = await peerOf()
     const client = clientOf(peer.url)
     const stores = [
       kept(new MongoSagaStore({ client })),
@@ -83,7 +90,7 @@ describe('what is sent', () => {
   it('goes one by one within a session', async () => {
     let underWay = 0
     let most = 0
-    await using peer = await startPeer()
+    const peer = await peerOf()
     const client = new MongoClient(peer.url, { monitorCommands: true })
     closers.push(() => client.close())
     client.on('commandStarted', ({ commandName }) => {
@@ -104,7 +111,7 @@ describe('what is sent', () => {
   })
 
   it('is aborted when the application aborts, and nothing comes after it', async () => {
-    await using peer = await startPeer()
+    const peer = await peerOf()
     const client = clientOf(peer.url)
     const store = kept(new MongoSagaStore({ client }))
     const session = await sessionOf(client)
@@ -123,7 +130,7 @@ describe('what is sent', () => {
   })
 
   it('is refused where the session has no transaction, before and after one', async () => {
-    await using peer = await startPeer()
+    const peer = await peerOf()
     const client = clientOf(peer.url)
     const store = kept(new MongoSagaStore({ client }))
     const session = await sessionOf(client)
@@ -140,7 +147,7 @@ describe('what is sent', () => {
   })
 
   it('is not for stores of other databases', async () => {
-    await using peer = await startPeer()
+    const peer = await peerOf()
     const memory = kept(new MemorySagaStore())
     const client = clientOf(peer.url)
     const session = await sessionOf(client)
@@ -149,7 +156,7 @@ describe('what is sent', () => {
   })
 
   it('is one index, outside of transactions', async () => {
-    await using peer = await startPeer()
+    const peer = await peerOf()
     const client = clientOf(peer.url)
     const store = kept(new MongoSagaStore({ client }))
     const session = await sessionOf(client)
@@ -169,7 +176,7 @@ describe.each(Object.entries(ways))('store.transaction of a store on %s: what is
   const names = (commands: object[]) => commands.map((command) => Object.keys(command)[0]).filter((name) => name !== 'buildInfo')
 
   it('is begun with the first command and committed', async () => {
-    await using peer = await startPeer()
+    const peer = await peerOf()
     const store = make(peer.url)
     const result = await store.transaction(async (tx) => {
       await tx.put('a', slip)
@@ -183,7 +190,7 @@ describe.each(Object.entries(ways))('store.transaction of a store on %s: what is
   })
 
   it('has payload and state in it, and looks before it inserts', async () => {
-    await using peer = await startPeer()
+    const peer = await peerOf()
     const store = make(peer.url)
     await store.transaction(async (tx) => {
       await tx.put('a', slip)
@@ -199,7 +206,7 @@ describe.each(Object.entries(ways))('store.transaction of a store on %s: what is
   it('notes when a saga ends, where it has not ended before', async () => {
     const statement = (command: Command) => (command.updates as { q: Command; u: { $set: Command; $unset?: Command } }[])[0]
     let isOver = false
-    await using peer = await startPeer((name, command) => {
+    const peer = await peerOf((name, command) => {
       if (name === 'find') return { ok: 1, cursor: { id: 0, ns: 'x.y', firstBatch: [{ version: 1, isCompleted: isOver }] } }
       const asksForOpen = name === 'update' && typeof statement(command)?.q.isCompleted === 'object'
       return asksForOpen && isOver ? { ok: 1, n: 0 } : undefined
@@ -229,7 +236,7 @@ describe.each(Object.entries(ways))('store.transaction of a store on %s: what is
   })
 
   it('is aborted when the callback throws or never returns; nothing is sent for nothing', async () => {
-    await using peer = await startPeer()
+    const peer = await peerOf()
     const store = make(peer.url)
     expect(await store.transaction(async () => 7)).toBe(7)
     expect(peer.commands).toEqual([])
@@ -250,7 +257,7 @@ describe.each(Object.entries(ways))('store.transaction of a store on %s: what is
 
   it('is run again as a whole after a transient error', async () => {
     let conflicts = 2
-    await using peer = await startPeer((name) => {
+    const peer = await peerOf((name) => {
       if (name !== 'update' || conflicts-- <= 0) return undefined
       return { ok: 0, code: 112, errmsg: 'WriteConflict', errorLabels: ['TransientTransactionError'] }
     })
@@ -271,7 +278,7 @@ describe.each(Object.entries(ways))('store.transaction of a store on %s: what is
   it('asks again after a commit whose result is unknown, and says so when it stays unknown', async () => {
     let unknown = 3
     const reply = { ok: 0, code: 91, errmsg: 'shutting down', errorLabels: ['UnknownTransactionCommitResult', 'RetryableWriteError'] }
-    await using peer = await startPeer((name) => (name === 'commitTransaction' && unknown-- > 0 ? reply : undefined))
+    const peer = await peerOf((name) => (name === 'commitTransaction' && unknown-- > 0 ? reply : undefined))
     const store = make(peer.url)
     let runs = 0
     const work = () =>
