@@ -1,5 +1,5 @@
 //! What a client of the application is asked for. What real ones make of it is in
-//! `__test__/mongodb-clients.spec.ts`.
+//! `__test__/backends/mongodb/clients.spec.ts`.
 
 use std::future::Future;
 use std::pin::pin;

@@ -1,5 +1,5 @@
 //! What is sent to a real server, against a scripted one: the index, the write concern, the
-//! numbers of writes. What servers make of it is in `__test__/mongodb.spec.ts`.
+//! numbers of writes. What servers make of it is in `__test__/backends/mongodb/own.spec.ts`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

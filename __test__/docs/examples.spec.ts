@@ -1,0 +1,64 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, it } from 'vitest'
+import { openStore } from '../../index.js'
+import { LOCAL_CREDENTIALS } from '../../scripts/services/servers.mjs'
+import { root } from '../support/programs'
+import { missing, temporaryDirectory } from '../support/targets'
+
+const available = process.env.POSTGRES_URL !== undefined
+
+async function run(name: string, ...args: string[]): Promise<string> {
+  const { accessKeyId, secretAccessKey } = LOCAL_CREDENTIALS
+  const env = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, ...process.env }
+  const program = join(root, 'examples', name, 'index.mjs')
+  const { stdout } = await promisify(execFile)(process.execPath, [program, ...args], { cwd: root, env })
+  return stdout
+}
+
+describe('examples', () => {
+  it('better-sqlite3', async () => {
+    expect(await run('better-sqlite3')).toBe('orders: 4711\nslips: 4711 true, 4712 false\n')
+  })
+
+  const orderSaga = async (...url: string[]) => {
+    const stdout = await run('order-saga', ...url)
+    expect(stdout).toContain('it ended by SIGKILL; ["reserve-stock","charge-card","book-carrier"] are done')
+    expect(stdout).toContain('version 6, completed: true')
+    expect(stdout).toContain('compensated: true, completed: true\nDone.\n')
+  }
+
+  it('order-saga', () => orderSaga())
+
+  it('order-saga, two workers with the same order: each step is done once, and undone once', async () => {
+    const url = `sqlite://${join(temporaryDirectory(), 'orders.db')}`
+    const two = async (...args: string[]) => (await Promise.all([1, 2].map(() => run('order-saga', ...args)))).join('')
+    const times = (said: string, step: string) => said.split(`: ${step}\n`).length - 1
+    const charged = await two('--work', url, '1', '0')
+    for (const step of ['reserve-stock', 'charge-card', 'book-carrier', 'send-confirmation']) expect(times(charged, step)).toBe(1)
+    await using store = openStore(url)
+    const [timeoutExpiresAt, worker] = [new Date(), { id: 'dead', until: 0 }]
+    const ids = Array.from({ length: 20 }, (_, n) => `late-${n}`)
+    const late = (order: string) => ({ metadata: { sagaId: order, timeoutExpiresAt }, order, done: ['charge-card'], worker })
+    for (const order of ids) await store.states.insert('OrderSaga', order, late(order))
+    const undone = await two('--compensate', url, String(Date.now() + 1))
+    expect(times(undone, 'undo charge-card')).toBe(ids.length)
+    for (const order of ids) expect(undone.split(`order ${order}: `)).toHaveLength(2)
+    expect(await store.states.countByName('OrderSaga', { completed: false })).toBe(0)
+  }, 30_000)
+
+  for (const variable of ['REDIS_URL', 'MONGODB_URL', 'DYNAMODB_URL']) {
+    const url = process.env[variable]
+    const skipped = missing({ name: 'order-saga', available: url !== undefined, variable })
+    it.skipIf(skipped)(`order-saga on ${variable}`, () => orderSaga(url as string), 30_000)
+  }
+
+  describe.skipIf(missing({ name: 'examples on PostgreSQL', available, variable: 'POSTGRES_URL' }))('on PostgreSQL', () => {
+    it.each(['pg', 'drizzle', 'prisma'])('%s', async (name) => {
+      const stdout = await run(name)
+      expect(stdout).toContain('order 4712: the payment was refused, rolled back')
+      expect(stdout).toContain('orders: 4711\nslips: 4711 true, 4712 false\n')
+    })
+  })
+})

@@ -1,8 +1,0 @@
-import { describe } from 'vitest'
-import { stateBehavior } from './behavior/states'
-import { clientExecutors } from './executors'
-import { missing } from './targets'
-
-for (const executor of clientExecutors.filter(({ variable }) => variable === 'POSTGRES_URL')) {
-  describe.skipIf(missing(executor))(executor.name, () => stateBehavior(executor))
-}

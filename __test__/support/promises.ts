@@ -1,0 +1,23 @@
+import { SagaStoreError } from '../../index.js'
+
+/** Calls `check` until it answers true. */
+export async function eventually(what: string, check: () => Promise<boolean> | boolean, withinMs = 10_000): Promise<void> {
+  const deadline = performance.now() + withinMs
+  while (!(await check())) {
+    if (performance.now() > deadline) throw new Error(`within ${withinMs} ms it never came true: ${what}`)
+    await new Promise((resume) => setTimeout(resume, 50))
+  }
+}
+
+/** The error that `call` is rejected with. */
+export function rejectionOf(call: Promise<unknown>): Promise<SagaStoreError> {
+  return call.then(
+    () => {
+      throw new Error('it succeeded')
+    },
+    (error) => {
+      if (!(error instanceof SagaStoreError)) throw error
+      return error
+    },
+  )
+}
