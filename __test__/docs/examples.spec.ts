@@ -22,6 +22,15 @@ describe('examples', () => {
     expect(await run('better-sqlite3')).toBe('orders: 4711\nslips: 4711 true, 4712 false\n')
   })
 
+  it('quickstart tells its story to the end', async () => {
+    const stdout = await run('quickstart')
+    expect(stdout).toContain('byte for byte')
+    expect(stdout).toContain('next step: refund-card')
+    expect(stdout).toContain('get: NOT_FOUND')
+    expect(stdout).toContain('cleanup removed 200')
+    expect(stdout).toContain('Done.')
+  })
+
   const orderSaga = async (...url: string[]) => {
     const stdout = await run('order-saga', ...url)
     expect(stdout).toContain('it ended by SIGKILL; ["reserve-stock","charge-card","book-carrier"] are done')
