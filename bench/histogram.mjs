@@ -2,7 +2,7 @@ const PER_E = 100
 const SMALLEST_MS = 0.0001
 const BUCKETS = Math.ceil(Math.log(1e6 / SMALLEST_MS) * PER_E)
 
-/** Latencies in buckets that are 1 % wide: 10 kB however many there are, so that memory is the candidate's. */
+/** Latencies in buckets that are 1 % wide. It takes 10 kB however many there are, so the memory measured is the candidate's. */
 export class Histogram {
   #counts = new Uint32Array(BUCKETS)
   #total = 0

@@ -1,4 +1,4 @@
-// Under which circumstances: what has to be told with every figure.
+// The circumstances of a run: machine, versions, commit. They stand above every table.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
@@ -29,13 +29,13 @@ export function describeVersions(candidates) {
   return versions
 }
 
-/** The commit, and whether there was more than that in the working tree. */
+/** The commit, and whether the working tree had changes beside it. */
 export function describeCommit() {
   const commit = git('rev-parse', 'HEAD')
   return { commit: commit ?? 'none', changed: git('status', '--porcelain') !== '' }
 }
 
-/** The addon's file. A release build is stripped of its debug sections; figures of a debug build must never be taken for real ones. */
+/** The addon's file. A release build has no debug sections. Figures of a debug build must never pass for real ones. */
 export function describeAddon() {
   // The variable is how napi-rs is told to load another one.
   const path = process.env.NAPI_RS_NATIVE_LIBRARY_PATH || addonIn(ROOT)
@@ -51,7 +51,7 @@ function addonIn(directory) {
 }
 
 /**
- * Of the driver that the candidates get: those that only `--client` needs come with the tests.
+ * The version of the driver that the candidates get. Drivers that only `--client` needs come with the tests.
  *
  * @param {string} name
  */

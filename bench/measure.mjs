@@ -45,7 +45,7 @@ export async function measure(operation, check, { concurrency, warmup, seconds, 
   let to
   const warmFrom = performance.now()
 
-  /** The measured time begins and ends with a completion, so that batches are counted whole. */
+  /** The measured time begins and ends when an operation is completed, so that batches are counted whole. */
   const onCompletion = (/** @type {number} */ ready, /** @type {number} */ now) => {
     completed += 1
     if (from === undefined) {
@@ -83,7 +83,7 @@ export async function measure(operation, check, { concurrency, warmup, seconds, 
     p99: latencies.quantile(0.99),
     loop: ((to.loop.active - from.loop.active) * 1000) / completed,
     cpu: (to.cpu.user + to.cpu.system - from.cpu.user - from.cpu.system) / completed,
-    // It counts the timer's own millisecond. Without a sample the event loop has not come to its timers at all.
+    // The figure includes the timer's own millisecond. Without a sample the event loop never came to its timers.
     ...(delays && delays.count > 0 && { delay: Math.max(0, delays.percentile(99) / 1e6 - 1) }),
   }
 }

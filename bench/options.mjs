@@ -90,7 +90,7 @@ export function parseOptions(args) {
     rounds,
     mostRounds: values.rounds === undefined && !quick ? rounds + 2 : rounds,
     seconds: positive('seconds', values.seconds ?? (quick ? '0.05' : targets ? '0.5' : '1')),
-    // The libraries that wrap others, Prisma above all, are compiled late: half a second measures the interpreter.
+    // V8 compiles libraries that wrap others late, Prisma above all. After half a second it still interprets them.
     warmup: quick ? 0 : client ? 2 : targets ? 0.3 : 0.5,
     peers: values.peers.split(',').filter(Boolean),
     json: values.json,

@@ -1,11 +1,11 @@
-// Which ids and which bytes: the same for every candidate.
+// Ids and bytes of the payloads: the same for every candidate.
 
 import { createHash, randomFillSync, randomUUID } from 'node:crypto'
 
 const RING_BYTES = 64 * 1024 * 1024
 const QUICK_RING_BYTES = 1 * 1024 * 1024
 const RING_MAX = 10_000
-/** Bytes, less than SQLite's smallest usual page holds: it does not write a page that is the same as before. */
+/** Bytes between two changes in a payload: fewer than SQLite's smallest usual page, as it does not write a page that stays the same. */
 const STAMP_EVERY = 4000
 
 /**
@@ -52,14 +52,14 @@ export class Payload {
 
   /** @param {number} size */
   constructor(size) {
-    // Of its own memory, as Buffer.alloc of a small size would share a slab.
+    // In memory of its own: small Buffers of Buffer.alloc share one block of memory.
     const memory = new ArrayBuffer(size)
     this.#data = Buffer.from(memory)
     this.#stamps = new Uint32Array(memory, 0, Math.floor(size / 4))
     randomFillSync(this.#data)
   }
 
-  /** The bytes of the last call are the same memory: only when its put has settled. */
+  /** Every call uses the same memory: call it only when the put before has settled. */
   next() {
     this.#stamp += 1
     for (let at = 0; at < this.#stamps.length; at += STAMP_EVERY / 4) this.#stamps[at] = this.#stamp

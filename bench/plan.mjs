@@ -22,7 +22,7 @@ export function chooseCandidates(all, peers) {
     throw new Error(`no peer ${unknown.join(', ')}: there are ${names.join(', ')}`)
   }
   const chosen = all.filter((candidate) => !isPeer(candidate) || peers.length === 0 || peers.some((name) => isNamed(candidate, name)))
-  // Without its named peer, a candidate is compared with the first one that is there; not one that borrows the peer's client.
+  // If its peer is not in this run, a candidate is compared with the first one that is; but not one that borrows the peer's client.
   return chosen
     .map((candidate) => {
       const stays = chosen.some(({ name }) => name === candidate.peer)
@@ -87,7 +87,7 @@ export function isOf(target, cell) {
 }
 
 /**
- * There and back again: nobody always follows the same other one.
+ * Forwards and backwards in turn, so that no candidate always follows the same other one.
  *
  * @template T
  * @param {T[]} candidates

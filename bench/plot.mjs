@@ -9,7 +9,7 @@ const HEIGHT = 640
 const IN_FLIGHT = 32
 /** The largest is 350 KiB on DynamoDB. */
 const SIZES = [1024, 32 * 1024, 256 * 1024]
-/** Seen on white and on black. */
+/** Colours that can be seen on white and on black. */
 const TEXT = '#808080'
 const COLORS = ['#9ecae1', '#4292c6', '#08519c', '#fdd0a2', '#fd8d3c', '#a63603']
 

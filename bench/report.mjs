@@ -18,7 +18,7 @@ import { markdownTable } from 'markdown-table'
  */
 
 const FIGURES = /** @type {const} */ (['throughput', 'p50', 'p99', 'loop', 'cpu', 'rss'])
-/** Of event-loop time, that a put on a borrowed client may cost more than the one written by hand. */
+/** Event-loop time that a put on a borrowed client may cost more than one written by hand. */
 const TARGET_US = 30
 const HEADER = [
   ...['in flight', 'candidate', 'ops/s', 'p50 ms', 'p99 ms', 'loop us/op', 'CPU us/op', 'RSS MB'],

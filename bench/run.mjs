@@ -20,9 +20,9 @@ import { documentOf, rowsOf, sizeText } from './report.mjs'
  */
 
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url))
-/** Rounds that differ by no more are enough: between the fastest and the slowest, as a part of the median. */
+/** Three rounds are enough if the fastest and the slowest differ by no more than this part of the median. */
 const STEADY = 0.2
-/** What the harness itself costs, which is part of every figure. */
+/** What the harness itself costs. It is part of every figure. */
 const NOTHING = /** @type {Candidate} */ ({ name: 'nothing', module: 'nothing', peer: 'nothing', operations: ['put', 'get'] })
 
 class Run {
@@ -177,7 +177,7 @@ function warn(text) {
   process.stderr.write(`WARNING: ${text}\n`)
 }
 
-// With `exit`, so that what has been set up is taken away again.
+// With `exit`, so that everything that was set up is removed again.
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   process.once(signal, () => process.exit(128 + constants.signals[signal]))
 }

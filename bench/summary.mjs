@@ -1,4 +1,4 @@
-// What a run over all backends comes to: the targets beside the figures, one file of results, the picture.
+// The result of a run over all backends: the targets beside the figures, one file of results, the picture.
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

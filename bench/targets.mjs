@@ -1,6 +1,6 @@
 /**
- * What the store is to reach beside its peer, by backend: the least throughput and the most event-loop time per
- * operation, as ratios. A figure that is left out has no target.
+ * The targets of each backend, as ratios to the peer: the least throughput, and the most event-loop time per
+ * operation. A figure that is left out has no target.
  *
  * @typedef {object} Target
  * @property {string} candidate

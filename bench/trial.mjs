@@ -1,4 +1,4 @@
-// One trial in a fresh process: told over IPC what to do, answers with the figures, ends.
+// One trial in a fresh process. It is told over IPC what to do, answers with the figures, and ends.
 
 import { readFileSync } from 'node:fs'
 import { measure } from './measure.mjs'

@@ -1,7 +1,7 @@
 import { DeleteTableCommand, DynamoDBClient, waitUntilTableNotExists } from '@aws-sdk/client-dynamodb'
 import { borrowing, requiredVariable } from './index.mjs'
 
-/** DynamoDB Local lets everybody in, but the clients want to have some. */
+/** DynamoDB Local takes any credentials, but the clients want to have some. */
 const LOCAL_CREDENTIALS = { accessKeyId: 'sagastore', secretAccessKey: 'sagastore-bench' }
 
 /** @type {import('./index.mjs').Backend} */
@@ -13,7 +13,7 @@ export const backend = {
   ],
   clients: borrowing({ name: 'aws-sdk', package: '@aws-sdk/client-dynamodb' }),
   async enter() {
-    // Otherwise each trial's process says that the SDK will need a later Node.js some day.
+    // Otherwise the SDK warns in each trial's process that it will need a later Node.js.
     process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true'
     const where = whereIs(requiredVariable('DYNAMODB_URL'))
     // A copy: the SDK adds to the credentials that it is given.
@@ -59,7 +59,7 @@ function whereIs(text) {
 }
 
 /**
- * No request tells a version; DynamoDB Local gives itself away by the Java server that it is made with.
+ * No request tells a version. DynamoDB Local can be recognised by its Java server.
  *
  * @param {DynamoDBClient} client
  * @param {{ endpoint?: string }} where

@@ -16,14 +16,14 @@ export const backend = {
     const database = databaseOf(url)
     const client = new MongoClient(url)
     const server = await describe(client)
-    // Collections of the URL's own database: another one may be out of the user's reach.
+    // Collections of the URL's own database: the user may have no rights on another one.
     const collectionOf = (/** @type {import('./index.mjs').Candidate} */ { name }) => `sagastore_bench_${name.replaceAll(' ', '_')}`
     const drop = async (/** @type {import('./index.mjs').Candidate} */ candidate) => {
       await client.db(database).dropCollection(collectionOf(candidate))
     }
     return {
       place: (candidate) => ({ url, database, collection: collectionOf(candidate) }),
-      // Otherwise whoever comes next pays for the checkpoint of the one before. Not every server has this command.
+      // Otherwise the next candidate pays for the checkpoint of this one. Not every server has this command.
       async settle() {
         await client
           .db('admin')
@@ -43,8 +43,8 @@ export const backend = {
 }
 
 /**
- * On SQLite its queries do not use its indexes: each operation reads through what all have stored, and waits for all
- * the others. After ten seconds of that it fails.
+ * FerretDB on SQLite: its queries do not use its indexes. Each operation reads everything that is stored, and waits for
+ * all the others. After ten seconds it fails.
  *
  * @param {import('../plan.mjs').Cell} cell
  * @param {boolean} quick
@@ -64,7 +64,7 @@ function databaseOf(url) {
 }
 
 /**
- * Whatever else answers to MongoDB's protocol says so: its figures are not MongoDB's.
+ * A server that only speaks MongoDB's protocol is named as such: its figures are not MongoDB's.
  *
  * @param {MongoClient} client
  * @returns {Promise<Record<string, string>>}

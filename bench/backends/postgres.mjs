@@ -31,10 +31,10 @@ export const backend = {
         url,
         schema: SCHEMA,
         table: tableOf(candidate),
-        // The same statement as a store's on it, which has no name: connections may change under it (PgBouncer).
+        // The same statement as the store's, which has no name: behind PgBouncer the connection may change.
         named: !backend.clients?.includes(candidate),
       }),
-      // Otherwise whoever comes next pays for the dead rows and the checkpoint of the one before.
+      // Otherwise the next candidate pays for the dead rows and the checkpoint of this one.
       async settle(candidate) {
         await client.query(`vacuum ${SCHEMA}.${tableOf(candidate)}`)
         await client.query('checkpoint')

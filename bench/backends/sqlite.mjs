@@ -11,12 +11,12 @@ const RESULTS = fileURLToPath(new URL('../results/', import.meta.url))
 /** @type {import('./index.mjs').Backend} */
 export const backend = {
   keepsData: true,
-  // What durability costs is seen in puts only.
+  // Only puts show what durability costs.
   candidates: [...durable('normal', ['put', 'get']), ...durable('full', ['put'])],
   clients: [
     { name: 'better-sqlite3', package: 'better-sqlite3' },
     { name: 'drizzle', module: 'drizzle-sqlite', package: 'drizzle-orm' },
-    // Node.js 20 has none.
+    // Node.js 20 has no node:sqlite.
     ...(isBuiltin('node:sqlite') ? [{ name: 'node:sqlite', module: 'node-sqlite' }] : []),
   ].flatMap(borrowing),
   async enter() {

@@ -6,7 +6,7 @@ export async function open({ place: { url, database, collection } }) {
   const given = client.options.writeConcern
   /** @type {import('mongodb').Collection<{ _id: string, data: any, expiresAt: Date }>} */
   const claims = client.db(database).collection(collection, {
-    // As sagastore waits for it.
+    // The same write concern as sagastore's.
     writeConcern: { ...given, w: given?.w ?? 'majority' },
     // Bytes as a Buffer, without the driver's class around it.
     promoteBuffers: true,
@@ -17,7 +17,7 @@ export async function open({ place: { url, database, collection } }) {
       try {
         await claims.createIndex({ expiresAt: 1 }, { expireAfterSeconds: 0 })
       } catch (error) {
-        // FerretDB: what removes the expired ones there needs an index all the same.
+        // FerretDB has no TTL indexes. Removing expired documents needs an index all the same.
         if (!(error instanceof MongoServerError && error.codeName === 'NotImplemented')) throw error
         await claims.createIndex({ expiresAt: 1 })
       }

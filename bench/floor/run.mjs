@@ -1,5 +1,5 @@
 // How far the store is from what is possible: `node bench/floor/run.mjs redis`, with the server's URL in the
-// environment. Beside it stand the server with a client in C (redis-benchmark, pgbench), and copying memory.
+// environment. It is compared with a client in C (redis-benchmark, pgbench), a plain file, and copying memory.
 
 import { execFileSync } from 'node:child_process'
 import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs'
@@ -96,7 +96,7 @@ const FLOORS = {
       async opsOf({ operation, size }) {
         const table = `sagastore_floor.t${size}`
         const keys = Math.ceil((quick ? 1e6 : 1e7) / size)
-        // Of random bytes: what compresses would be compressed by the server.
+        // Random bytes, because PostgreSQL would compress others.
         const random = `(select string_agg(decode(md5(random()::text), 'hex'), null) from generate_series(1, ${size / 16}))`
         await client.query(`create table if not exists ${table} (id text primary key, data bytea not null, expires_at timestamptz)`)
         await client.query(`insert into ${table} select 'slip-' || n, ${random} from generate_series(1, ${keys}) n on conflict do nothing`)

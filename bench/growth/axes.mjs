@@ -1,4 +1,4 @@
-// What grows, and from where to where.
+// What grows, and in which steps.
 
 import { sizeText } from '../report.mjs'
 

@@ -1,11 +1,11 @@
-// docs/growth.svg: how throughput, latency and event-loop time go with what grows.
+// docs/growth.svg: throughput, latency and event-loop time, by what grows.
 
 import * as echarts from 'echarts'
 import { AXES } from './axes.mjs'
 
 const WIDTH = 960
 const HEIGHT = 620
-/** Seen on white and on black. */
+/** Colours that can be seen on white and on black. */
 const TEXT = '#808080'
 const COLORS = /** @type {Record<string, string>} */ ({ redis: '#d6604d', sqlite: '#4393c3', postgres: '#8073ac', dynamodb: '#e08214' })
 

@@ -29,7 +29,7 @@ import { AXES } from './axes.mjs'
  * @property {Record<string, string>} server
  */
 
-/** Of those stored, so many are used, spread over all. */
+/** So many of the stored payloads are used, spread over all. */
 const SAMPLE = 20_000
 
 const { values, positionals } = parseArgs({
@@ -70,11 +70,11 @@ async function grow(name) {
           ids,
           sample: SAMPLE,
           scattered: true,
-          // Nothing is measured while they are put.
+          // Nothing is measured while these are put.
           seeders: 256,
         }
         const label = `${name}, ${axis.title} ${axis.textOf(at)}`
-        // Where payloads are counted, all of them go with their table.
+        // On this axis the whole table is dropped with its payloads.
         const clear = () => arena.clear(candidate, axis.name === 'keys' ? [] : claimIds(ids))
         await clear()
         await runTrial(

@@ -1,4 +1,4 @@
-// One trial in a fresh process: told over IPC what to do, answers with the figures, ends.
+// One trial in a fresh process. It is told over IPC what to do, answers with the figures, and ends.
 
 import { measure } from '../measure.mjs'
 import { STORES } from './stores.mjs'
@@ -51,7 +51,7 @@ async function run({ kind, store, url, place, sagas: count, size, workers, round
           pace,
         )
       case 'update': {
-        // As an engine that keeps what it has handled: the version is known. Each slot has sagas of its own.
+        // The version is known, as in an engine that keeps what it has handled. Each slot has sagas of its own.
         /** @type {Map<string, import('./stores.mjs').State>} */
         const known = new Map()
         const share = Math.floor(count / pace.concurrency)

@@ -7,7 +7,7 @@ const store = new SqliteSagaStore({ client: database })
 await store.initialize()
 database.exec('create table orders (id text primary key)')
 
-// Synchronous: the put has run when the call returns, and is committed with the order.
+// Synchronous: the put has run when the call returns. It is committed with the order.
 const puts = []
 database.transaction(() => {
   database.prepare('insert into orders values (?)').run('4711')
@@ -15,7 +15,7 @@ database.transaction(() => {
 })()
 await Promise.all(puts)
 
-// Asynchronous: BEGIN and COMMIT inside withTransaction, which keeps other requests' operations out meanwhile.
+// Asynchronous: BEGIN and COMMIT around withTransaction. Meanwhile it keeps the operations of other requests out.
 await withTransaction(database, async () => {
   database.exec('begin')
   database.prepare('insert into orders values (?)').run('4712')

@@ -1,7 +1,8 @@
-// An order saga of four steps and a timeout: a worker process dies in the middle of it, the next one goes on where
-// the state says; an order that nobody has paid for times out and is compensated. Whoever acts has claimed the saga
-// before, so that two workers never do the same.
-// node examples/order-saga/index.mjs [URL]: an SQLite file by default, or postgres:, redis:, mongodb:, dynamodb:
+// An order saga of four steps and a timeout.
+// 1. A worker process dies in the middle of the saga. The next one goes on where the state says.
+// 2. An order that nobody has paid for times out, and is compensated.
+// A worker claims the saga before it acts. So two workers never do the same step.
+//   node examples/order-saga/index.mjs [URL]     a SQLite file by default, or postgres:, redis:, mongodb:, dynamodb:
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +14,7 @@ import { openStore } from 'sagastore'
 const NAME = 'OrderSaga'
 const STEPS = ['reserve-stock', 'charge-card', 'book-carrier', 'send-confirmation']
 const PAYMENT_WITHIN_MS = 60_000
-/** A worker that is silent for so long is taken to be dead. */
+/** After this much silence a worker counts as dead. */
 const LEASE_MS = 1_000
 
 /** What each step would ask other services to do. */
@@ -22,12 +23,12 @@ async function act(step, order) {
   await sleep(20)
 }
 
-/** In a transaction, unless the server has none (a MongoDB that is no replica set): then in this order. */
+/** Runs `work` in a transaction. A MongoDB that is no replica set has none: there the writes are done in their order. */
 const together = (store, work) => (store.capabilities.transactions === 'none' ? work(store) : store.transaction(work))
 
 const me = () => ({ id: `worker-${process.pid}`, until: Date.now() + LEASE_MS })
 
-/** Whether a write was done; not, if another worker was quicker. */
+/** Whether the write was done. False: another worker was quicker. */
 async function won(write) {
   try {
     await write
@@ -38,7 +39,7 @@ async function won(write) {
   }
 }
 
-/** Makes an order's saga this worker's: begins it, or takes it over from a worker that is dead. */
+/** Claims an order's saga for this worker: begins it, or takes it over from a dead worker. */
 async function claim(states, order) {
   const found = await states.getByCorrelationId(NAME, order)
   if (found === null) {
@@ -57,7 +58,7 @@ async function claim(states, order) {
   return { saga }
 }
 
-/** A message for an order. False: another worker is at it, the message is to be delivered again. */
+/** Handles a message for an order. False: another worker has the saga, so the message must be delivered again. */
 async function handle(store, order, diesAfter) {
   const { saga, over } = await claim(store.states, order)
   if (over) return true
@@ -68,7 +69,7 @@ async function handle(store, order, diesAfter) {
     saga.done.push(step)
     saga.worker = me()
     Object.assign(saga.metadata, { updatedAt: new Date(), isCompleted: saga.done.length === STEPS.length })
-    // What the step has changed and the message that goes out belong together: both are stored, or neither.
+    // The new state and the outgoing message belong together: both are stored, or neither.
     const write = together(store, async (tx) => {
       await tx.put(`slip-${order}-${step}`, Buffer.from(JSON.stringify({ order, step })), new Date(Date.now() + 3_600_000))
       await tx.states.update(NAME, saga, version)
@@ -80,13 +81,13 @@ async function handle(store, order, diesAfter) {
   return true
 }
 
-/** Sagas whose time is over are undone, in the opposite order of what they have done. Each is given to one worker. */
+/** Undoes overdue sagas: their steps in the opposite order. Each saga is given to one worker. */
 async function compensate(store, now) {
   const { states } = store
   const given = await states.claimTimedOut({ sagaName: NAME, workerId: me().id, leaseMs: 10_000, now })
   for (const { sagaName, state } of given) {
     const { version } = state.metadata
-    // From here on whoever still has the saga in its hands meets another version.
+    // From here on a worker that still holds the old state gets a conflict: the version has changed.
     if (!(await won(states.update(sagaName, { ...state, compensating: true }, version)))) continue
     for (const step of [...state.done].reverse()) await act(`undo ${step}`, state.order)
     const metadata = { ...state.metadata, updatedAt: new Date(), isCompleted: true }
@@ -97,12 +98,12 @@ async function compensate(store, now) {
 /** A worker process, with a store of its own. */
 async function asWorker(url, work) {
   const store = openStore(url)
-  await store.initialize() // Each process may; and what its server lacks is known then.
+  await store.initialize() // Every process may call it. It also finds out what the server lacks.
   await work(store)
   await store.close()
 }
 
-/** The message is delivered until somebody has done what it wants. */
+/** Delivers the message again and again, until a worker has handled it. */
 async function deliver(store, order, diesAfter) {
   while (!(await handle(store, order, diesAfter))) await sleep(200)
 }

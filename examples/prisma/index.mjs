@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { PostgresSagaStore, withTransaction } from 'sagastore'
-// In an application `prisma generate` makes the client; here a script does, so that the example runs by itself.
+// In an application `prisma generate` makes the client. Here a script does, so that the example runs by itself.
 import { generatePrismaClient } from '../../scripts/prisma.mjs'
 
 const MODELS = 'model ExampleOrder {\n  id String @id\n  @@map("example_orders")\n}\n'

@@ -1,5 +1,5 @@
-// An order saga keeps its large routing slip in an SQLite file: stored, read back by a second
-// process, compensated although it timed out, cleaned up.
+// An order saga keeps its large routing slip in a SQLite file. The slip is stored and read back by a second process.
+// Then a saga times out and still compensates, and expired payloads are cleaned up.
 import { execFileSync } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'

@@ -1,4 +1,4 @@
-// The second process of the quickstart: it knows the URL and the claim id, nothing else.
+// The second process of the quickstart. It knows only the URL and the claim id.
 import { createHash } from 'node:crypto'
 import { openStore } from 'sagastore'
 
