@@ -1,0 +1,139 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { beforeEach, describe, expect, it } from 'vitest'
+import type { SagaStates } from '../../index.js'
+import { rejectionOf } from '../support/promises'
+import { NAME, type Order, order, type StatesUnderTest } from './orders'
+
+/** What time does to a saga: claims of those that have timed out, and the time to live. */
+export function timeBehavior(current: StatesUnderTest): void {
+  const { reopen, consistent } = current
+  let states: SagaStates
+  beforeEach(() => {
+    states = current.states
+  })
+
+  describe('claims of timed out sagas', () => {
+    const due = (minutes: number) => new Date(Date.now() + minutes * 60_000)
+    const claim = async (workerId: string, more: object = {}) =>
+      (await states.claimTimedOut<Order>({ workerId, leaseMs: 60_000, ...more })).map(({ state }) => state.metadata.sagaId)
+    const seen = async () => (await states.findTimedOut<Order>()).map(({ state }) => state.metadata.sagaId)
+
+    it('gives each to one worker, the longest overdue first, and not again while the lease lives', async () => {
+      for (const n of [3, 1, 2]) await states.insert(NAME, `o-${n}`, order(`s-${n}`, { timeoutExpiresAt: due(n - 10) }, { n }))
+      await states.insert('Other', 'o-4', order('s-4', { timeoutExpiresAt: due(-20) }))
+      await states.insert(NAME, 'o-5', order('s-5', { timeoutExpiresAt: due(5) }))
+      await states.insert(NAME, 'o-6', order('s-6', { timeoutExpiresAt: due(-5), isCompleted: true }))
+      await states.insert(NAME, 'o-7', order('s-7'))
+      const before = Date.now()
+      const [first] = await states.claimTimedOut<Order>({ workerId: 'a', leaseMs: 60_000, limit: 1, sagaName: NAME })
+      expect(first).toMatchObject({ sagaName: NAME, workerId: 'a', state: { n: 1, metadata: { sagaId: 's-1', version: 1 } } })
+      const left = (first?.leasedUntil.getTime() ?? 0) - before
+      expect(left).toBeGreaterThanOrEqual(60_000)
+      expect(left).toBeLessThanOrEqual(60_000 + Date.now() - before)
+      expect(await claim('b', { limit: 2 })).toEqual(['s-4', 's-2'])
+      expect(await claim('a')).toEqual(['s-3'])
+      expect(await claim('a')).toEqual([])
+      expect(await claim('b', { sagaName: NAME })).toEqual([])
+      expect(await claim('b', { now: due(6) })).toEqual(['s-5'])
+      expect(await seen()).toEqual(['s-4', 's-1', 's-2', 's-3'])
+    })
+
+    it('leaves state and version alone: the holder updates as ever, and that ends the matter', async () => {
+      const state = order('s-1', { timeoutExpiresAt: due(-1) })
+      await states.insert(NAME, 'o-1', state)
+      await states.insert(NAME, 'o-2', order('s-2', { timeoutExpiresAt: due(-2) }))
+      expect(await claim('a')).toEqual(['s-2', 's-1'])
+      expect(await consistent('s-1', 'o-1')).toEqual(state)
+      // Given more time, which is over as well: anybody may have it now.
+      await states.update(NAME, order('s-1', { timeoutExpiresAt: due(-3) }), 1)
+      expect(await claim('b')).toEqual(['s-1'])
+      await states.update(NAME, order('s-1', { timeoutExpiresAt: null }), 2)
+      await states.update(NAME, order('s-2', { isCompleted: true, timeoutExpiresAt: due(-2) }), 1)
+      expect(await claim('b')).toEqual([])
+      expect(await seen()).toEqual([])
+    })
+
+    it('gives a saga to another worker when the lease has ended', async () => {
+      await states.insert(NAME, 'o-1', order('s-1', { timeoutExpiresAt: due(-1) }))
+      expect(await claim('a', { leaseMs: 700 })).toEqual(['s-1'])
+      await sleep(1_000)
+      expect(await claim('b')).toEqual(['s-1'])
+      expect(await claim('a')).toEqual([])
+    })
+
+    it('finds sagas behind many that are leased, also of one moment', async () => {
+      const timeoutExpiresAt = due(-1)
+      const ids = Array.from({ length: 130 }, (_, n) => `s-${String(n).padStart(3, '0')}`)
+      await Promise.all(ids.map((id) => states.insert(NAME, `o-${id}`, order(id, { timeoutExpiresAt }))))
+      const found: string[] = []
+      for (let round = 0; round < 4; round += 1) found.push(...(await claim(`w-${round}`, { limit: 40 })))
+      expect([...found].sort()).toEqual(ids)
+      expect(await claim('late')).toEqual([])
+    })
+
+    it('refuses options that are none', async () => {
+      for (const options of [
+        undefined,
+        {},
+        { workerId: 'a' },
+        { workerId: '', leaseMs: 1 },
+        { workerId: 'a'.repeat(257), leaseMs: 1 },
+        { workerId: 'a', leaseMs: 0 },
+        { workerId: 'a', leaseMs: 1.5 },
+        { workerId: 'a', leaseMs: 604_800_001 },
+        { workerId: 'a', leaseMs: 1, limit: 0 },
+        { workerId: 'a', leaseMs: 1, limit: 1_001 },
+        { workerId: 'a', leaseMs: 1, now: 5 },
+        { workerId: 'a', leaseMs: 1, sagaName: 'a:b' },
+      ]) {
+        expect((await rejectionOf(states.claimTimedOut(options as never))).code).toBe('INVALID_ARGUMENT')
+      }
+      const misspelt = states.claimTimedOut({ workerId: 'a', leaseMs: 1, lease: 5 } as never)
+      expect(await rejectionOf(misspelt)).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringMatching(/'lease'.*leaseMs/) })
+    })
+  })
+
+  describe('time to live', () => {
+    it('keeps a saga that has ended for completedTtlMs, and is in nobody’s way afterwards', async () => {
+      states = await reopen({ completedTtlMs: 1_200 })
+      await states.insert(NAME, 'order-1', order('s-1'))
+      await states.insert(NAME, 'order-2', order('s-2', { isCompleted: true }))
+      await states.update(NAME, order('s-1', { isCompleted: true }), 1)
+      await states.insert(NAME, 'order-3', order('s-3'))
+      expect(await consistent('s-1', 'order-1')).not.toBeNull()
+      await sleep(1_500)
+      expect(await consistent('s-1', 'order-1')).toBeNull()
+      expect(await consistent('s-2', 'order-2')).toBeNull()
+      expect(await states.countByName(NAME)).toBe(1)
+      expect((await states.findByName(NAME)).items).toHaveLength(1)
+      expect((await rejectionOf(states.update(NAME, order('s-1'), 2))).code).toBe('NOT_FOUND')
+      await states.insert(NAME, 'order-1', order('s-2'))
+      await states.insert(NAME, 'order-2', order('s-1'))
+      expect(await consistent('s-2', 'order-1')).not.toBeNull()
+      expect(await consistent('s-1', 'order-2')).not.toBeNull()
+      expect(await consistent('s-3', 'order-3')).not.toBeNull()
+    })
+
+    it('keeps every saga for defaultTtlMs from its last change on, unless it is opened again', async () => {
+      states = await reopen({ defaultTtlMs: 1_500 })
+      await states.insert(NAME, 'order-1', order('s-1'))
+      await states.insert(NAME, 'order-2', order('s-2'))
+      await sleep(900)
+      await states.update(NAME, order('s-1'), 1)
+      await sleep(900)
+      expect(await consistent('s-1', 'order-1')).not.toBeNull()
+      expect(await consistent('s-2', 'order-2')).toBeNull()
+      await sleep(900)
+      expect(await consistent('s-1', 'order-1')).toBeNull()
+    })
+
+    it('keeps a saga for good that is opened again', async () => {
+      states = await reopen({ completedTtlMs: 1_000 })
+      await states.insert(NAME, 'order-1', order('s-1', { isCompleted: true }))
+      await states.update(NAME, order('s-1', { isCompleted: false }), 1)
+      await sleep(1_300)
+      expect(await consistent('s-1', 'order-1')).not.toBeNull()
+      expect(await states.countByName(NAME, { completed: false })).toBe(1)
+    })
+  })
+}
