@@ -1,20 +1,16 @@
 import { isDate } from 'node:util/types'
-import type { Arguments } from './conversation'
-import type { PayloadEntry } from './types'
+import type { OPERATIONS } from './operations'
 
-/** Data up to here is copied by the native side at once; larger data is read in place. */
-const COPIED_BYTES = 4096
+/** A row of the table of operations. */
+export type Operation = (typeof OPERATIONS)[keyof typeof OPERATIONS]
+
+/** The arguments of an operation, as the native side takes them. What belongs to no payload is in the first one. */
+export type Arguments = [first?: unknown, data?: unknown, expiresAt?: unknown]
 
 /** The elements of an iterable, as they are at the call. Throws if it is none, or a string. */
 export function listed<T>(values: Iterable<T>): T[] {
   if (typeof values === 'string' || typeof values?.[Symbol.iterator] !== 'function') throw new TypeError('it is no iterable')
   return Array.from(values)
-}
-
-/** Ids, payloads and expiries of a putMany, as they are at the call. Throws if they cannot be read. */
-export function entriesOf(entries: Iterable<PayloadEntry>): [string[], Uint8Array[], (Date | undefined)[]] {
-  const list = listed(entries)
-  return [list.map((entry) => entry?.id), list.map((entry) => unshared(entry?.data)), list.map((entry) => entry?.expiresAt)]
 }
 
 /** Arguments that are read later than at the call: what the caller may change until then is copied, but for payloads. */
@@ -27,21 +23,28 @@ export function takenDate<T>(value: T): T {
   return isDate(value) ? (new Date(Date.prototype.getTime.call(value)) as T) : value
 }
 
-/** Memory that another thread may change, or that may shrink, is not read in place but copied. */
-export function unshared(data: Uint8Array): Uint8Array {
-  if (!(data instanceof Uint8Array) || data.byteLength <= COPIED_BYTES) return data
-  const memory = data.buffer as ArrayBufferLike & { resizable?: boolean }
-  return memory.resizable === true || memory instanceof SharedArrayBuffer ? Uint8Array.prototype.slice.call(data) : data
+/** The id of the record that an operation is about, where there is one. */
+export function idOf({ by }: Operation, [first]: Arguments): string | undefined {
+  const id = by === 'id' ? first : by === 'name_and_id' || by === 'name_and_other_id' ? (first as unknown[])[1] : undefined
+  return typeof id === 'string' ? id : undefined
 }
 
-/** The payloads of a getMany, by id. */
-export function byId(ids: readonly string[], payloads: readonly (Buffer | null)[]): Map<string, Buffer> {
-  const found = new Map<string, Buffer>()
-  ids.forEach((id, index) => {
-    const payload = payloads[index]
-    if (payload != null) found.set(id, payload)
-  })
-  return found
+/** The records that an operation writes, as far as its arguments tell. */
+export function writtenBy({ writes, by }: Operation, [first]: Arguments): readonly string[] | undefined {
+  if (!writes) return undefined
+  switch (by) {
+    case 'id':
+      return [first as string]
+    case 'ids':
+      return first as string[]
+    case 'name_and_id': {
+      const [name, id] = first as [unknown, unknown]
+      // No payload's id has a NUL. What is no text is refused.
+      return typeof name === 'string' && typeof id === 'string' ? [`${name}\0${id}`] : undefined
+    }
+    default:
+      return undefined
+  }
 }
 
 /** What is wrong with options of which one is not known; `undefined` if all are. */

@@ -1,5 +1,3 @@
-import type { CorruptSaga } from './states'
-
 /** Every reason for which an operation can be rejected. */
 export type SagaStoreErrorCode =
   | 'NOT_FOUND'
@@ -111,6 +109,13 @@ export class CorruptDataError extends SagaStoreError {
   declare readonly found?: unknown
 }
 
+/** A saga that is stored and cannot be read. */
+export interface CorruptSaga {
+  sagaName: string
+  sagaId: string
+  error: CorruptDataError
+}
+
 /** `UNSUPPORTED`: this backend, or this version of its server, cannot do it. */
 export class UnsupportedError extends SagaStoreError {}
 
@@ -157,16 +162,17 @@ export function raise(reason: unknown): never {
   throw toError(reason)
 }
 
+/** The fields of an error that is found out on this side of the boundary. */
+export function failureOf(code: SagaStoreErrorCode, message: string, more: Partial<Failure> = {}): Failure {
+  return { code, message, retryable: false, causes: [], details: {}, ...more }
+}
+
+/** An error that is found out on this side of the boundary. */
+export function errorOf(code: SagaStoreErrorCode, message: string, more?: Partial<Failure>): SagaStoreError {
+  return new (classes[code] ?? SagaStoreError)(failureOf(code, message, more))
+}
+
 /** An `INVALID_ARGUMENT` error that is found out on this side of the boundary. */
-export function invalidArgument(message: string, operation?: string, backend?: string, cause?: unknown): InvalidArgumentError {
-  return new InvalidArgumentError({
-    code: 'INVALID_ARGUMENT',
-    message,
-    operation,
-    backend,
-    retryable: false,
-    causes: [],
-    details: {},
-    ...(cause !== undefined && { cause }),
-  })
+export function invalidArgument(message: string, operation?: string, backend?: string, cause?: unknown): SagaStoreError {
+  return errorOf('INVALID_ARGUMENT', message, { operation, backend, cause })
 }

@@ -1,3 +1,4 @@
+export type { BackendName, Capabilities, Health, OperationStatistics, Statistics } from './backend'
 export type {
   BetterSqlite3Database,
   DrizzleDatabase,
@@ -13,7 +14,6 @@ export type {
 export type { DynamoDBClientLike, DynamoDBTransactItems } from './clients/shapes-dynamodb'
 export type { MongoClientLike } from './clients/shapes-mongodb'
 export type { IoredisClient, NodeRedisClient, RedisClient } from './clients/shapes-redis'
-export { withTransaction } from './context'
 export {
   AlreadyExistsError,
   AlreadyExpiredError,
@@ -21,6 +21,7 @@ export {
   ConcurrencyError,
   ConnectionError,
   CorruptDataError,
+  type CorruptSaga,
   InvalidArgumentError,
   NotFoundError,
   PayloadTooLargeError,
@@ -30,13 +31,11 @@ export {
   TimeoutError,
   UnsupportedError,
 } from './errors'
-export type { Logger, OperationContext } from './observe'
-export { type SagaBusOptions, type SagaBusStore, sagaBusStore } from './saga-bus'
+export { type SagaBusOptions, type SagaBusStore, sagaBusStore } from './kinds/saga-bus'
 export {
   type ClaimedSaga,
   type ClaimOptions,
   type CorruptOptions,
-  type CorruptSaga,
   type ModifyOptions,
   type ReindexResult,
   type SagaFilter,
@@ -45,32 +44,19 @@ export {
   type SagaState,
   SagaStates,
   type TimedOutSaga,
-} from './states'
-export {
-  DynamoDBSagaStore,
-  MemorySagaStore,
-  MongoSagaStore,
-  openStore,
-  PostgresSagaStore,
-  RedisSagaStore,
-  SagaStore,
-  SqliteSagaStore,
-} from './stores'
-export { SagaTransaction } from './transaction'
+} from './kinds/states'
+export type { OperationContext } from './observe'
 export type {
   AnyStoreOptions,
-  BackendName,
-  Capabilities,
   CompressionOptions,
   DynamoDBClientOptions,
   DynamoDBStoreOptions,
   DynamoDBUrlOptions,
-  Health,
+  Logger,
   MemoryStoreOptions,
   MongoClientOptions,
   MongoStoreOptions,
   MongoUrlOptions,
-  OperationStatistics,
   PayloadEntry,
   PostgresClientOptions,
   PostgresStoreOptions,
@@ -84,7 +70,18 @@ export type {
   SqliteClientOptions,
   SqliteStoreOptions,
   SqliteUrlOptions,
-  Statistics,
   StoreOptions,
   TransactionOptions,
-} from './types'
+} from './options'
+export { withTransaction } from './run/context'
+export {
+  DynamoDBSagaStore,
+  MemorySagaStore,
+  MongoSagaStore,
+  openStore,
+  PostgresSagaStore,
+  RedisSagaStore,
+  SqliteSagaStore,
+} from './store/classes'
+export { SagaStore } from './store/store'
+export { SagaTransaction } from './store/transaction'

@@ -1,15 +1,10 @@
 import { tracingChannel } from 'node:diagnostics_channel'
-import { isPromiseLike } from './context'
+import { isDate } from 'node:util/types'
+import { type Arguments, idOf, type Operation } from './arguments'
+import type { BackendName } from './backend'
 import { invalidArgument, SagaStoreError, toError } from './errors'
-import type { BackendName } from './types'
-
-/** Anything with these four methods: `console`, pino, winston. */
-export interface Logger {
-  debug(...args: never[]): void
-  info(...args: never[]): void
-  warn(...args: never[]): void
-  error(...args: never[]): void
-}
+import type { Logger } from './options'
+import { isPromiseLike } from './promises'
 
 type Level = 'debug' | 'info' | 'warn' | 'error'
 type Fields = Record<string, unknown>
@@ -53,6 +48,20 @@ export interface Subject {
   batchSize?: number
   /** Unix ms; of several payloads the one that is over first. */
   expiresAt?: number
+}
+
+/** What an operation with these arguments is about. */
+export function subjectOf(operation: Operation, args: Arguments, routingSlipId?: string): Subject {
+  const [first, data, expiresAt] = args
+  const subject: Subject = { operation: operation.name }
+  const id = idOf(operation, args)
+  if (id !== undefined) subject.id = id
+  if (operation.by === 'ids') subject.batchSize = (first as unknown[]).length
+  if (data instanceof Uint8Array) subject.bytes = data.byteLength
+  if (routingSlipId !== undefined) subject.routingSlipId = routingSlipId
+  const times = (Array.isArray(expiresAt) ? expiresAt : [expiresAt]).filter(isDate).map((date) => Date.prototype.getTime.call(date))
+  if (times.length > 0) subject.expiresAt = times.reduce((first, at) => Math.min(first, at))
+  return subject
 }
 
 /** Tells a logger and the tracing channel what a store does. */

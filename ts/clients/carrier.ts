@@ -1,4 +1,4 @@
-import type { BackendName } from '../types'
+import type { BackendName } from '../backend'
 import { prove } from './values'
 
 /** A value, or a promise of one: clients that answer at once (better-sqlite3) keep an operation synchronous. */

@@ -1,5 +1,5 @@
+import type { BackendName } from '../backend'
 import { invalidArgument } from '../errors'
-import type { BackendName } from '../types'
 import type { Carrier, SqlClient, SqlValue } from './carrier'
 
 /** The members of something whose shape is being looked at. */

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { UnsupportedError } from '../errors'
+import { errorOf, type SagaStoreError } from '../errors'
 
 // An SQLite handle is one connection, and everything in the process that has it shares its
 // transaction. Whose transaction it is in, SQLite cannot say; this finds out what can be found out:
@@ -230,6 +230,6 @@ class Attempt implements HandleAttempt {
 
 const ADVICE = 'call inside withTransaction(db, ...)'
 
-function refusal(message: string): UnsupportedError {
-  return new UnsupportedError({ code: 'UNSUPPORTED', message, backend: 'sqlite', retryable: false, causes: [], details: {} })
+function refusal(message: string): SagaStoreError {
+  return errorOf('UNSUPPORTED', message, { backend: 'sqlite' })
 }

@@ -1,4 +1,4 @@
-import { ClosedError } from '../errors'
+import { errorOf, type SagaStoreError } from '../errors'
 import { describeClientError } from './failure'
 
 /** A word of a command, as the core hands it over: payloads may be any Uint8Array. */
@@ -42,7 +42,6 @@ export async function settled<T>(commands: readonly T[], call: (command: T) => P
 }
 
 /** Commands that are put into a `multi()` behind its `exec()` are sent by nobody. */
-export function alreadyExecuted(library: string): ClosedError {
-  const message = `this multi() of ${library} has been executed already`
-  return new ClosedError({ code: 'CLOSED', message, backend: 'redis', retryable: false, causes: [], details: {} })
+export function alreadyExecuted(library: string): SagaStoreError {
+  return errorOf('CLOSED', `this multi() of ${library} has been executed already`, { backend: 'redis' })
 }

@@ -1,5 +1,5 @@
-import { unknownOption } from './arguments'
-import { AlreadyExistsError, ConcurrencyError, invalidArgument, SagaStoreError } from './errors'
+import { unknownOption } from '../arguments'
+import { AlreadyExistsError, ConcurrencyError, invalidArgument, SagaStoreError } from '../errors'
 import { metadataOf } from './state-json'
 import type { SagaStates } from './states'
 

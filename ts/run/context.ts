@@ -1,9 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Carrier } from './clients/carrier'
-import { enterHandle } from './clients/handle'
-import { recognize } from './clients/recognize'
-import { ClosedError, invalidArgument } from './errors'
-import type { BackendName } from './types'
+import type { BackendName } from '../backend'
+import type { Carrier } from '../clients/carrier'
+import { enterHandle } from '../clients/handle'
+import { recognize } from '../clients/recognize'
+import { errorOf, invalidArgument } from '../errors'
+import { isPromiseLike } from '../promises'
 
 /** Where an operation goes when it does not go to the store's own connections. */
 export type Route = CarrierRoute | OwnRoute
@@ -81,8 +82,7 @@ export function runJoined<T>(backend: BackendName, owner: object, route: Route, 
 /** Throws `CLOSED` if the route's transaction has ended. */
 export function checkRoute(route: Route, operation: string, backend: BackendName): void {
   if (route.isOver?.() !== true) return
-  const message = 'the transaction that this operation belongs to has ended'
-  throw new ClosedError({ code: 'CLOSED', message, operation, backend, retryable: false, causes: [], details: {} })
+  throw errorOf('CLOSED', 'the transaction that this operation belongs to has ended', { operation, backend })
 }
 
 /** The carrier of a transaction; a client that only could have one is refused. */
@@ -135,8 +135,4 @@ export function withTransaction<T>(transaction: unknown, work: () => T): T {
   }
   // A promise of the same kind: Prisma and others look at what their callbacks return.
   return Promise.resolve(result).finally(end) as T
-}
-
-export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }

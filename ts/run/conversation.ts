@@ -1,50 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { taken } from './arguments'
-import type { Carrier } from './clients/carrier'
-import { describeClientError } from './clients/failure'
-import { guardOf, type HandleAttempt } from './clients/handle'
-import { type CarrierRoute, checkRoute, isPromiseLike, type UnitOfWork } from './context'
+import { type Arguments, idOf, type Operation, taken, writtenBy } from '../arguments'
+import type { Carrier } from '../clients/carrier'
+import { describeClientError } from '../clients/failure'
+import { guardOf, type HandleAttempt } from '../clients/handle'
+import { type Failure, failureOf, invalidArgument, raise, toError } from '../errors'
+import type { native } from '../native'
+import { OPERATIONS } from '../operations'
+import { isPromiseLike, turn } from '../promises'
+import { type CarrierRoute, checkRoute, type UnitOfWork } from './context'
 import { Deadlines } from './deadlines'
-import { type Failure, invalidArgument, raise, toError } from './errors'
-import type { native } from './native'
-import { turn } from './turns'
 
 type Native = InstanceType<typeof native.NativeStore>
-
-/** The numbers by which the native side knows the operations. */
-export const OPERATIONS = {
-  put: 0,
-  get: 1,
-  find: 2,
-  has: 3,
-  delete: 4,
-  touch: 5,
-  putMany: 6,
-  getMany: 7,
-  'states.getById': 8,
-  'states.getByCorrelationId': 9,
-  'states.insert': 10,
-  'states.update': 11,
-  'states.delete': 12,
-  'states.deleteByCorrelationId': 13,
-  'states.findByName': 14,
-  'states.countByName': 15,
-  'states.deleteCompletedBefore': 16,
-  'states.findTimedOut': 17,
-  'states.claimTimedOut': 18,
-  initialize: 100,
-  purgeExpired: 101,
-  health: 102,
-  statistics: 103,
-  /** The end of a unit of work. */
-  transaction: 104,
-  'states.reindex': 105,
-} as const
-
-export type OperationName = keyof typeof OPERATIONS
-
-/** Those on saga state. */
-export type StateOperation = Extract<OperationName, `states.${string}`>
 
 /** What begins the native side's answers, where it is no handle of an operation that waits for its client. */
 const DONE = -1
@@ -54,9 +20,6 @@ const IN_TRANSACTION = 1
 const BUFFERED = 2
 const AT_ONCE = 4
 const ONE_SERVER = 8
-
-/** The arguments of an operation, as the native side takes them. */
-export type Arguments = [id?: unknown, data?: unknown, expiresAt?: unknown]
 
 /** How far an operation has come. */
 type State<T> = { value: T } | { failure: unknown } | Waiting
@@ -68,24 +31,6 @@ interface Waiting {
 }
 
 const UNSTARTED = -1
-
-/** Operations on payloads and sagas; the others (`initialize`, `statistics` and so on) need no transaction where one is wanted. */
-const isAboutRecords = (operation: OperationName) => OPERATIONS[operation] < OPERATIONS.initialize
-
-/** Those that change nothing. */
-const READS: ReadonlySet<OperationName> = new Set([
-  'get',
-  'find',
-  'has',
-  'getMany',
-  'states.getById',
-  'states.getByCorrelationId',
-  'states.findByName',
-  'states.countByName',
-  'states.findTimedOut',
-  'health',
-  'statistics',
-])
 
 /** Runs the operations of one store on clients of the application. */
 export class Conversations {
@@ -114,7 +59,7 @@ export class Conversations {
   }
 
   /** Runs one operation. On a client that answers synchronously it has been done when this returns. */
-  run<T>(route: CarrierRoute, operation: OperationName, args: Arguments): Promise<T> {
+  run<T>(route: CarrierRoute, operation: Operation, args: Arguments): Promise<T> {
     const { carrier } = route
     let running: Promise<T>
     let attempt: HandleAttempt | undefined
@@ -122,9 +67,9 @@ export class Conversations {
     try {
       carrier.check?.()
       // What has joined nothing must not have become part of somebody's transaction.
-      if (!route.isJoined && carrier.isSynchronous) attempt = guardOf(carrier)?.attempt(!READS.has(operation))
+      if (!route.isJoined && carrier.isSynchronous) attempt = guardOf(carrier)?.attempt(operation.writes)
       const conversation = new Conversation<T>(this.#native, route, this.#home, operation, args, this.#deadlines)
-      const ids = written(operation, args)
+      const ids = writtenBy(operation, args)
       if (route.unit !== undefined) {
         conversation.takeArguments()
         running = route.unit.next(() => conversation.run())
@@ -212,20 +157,13 @@ class Conversation<T> {
   readonly #carrier: Carrier
   readonly #home: Carrier | undefined
   readonly #unit: UnitOfWork | undefined
-  readonly #operation: OperationName
+  readonly #operation: Operation
   #args: Arguments
   readonly #deadlines: Deadlines
   /** What the client threw last. */
   #cause: unknown
 
-  constructor(
-    store: Native,
-    route: CarrierRoute,
-    home: Carrier | undefined,
-    operation: OperationName,
-    args: Arguments,
-    deadlines: Deadlines,
-  ) {
+  constructor(store: Native, route: CarrierRoute, home: Carrier | undefined, operation: Operation, args: Arguments, deadlines: Deadlines) {
     this.#native = store
     this.#route = route
     this.#carrier = route.carrier
@@ -251,7 +189,7 @@ class Conversation<T> {
     const over = this.#isOver()
     if (over !== undefined) return over
     const { isJoined, isRequired } = this.#route
-    if ((isJoined || isRequired) && this.#carrier.isOpen !== undefined && isAboutRecords(this.#operation)) {
+    if ((isJoined || isRequired) && this.#carrier.isOpen !== undefined && this.#operation.kind !== 'store') {
       const isOpen = this.#carrier.isOpen(this.#route)
       if (isOpen === false) return this.#opened(false)
       if (isOpen !== true) {
@@ -263,7 +201,7 @@ class Conversation<T> {
   }
 
   #opened(isOpen: unknown): State<T> {
-    if (isOpen !== true) return { failure: notOpen(this.#route, this.#operation) }
+    if (isOpen !== true) return { failure: notOpen(this.#route, this.#operation.name) }
     return this.#isOver() ?? this.#begin()
   }
 
@@ -271,7 +209,7 @@ class Conversation<T> {
   #isOver(): { failure: unknown } | undefined {
     if (this.#unit !== undefined) return undefined
     try {
-      checkRoute(this.#route, this.#operation, this.#carrier.backend)
+      checkRoute(this.#route, this.#operation.name, this.#carrier.backend)
       return undefined
     } catch (failure) {
       return { failure }
@@ -283,7 +221,7 @@ class Conversation<T> {
     const kind = isBuffered ? BUFFERED | AT_ONCE : isSynchronous ? AT_ONCE : 0
     const facts = kind | (isTransaction ? IN_TRANSACTION : 0) | (isOneServer ? ONE_SERVER : 0)
     const [id, data, expiresAt] = this.#args
-    const operation = OPERATIONS[this.#operation]
+    const operation = this.#operation.number
     if (this.#unit === undefined) return this.#advance(this.#native.start(operation, facts, id, data, expiresAt))
     return this.#advance(this.#native.startIn(this.#unit.handle, operation, facts, id, data, expiresAt))
   }
@@ -351,7 +289,7 @@ class Conversation<T> {
   #thrown(handle: number, error: unknown): State<T> {
     if (handle === UNSTARTED) {
       const failure = this.#native.classify(describeClientError(error)) as Failure
-      return { failure: withCause({ ...failure, operation: this.#operation }, error) }
+      return { failure: withCause({ ...failure, operation: this.#operation.name }, error) }
     }
     this.#cause = error
     return this.#advance(this.#native.resume(handle, false, describeClientError(error), this.#args[1]))
@@ -359,11 +297,10 @@ class Conversation<T> {
 
   #timeout(): Failure {
     const message = `no answer of the client within operationTimeoutMs (${this.#deadlines.timeoutMs} ms)`
-    const id = idOf(this.#operation, this.#args)
     // Whether a transaction has happened is not known, and it may not happen twice.
-    const retryable = this.#operation !== 'transaction'
-    const failure: Failure = { code: 'TIMEOUT', message, backend: this.#carrier.backend, retryable, causes: [], details: {} }
-    return { ...failure, operation: this.#operation, ...(typeof id === 'string' && { id }) }
+    const retryable = this.#operation !== OPERATIONS.transaction
+    const id = idOf(this.#operation, this.#args)
+    return failureOf('TIMEOUT', message, { backend: this.#carrier.backend, operation: this.#operation.name, retryable, id })
   }
 }
 
@@ -376,39 +313,6 @@ function notOpen({ carrier, isJoined }: CarrierRoute, operation: string): Error 
 
 function settled<T>(state: { value: T } | { failure: unknown }): Promise<T> {
   return 'value' in state ? Promise.resolve(state.value) : Promise.reject(state.failure)
-}
-
-/** The record that an operation is about, where there is one. */
-export function idOf(operation: OperationName, [id]: Arguments): unknown {
-  if (!isOnStates(operation)) return id
-  const [, sagaId] = id as unknown[]
-  return OPERATIONS[operation] < OPERATIONS['states.findByName'] ? sagaId : undefined
-}
-
-/** Whether it is one on saga state. */
-export function isOnStates(operation: OperationName): boolean {
-  return OPERATIONS[operation] >= OPERATIONS['states.getById'] && OPERATIONS[operation] < OPERATIONS.initialize
-}
-
-/** The ids that an operation writes, if it writes any. */
-function written(operation: OperationName, [id]: Arguments): readonly string[] | undefined {
-  switch (operation) {
-    case 'put':
-    case 'delete':
-    case 'touch':
-      return [id as string]
-    case 'putMany':
-      return id as string[]
-    case 'states.insert':
-    case 'states.update':
-    case 'states.delete': {
-      // The saga's name and its id. No payload's id has a NUL.
-      const [sagaName, sagaId] = id as [string, string]
-      return [`${sagaName}\0${sagaId}`]
-    }
-    default:
-      return undefined
-  }
 }
 
 /** What the client threw is the cause itself, not only its text. */

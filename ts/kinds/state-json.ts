@@ -1,7 +1,7 @@
 import { isDate } from 'node:util/types'
-import { CorruptDataError, invalidArgument, SerializationError } from './errors'
-import type { CorruptOptions, CorruptSaga, SagaMetadata } from './states'
-import type { BackendName } from './types'
+import type { BackendName } from '../backend'
+import { CorruptDataError, type CorruptSaga, errorOf, invalidArgument } from '../errors'
+import type { CorruptOptions, SagaMetadata } from './states'
 
 const DATES = ['createdAt', 'updatedAt', 'archivedAt', 'timeoutExpiresAt'] as const
 
@@ -57,30 +57,19 @@ export class StateJson {
       stored = { metadata, ...withoutMetadata(state) }
       text = JSON.stringify(stored)
     } catch (cause) {
-      throw new SerializationError(this.#failure(operation, id, unserializable(stored), cause))
+      throw this.#unserializable(operation, id, unserializable(stored), cause)
     }
     // Told apart from a backslash in the text below; PostgreSQL's jsonb can keep neither.
     if (text.includes('\\u0000') || text.includes('\\ud')) {
       const found = unserializable(JSON.parse(text))
-      if (found.path !== '') throw new SerializationError(this.#failure(operation, id, found))
+      if (found.path !== '') throw this.#unserializable(operation, id, found)
     }
     return { stored, text }
   }
 
-  #failure(operation: string, id: string, { path, what }: Unserializable, cause?: unknown) {
+  #unserializable(operation: string, id: string, { path, what }: Unserializable, cause?: unknown): Error {
     const message = `the state cannot be kept as JSON: ${path === '' ? 'it' : path} ${what}`
-    const details = { path }
-    return {
-      code: 'SERIALIZATION' as const,
-      message,
-      backend: this.#backend,
-      operation,
-      id,
-      retryable: false,
-      causes: [],
-      details,
-      ...(cause !== undefined && { cause }),
-    }
+    return errorOf('SERIALIZATION', message, { backend: this.#backend, operation, id, details: { path }, cause })
   }
 
   /** The states of a list, and those that cannot be read. */
@@ -122,17 +111,7 @@ export class StateJson {
   }
 
   #corrupt(operation: string, id: string, what: string, cause?: unknown): Error {
-    return new CorruptDataError({
-      code: 'CORRUPT_DATA',
-      message: `the stored state ${what}`,
-      backend: this.#backend,
-      operation,
-      id,
-      retryable: false,
-      causes: [],
-      details: {},
-      ...(cause !== undefined && { cause }),
-    })
+    return errorOf('CORRUPT_DATA', `the stored state ${what}`, { backend: this.#backend, operation, id, cause })
   }
 }
 
@@ -144,19 +123,9 @@ export function withoutCorrupt<A>(answer: A, corrupt: CorruptSaga[], onCorrupt: 
     const { error: cause, sagaName, sagaId } = first
     const message = `${corrupt.length} of the sagas cannot be read; the first: ${cause.message}`
     const { backend, operation } = cause
-    const known = { ...(backend !== undefined && { backend }), ...(operation !== undefined && { operation }) }
-    const failure = {
-      code: 'CORRUPT_DATA' as const,
-      message,
-      ...known,
-      id: sagaId,
-      retryable: false,
-      causes: [],
-      details: { sagaName },
-      cause,
-    }
+    const error = errorOf('CORRUPT_DATA', message, { backend, operation, id: sagaId, details: { sagaName }, cause })
     // What can be read is not shown where the error is printed.
-    throw Object.defineProperty(Object.assign(new CorruptDataError(failure), { corrupt }), 'found', { value: answer })
+    throw Object.defineProperty(Object.assign(error, { corrupt }), 'found', { value: answer })
   }
   for (const problem of corrupt) onCorrupt(problem)
   return answer

@@ -1,9 +1,9 @@
 import { isDate } from 'node:util/types'
-import { takenDate, unknownOption } from './arguments'
-import type { StateOperation } from './conversation'
-import { type CorruptDataError, invalidArgument, NotFoundError, SagaStoreError } from './errors'
+import { type Operation, takenDate, unknownOption } from '../arguments'
+import { type CorruptSaga, errorOf, invalidArgument, SagaStoreError } from '../errors'
+import { OPERATIONS } from '../operations'
+import type { Runner } from './runner'
 import { type Listed, metadataOf, StateJson, type StateRecord, withoutCorrupt } from './state-json'
-import type { BackendName } from './types'
 
 /** What a saga engine keeps beside the state of a saga. Dates are Dates, when it is stored too: a text or a number is refused. */
 export interface SagaMetadata {
@@ -33,13 +33,6 @@ export interface SagaFilter {
   completed?: boolean
 }
 
-/** A saga that is stored and cannot be read. */
-export interface CorruptSaga {
-  sagaName: string
-  sagaId: string
-  error: CorruptDataError
-}
-
 /** What becomes of sagas that cannot be read. */
 export interface CorruptOptions {
   /**
@@ -61,9 +54,6 @@ export interface TimedOutSaga<T> {
   sagaName: string
   state: T
 }
-
-/** A rejection of what is found out before anything runs. */
-export type Refuse = (error: unknown) => Promise<never>
 
 /** What `reindex` came to. */
 export interface ReindexResult {
@@ -98,9 +88,6 @@ export interface ClaimedSaga<T> extends TimedOutSaga<T> {
   leasedUntil: Date
 }
 
-/** Runs an operation on states. */
-export type RunOnStates = <T>(operation: StateOperation, given: unknown[]) => Promise<T>
-
 /** How `modify` goes about conflicts. */
 export interface ModifyOptions {
   /** Further attempts. Default 3. */
@@ -117,27 +104,23 @@ const MAX_LISTED = 1_000
  * a correlation id does not begin with `idx:`.
  */
 export class SagaStates {
-  readonly #run: RunOnStates
-  readonly #refuse: Refuse
-  readonly #backend: BackendName
+  readonly #runner: Runner
   readonly #json: StateJson
 
   /** @internal */
-  constructor(backend: BackendName, run: RunOnStates, refuse: Refuse) {
-    this.#refuse = refuse
-    this.#backend = backend
-    this.#run = run
-    this.#json = new StateJson(backend)
+  constructor(runner: Runner) {
+    this.#runner = runner
+    this.#json = new StateJson(runner.backend)
   }
 
   /** The state, or null. Dates of its metadata are Dates. */
   getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null> {
-    return this.#find('states.getById', sagaName, sagaId)
+    return this.#find(OPERATIONS['states.getById'], sagaName, sagaId)
   }
 
   /** The state, or null. Dates of its metadata are Dates. */
   getByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null> {
-    return this.#find('states.getByCorrelationId', sagaName, correlationId)
+    return this.#find(OPERATIONS['states.getByCorrelationId'], sagaName, correlationId)
   }
 
   /**
@@ -152,9 +135,9 @@ export class SagaStates {
     try {
       given = this.#insertion('states.insert', sagaName, correlationId, state).given
     } catch (error) {
-      return await this.#refuse(error)
+      return await this.#runner.refuse(error)
     }
-    await this.#run('states.insert', given)
+    await this.#runner.run(OPERATIONS['states.insert'], given)
   }
 
   /**
@@ -171,19 +154,19 @@ export class SagaStates {
     try {
       given = this.#change('states.update', sagaName, state, expectedVersion).given
     } catch (error) {
-      return await this.#refuse(error)
+      return await this.#runner.refuse(error)
     }
-    await this.#run('states.update', given)
+    await this.#runner.run(OPERATIONS['states.update'], given)
   }
 
   /** Removes the saga, if there is one. */
   async delete(sagaName: string, sagaId: string): Promise<void> {
-    await this.#run('states.delete', [sagaName, sagaId])
+    await this.#runner.run(OPERATIONS['states.delete'], [sagaName, sagaId])
   }
 
   /** Removes the saga, if there is one. */
   async deleteByCorrelationId(sagaName: string, correlationId: string): Promise<void> {
-    await this.#run('states.deleteByCorrelationId', [sagaName, correlationId])
+    await this.#runner.run(OPERATIONS['states.deleteByCorrelationId'], [sagaName, correlationId])
   }
 
   /**
@@ -204,9 +187,9 @@ export class SagaStates {
     const { maxRetries = 3, retryDelayMs = 100 } = options
     for (const [name, value] of Object.entries({ maxRetries, retryDelayMs })) {
       if (!Number.isSafeInteger(value) || value < 0)
-        return await this.#refuse(this.#invalid(`${name} must be a whole number from 0 on`, 'states.modify'))
+        return await this.#runner.refuse(this.#invalid(`${name} must be a whole number from 0 on`, 'states.modify'))
     }
-    if (typeof change !== 'function') return await this.#refuse(this.#invalid('modify takes a function', 'states.modify'))
+    if (typeof change !== 'function') return await this.#runner.refuse(this.#invalid('modify takes a function', 'states.modify'))
     for (let attempt = 0; ; attempt += 1) {
       const state = await this.getById<T>(sagaName, sagaId)
       if (state === null) throw this.#notFound(sagaName, sagaId)
@@ -221,7 +204,9 @@ export class SagaStates {
       // A copy of the state has another Date of the same time.
       const isDated = metadata.updatedAt != null && !(isDate(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged)
       try {
-        return await this.#write<T>('states.update', () => this.#change('states.modify', sagaName, changed, expectedVersion, { isDated }))
+        return await this.#write<T>(OPERATIONS['states.update'], () =>
+          this.#change('states.modify', sagaName, changed, expectedVersion, { isDated }),
+        )
       } catch (error) {
         const isConflict = error instanceof SagaStoreError && error.code === 'CONCURRENCY_CONFLICT'
         if (!isConflict || attempt >= maxRetries) throw error
@@ -248,10 +233,10 @@ export class SagaStates {
     const metadata: SagaMetadata = { ...given, sagaId }
     const expected = metadata.version ?? undefined
     if (expected !== undefined) {
-      return await this.#write<T>('states.update', () => this.#change('states.save', sagaName, state, expected, { metadata }))
+      return await this.#write<T>(OPERATIONS['states.update'], () => this.#change('states.save', sagaName, state, expected, { metadata }))
     }
     const insertion = () => this.#insertion('states.save', sagaName, (correlationId ?? sagaId) as string, state, metadata)
-    return await this.#write<T>('states.insert', insertion)
+    return await this.#write<T>(OPERATIONS['states.insert'], insertion)
   }
 
   /** `getById`, under the name that `@saga-bus/store-redis` documents. */
@@ -280,10 +265,10 @@ export class SagaStates {
     try {
       taken = this.#taken(options, ['completed', 'limit', 'cursor', 'onCorrupt'], 'findByName')
     } catch (error) {
-      return await this.#refuse(error)
+      return await this.#runner.refuse(error)
     }
     const { completed, limit = 100, cursor, onCorrupt } = taken
-    const listed = await this.#run<Listed>('states.findByName', [sagaName, completed, cursor, limit])
+    const listed = await this.#runner.run<Listed>(OPERATIONS['states.findByName'], [sagaName, completed, cursor, limit])
     const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.findByName')
     const page: SagaPage<T> = { items: sagas.map(({ state }) => state) }
     if (listed.length / 3 >= limit) page.cursor = listed[listed.length - 2] as string
@@ -292,7 +277,7 @@ export class SagaStates {
 
   /** How many sagas of a name there are; on DynamoDB a moment ago. */
   countByName(sagaName: string, options: SagaFilter = {}): Promise<number> {
-    return this.#run('states.countByName', [sagaName, options.completed])
+    return this.#runner.run(OPERATIONS['states.countByName'], [sagaName, options.completed])
   }
 
   /**
@@ -302,13 +287,13 @@ export class SagaStates {
   async deleteCompletedBefore(sagaName: string, before: Date, options: { limit?: number } = {}): Promise<number> {
     const { limit = Number.POSITIVE_INFINITY } = options
     if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
-      return await this.#refuse(this.#invalid('limit must be a whole number above 0', 'states.deleteCompletedBefore'))
+      return await this.#runner.refuse(this.#invalid('limit must be a whole number above 0', 'states.deleteCompletedBefore'))
     }
     const until = takenDate(before)
     let removed = 0
     while (removed < limit) {
       const batch = Math.min(MAX_LISTED, limit - removed)
-      const count = await this.#run<number>('states.deleteCompletedBefore', [sagaName, until, batch])
+      const count = await this.#runner.run<number>(OPERATIONS['states.deleteCompletedBefore'], [sagaName, until, batch])
       removed += count
       if (count < batch) break
     }
@@ -329,12 +314,12 @@ export class SagaStates {
     try {
       taken = this.#taken(options, ['now', 'limit', 'sagaName', 'onCorrupt'], 'findTimedOut')
     } catch (error) {
-      return await this.#refuse(error)
+      return await this.#runner.refuse(error)
     }
     const { limit = 100, sagaName, onCorrupt } = taken
     const now = takenDate(taken.now ?? new Date())
     for (let most = limit; ; ) {
-      const listed = await this.#run<Listed>('states.findTimedOut', [now, sagaName, most])
+      const listed = await this.#runner.run<Listed>(OPERATIONS['states.findTimedOut'], [now, sagaName, most])
       const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.findTimedOut')
       const enough = limit + corrupt.length
       const isAll = enough <= most || most >= MAX_LISTED || listed.length / 3 < most
@@ -368,13 +353,13 @@ export class SagaStates {
   async reindex(options: { sagaName?: string } = {}): Promise<ReindexResult> {
     const unknown = Object.keys(options).find((name) => name !== 'sagaName')
     if (unknown !== undefined) {
-      return await this.#refuse(this.#invalid(`unknown option '${unknown}'; accepted: sagaName`, 'states.reindex'))
+      return await this.#runner.refuse(this.#invalid(`unknown option '${unknown}'; accepted: sagaName`, 'states.reindex'))
     }
     const { sagaName } = options
     const result: ReindexResult = { found: 0, added: 0, removed: 0, unreadable: 0 }
     let cursor: string | undefined
     do {
-      const part = await this.#run<ReindexResult & { cursor?: string }>('states.reindex', [sagaName, cursor])
+      const part = await this.#runner.run<ReindexResult & { cursor?: string }>(OPERATIONS['states.reindex'], [sagaName, cursor])
       for (const name of ['found', 'added', 'removed', 'unreadable'] as const) result[name] += part[name]
       cursor = part.cursor
     } while (cursor !== undefined)
@@ -396,32 +381,34 @@ export class SagaStates {
     try {
       taken = this.#taken(options, ['workerId', 'leaseMs', 'limit', 'now', 'sagaName', 'onCorrupt'], 'claimTimedOut')
     } catch (error) {
-      return await this.#refuse(error)
+      return await this.#runner.refuse(error)
     }
     const { workerId, leaseMs, limit = 100, sagaName, onCorrupt } = taken ?? ({} as ClaimOptions)
     const now = takenDate(taken?.now ?? new Date())
     // Taken before the lease begins.
     const leasedUntil = Date.now() + leaseMs
-    const listed = await this.#run<Listed>('states.claimTimedOut', [workerId, leaseMs, now, sagaName, limit])
+    const listed = await this.#runner.run<Listed>(OPERATIONS['states.claimTimedOut'], [workerId, leaseMs, now, sagaName, limit])
     const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.claimTimedOut')
     const claimed = sagas.map((saga) => ({ ...saga, workerId, leasedUntil: new Date(leasedUntil) }))
     return withoutCorrupt(claimed, corrupt, onCorrupt)
   }
 
   /** No async function: each of its promises costs event-loop time. */
-  #find<T>(operation: StateOperation, sagaName: string, id: string): Promise<T | null> {
-    return this.#run<string | null>(operation, [sagaName, id]).then((text) => (text === null ? null : this.#json.parsed<T>(text, id)))
+  #find<T>(operation: Operation, sagaName: string, id: string): Promise<T | null> {
+    return this.#runner
+      .run<string | null>(operation, [sagaName, id])
+      .then((text) => (text === null ? null : this.#json.parsed<T>(text, id)))
   }
 
   /** Stores what `make` makes; answers the state as it is stored. */
-  async #write<T>(operation: 'states.insert' | 'states.update', make: () => StateRecord): Promise<T> {
+  async #write<T>(operation: Operation, make: () => StateRecord): Promise<T> {
     let record: StateRecord
     try {
       record = make()
     } catch (error) {
-      return await this.#refuse(error)
+      return await this.#runner.refuse(error)
     }
-    await this.#run(operation, record.given)
+    await this.#runner.run(operation, record.given)
     return record.stored as T
   }
 
@@ -445,19 +432,12 @@ export class SagaStates {
   }
 
   #notFound(sagaName: string, sagaId: string): Error {
-    return new NotFoundError({
-      code: 'NOT_FOUND',
-      message: `not found: no saga '${sagaName}' has this saga id`,
-      backend: this.#backend,
-      operation: 'states.modify',
-      id: sagaId,
-      retryable: false,
-      causes: [],
-      details: { sagaName, sagaId },
-    })
+    const message = `not found: no saga '${sagaName}' has this saga id`
+    const where = { backend: this.#runner.backend, operation: 'states.modify' }
+    return errorOf('NOT_FOUND', message, { ...where, id: sagaId, details: { sagaName, sagaId } })
   }
 
   #invalid(message: string, operation: string): Error {
-    return invalidArgument(message, operation, this.#backend)
+    return invalidArgument(message, operation, this.#runner.backend)
   }
 }

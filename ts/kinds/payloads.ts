@@ -1,0 +1,114 @@
+import { listed } from '../arguments'
+import { invalidArgument } from '../errors'
+import { OPERATIONS } from '../operations'
+import type { PayloadEntry, PutOptions } from '../options'
+import type { Runner } from './runner'
+
+/** The operations on payloads: a store and a transaction have them as methods of their own. */
+export class Payloads<Deleted extends boolean | undefined> {
+  readonly #runner: Runner
+
+  /** @internal */
+  protected constructor(runner: Runner) {
+    this.#runner = runner
+  }
+
+  /**
+   * Stores a payload, replacing data and expiry of an earlier one together. Once it has resolved,
+   * a `get` of any process sees it; if it rejects, the event must not be emitted. Inside a transaction
+   * it is stored when that commits, or not at all.
+   *
+   * @param id the claim id: 1 to 1,024 bytes of UTF-8
+   * @param data the payload; it must not be changed or transferred before the promise has settled (as with
+   *   `fs.write`): other bytes could be stored
+   * @param expiresAt when it ceases to exist; never, if left out. A time that has passed already
+   *   (a saga that timed out and still has to compensate) is kept for `lateRetentionMs`, and logged at warn; one
+   *   before 2001 is refused, as it is seconds in place of milliseconds
+   * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
+   */
+  put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void> {
+    return this.#runner.run(OPERATIONS.put, id, unshared(data), expiresAt, options?.routingSlipId)
+  }
+
+  /**
+   * The payload.
+   *
+   * @throws NotFoundError if there is none, or if its time is over
+   */
+  get(id: string): Promise<Buffer> {
+    return this.#runner.run(OPERATIONS.get, id)
+  }
+
+  /** The payload, or null if there is none. */
+  find(id: string): Promise<Buffer | null> {
+    return this.#runner.run(OPERATIONS.find, id)
+  }
+
+  /** Whether there is a payload. */
+  has(id: string): Promise<boolean> {
+    return this.#runner.run(OPERATIONS.has, id)
+  }
+
+  /**
+   * Removes a payload; whether there was one. (Inside a transaction that is only sent at its end, a Redis
+   * MULTI or DynamoDB's TransactItems, that is not known: `undefined`.)
+   */
+  delete(id: string): Promise<Deleted> {
+    return this.#runner.run(OPERATIONS.delete, id)
+  }
+
+  /** Sets another expiry, under the same rules as `put`; whether there was a payload. */
+  touch(id: string, expiresAt: Date): Promise<boolean> {
+    return this.#runner.run(OPERATIONS.touch, id, undefined, expiresAt)
+  }
+
+  /**
+   * Stores several payloads. Resolves when all are stored; rejects if one is not, and then the
+   * others may be. Nothing is sent if one of them is invalid.
+   */
+  putMany(entries: Iterable<PayloadEntry>): Promise<void> {
+    let ids: string[]
+    let data: Uint8Array[]
+    let expiresAt: (Date | undefined)[]
+    try {
+      const list = listed(entries)
+      ids = list.map((entry) => entry?.id)
+      data = list.map((entry) => unshared(entry?.data))
+      expiresAt = list.map((entry) => entry?.expiresAt)
+    } catch (cause) {
+      return this.#refuse('putMany takes an iterable of entries', 'putMany', cause)
+    }
+    return this.#runner.run(OPERATIONS.putMany, ids, data, expiresAt)
+  }
+
+  /** The payloads of several ids; an id without one is not in the map. */
+  async getMany(ids: Iterable<string>): Promise<Map<string, Buffer>> {
+    let list: string[]
+    try {
+      list = listed(ids)
+    } catch (cause) {
+      return this.#refuse('getMany takes an iterable of ids', 'getMany', cause)
+    }
+    const payloads = await this.#runner.run<(Buffer | null)[]>(OPERATIONS.getMany, list)
+    const found = new Map<string, Buffer>()
+    list.forEach((id, index) => {
+      const payload = payloads[index]
+      if (payload != null) found.set(id, payload)
+    })
+    return found
+  }
+
+  #refuse(message: string, operation: string, cause: unknown): Promise<never> {
+    return this.#runner.refuse(invalidArgument(message, operation, this.#runner.backend, cause))
+  }
+}
+
+/** Data up to here is copied by the native side at once; larger data is read in place. */
+const COPIED_BYTES = 4096
+
+/** Memory that another thread may change, or that may shrink, is not read in place but copied. */
+function unshared(data: Uint8Array): Uint8Array {
+  if (!(data instanceof Uint8Array) || data.byteLength <= COPIED_BYTES) return data
+  const memory = data.buffer as ArrayBufferLike & { resizable?: boolean }
+  return memory.resizable === true || memory instanceof SharedArrayBuffer ? Uint8Array.prototype.slice.call(data) : data
+}

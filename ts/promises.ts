@@ -1,0 +1,26 @@
+import { setImmediate } from 'node:timers'
+
+/** The one that the process began with: what a test's fake timers put in its place may never come. */
+export const realSetImmediate = setImmediate
+
+/** Ready in the next turn of the event loop. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => realSetImmediate(resolve))
+}
+
+/** What `running` comes to, unless it takes longer. */
+export async function within<T>(limitMs: number, running: Promise<T>, late: () => unknown): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), limitMs)
+  })
+  try {
+    return await Promise.race([running, limit])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}

@@ -1,0 +1,93 @@
+import { isMainThread } from 'node:worker_threads'
+import type { BackendName } from '../backend'
+import type { Carrier } from '../clients/carrier'
+import { recognize } from '../clients/recognize'
+import { invalidArgument, toError } from '../errors'
+import { native } from '../native'
+import { Observer } from '../observe'
+import type { AnyStoreOptions } from '../options'
+import { realSetImmediate } from '../promises'
+import { Conversations } from '../run/conversation'
+
+export type Native = InstanceType<typeof native.NativeStore>
+
+/** What a store is made of. */
+export interface Parts {
+  backend: BackendName
+  native: Native
+  /** The operations that are called most, as functions. */
+  direct: ReturnType<Native['operations']>
+  observer: Observer
+  conversations: Conversations
+  /** The client that it was given in place of a URL. */
+  client: Carrier | undefined
+  getTransaction: (() => unknown) | undefined
+  requiresTransaction: boolean
+}
+
+/** Opens a store, without any I/O; `backend`: the only one that is meant. */
+export function open(backend: BackendName | null, options: string | AnyStoreOptions): Parts {
+  const given = typeof options === 'string' ? { url: options } : asObject(options)
+  const { logger, client, getTransaction, requireTransaction, ...rest } = given as AnyStoreOptions & { client?: unknown; url?: string }
+  if (getTransaction !== undefined && typeof getTransaction !== 'function') {
+    throw invalidArgument("option 'getTransaction' must be a function", 'open', backend ?? undefined)
+  }
+  if (requireTransaction !== undefined && typeof requireTransaction !== 'boolean') {
+    throw invalidArgument("option 'requireTransaction' must be true or false", 'open', backend ?? undefined)
+  }
+  const carrier = client === undefined ? undefined : clientCarrier(client, rest.url, backend)
+  const json = JSON.stringify(rest, jsonValue)
+  const opened =
+    carrier === undefined
+      ? native.NativeStore.open(backend, json, realSetImmediate, isMainThread)
+      : native.NativeStore.openOnClients(carrier.backend, json, realSetImmediate, isMainThread)
+  if (!(opened instanceof native.NativeStore)) throw toError(opened)
+  const direct = opened.operations()
+  return {
+    backend: opened.backend as BackendName,
+    native: opened,
+    direct,
+    observer: new Observer(opened.backend as BackendName, opened.url, logger),
+    conversations: new Conversations(opened, carrier, direct.makesWay),
+    client: carrier,
+    getTransaction,
+    requiresTransaction: requireTransaction === true,
+  }
+}
+
+/** The backend that the URL's scheme names, or that the client given talks to. */
+export function backendOf(options: string | AnyStoreOptions): BackendName {
+  const { url, client } = (typeof options === 'string' ? { url: options } : asObject(options)) as { url?: unknown; client?: unknown }
+  if (client !== undefined) return clientCarrier(client, url, null).backend
+  if (typeof url !== 'string' || url === '')
+    throw invalidArgument("openStore takes a connection string or options with 'url' or 'client'", 'open')
+  const backend = native.backendOf(url)
+  if (typeof backend !== 'string') throw toError(backend)
+  return backend as BackendName
+}
+
+export function asObject<T extends AnyStoreOptions>(options: T): T {
+  if (typeof options !== 'object' || options === null) throw invalidArgument('a store takes a connection string or options', 'open')
+  return options
+}
+
+function clientCarrier(client: unknown, url: unknown, backend: BackendName | null): Carrier {
+  if (url !== undefined) throw invalidArgument("give either 'url' or 'client', not both", 'open', backend ?? undefined)
+  if (backend === 'memory') throw invalidArgument("the memory store has no option 'client'", 'open', backend)
+  const carrier = recognize(client, "option 'client'", 'open')
+  if (backend !== null && carrier.backend !== backend) {
+    throw invalidArgument(`option 'client' is a ${carrier.library} client of ${carrier.backend}`, 'open', backend)
+  }
+  // What a store puts would be gone, unless somebody sends it.
+  if (carrier.isBuffered) {
+    const message = `option 'client' is a transaction that is sent at its end (${carrier.library}): give the client, and use withTransaction`
+    throw invalidArgument(message, 'open', carrier.backend)
+  }
+  return carrier
+}
+
+/** JSON drops or changes these without a word; as `false` they are refused as the wrong type. */
+function jsonValue(_name: string, value: unknown): unknown {
+  const isLost = typeof value === 'function' || typeof value === 'symbol' || typeof value === 'bigint'
+  return isLost || (typeof value === 'number' && !Number.isFinite(value)) ? false : value
+}

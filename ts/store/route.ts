@@ -1,0 +1,157 @@
+import type { Arguments, Operation } from '../arguments'
+import type { BackendName } from '../backend'
+import { errorOf, type Failure, invalidArgument, raise } from '../errors'
+import type { Runner } from '../kinds/runner'
+import { subjectOf } from '../observe'
+import { OPERATIONS } from '../operations'
+import { turn } from '../promises'
+import { checkRoute, hasScopes, joinedRoute, type Route, transactionCarrier } from '../run/context'
+import type { Parts } from './open'
+
+/** Runs each operation of a store where it belongs: on the store's own connections, on a client, or in a transaction. */
+export class Router implements Runner {
+  readonly backend: BackendName
+  readonly #parts: Parts
+  readonly #direct: Parts['direct']
+  readonly #observer: Parts['observer']
+  /** Whether only a scope can lead elsewhere than to the store's own connections. */
+  readonly #isFree: boolean
+  /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
+  #gets = 0
+  readonly #answersHere: boolean
+  readonly #got = (data: Buffer): Buffer => {
+    this.#gets -= 1
+    return data
+  }
+  readonly #notGot = (failure: Failure): never => {
+    this.#gets -= 1
+    return raise(failure)
+  }
+
+  constructor(parts: Parts) {
+    this.backend = parts.backend
+    this.#parts = parts
+    this.#direct = parts.direct
+    this.#observer = parts.observer
+    this.#answersHere = parts.native.answersHere
+    this.#isFree = parts.client === undefined && parts.getTransaction === undefined && !parts.requiresTransaction
+  }
+
+  /** Runs an operation, wherever it is called. With nobody listening and no transaction about it goes the shortest way. */
+  run<T>(operation: Operation, first?: unknown, data?: unknown, expiresAt?: unknown, routingSlipId?: string): Promise<T> {
+    if (this.#isFree && !hasScopes() && !this.#observer.isActive) return this.#own<T>(operation, first, data, expiresAt)
+    return this.#watched<T>(undefined, operation, [first, data, expiresAt], routingSlipId)
+  }
+
+  /** Runs operations in a transaction. */
+  on(route: Route): Runner {
+    return {
+      backend: this.backend,
+      run: (operation, first, data, expiresAt, routingSlipId) => this.#watched(route, operation, [first, data, expiresAt], routingSlipId),
+      refuse: (error) => this.refuse(error),
+    }
+  }
+
+  /** A rejection that is found out on this side of the boundary: it makes way like all other answers. */
+  refuse(error: unknown): Promise<never> {
+    return this.#direct.makesWay() ? turn().then(() => Promise.reject(error)) : Promise.reject(error)
+  }
+
+  /** Where operations go that are called here and now; none: to the store's own connections. */
+  route(operation: string): Route | undefined {
+    const joined = joinedRoute(this.backend, this)
+    if (joined !== undefined) return joined
+    const { client, getTransaction } = this.#parts
+    const transaction = getTransaction?.()
+    if (transaction !== undefined && transaction !== null) {
+      const carrier = transactionCarrier(transaction, 'what getTransaction returned', operation)
+      if (carrier.backend === this.backend) return { carrier, isJoined: true }
+      const message = `getTransaction returned a transaction of ${carrier.library} on ${carrier.backend}`
+      throw invalidArgument(message, operation, this.backend)
+    }
+    return client && { carrier: client, isJoined: false }
+  }
+
+  #watched<T>(within: Route | undefined, operation: Operation, args: Arguments, routingSlipId?: string): Promise<T> {
+    const start = () => this.#start<T>(within, operation, args)
+    return this.#observer.isActive ? this.#observer.watch(subjectOf(operation, args, routingSlipId), start) : start()
+  }
+
+  #start<T>(within: Route | undefined, operation: Operation, args: Arguments): Promise<T> {
+    let route: Route | undefined
+    try {
+      route = within ?? this.route(operation.name)
+      if (route !== undefined) checkRoute(route, operation.name, this.backend)
+      if (this.#parts.requiresTransaction) route = this.#required(route, operation)
+    } catch (error) {
+      return this.refuse(error)
+    }
+    const { client, native, conversations } = this.#parts
+    if (route === undefined) return this.#own<T>(operation, ...args)
+    if ('carrier' in route && route.unit === undefined) return conversations.run<T>(route, operation, args)
+    if (operation === OPERATIONS.statistics) {
+      if (client !== undefined) return conversations.run<T>({ carrier: client, isJoined: false }, operation, args)
+      return this.#own<T>(operation, ...args)
+    }
+    if (operation.kind === 'store') {
+      const message = `${operation.name} is not part of a transaction: call it outside`
+      return this.refuse(errorOf('UNSUPPORTED', message, { backend: this.backend, operation: operation.name }))
+    }
+    if ('carrier' in route) return conversations.run<T>(route, operation, args)
+    const [first, data, expiresAt] = args
+    const running = native.runIn(route.transaction, operation.number, first, data, expiresAt)
+    return (running as Promise<T>).then(undefined, raise)
+  }
+
+  /** With `requireTransaction`: the route, if it leads into a transaction, or may; operations on tables need none. */
+  #required(route: Route | undefined, operation: Operation): Route | undefined {
+    if (operation.kind === 'store') return route
+    if (route !== undefined) {
+      if (!('carrier' in route) || route.isJoined) return route
+      // A connection, a handle or a transaction in place of a client.
+      if (route.carrier.isOpen !== undefined) return { ...route, isRequired: true }
+      if (route.carrier.isTransaction) return route
+    }
+    const message =
+      'outside of any transaction, and the store was opened with requireTransaction: use store.transaction or withTransaction. ' +
+      'Inside of one? A callback (not a promise) of a library can lose the context that withTransaction goes by'
+    throw invalidArgument(message, operation.name, this.backend)
+  }
+
+  /** On the store's own connections. */
+  #own<T>(operation: Operation, first?: unknown, data?: unknown, expiresAt?: unknown): Promise<T> {
+    if (operation === OPERATIONS.get) return this.#get(first as string) as Promise<T>
+    return this.#asked<T>(operation, first as never, data as never, expiresAt as never).then(undefined, raise)
+  }
+
+  #asked<T>(operation: Operation, first: never, data: never, expiresAt: never): Promise<T> {
+    const { native } = this.#parts
+    switch (operation.kind) {
+      case 'payloads':
+        if (operation === OPERATIONS.put) return this.#direct.put(first, data, expiresAt) as Promise<T>
+        if (operation === OPERATIONS.touch) return native.touch(first, expiresAt) as Promise<T>
+        if (operation === OPERATIONS.putMany) return native.putMany(first, data, expiresAt) as Promise<T>
+        return native[operation.name as 'find'](first) as Promise<T>
+      case 'store':
+        if (operation === OPERATIONS['states.reindex']) return native.reindex(first) as Promise<T>
+        return native[operation.name as 'purgeExpired'](first) as Promise<T>
+      // All other kinds have their arguments in a list.
+      default:
+        return this.#direct.state(operation.number, first) as Promise<T>
+    }
+  }
+
+  #get(id: string): Promise<Buffer> {
+    if (this.#answersHere && this.#gets === 0) {
+      const found = this.#direct.getHere(id)
+      if (found !== undefined) {
+        // Under way until its caller hears of it: another one meanwhile is not by itself.
+        this.#gets = 1
+        return Promise.resolve(found).then(this.#got)
+      }
+    }
+    const getting = this.#direct.get(id)
+    this.#gets += 1
+    return getting.then(this.#got, this.#notGot)
+  }
+}

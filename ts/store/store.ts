@@ -1,0 +1,149 @@
+import { inspect } from 'node:util'
+import type { BackendName, Capabilities, Health, Statistics } from '../backend'
+import type { Carrier } from '../clients/carrier'
+import { invalidArgument, raise, SagaStoreError, toError } from '../errors'
+import { Payloads } from '../kinds/payloads'
+import { SagaStates } from '../kinds/states'
+import { OPERATIONS } from '../operations'
+import type { AnyStoreOptions, SagaStoreAdapter, TransactionOptions } from '../options'
+import { within } from '../promises'
+import { open, type Parts } from './open'
+import { Router } from './route'
+import type { SagaTransaction } from './transaction'
+import { Transactions } from './transactions'
+
+/** The health probe gives up after this. */
+const HEALTH_TIMEOUT_MS = 5_000
+
+/**
+ * A store of saga payloads (claim check). Opened by one of the classes `MemorySagaStore` and so on, or by `openStore`;
+ * constructing never connects, the first operation or `initialize` does.
+ */
+export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
+  /** Which backend it is. */
+  readonly backend: BackendName
+  readonly #parts: Parts
+  readonly #router: Router
+  readonly #transactions: Transactions
+  #states: SagaStates | undefined
+
+  /** @internal */
+  protected constructor(backend: BackendName | null, options: string | AnyStoreOptions) {
+    const parts = open(backend, options)
+    const router = new Router(parts)
+    super(router)
+    this.backend = parts.backend
+    this.#parts = parts
+    this.#router = router
+    this.#transactions = new Transactions(parts, router)
+  }
+
+  /** The state of saga instances: see `SagaStates`. */
+  get states(): SagaStates {
+    this.#states ??= new SagaStates(this.#router)
+    return this.#states
+  }
+
+  /** What this backend can do. */
+  get capabilities(): Capabilities {
+    return this.#parts.native.capabilities as Capabilities
+  }
+
+  /**
+   * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
+   * many. Sagas whose time is over (`defaultTtlMs`, `completedTtlMs`) are among them. Redis removes both by itself:
+   * there it is what stands in lists of sagas that have ended by themselves. DynamoDB removes them too, within days; this call reads the whole table to find the others, and is charged for it:
+   * one read unit for every 4 KB stored, and a write unit for every KB removed.
+   */
+  purgeExpired(options: { limit?: number } = {}): Promise<number> {
+    const limit = options.limit ?? Number.POSITIVE_INFINITY
+    if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
+      return this.#router.refuse(invalidArgument('limit must be a whole number above 0', 'purgeExpired', this.backend))
+    }
+    return this.#router.run(OPERATIONS.purgeExpired, limit)
+  }
+
+  /** Removes all payloads whose time is over. */
+  async cleanup(): Promise<void> {
+    await this.purgeExpired()
+  }
+
+  /**
+   * The statements that `initialize` runs in an empty database, for people who run their own migrations: the tables
+   * of payloads and of sagas with their indexes (PostgreSQL and SQLite).
+   *
+   * @throws UnsupportedError on other backends
+   */
+  schemaSql(): string {
+    const statements = this.#parts.native.schema()
+    if (!Array.isArray(statements)) throw toError(statements)
+    return statements.map((statement) => `${statement};\n`).join('')
+  }
+
+  /** Creates tables and indexes where they are missing. Safe to call from many processes at once. */
+  async initialize(): Promise<void> {
+    const warnings = await this.#router.run<string[]>(OPERATIONS.initialize)
+    for (const warning of warnings) this.#parts.observer.warn('initialize', warning)
+  }
+
+  /** Whether the store can be used. Never rejects; takes at most five seconds. */
+  async health(): Promise<Health> {
+    const { client, native } = this.#parts
+    const health = client === undefined ? native.health() : this.#healthOf(client)
+    return { ...((await health) as Omit<Health, 'backend'>), backend: this.backend }
+  }
+
+  /**
+   * What is stored, the state of the connections, and latencies since the store was opened.
+   * Counting reads the whole table (DynamoDB charges for that, as for `purgeExpired`), or on Redis all
+   * keys of the database. On a client of the application the connections are not the store's: `pool` is null.
+   */
+  async statistics(): Promise<Statistics> {
+    const statistics = await this.#router.run<Omit<Statistics, 'backend'>>(OPERATIONS.statistics)
+    return { backend: this.backend, ...statistics }
+  }
+
+  /**
+   * Runs `work` in a transaction: what it does through `tx`, or through this store, is stored as a whole
+   * when it resolves, and not at all when it rejects. Where two transactions got in each other's way
+   * (`retryable`), everything is rolled back and `work` runs again, at most `retry.attempts` times.
+   * After `operationTimeoutMs` it is rolled back.
+   *
+   * Inside another transaction of this store, or of the application (`withTransaction`), it joins that one.
+   *
+   * @throws TimeoutError if `work` took longer than `operationTimeoutMs`
+   * @throws UnsupportedError if the server, or the client that the store was given, has no transactions
+   */
+  transaction<T>(work: (tx: SagaTransaction) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
+    return this.#transactions.run(work, options)
+  }
+
+  /** Answers what is under way, then lets go of the connections. Safe to call again. */
+  async close(): Promise<void> {
+    await this.#parts.native.close().then(undefined, raise)
+    await this.#parts.conversations.ended()
+  }
+
+  /** `await using store = openStore(...)` */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** What `console.log` shows: no password. */
+  [inspect.custom](): string {
+    const { client, native } = this.#parts
+    const what = client === undefined ? `url: '${native.url}'` : `client: '${client.library}'`
+    return `${this.constructor.name} { ${what} }`
+  }
+
+  async #healthOf(carrier: Carrier): Promise<unknown> {
+    const began = performance.now()
+    const answered = this.#parts.conversations.run({ carrier, isJoined: false }, OPERATIONS.health, [])
+    try {
+      return await within(HEALTH_TIMEOUT_MS, answered, () => new Error(`no answer within ${HEALTH_TIMEOUT_MS} ms`))
+    } catch (error) {
+      const code = error instanceof SagaStoreError ? error.code : 'TIMEOUT'
+      return { status: 'unhealthy', latencyMs: performance.now() - began, message: (error as Error).message, details: { code } }
+    }
+  }
+}

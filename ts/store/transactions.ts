@@ -1,0 +1,169 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { takenDate } from '../arguments'
+import type { BackendName } from '../backend'
+import type { Carrier } from '../clients/carrier'
+import { errorOf, type Failure, invalidArgument, raise, SagaStoreError, toError } from '../errors'
+import { OPERATIONS } from '../operations'
+import type { TransactionOptions } from '../options'
+import { turn, within } from '../promises'
+import { type CarrierRoute, checkRoute, type Route, runJoined, transactionCarrier, UnitOfWork } from '../run/context'
+import type { Parts } from './open'
+import type { Router } from './route'
+import { SagaTransaction } from './transaction'
+
+type Work<T> = (tx: SagaTransaction) => Promise<T> | T
+
+/** The transactions of one store: on a connection of its own, of its client, or collected and sent at the end. */
+export class Transactions {
+  readonly #parts: Parts
+  readonly #router: Router
+  readonly #backend: BackendName
+
+  constructor(parts: Parts, router: Router) {
+    this.#parts = parts
+    this.#router = router
+    this.#backend = parts.backend
+  }
+
+  run<T>(work: Work<T>, options: TransactionOptions): Promise<T> {
+    const refusal = this.#refusalOf(work, options)
+    if (refusal !== undefined) return this.#router.refuse(refusal)
+    const start = () => this.#transact(work, options)
+    const { observer } = this.#parts
+    return observer.isActive ? observer.watch({ operation: 'transaction' }, start) : start()
+  }
+
+  #refusalOf(work: unknown, options: TransactionOptions): Error | undefined {
+    const invalid = (message: string) => invalidArgument(message, 'transaction', this.#backend)
+    if (typeof work !== 'function') return invalid('transaction takes a function')
+    const unknown = Object.keys(options).find((name) => name !== 'isolation')
+    if (unknown !== undefined) return invalid(`unknown option '${unknown}'; accepted: isolation`)
+    const { isolation } = options
+    const levels: readonly string[] = this.#parts.native.capabilities.isolation
+    if (isolation === undefined || levels.includes(isolation)) return undefined
+    const accepted = levels.length === 0 ? `not for ${this.#backend}` : `one of '${levels.join("', '")}'`
+    return invalid(`option 'isolation' is ${accepted}`)
+  }
+
+  async #transact<T>(work: Work<T>, { isolation }: TransactionOptions): Promise<T> {
+    const route = this.#router.route('transaction')
+    if (route !== undefined && !('carrier' in route && !route.isJoined)) {
+      checkRoute(route, 'transaction', this.#backend)
+      return await work(this.#transactionOn(route))
+    }
+    const { native, client, direct } = this.#parts
+    const { retryAttempts, retryBaseMs, retryMaxMs } = native.settings
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        if (client === undefined) return await this.#own(work, isolation)
+        const result = await this.#onClient(client, work, isolation)
+        if (direct.makesWay()) await turn()
+        return result
+      } catch (error) {
+        if (direct.makesWay()) await turn()
+        // Nothing has happened, and it may go better the next time.
+        const passes = error instanceof SagaStoreError && error.retryable && error.code === 'BACKEND'
+        if (!passes || attempt >= retryAttempts) throw error
+      }
+      await sleep(Math.random() * Math.min(retryMaxMs, retryBaseMs * 2 ** (attempt - 1)))
+    }
+  }
+
+  async #own<T>(work: Work<T>, isolation?: string): Promise<T> {
+    const { native } = this.#parts
+    const transaction = await native.begin(isolation ?? null).then(undefined, raise)
+    let isOver = false
+    const route: Route = { transaction, isOver: () => isOver }
+    try {
+      const result = await this.#worked(route, work)
+      isOver = true
+      await native.commit(transaction).then(undefined, raise)
+      return result
+    } catch (error) {
+      isOver = true
+      // It has ended already where the commit failed.
+      await native.rollBack(transaction).catch(() => undefined)
+      throw error
+    }
+  }
+
+  async #onClient<T>(client: Carrier, work: Work<T>, isolation?: string): Promise<T> {
+    if (client.takesUnits) return this.#unitOfWork(client, work)
+    if (client.begin === undefined) {
+      const what = client.isTransaction ? 'is a transaction, or may be in one' : 'is one connection, which others use too'
+      throw this.#unsupported(`the ${client.library} client ${what}: use withTransaction, or a client that can open another`, 'transaction')
+    }
+    let isOver = false
+    let thrown: { error: unknown } | undefined
+    const run = async (transaction: unknown) => {
+      try {
+        const carrier = transactionCarrier(transaction, "the client's transaction", 'transaction')
+        return await this.#worked({ carrier, isJoined: true, isOver: () => isOver }, work)
+      } catch (error) {
+        thrown = { error }
+        throw error
+      } finally {
+        isOver = true
+      }
+    }
+    const timeoutMs = this.#parts.native.settings.operationTimeoutMs
+    try {
+      return await client.begin(run, isolation === undefined ? { timeoutMs } : { isolation, timeoutMs })
+    } catch (error) {
+      if (thrown !== undefined) throw thrown.error
+      throw error instanceof SagaStoreError ? error : toError(this.#parts.conversations.classify(error))
+    }
+  }
+
+  /** Collects what `work` does, and sends all of it at the end. */
+  async #unitOfWork<T>(client: Carrier, work: Work<T>): Promise<T> {
+    const { native, conversations } = this.#parts
+    const opened = native.openUnit()
+    if ('code' in opened) throw toError(opened as Failure)
+    let isOver = false
+    const route: CarrierRoute = { carrier: client, isJoined: true, isOver: () => isOver, unit: new UnitOfWork(opened) }
+    try {
+      const result = await this.#worked(route, work)
+      isOver = true
+      await conversations.run(route, OPERATIONS.transaction, [])
+      return result
+    } finally {
+      isOver = true
+    }
+  }
+
+  /** What `work` comes to in a transaction, unless it takes longer than an operation may. */
+  #worked<T>(route: Route, work: Work<T>): Promise<T> {
+    const timeoutMs = this.#parts.native.settings.operationTimeoutMs
+    const message = `the transaction was rolled back after operationTimeoutMs (${timeoutMs} ms)`
+    const working = runJoined(this.#backend, this.#router, route, async () => work(this.#transactionOn(route)))
+    return within(timeoutMs, working, () => errorOf('TIMEOUT', message, { backend: this.#backend, operation: 'transaction' }))
+  }
+
+  #transactionOn(route: Route): SagaTransaction {
+    return new SagaTransaction(this.#router.on(route), (sql, values) => this.#query(route, sql, values))
+  }
+
+  async #query<Row>(route: Route, sql: string, values: readonly unknown[]): Promise<Row[]> {
+    checkRoute(route, 'query', this.#backend)
+    const { native, conversations, direct } = this.#parts
+    if (!('carrier' in route)) return native.queryIn(route.transaction, sql, [...values]).then(undefined, raise) as Promise<Row[]>
+    if (this.#backend !== 'postgres' && this.#backend !== 'sqlite')
+      throw this.#unsupported('query is for SQL: PostgreSQL and SQLite', 'query')
+    // A library may read them later than now.
+    const bound = values.map((value) => (value === undefined ? null : takenDate(value)))
+    const confirmed = conversations.confirm(route, 'query')
+    if (confirmed !== undefined) await confirmed
+    try {
+      const rows = (await route.carrier.send('rows', [sql, bound])) as Row[]
+      if (direct.makesWay()) await turn()
+      return rows
+    } catch (error) {
+      throw toError({ ...conversations.classify(error), operation: 'query' })
+    }
+  }
+
+  #unsupported(message: string, operation: string): Error {
+    return errorOf('UNSUPPORTED', message, { backend: this.#backend, operation })
+  }
+}
