@@ -5,20 +5,26 @@
 //!    │  one call, one promise
 //! napi/              converts, delegates, wraps; the only place that knows Node-API
 //!    │
-//! store/             the contract: payloads, lanes (queue, group, retry, settle), statistics
-//!    │
-//! backends/<name>/   the operations on one backend; sql/ holds the SQL that two of them share
-//!    │
-//! drivers            rusqlite, sqlx, fred (or our own wire), mongodb, aws-sdk-dynamodb
+//! open.rs            a store on a backend: the one place where both meet
+//!    ├── store/      plans, lanes (queue, group, retry, settle), transactions, health; knows the contract alone
+//!    └── backends/<name>/   the operations on one backend; sql/ holds the SQL that two of them share
+//!           │
+//!        drivers     rusqlite, sqlx, fred (or our own wire), mongodb, aws-sdk-dynamodb
+//!
+//! contract/          what both rest on: operations, steps, replies and traits, without any I/O
+//! codec/             bytes as they are stored
 //! ```
 //!
-//! An operation enters through [`store::Store`], waits in a lane, is run in a group by the
-//! backend's [`store::Driver`], and settles one callback. Nothing blocks the calling thread.
+//! An operation enters through [`store::Store::run`], waits in a lane, is run in a group by the backend's
+//! [`contract::driver::Driver`], and settles one callback. Nothing blocks the calling thread.
 
 pub mod backends;
 mod buffers;
+pub mod codec;
+pub mod contract;
 pub mod error;
 pub mod namespace;
+mod open;
 pub mod options;
 pub mod registry;
 pub mod runtime;

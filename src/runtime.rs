@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::available_parallelism;
 
@@ -11,6 +12,9 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Kind, Result};
+
+/// A boxed future, as the methods of a trait object return it.
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Every runtime started so far.
 static RUNTIMES: Mutex<Vec<Handle>> = Mutex::new(Vec::new());

@@ -15,10 +15,11 @@ pub mod sqlite;
 
 use std::sync::Arc;
 
+use crate::contract::driver::Opened;
+use crate::contract::guest::ClientDriver;
+use crate::contract::settings::Settings;
 use crate::error::{Error, Kind, Result};
-use crate::options::{OptionReader, Settings};
-use crate::store::Opened;
-use crate::store::borrowed::Guest;
+use crate::options::OptionReader;
 use crate::url::Backend;
 
 /// Opens a backend without connecting: takes its own options and refuses unknown ones.
@@ -51,7 +52,7 @@ pub fn open(backend: Backend, url: &str, settings: &Settings, options: OptionRea
 
 /// What works on clients of the application: takes the backend's names from the options and
 /// refuses unknown ones.
-pub fn guest(backend: Backend, options: OptionReader) -> Result<Arc<dyn Guest>> {
+pub fn guest(backend: Backend, options: OptionReader) -> Result<Arc<dyn ClientDriver>> {
     match backend {
         #[cfg(feature = "sqlite")]
         Backend::Sqlite => sqlite::guest(options),

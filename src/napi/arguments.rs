@@ -7,8 +7,8 @@ use napi::bindgen_prelude::{FromNapiValue, ToNapiValue, TypeName, ValidateNapiVa
 use napi::sys;
 
 use super::bridge::JsSide;
+use crate::contract::operation::MAX_ID_BYTES;
 use crate::error::{Error, Result};
-use crate::store::payloads::MAX_ID_BYTES;
 use crate::time::Millis;
 
 /// Buffers up to here are copied (the caller's may change at once); larger ones are read in

@@ -17,12 +17,14 @@ use super::dynamic::{Reader, Writer};
 use super::opaque::Opaque;
 use super::store::NativeStore;
 use super::values::{Answer, Failure, answer_value, failure_object};
+use crate::contract::client::{Client, ClientError, Facts};
+use crate::contract::dynamic::Dynamic;
+use crate::contract::guest::UnitOfWork;
+use crate::contract::operations::Call;
+use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
-use crate::store::borrowed::{Client, ClientError, Facts, UnitOfWork};
-use crate::store::dynamic::Dynamic;
-use crate::store::payloads::Reply;
-use crate::store::plan::{Call, Given};
+use crate::store::plan::Given;
 
 /// What a step of a conversation has come to, as `start` and `resume` answer it: the first of a list. One
 /// that waits for its client is `[handle, method, ...arguments]`, one that is done without a value is
@@ -292,13 +294,14 @@ impl NativeStore {
                 let call = Call::numbered(number).ok_or_else(|| Error::invalid("no such operation"))?;
                 // What is compressed is read by another thread.
                 let stays = !self.store.settings().compression.is_on();
-                let given = self.given(env, call, [id, data, at], stays)?;
-                match &given {
-                    Given::Payload(_, data, _) => payloads.push(data.clone()),
-                    Given::Payloads(entries) => payloads.extend(entries.iter().map(|(_, data, _)| data.clone())),
-                    _ => {}
-                }
-                let plan = store.plan(call, given)?;
+                let plan = self.with_given(env, call, [id, data, at], stays, |given| {
+                    match &given {
+                        Given::Payload(_, data, _) => payloads.push(data.clone()),
+                        Given::Payloads(entries) => payloads.extend(entries.iter().map(|(_, data, _)| data.clone())),
+                        _ => {}
+                    }
+                    store.plan(call, given)
+                })?;
                 Box::pin(async move {
                     let mut taken = taken;
                     let ran = match taken.as_mut().map(Taken::get).transpose() {

@@ -9,34 +9,20 @@ use super::arguments::{self, Raw};
 use super::bridge::{Calling, Deferred, JsSide};
 use super::dynamic::Reader;
 use super::values::Answer;
+use crate::contract::dynamic::Dynamic;
+use crate::contract::operation::MAX_ID_BYTES;
+use crate::contract::operations::{Call, Takes};
 use crate::error::{Error, Result};
 use crate::runtime;
 use crate::store::Store;
-use crate::store::dynamic::Dynamic;
 use crate::store::lane::Settle;
-use crate::store::payloads::MAX_ID_BYTES;
-use crate::store::plan::{Call, Given};
+use crate::store::plan::Given;
 
 /// A store and the JavaScript thread that calls it.
 #[derive(Clone)]
 pub struct Caller {
     pub(super) store: Arc<Store>,
     pub(super) side: Rc<JsSide>,
-}
-
-/// A promise whose operation has not started yet.
-pub(super) struct Start<'a> {
-    caller: &'a Caller,
-    deferred: Option<Deferred>,
-}
-
-impl Start<'_> {
-    pub(super) fn settle(&mut self) -> Settle {
-        match self.deferred.take() {
-            Some(deferred) => self.caller.settle(deferred),
-            None => Box::new(|_| {}),
-        }
-    }
 }
 
 impl Caller {
@@ -51,54 +37,61 @@ impl Caller {
         Ok(Raw(promise))
     }
 
-    /// Reads the id and runs `start`, which takes what settles the promise once its other
-    /// arguments are read; an error before that rejects.
-    pub(super) fn with_id(
-        &self,
-        operation: &'static str,
-        env: Env,
-        id: Raw,
-        start: impl FnOnce(&str, &mut Start) -> Result<()>,
-    ) -> napi::Result<Raw> {
-        self.call(operation, |deferred| {
-            let mut begun = Start { caller: self, deferred: Some(deferred) };
-            let started =
-                arguments::with_id(env.raw(), id, |id| start(id, &mut begun).map_err(|error| error.with_id(id)));
-            if let (Err(error), Some(deferred)) = (started.and_then(std::convert::identity), begun.deferred) {
-                self.refuse(deferred, error, operation);
+    /// Runs an operation over connections of the store's own.
+    pub(super) fn run(&self, env: Env, call: Call, given: [Raw; 3]) -> napi::Result<Raw> {
+        self.call(call.name(), |deferred| {
+            let mut deferred = Some(deferred);
+            let started = self.with_given(env.raw(), call, given, false, |given| {
+                if let Some(deferred) = deferred.take() {
+                    self.store.run(call, given, self.settle(deferred));
+                }
+                Ok(())
+            });
+            if let (Err(error), Some(deferred)) = (started, deferred) {
+                self.refuse(deferred, error, call.name());
             }
         })
     }
 
-    /// What a call was given, for where there are no lanes; `stays` if the work is done on this thread.
-    pub(super) fn given(&self, env: sys::napi_env, call: Call, [id, data, at]: [Raw; 3], stays: bool) -> Result<Given> {
-        if call.is_on_states() {
-            return self.state_given(env, id).map(Given::State);
-        }
-        if call == Call::PutMany {
-            return self.entries(env, id, data, at, stays).map(Given::Payloads);
-        }
-        if call == Call::GetMany {
-            let ids = arguments::elements(env, id)?;
-            let ids = ids.into_iter().map(|id| arguments::with_id(env, id, str::to_owned));
-            return ids.collect::<Result<_>>().map(Given::Ids);
-        }
-        let id = arguments::with_id(env, id, str::to_owned)?;
-        let rest = || match call {
-            Call::Put => Ok((Some(self.bytes(env, data, stays)?), arguments::date(env, at)?)),
-            Call::Touch => Ok((None, arguments::date(env, at)?)),
-            _ => Ok((None, None)),
-        };
-        let (data, at) = rest().map_err(|error: Error| error.with_id(&id))?;
-        match (call, data, at) {
-            (Call::Put, Some(data), at) => Ok(Given::Payload(id, data, at)),
-            (Call::Touch, _, Some(at)) => Ok(Given::Expiry(id, at)),
-            (Call::Touch, _, None) => Err(Error::invalid("expiresAt must be a Date").with_id(&id)),
-            _ => Ok(Given::Id(id)),
+    /// Refuses an operation by a number that no operation has.
+    pub(super) fn no_such_operation(&self) -> napi::Result<Raw> {
+        self.call("operation", |deferred| self.refuse(deferred, Error::invalid("no such operation"), "operation"))
+    }
+
+    /// Reads what an operation was given and hands it to `with`; `stays` if the work is done on this thread. Most ids
+    /// need no allocation on the way.
+    pub(super) fn with_given<T>(
+        &self,
+        env: sys::napi_env,
+        call: Call,
+        [first, data, at]: [Raw; 3],
+        stays: bool,
+        with: impl FnOnce(Given<'_>) -> Result<T>,
+    ) -> Result<T> {
+        match call.takes() {
+            Takes::List => with(Given::List(self.list(env, first)?)),
+            Takes::Payloads => with(Given::Payloads(self.entries(env, first, data, at, stays)?)),
+            Takes::Ids => {
+                let ids = arguments::elements(env, first)?;
+                let ids = ids.into_iter().map(|id| arguments::with_id(env, id, str::to_owned));
+                with(Given::Ids(ids.collect::<Result<_>>()?))
+            }
+            Takes::Id => arguments::with_id(env, first, |id| with(Given::Id(id)))?,
+            Takes::Payload => arguments::with_id(env, first, |id| {
+                let rest = || Ok((self.bytes(env, data, stays)?, arguments::date(env, at)?));
+                let (data, at) = rest().map_err(|error: Error| error.with_id(id))?;
+                with(Given::Payload(id, data, at))
+            })?,
+            Takes::Expiry => arguments::with_id(env, first, |id| {
+                let at = arguments::date(env, at)
+                    .and_then(|at| at.ok_or_else(|| Error::invalid("expiresAt must be a Date")))
+                    .map_err(|error| error.with_id(id))?;
+                with(Given::Expiry(id, at))
+            })?,
         }
     }
 
-    pub(super) fn state_given(&self, env: sys::napi_env, given: Raw) -> Result<Vec<Dynamic>> {
+    fn list(&self, env: sys::napi_env, given: Raw) -> Result<Vec<Dynamic>> {
         let mut reader = Reader::new(env, &self.side);
         reader.admits_invalid_dates = true;
         let Dynamic::List(read) = reader.read(given)? else {
@@ -128,7 +121,7 @@ impl Caller {
         }
     }
 
-    pub(super) fn entries(
+    fn entries(
         &self,
         env: sys::napi_env,
         ids: Raw,

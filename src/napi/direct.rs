@@ -12,7 +12,7 @@ use super::arguments::{self, Raw};
 use super::bridge::check;
 use super::calls::Caller;
 use super::values::optional_data;
-use crate::store::plan::Call;
+use crate::contract::operations::Call;
 
 /// An object with the functions `put`, `get`, `getHere`, `state` and `makesWay`.
 pub(super) fn functions(env: sys::napi_env, caller: Caller) -> napi::Result<Raw> {
@@ -21,7 +21,7 @@ pub(super) fn functions(env: sys::napi_env, caller: Caller) -> napi::Result<Raw>
     // SAFETY: plain Node-API calls within a call from JavaScript, with valid out-parameters.
     check(unsafe { sys::napi_create_object(env, &raw mut object) }, "napi_create_object")?;
     let all =
-        [(c"put", put as Callback), (c"get", get), (c"getHere", get_here), (c"state", state), (c"makesWay", makes_way)];
+        [(c"put", put as Callback), (c"get", get), (c"getHere", get_here), (c"state", run), (c"makesWay", makes_way)];
     for (name, callback) in all {
         let owned = Rc::into_raw(Rc::clone(&caller)).cast_mut().cast::<c_void>();
         let mut function = ptr::null_mut();
@@ -78,24 +78,12 @@ fn enter<const N: usize>(
 
 /// Stores a payload: `(id, data, expiresAt?)`, a promise.
 unsafe extern "C" fn put(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    enter(env, info, |this, env, [id, data, expires_at]| {
-        this.with_id("put", env, id, |id, start| {
-            let data = arguments::bytes(env.raw(), &this.side, data)?;
-            let expires_at = arguments::date(env.raw(), expires_at)?;
-            this.store.put(id, data, expires_at, start.settle());
-            Ok(())
-        })
-    })
+    enter(env, info, |this, env, [id, data, expires_at]| this.run(env, Call::Put, [id, data, expires_at]))
 }
 
 /// The payload: `(id)`, a promise; rejects with `NOT_FOUND`.
 unsafe extern "C" fn get(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    enter(env, info, |this, env, [id]| {
-        this.with_id("get", env, id, |id, start| {
-            this.store.get(id, start.settle());
-            Ok(())
-        })
-    })
+    enter(env, info, |this, env, [id]| this.run(env, Call::Get, [id; 3]))
 }
 
 /// The payload without a promise: `(id)`, if no thread but this one is needed for it; else `get` knows more.
@@ -110,17 +98,17 @@ unsafe extern "C" fn get_here(env: sys::napi_env, info: sys::napi_callback_info)
     })
 }
 
-/// An operation on saga state: `(operation, given)`, a promise. `given` is what `ts/states.ts` makes of its arguments.
-unsafe extern "C" fn state(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    enter(env, info, |this, env, [operation, given]| {
-        let mut number = 0;
+/// Any operation: `(operation, first, data?, expiresAt?)`, a promise. `first` is its id, or the list that the file of
+/// its kind in `ts/kinds` makes of its arguments.
+unsafe extern "C" fn run(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    enter(env, info, |this, env, [operation, first, data, expires_at]| {
+        let mut number = u32::MAX;
         // SAFETY: within a call from JavaScript, with a valid out-parameter.
         unsafe { sys::napi_get_value_uint32(env.raw(), operation.0, &raw mut number) };
-        let call = Call::numbered(number).unwrap_or(Call::StateById);
-        this.call(call.name(), |deferred| match this.state_given(env.raw(), given) {
-            Ok(given) => this.store.state(call, given, this.settle(deferred)),
-            Err(error) => this.refuse(deferred, error, call.name()),
-        })
+        match Call::numbered(number) {
+            Some(call) => this.run(env, call, [first, data, expires_at]),
+            None => this.no_such_operation(),
+        }
     })
 }
 

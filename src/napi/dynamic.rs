@@ -8,8 +8,8 @@ use napi::sys;
 
 use super::arguments::{COPY_UP_TO, Raw, beginning};
 use super::bridge::JsSide;
+use crate::contract::dynamic::Dynamic;
 use crate::error::{Error, Result};
-use crate::store::dynamic::Dynamic;
 use crate::time::Millis;
 
 /// Deeper than this no answer of a database is; a cycle would have no end.

@@ -8,17 +8,18 @@ use std::sync::Arc;
 use napi::{Env, sys};
 use napi_derive::napi;
 
-use super::arguments::{self, Raw};
+use super::arguments::Raw;
 use super::borrowed::{Conversations, reindex_given};
 use super::bridge::JsSide;
 use super::calls::Caller;
 use super::direct;
 use super::dynamic::Reader;
 use super::values::{Answer, Failure, answer_value, failure_object};
-use crate::error::{Error, Result};
+use crate::contract::capability::{Expiry, Transactions};
+use crate::contract::operations::Call;
+use crate::contract::step::Reply;
+use crate::error::Result;
 use crate::store::Store;
-use crate::store::capability::{Expiry, Transactions};
-use crate::store::payloads::Reply;
 use crate::url::Backend;
 
 /// A store, as JavaScript holds it.
@@ -214,39 +215,25 @@ impl NativeStore {
     /// The payload or null.
     #[napi(ts_args_type = "id: string", ts_return_type = "Promise<Buffer | null>")]
     pub fn find(&self, env: Env, id: Raw) -> napi::Result<Raw> {
-        self.with_id("find", env, id, |id, start| {
-            self.store.find(id, start.settle());
-            Ok(())
-        })
+        self.run(env, Call::Find, [id; 3])
     }
 
     /// Whether there is a payload.
     #[napi(ts_args_type = "id: string", ts_return_type = "Promise<boolean>")]
     pub fn has(&self, env: Env, id: Raw) -> napi::Result<Raw> {
-        self.with_id("has", env, id, |id, start| {
-            self.store.has(id, start.settle());
-            Ok(())
-        })
+        self.run(env, Call::Has, [id; 3])
     }
 
     /// Removes a payload.
     #[napi(ts_args_type = "id: string", ts_return_type = "Promise<boolean>")]
     pub fn delete(&self, env: Env, id: Raw) -> napi::Result<Raw> {
-        self.with_id("delete", env, id, |id, start| {
-            self.store.delete(id, start.settle());
-            Ok(())
-        })
+        self.run(env, Call::Delete, [id; 3])
     }
 
     /// Sets another expiry.
     #[napi(ts_args_type = "id: string, expiresAt: Date", ts_return_type = "Promise<boolean>")]
     pub fn touch(&self, env: Env, id: Raw, expires_at: Raw) -> napi::Result<Raw> {
-        self.with_id("touch", env, id, |id, start| {
-            let expires_at =
-                arguments::date(env.raw(), expires_at)?.ok_or_else(|| Error::invalid("expiresAt must be a Date"))?;
-            self.store.touch(id, expires_at, start.settle());
-            Ok(())
-        })
+        self.run(env, Call::Touch, [id, expires_at, expires_at])
     }
 
     /// Stores several payloads: three arrays of one length.
@@ -255,23 +242,13 @@ impl NativeStore {
         ts_return_type = "Promise<void>"
     )]
     pub fn put_many(&self, env: Env, ids: Raw, data: Raw, expires_at: Raw) -> napi::Result<Raw> {
-        self.call("putMany", |deferred| match self.entries(env.raw(), ids, data, expires_at, false) {
-            Ok(entries) => self.store.put_many(entries, self.settle(deferred)),
-            Err(error) => self.refuse(deferred, error, "putMany"),
-        })
+        self.run(env, Call::PutMany, [ids, data, expires_at])
     }
 
     /// Several payloads, null where there is none, in the order of the ids.
     #[napi(ts_args_type = "ids: string[]", ts_return_type = "Promise<(Buffer | null)[]>")]
     pub fn get_many(&self, env: Env, ids: Raw) -> napi::Result<Raw> {
-        self.call("getMany", |deferred| {
-            let ids: Result<Vec<String>> = arguments::elements(env.raw(), ids)
-                .and_then(|ids| ids.into_iter().map(|id| arguments::with_id(env.raw(), id, str::to_owned)).collect());
-            match ids {
-                Ok(ids) => self.store.get_many(ids, self.settle(deferred)),
-                Err(error) => self.refuse(deferred, error, "getMany"),
-            }
-        })
+        self.run(env, Call::GetMany, [ids; 3])
     }
 
     /// Removes expired payloads; answers how many.

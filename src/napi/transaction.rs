@@ -11,11 +11,12 @@ use super::dynamic::Reader;
 use super::opaque::Opaque;
 use super::store::NativeStore;
 use super::values::Answer;
+use crate::contract::capability::Isolation;
+use crate::contract::dynamic::Dynamic;
+use crate::contract::operations::Call;
+use crate::contract::step::Reply;
 use crate::error::{Error, Result};
-use crate::store::dynamic::Dynamic;
-use crate::store::payloads::Reply;
-use crate::store::plan::Call;
-use crate::store::transaction::{Isolation, Open};
+use crate::store::on_transaction::Open;
 
 #[napi]
 impl NativeStore {
@@ -44,13 +45,19 @@ impl NativeStore {
         data: Raw,
         expires_at: Raw,
     ) -> napi::Result<Raw> {
-        let call = Call::numbered(operation).unwrap_or(Call::Get);
+        let Some(call) = Call::numbered(operation) else { return self.no_such_operation() };
         self.call(call.name(), |deferred| {
-            let given = Open::of_value(env.raw(), transaction)
-                .and_then(|open| Ok((open, self.given(env.raw(), call, [id, data, expires_at], false)?)));
-            match given {
-                Ok((open, given)) => self.store.run_in(&open, call, given, self.settle(deferred)),
-                Err(error) => self.refuse(deferred, error, call.name()),
+            let mut deferred = Some(deferred);
+            let started = Open::of_value(env.raw(), transaction).and_then(|open| {
+                self.with_given(env.raw(), call, [id, data, expires_at], false, |given| {
+                    if let Some(deferred) = deferred.take() {
+                        self.store.run_in(&open, call, given, self.settle(deferred));
+                    }
+                    Ok(())
+                })
+            });
+            if let (Err(error), Some(deferred)) = (started, deferred) {
+                self.refuse(deferred, error, call.name());
             }
         })
     }

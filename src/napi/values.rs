@@ -9,11 +9,11 @@ use napi::sys;
 
 use super::dynamic::{self, Writer};
 use super::opaque::Opaque;
+use crate::contract::dynamic::Dynamic;
+use crate::contract::states::Reindexed;
+use crate::contract::step::Reply;
 use crate::error::{Detail, Error, Kind};
-use crate::store::dynamic::Dynamic;
-use crate::store::payloads::Reply;
-use crate::store::states::Reindexed;
-use crate::store::transaction::Open;
+use crate::store::on_transaction::Open;
 use crate::store::{Health, Statistics};
 
 /// Payloads from here on are handed over in place (an external buffer): at 32 KiB that is

@@ -4,15 +4,10 @@
 //! Placeholders `$1..$n` appear once each and in order (a test checks every statement), so
 //! that an executor whose database wants `?` can rewrite them without parsing SQL.
 
-pub(crate) mod guest;
+pub(crate) mod client;
+
 pub(crate) mod payloads;
 pub(crate) mod schema;
-#[cfg(feature = "postgres")]
-pub(crate) mod state_batches;
-mod state_claims;
-pub(crate) mod state_schema;
-#[cfg(feature = "postgres")]
-mod state_upkeep;
 pub(crate) mod states;
 
 use std::borrow::Cow;

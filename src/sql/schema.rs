@@ -178,8 +178,8 @@ pub(crate) async fn has_index<E: Executor>(on: &mut E, dialect: Dialect, table: 
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres {
     use super::{Cell, Dialect, Executor, Table, Value, index_name};
+    use crate::contract::report::Probe;
     use crate::error::{Detail, Error, Kind, Result};
-    use crate::store::Probe;
 
     /// What a server tells of itself and of the table.
     pub(crate) struct Server {

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::lane::Settle;
-use super::payloads::Reply;
+use crate::contract::operations::Call;
+use crate::contract::step::Reply;
 use crate::error::Error;
 
 /// Makes one answer of several.
@@ -17,17 +18,19 @@ struct Gathered {
     replies: Vec<Reply>,
     error: Option<Error>,
     settle: Option<Settle>,
-    combine: fn(Vec<Reply>) -> Reply,
+    call: Call,
+    combine: fn(Call, Vec<Reply>) -> Reply,
 }
 
 impl Gather {
     /// Waits for `count` answers; `combine` makes one of them, the first error wins.
-    pub(super) fn new(count: usize, settle: Settle, combine: fn(Vec<Reply>) -> Reply) -> Arc<Self> {
+    pub(super) fn new(count: usize, settle: Settle, call: Call, combine: fn(Call, Vec<Reply>) -> Reply) -> Arc<Self> {
         let gather = Self {
             replies: Mutex::new(Gathered {
                 replies: vec![Reply::Done; count],
                 error: None,
                 settle: Some(settle),
+                call,
                 combine,
             }),
             left: AtomicUsize::new(count),
@@ -59,7 +62,7 @@ impl Gather {
     fn finish(&self) {
         let mut gathered = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
         let replies = std::mem::take(&mut gathered.replies);
-        let result = gathered.error.take().map_or_else(|| Ok((gathered.combine)(replies)), Err);
+        let result = gathered.error.take().map_or_else(|| Ok((gathered.combine)(gathered.call, replies)), Err);
         if let Some(settle) = gathered.settle.take() {
             drop(gathered);
             settle(result);

@@ -18,30 +18,15 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::Driver;
-use super::payloads::{Operation, Reply};
-use super::statistics::Meter;
-use super::transaction::is_answer;
+use super::meters::{Meter, is_answer};
 use super::transcode::Transcoder;
+use crate::contract::driver::{Batching, Driver};
+use crate::contract::operation::Operation;
+use crate::contract::settings::Settings;
+use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
-use crate::options::Settings;
 use crate::together::together;
 use crate::url::Backend;
-
-/// How a lane may group and overlap its operations; each backend says its own.
-#[derive(Clone, Copy, Debug)]
-pub struct Shape {
-    /// Groups under way at once.
-    pub concurrency: usize,
-    /// Operations in a group.
-    pub max_operations: usize,
-    /// Bytes in a group; a single larger operation goes alone.
-    pub max_bytes: usize,
-    /// The answers of a group whose operations have on average so many bytes are handed over together. JavaScript
-    /// falls asleep while a group takes long, and would be woken by each of them; where groups are quick, it
-    /// begins with the first meanwhile.
-    pub together_from: usize,
-}
 
 /// A server that asks for time gets at least this much, whatever the retry options say.
 const LEAST_THROTTLED_PAUSE: Duration = Duration::from_millis(20);
@@ -157,7 +142,7 @@ impl<O: Operation> Lane<O> {
             return job.state.answer(Err(Error::closed()));
         }
         if inbox.worker.is_none() {
-            match self.driver.runtime::<O>() {
+            match self.driver.runtime_of(O::ACCESS) {
                 Ok(runtime) => inbox.worker = Some(runtime.spawn(Worker::new(self).run())),
                 Err(error) => {
                     drop(inbox);
@@ -246,7 +231,7 @@ struct Worker<O: Operation> {
     driver: Arc<dyn Driver>,
     settings: Settings,
     transcoder: Transcoder,
-    shape: Shape,
+    batching: Batching,
     pending: VecDeque<Job<O>>,
     delayed: Vec<Delayed<O>>,
     /// Ids of ordered operations that are under way or wait for another attempt.
@@ -280,7 +265,7 @@ impl<O: Operation> Worker<O> {
             driver: Arc::clone(&lane.driver),
             settings: lane.settings,
             transcoder: Transcoder::new(lane.backend, &lane.settings),
-            shape: lane.driver.shape::<O>(),
+            batching: lane.driver.batching(O::KIND, O::ACCESS),
             pending: VecDeque::new(),
             delayed: Vec::new(),
             busy: HashedIds::default(),
@@ -394,7 +379,7 @@ impl<O: Operation> Worker<O> {
 
     /// Forms groups and starts them, as long as the shape allows.
     fn dispatch(&mut self) {
-        while self.in_flight.len() < self.shape.concurrency && !self.pending.is_empty() {
+        while self.in_flight.len() < self.batching.concurrency && !self.pending.is_empty() {
             let (operations, states) = self.next_group();
             if operations.is_empty() {
                 return;
@@ -406,7 +391,7 @@ impl<O: Operation> Worker<O> {
     /// Takes the next group from what is pending. A job whose id is busy stays, and so does
     /// every later job of that id; one id may stand in a group several times, in order.
     fn next_group(&mut self) -> (Vec<O>, Vec<JobState>) {
-        let room = self.shape.max_operations.min(self.pending.len());
+        let room = self.batching.max_operations.min(self.pending.len());
         let mut operations = Vec::with_capacity(room);
         let mut states = Vec::with_capacity(room);
         let mut bytes = 0_usize;
@@ -417,8 +402,8 @@ impl<O: Operation> Worker<O> {
                 continue;
             }
             let size = job.operation.bytes();
-            let full = operations.len() >= self.shape.max_operations
-                || (!operations.is_empty() && bytes.saturating_add(size) > self.shape.max_bytes);
+            let full = operations.len() >= self.batching.max_operations
+                || (!operations.is_empty() && bytes.saturating_add(size) > self.batching.max_bytes);
             if full {
                 self.pending.push_front(job);
                 break;
@@ -445,7 +430,7 @@ impl<O: Operation> Worker<O> {
         let deadline = states.iter().map(|state| state.deadline).min().unwrap_or_else(Instant::now);
         self.in_flight.push(Box::pin(async move {
             let results = {
-                let work = AssertUnwindSafe(O::run(&*driver, &transcoder, &operations)).catch_unwind();
+                let work = AssertUnwindSafe(transcoder.run(&*driver, O::group(&operations))).catch_unwind();
                 match tokio::time::timeout_at(deadline.into(), work).await {
                     Ok(Ok(results)) => Some(results),
                     Ok(Err(_panic)) => {
@@ -461,7 +446,7 @@ impl<O: Operation> Worker<O> {
 
     fn finish(&mut self, finished: Finished<O>) {
         let bytes = finished.operations.iter().map(O::bytes).fold(0, usize::saturating_add);
-        if bytes >= self.shape.together_from.saturating_mul(finished.operations.len()) {
+        if bytes >= self.batching.together_from.saturating_mul(finished.operations.len()) {
             together(|| self.answer(finished));
         } else {
             self.answer(finished);

@@ -7,13 +7,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::capability::{Capabilities, Expiry, Transactions};
-use super::lane::{Lane, Shape};
-use super::payloads::{Read, Reply, Write};
-use super::statistics::{Pool, Usage};
-use super::{Driver, Probe, Task};
+use super::lane::Lane;
+use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
+use crate::contract::driver::{Batching, Driver};
+use crate::contract::operation::{Access, Group, RecordKind, Work};
+use crate::contract::payloads::Write;
+use crate::contract::report::{Pool, Probe, Usage};
+use crate::contract::settings::Settings;
+use crate::contract::step::Reply;
+use crate::contract::transaction::Transaction;
 use crate::error::{Error, Kind, Result};
-use crate::options::{OptionReader, Settings};
+use crate::options::OptionReader;
+use crate::runtime::Task;
 use crate::time::Millis;
 use crate::url::Backend;
 
@@ -48,11 +53,12 @@ impl Driver for Scripted {
         &CAPABILITIES
     }
 
-    fn shape_of(&self, _writes: bool) -> Shape {
-        Shape { concurrency: 4, max_operations: 8, max_bytes: 1 << 20, together_from: 1_000 }
+    fn batching(&self, _kind: RecordKind, _access: Access) -> Batching {
+        Batching { concurrency: 4, max_operations: 8, max_bytes: 1 << 20, together_from: 1_000 }
     }
 
-    fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {
+    fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
+        let Group::Payloads(Work::Write(group)) = group else { panic!("not scripted: {group:?}") };
         Box::pin(async move {
             self.groups.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(self.delay).await;
@@ -77,8 +83,8 @@ impl Driver for Scripted {
         })
     }
 
-    fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(async move { group.iter().map(|_| Ok(Reply::Flag(false))).collect() })
+    fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
+        Box::pin(async { Err(Error::new(Kind::Unsupported, "not scripted")) })
     }
 
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {

@@ -4,20 +4,27 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::borrowed::{Client, ClientError, Guest, UnitOfWork};
-use super::payloads::Reply;
-use super::plan::{Plan, Step};
-use super::states::{Reindexed, check_name};
-use super::transaction::is_answer;
+use super::Connections;
+use super::meters::is_answer;
+use super::plan::Plan;
+use super::plan::answer;
 use super::transcode::Place;
 use super::{Health, PURGE_BATCH, REINDEX, Statistics, Store};
+use crate::contract::client::{Client, ClientError};
+use crate::contract::guest::{ClientDriver, UnitOfWork};
+use crate::contract::states::{Reindexed, check_name};
+use crate::contract::step::{Reply, Step};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
 impl Store {
-    fn guest(&self) -> Result<&Arc<dyn Guest>> {
+    fn guest(&self) -> Result<&Arc<dyn ClientDriver>> {
         self.check_open()?;
-        self.guest.as_ref().ok_or_else(|| {
+        let guest = match &self.connections {
+            Connections::Own(_, guest) => guest.as_ref(),
+            Connections::Clients(guest) => Some(guest),
+        };
+        guest.ok_or_else(|| {
             Error::new(Kind::Unsupported, format!("{} has no client that could be used", self.backend.name()))
         })
     }
@@ -56,7 +63,8 @@ impl Store {
     async fn run_steps(&self, on: &Client, mut unit: Option<&mut dyn UnitOfWork>, plan: Plan) -> Result<Reply> {
         let guest = self.guest()?;
         let (transcoder, place) = (self.transcoder(), Place::Client(on));
-        let steps = transcoder.encode_steps(plan.steps, &|id| guest.max_payload_bytes(id), place).await?;
+        let (call, steps) = plan.into_parts();
+        let steps = transcoder.encode_steps(steps, &|id| guest.max_payload_bytes(id), place).await?;
         if let Some(unit) = unit.as_deref_mut() {
             unit.check(on, &steps)?;
         } else {
@@ -72,12 +80,12 @@ impl Store {
             replies.push(reply.map_err(|error| error.with_id(step.id()))?);
         }
         let replies = transcoder.decode_replies(&steps, replies, place).await?;
-        Plan { call: plan.call, steps }.answer(replies)
+        answer(call, &steps, replies)
     }
 
     /// Repeats what may be repeated, but never within a transaction: after an error it is the
     /// application's to end.
-    async fn run_step(&self, guest: &dyn Guest, on: &Client, step: &Step) -> Result<Reply> {
+    async fn run_step(&self, guest: &dyn ClientDriver, on: &Client, step: &Step) -> Result<Reply> {
         let started = Instant::now();
         let mut failed = 0;
         loop {

@@ -1,191 +1,42 @@
-//! One call of the caller's as steps, for where there are no lanes: in a transaction, and on
-//! clients of the application. Each step is run for itself, one after the other.
+//! The one way from a call to its steps, and from their replies to its answer: for lanes, for transactions and for
+//! clients of the application.
 
 use bytes::Bytes;
 
-use super::dynamic::Dynamic;
-use super::payloads::{Operation, Read, Reply, Write};
-use super::states::{StateStep, StateWrite};
+use super::Store;
+use crate::contract::dynamic::Dynamic;
+use crate::contract::operation::{RecordKind, Work, check_id};
+use crate::contract::operations::Call;
+use crate::contract::payloads::{Read, Write};
+use crate::contract::states;
+use crate::contract::step::{Reply, Step};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
-/// The operations of the caller's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
-    /// `put`
-    Put,
-    /// `get`
-    Get,
-    /// `find`
-    Find,
-    /// `has`
-    Has,
-    /// `delete`
-    Delete,
-    /// `touch`
-    Touch,
-    /// `putMany`
-    PutMany,
-    /// `getMany`
-    GetMany,
-    /// `states.getById`
-    StateById,
-    /// `states.getByCorrelationId`
-    StateByCorrelation,
-    /// `states.insert`
-    StateInsert,
-    /// `states.update`
-    StateUpdate,
-    /// `states.delete`
-    StateDelete,
-    /// `states.deleteByCorrelationId`
-    StateDeleteByCorrelation,
-    /// `states.findByName`
-    StateList,
-    /// `states.countByName`
-    StateCount,
-    /// `states.deleteCompletedBefore`
-    StateDeleteCompleted,
-    /// `states.findTimedOut`
-    StateTimedOut,
-    /// `states.claimTimedOut`
-    StateClaimTimedOut,
-}
-
-impl Call {
-    /// Their names in errors, logs and statistics, in the order of the variants.
-    pub const NAMES: [&'static str; 19] = [
-        "put",
-        "get",
-        "find",
-        "has",
-        "delete",
-        "touch",
-        "putMany",
-        "getMany",
-        "states.getById",
-        "states.getByCorrelationId",
-        "states.insert",
-        "states.update",
-        "states.delete",
-        "states.deleteByCorrelationId",
-        "states.findByName",
-        "states.countByName",
-        "states.deleteCompletedBefore",
-        "states.findTimedOut",
-        "states.claimTimedOut",
-    ];
-
-    const ALL: [Self; Self::NAMES.len()] = [
-        Self::Put,
-        Self::Get,
-        Self::Find,
-        Self::Has,
-        Self::Delete,
-        Self::Touch,
-        Self::PutMany,
-        Self::GetMany,
-        Self::StateById,
-        Self::StateByCorrelation,
-        Self::StateInsert,
-        Self::StateUpdate,
-        Self::StateDelete,
-        Self::StateDeleteByCorrelation,
-        Self::StateList,
-        Self::StateCount,
-        Self::StateDeleteCompleted,
-        Self::StateTimedOut,
-        Self::StateClaimTimedOut,
-    ];
-
-    /// The name.
-    pub const fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    /// Whether it is about saga state.
-    pub const fn is_on_states(self) -> bool {
-        self as usize >= Self::StateById as usize
-    }
-
-    /// The operation of this number, as the binding counts them.
-    pub fn numbered(number: u32) -> Option<Self> {
-        Self::ALL.get(usize::try_from(number).ok()?).copied()
-    }
-}
-
-/// What a call was given, not checked yet.
+/// What a call was given, not checked yet; see [`crate::contract::operations::Takes`].
 #[derive(Clone, Debug)]
-pub enum Given {
+pub enum Given<'a> {
     /// One id.
-    Id(String),
+    Id(&'a str),
     /// A payload.
-    Payload(String, Bytes, Option<Millis>),
+    Payload(&'a str, Bytes, Option<Millis>),
     /// An id and its new expiry.
-    Expiry(String, Millis),
+    Expiry(&'a str, Millis),
     /// Several payloads.
     Payloads(Vec<(String, Bytes, Option<Millis>)>),
     /// Several ids.
     Ids(Vec<String>),
-    /// What a call on states takes, in the order in which `ts/states.ts` gives it.
-    State(Vec<Dynamic>),
+    /// A list, in the order of the call's own.
+    List(Vec<Dynamic>),
 }
 
-/// One operation on one record, of any kind. Executions and outbox events join here.
+/// What a call consists of. Most are one step.
 #[derive(Clone, Debug)]
-pub enum Step {
-    /// A change of a payload.
-    Write(Write),
-    /// A question about a payload.
-    Read(Read),
-    /// A change of saga state, or a question about it.
-    State(StateStep),
-}
-
-impl Step {
-    /// The record.
-    pub fn id(&self) -> &str {
-        match self {
-            Self::Write(write) => write.id(),
-            Self::Read(read) => read.id(),
-            Self::State(step) => step.id(),
-        }
-    }
-
-    /// Whether doing it twice gives the same answer as doing it once.
-    pub fn may_repeat(&self) -> bool {
-        match self {
-            Self::Write(write) => write.may_repeat(),
-            Self::Read(read) => read.may_repeat(),
-            Self::State(step) => step.may_repeat(),
-        }
-    }
-
-    /// The change of saga state that it is, if it can be decided at the end of a transaction whether it holds.
-    pub fn as_guarded(&self) -> Option<&StateWrite> {
-        match self {
-            Self::State(StateStep::Write(StateWrite::DeleteCompleted { .. } | StateWrite::ClaimTimedOut(_))) => None,
-            Self::State(StateStep::Write(write)) => Some(write),
-            _ => None,
-        }
-    }
-
-    /// Whether it can be collected and sent later, when nobody waits for an answer any more.
-    pub fn needs_no_answer(&self) -> bool {
-        matches!(self, Self::Write(Write::Put { .. } | Write::Delete { .. }))
-    }
-}
-
-/// The error of a step that a buffered transaction (MULTI, TransactWriteItems) cannot carry.
-pub fn needs_an_answer(step: &Step) -> Error {
-    let what = match step {
-        Step::Read(_) => "nothing can be read",
-        Step::Write(_) => "whether the payload exists cannot be told",
-        Step::State(StateStep::Read(_)) => "saga state cannot be read",
-        Step::State(StateStep::Write(_)) => "this cannot be done to saga state",
-    };
-    let message = format!("this transaction is only sent at its end: {what} in it (put and delete can be queued)");
-    Error::new(Kind::Unsupported, message).with_id(step.id())
+pub enum Steps {
+    /// One.
+    One(Step),
+    /// Any number.
+    Many(Vec<Step>),
 }
 
 /// A call, checked.
@@ -194,26 +45,127 @@ pub struct Plan {
     /// Which call it is.
     pub call: Call,
     /// What it consists of.
-    pub steps: Vec<Step>,
+    pub steps: Steps,
 }
 
 impl Plan {
-    /// The call's answer, of those of its steps.
-    pub fn answer(&self, mut replies: Vec<Reply>) -> Result<Reply> {
-        match self.call {
-            Call::PutMany => Ok(Reply::Done),
-            Call::GetMany => {
-                let data = |reply| if let Reply::Data(data) = reply { data } else { None };
-                Ok(Reply::Many(replies.into_iter().map(data).collect()))
-            }
-            Call::Get => match replies.pop() {
-                Some(Reply::Data(None)) | None => {
-                    let id = self.steps.first().map_or("", Step::id);
-                    Err(Error::new(Kind::NotFound, "not found: no payload has this id").with_id(id))
-                }
-                Some(reply) => Ok(reply),
-            },
-            _ => Ok(replies.pop().unwrap_or(Reply::Done)),
+    /// Its call and its steps.
+    pub fn into_parts(self) -> (Call, Vec<Step>) {
+        match self.steps {
+            Steps::One(step) => (self.call, vec![step]),
+            Steps::Many(steps) => (self.call, steps),
         }
     }
+}
+
+/// The answer of a call that is one step.
+pub(super) fn answer_one(call: Call, id: &str, reply: Reply) -> Result<Reply> {
+    match (call, reply) {
+        (Call::Get, Reply::Data(None)) => {
+            Err(Error::new(Kind::NotFound, "not found: no payload has this id").with_id(id))
+        }
+        (_, reply) => Ok(reply),
+    }
+}
+
+/// Whether the reply to its only step is not always the answer of a call.
+pub(super) const fn may_differ(call: Call) -> bool {
+    matches!(call, Call::Get)
+}
+
+/// The answer of a call of any number of steps.
+pub(super) fn answer_many(call: Call, replies: Vec<Reply>) -> Reply {
+    match call {
+        Call::GetMany => {
+            let data = |reply| if let Reply::Data(data) = reply { data } else { None };
+            Reply::Many(replies.into_iter().map(data).collect())
+        }
+        _ => Reply::Done,
+    }
+}
+
+/// A call's answer, of those of its steps.
+pub(super) fn answer(call: Call, steps: &[Step], mut replies: Vec<Reply>) -> Result<Reply> {
+    match (call, steps) {
+        (Call::PutMany | Call::GetMany, _) => Ok(answer_many(call, replies)),
+        (_, [step]) => answer_one(call, step.id(), replies.pop().unwrap_or(Reply::Done)),
+        _ => Ok(Reply::Done),
+    }
+}
+
+impl Store {
+    /// Checks a call and makes steps of it.
+    pub fn plan(&self, call: Call, given: Given<'_>) -> Result<Plan> {
+        self.check_open()?;
+        let steps = match given {
+            Given::Id(id) => Steps::One(of_id(call, id).map_err(|error| error.with_id(id))?),
+            Given::Payload(id, data, expires_at) => {
+                Steps::One(self.put_step(id, data, expires_at).map_err(|error| error.with_id(id))?)
+            }
+            Given::Expiry(id, at) => Steps::One(self.touch_step(id, at).map_err(|error| error.with_id(id))?),
+            Given::Payloads(entries) => {
+                let put = |(id, data, expires_at): (String, Bytes, Option<Millis>)| {
+                    self.put_step(&id, data, expires_at).map_err(|error| error.with_id(&id))
+                };
+                Steps::Many(entries.into_iter().map(put).collect::<Result<_>>()?)
+            }
+            Given::Ids(ids) => {
+                let find = |id: String| of_id(Call::Find, &id).map_err(|error| error.with_id(&id));
+                Steps::Many(ids.into_iter().map(find).collect::<Result<_>>()?)
+            }
+            Given::List(given) => Steps::One(match call.kind() {
+                RecordKind::States => Step::State(states::step(call, given, &self.settings)?),
+                RecordKind::Payloads => return Err(other_arguments()),
+            }),
+        };
+        Ok(Plan { call, steps })
+    }
+
+    fn put_step(&self, id: &str, data: Bytes, expires_at: Option<Millis>) -> Result<Step> {
+        check_id(id)?;
+        self.transcoder().check(id, &data, &|id| self.max_payload_bytes(id))?;
+        let expires_at = expires_at.map(|at| self.kept_until(at)).transpose()?;
+        Ok(Step::Payload(Work::Write(Write::Put { id: id.into(), data, expires_at })))
+    }
+
+    fn touch_step(&self, id: &str, at: Millis) -> Result<Step> {
+        check_id(id)?;
+        let expires_at = self.kept_until(at)?;
+        Ok(Step::Payload(Work::Write(Write::Touch { id: id.into(), expires_at })))
+    }
+
+    /// A payload that is already past its expiry belongs to a saga that timed out and still has
+    /// to compensate: it is kept for a while, never silently dropped.
+    fn kept_until(&self, expires_at: Millis) -> Result<Millis> {
+        let now = Millis::now();
+        if expires_at > now {
+            return Ok(expires_at);
+        }
+        if expires_at.is_seconds() {
+            let given = expires_at.iso().unwrap_or_else(|| String::from("a time long ago"));
+            return Err(Error::invalid(format!(
+                "expiresAt is {given}, before 2001: a Date takes milliseconds, not seconds (new Date(seconds * 1000))"
+            )));
+        }
+        if self.settings.late_retention.is_zero() {
+            return Err(Error::new(Kind::AlreadyExpired, "expiresAt has passed and lateRetentionMs is 0"));
+        }
+        Ok(now.plus(u64::try_from(self.settings.late_retention.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// A call that takes an id alone.
+fn of_id(call: Call, id: &str) -> Result<Step> {
+    check_id(id)?;
+    let id = id.into();
+    Ok(Step::Payload(match call {
+        Call::Get | Call::Find => Work::Read(Read::Find { id }),
+        Call::Has => Work::Read(Read::Has { id }),
+        Call::Delete => Work::Write(Write::Delete { id }),
+        _ => return Err(other_arguments()),
+    }))
+}
+
+fn other_arguments() -> Error {
+    Error::invalid("the operation takes other arguments")
 }

@@ -4,13 +4,15 @@
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
-use super::Driver;
-use super::borrowed::Client;
-use super::compression::Compression;
-use super::payloads::{Operation, Read, Reply, Write};
-use super::plan::Step;
+use crate::codec::compression::Compression;
+use crate::contract::client::Client;
+use crate::contract::driver::Driver;
+use crate::contract::operation::Operation;
+use crate::contract::operation::{Group, Work};
+use crate::contract::payloads::Write;
+use crate::contract::settings::Settings;
+use crate::contract::step::{Reply, Step};
 use crate::error::{Error, Kind, Result};
-use crate::options::Settings;
 use crate::runtime;
 use crate::url::Backend;
 
@@ -73,18 +75,34 @@ impl Transcoder {
     }
 
     /// Whether the write has to be worked on first.
-    pub fn is_work(&self, write: &Write) -> bool {
+    fn is_work(&self, write: &Write) -> bool {
         matches!(write, Write::Put { data, .. } if self.compression.work_to_encode(data) > 0)
-    }
-
-    /// Whether writes may take longer than others of the same id, which then have to wait for them.
-    pub fn is_on(&self) -> bool {
-        self.compression.is_on()
     }
 
     /// Bytes to work through before a reply can be handed out; 0: it is handed out as it is.
     fn work_in(&self, reply: &Reply) -> usize {
         if let Reply::Data(Some(stored)) = reply { self.compression.work_to_decode(stored) } else { 0 }
+    }
+
+    /// Runs a step on the caller's thread, if that never waits for anything.
+    pub fn run_here(&self, driver: &dyn Driver, step: &Step) -> Option<Result<Reply>> {
+        let Step::Payload(Work::Write(write)) = step else {
+            return match driver.run_here(step)? {
+                Ok(reply) => self.decode_here(reply),
+                Err(error) => Some(Err(error)),
+            };
+        };
+        // Compressing may take long: writes of the same id that come later wait behind it in the lane.
+        if self.compression.is_on() {
+            return None;
+        }
+        if !self.is_work(write) {
+            return driver.run_here(step);
+        }
+        match self.encode_here(write.clone(), &|id| driver.max_payload_bytes(id)) {
+            Ok(encoded) => driver.run_here(&Step::Payload(Work::Write(encoded))),
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// A reply that was found on the caller's thread; none if it is too much work there.
@@ -97,7 +115,7 @@ impl Transcoder {
     }
 
     /// A write that is done on the caller's thread.
-    pub fn encode_here(&self, write: Write, limit: Limit<'_>) -> Result<Write> {
+    fn encode_here(&self, write: Write, limit: Limit<'_>) -> Result<Write> {
         let stored = self.compression.encode(&payload_of(&write));
         self.with_payload(write, stored, limit)
     }
@@ -113,40 +131,50 @@ impl Transcoder {
         }
     }
 
-    /// Runs a group of writes; one result for each, in their order.
-    pub async fn write(&self, driver: &dyn Driver, group: &[Write]) -> Vec<Result<Reply>> {
+    /// Runs a group; one result for each, in their order.
+    pub async fn run(&self, driver: &dyn Driver, group: Group<'_>) -> Vec<Result<Reply>> {
+        match group {
+            Group::Payloads(Work::Write(writes)) => self.write(driver, writes).await,
+            Group::Payloads(Work::Read(_)) => {
+                let mut results = driver.run(group).await;
+                self.decode(&mut results, Place::Beside).await;
+                results
+            }
+            Group::States(_) => driver.run(group).await,
+        }
+    }
+
+    async fn write(&self, driver: &dyn Driver, group: &[Write]) -> Vec<Result<Reply>> {
         if !group.iter().any(|write| self.is_work(write)) {
-            return driver.write(group).await;
+            return driver.run(Write::group(group)).await;
         }
         let encoded = match self.encode(group.to_vec(), &|id| driver.max_payload_bytes(id), Place::Beside).await {
             Ok(encoded) => encoded,
             Err(error) => return group.iter().map(|_| Err(error.clone())).collect(),
         };
         let accepted: Vec<Write> = encoded.iter().filter_map(|write| write.as_ref().ok().cloned()).collect();
-        let mut replies = if accepted.is_empty() { Vec::new() } else { driver.write(&accepted).await }.into_iter();
+        let mut replies =
+            if accepted.is_empty() { Vec::new() } else { driver.run(Write::group(&accepted)).await }.into_iter();
         let missing = || Err(Error::new(Kind::Backend, "the backend left a write unanswered"));
         encoded.into_iter().map(|write| write.and_then(|_| replies.next().unwrap_or_else(missing))).collect()
     }
 
-    /// Runs a group of reads; one result for each, in their order.
-    pub async fn read(&self, driver: &dyn Driver, group: &[Read]) -> Vec<Result<Reply>> {
-        let mut results = driver.read(group).await;
-        self.decode(&mut results, Place::Beside).await;
-        results
-    }
-
     /// The steps of one call as they are stored; an error means that none of them is.
     pub async fn encode_steps(&self, steps: Vec<Step>, limit: Limit<'_>, place: Place<'_>) -> Result<Vec<Step>> {
-        if !steps.iter().any(|step| matches!(step, Step::Write(write) if self.is_work(write))) {
+        if !steps.iter().any(|step| matches!(step, Step::Payload(Work::Write(write)) if self.is_work(write))) {
             return Ok(steps);
         }
-        let writes =
-            steps.iter().filter_map(|step| if let Step::Write(write) = step { Some(write.clone()) } else { None });
+        let writes = steps.iter().filter_map(|step| match step {
+            Step::Payload(Work::Write(write)) => Some(write.clone()),
+            _ => None,
+        });
         let mut encoded = self.encode(writes.collect(), limit, place).await?.into_iter();
         let encode = |step| match step {
-            Step::Write(write) => match encoded.next() {
-                Some(encoded) => encoded.map(Step::Write).map_err(|error| error.with_id(write.id())),
-                None => Ok(Step::Write(write)),
+            Step::Payload(Work::Write(write)) => match encoded.next() {
+                Some(encoded) => {
+                    encoded.map(|write| Step::Payload(Work::Write(write))).map_err(|error| error.with_id(write.id()))
+                }
+                None => Ok(Step::Payload(Work::Write(write))),
             },
             other => Ok(other),
         };

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 
-use crate::store::dynamic::Dynamic;
+use crate::contract::dynamic::Dynamic;
 
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]

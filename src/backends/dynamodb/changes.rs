@@ -5,9 +5,9 @@ use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Up
 
 use super::attribute::Item;
 use super::error::{self, Failure, classify};
-use super::item;
-use super::requests::{Expression, Input, Request, sdk_names, sdk_values};
-use crate::store::dynamic::Dynamic;
+use super::expression::{self, Expression, sdk_names, sdk_values};
+use super::requests::{Input, Request};
+use crate::contract::dynamic::Dynamic;
 
 /// One change of those that happen together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Change {
 
     /// The id of its item.
     pub(super) fn id(&self) -> Option<&str> {
-        item::id_of(self.item())
+        expression::id_of(self.item())
     }
 
     /// Its expressions, and their values.
@@ -185,10 +185,10 @@ mod tests {
         let condition = || Expression::new("attribute_exists(#id)", Item::default());
         let change = Expression::new("SET #at = :one", one());
         let changes = vec![
-            Change::put("orders", item::key("a")),
-            Change::update("sagas", item::key("b"), change).only_if(condition()),
-            Change::delete("sagas", item::key("c")).only_if(Expression::new("#at = :one", one())),
-            Change::check("sagas", item::key("d")).only_if(condition()),
+            Change::put("orders", expression::key("a")),
+            Change::update("sagas", expression::key("b"), change).only_if(condition()),
+            Change::delete("sagas", expression::key("c")).only_if(Expression::new("#at = :one", one())),
+            Change::check("sagas", expression::key("d")).only_if(condition()),
         ];
         assert!(changes.iter().cloned().all(|change| change.into_sdk().is_ok()));
         let input = Transact { changes, token: Some(String::from("t")) }.input("");

@@ -7,11 +7,13 @@ use bytes::Bytes;
 
 use super::changes::Change;
 use super::clock::Clock;
-use super::item;
+use super::expression;
+use super::payloads::item;
+use crate::contract::dynamic::Dynamic;
+use crate::contract::operation::Work;
+use crate::contract::payloads::Write;
+use crate::contract::step::{Step, not_queueable};
 use crate::error::{Detail, Error, Result};
-use crate::store::dynamic::Dynamic;
-use crate::store::payloads::Write;
-use crate::store::plan::{Step, needs_an_answer};
 
 const MAX_ITEMS: u64 = 100;
 const MAX_BYTES: u64 = 4 << 20;
@@ -98,11 +100,11 @@ pub(super) fn copy_of(step: &Step, table: &str, clock: &Clock) -> Result<Change>
 
 fn change_with(step: &Step, table: &str, clock: &Clock, bytes_of: impl Fn(&Bytes) -> Bytes) -> Result<Change> {
     match step {
-        Step::Write(Write::Put { id, data, expires_at }) => {
+        Step::Payload(Work::Write(Write::Put { id, data, expires_at })) => {
             Ok(Change::put(table, item::encode(id, &bytes_of(data), expires_at.map(|at| clock.stored(at)))))
         }
-        Step::Write(Write::Delete { id }) => Ok(Change::delete(table, item::key(id))),
-        Step::Write(Write::Touch { .. }) | Step::Read(_) | Step::State(_) => Err(needs_an_answer(step)),
+        Step::Payload(Work::Write(Write::Delete { id })) => Ok(Change::delete(table, expression::key(id))),
+        Step::Payload(Work::Write(Write::Touch { .. }) | Work::Read(_)) | Step::State(_) => Err(not_queueable(step)),
     }
 }
 
@@ -110,8 +112,8 @@ fn change_with(step: &Step, table: &str, clock: &Clock, bytes_of: impl Fn(&Bytes
 mod tests {
     use super::*;
     use crate::backends::dynamodb::changes::Action;
+    use crate::contract::payloads::Read;
     use crate::error::Kind;
-    use crate::store::payloads::Read;
     use crate::time::Millis;
 
     fn put(id: &str, size: usize) -> Change {
@@ -122,7 +124,7 @@ mod tests {
     fn the_101st_item_is_refused() {
         let mut load = Load::default();
         for _ in 0..100 {
-            load = load.with(&Change::delete("orders", item::key("a")), None).unwrap();
+            load = load.with(&Change::delete("orders", expression::key("a")), None).unwrap();
         }
         let error = load.with(&put("b", 1), None).unwrap_err();
         assert_eq!((error.kind(), error.id()), (Kind::InvalidArgument, Some("b")));
@@ -151,16 +153,21 @@ mod tests {
         let clock = Clock::default();
         let data = Bytes::from(vec![1; 64]);
         let write = Write::Put { id: "a".into(), data: data.clone(), expires_at: Some(Millis(1)) };
-        let put = Step::Write(write);
+        let put = Step::Payload(Work::Write(write));
         for (change, is_copy) in [(change_of(&put, "orders", &clock), false), (copy_of(&put, "orders", &clock), true)] {
             let Action::Put(mut item) = change.unwrap().action else { panic!() };
-            let Some(super::super::attribute::Attribute::B(kept)) = item.take(item::DATA) else { panic!() };
+            let Some(super::super::attribute::Attribute::B(kept)) = item.take(expression::DATA) else { panic!() };
             assert!(kept == data && (kept.as_ptr() != data.as_ptr()) == is_copy);
         }
-        let delete = change_of(&Step::Write(Write::Delete { id: "a".into() }), "orders", &clock).unwrap();
-        assert_eq!(delete, Change::delete("orders", item::key("a")));
-        let touch = Step::Write(Write::Touch { id: "a".into(), expires_at: Millis(1) });
-        for step in [touch, Step::Read(Read::Find { id: "a".into() }), Step::Read(Read::Has { id: "a".into() })] {
+        let delete =
+            change_of(&Step::Payload(Work::Write(Write::Delete { id: "a".into() })), "orders", &clock).unwrap();
+        assert_eq!(delete, Change::delete("orders", expression::key("a")));
+        let touch = Step::Payload(Work::Write(Write::Touch { id: "a".into(), expires_at: Millis(1) }));
+        for step in [
+            touch,
+            Step::Payload(Work::Read(Read::Find { id: "a".into() })),
+            Step::Payload(Work::Read(Read::Has { id: "a".into() })),
+        ] {
             assert_eq!(change_of(&step, "orders", &clock).unwrap_err().kind(), Kind::Unsupported, "{step:?}");
         }
     }

@@ -6,8 +6,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use hyper_util::client::legacy::Error as HyperError;
 
+use crate::contract::client::{ClientError, is_socket_code};
 use crate::error::{Detail, Error, Kind};
-use crate::store::borrowed::{ClientError, is_socket_code};
 
 /// Codes of "not now": nothing has been done, and the same request may be sent again after a pause.
 const THROTTLED: [&str; 6] = [

@@ -5,28 +5,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::changes::{Change, Transact};
+use super::channel::{Transport, read_clock};
 use super::clock::Clock;
 use super::collect::{Found, change_of, copy_of};
 use super::config::Tables;
 use super::error::{self, Failure, of_client};
-use super::executor::Executor;
+use super::payloads::{item, single};
 use super::requests::{Request, take};
 use super::session::Session;
-use super::state_plans::Planned;
+use super::shared::Executor;
 use super::states::States;
+use super::states::queued::Planned;
 use super::sweep::{self, Sweep};
 use super::transaction::{Collected, Patience};
-use super::transport::{Transport, read_clock};
-use super::{CAPABILITIES, initialize, item, single};
+use super::{CAPABILITIES, initialize};
+use crate::contract::capability::Capabilities;
+use crate::contract::client::Client;
+use crate::contract::dynamic::Dynamic;
+use crate::contract::guest::{ClientDriver, UnitOfWork};
+use crate::contract::operation::Operation;
+use crate::contract::operation::Work;
+use crate::contract::report::{Probe, Usage};
+use crate::contract::states::{StateWrite, changed_twice};
+use crate::contract::step::{Queued, Reply, Step, not_queueable};
 use crate::error::{Error, Kind, Result};
-use crate::store::borrowed::{Client, Guest, UnitOfWork};
-use crate::store::capability::Capabilities;
-use crate::store::dynamic::Dynamic;
-use crate::store::payloads::{Operation, Reply};
-use crate::store::plan::{Step, needs_an_answer};
-use crate::store::states::{StateWrite, changed_twice};
-use crate::store::statistics::Usage;
-use crate::store::{Probe, Task};
+use crate::runtime::Task;
 use crate::time::Millis;
 
 /// A table, on whichever client.
@@ -64,15 +67,15 @@ impl Hosted {
 
     async fn run_step(&self, client: &Client, step: &Step) -> Result<Reply> {
         if client.facts().buffered {
-            return match step.as_guarded() {
-                Some(write) => self.collect_state(client, write).await,
-                None => self.collect(client, step).await,
+            return match step.queued() {
+                Queued::Conditional(write) => self.collect_state(client, write).await,
+                Queued::Blind(_) | Queued::No => self.collect(client, step).await,
             };
         }
         let on = self.ready(client).await?;
         match step {
-            Step::Write(write) => single::write(&on, write).await,
-            Step::Read(read) => single::read(&on, read).await,
+            Step::Payload(Work::Write(write)) => single::write(&on, write).await,
+            Step::Payload(Work::Read(read)) => single::read(&on, read).await,
             Step::State(step) => States { on: &on.about(&self.tables.states) }.run(step).await,
         }
     }
@@ -157,9 +160,9 @@ impl UnitOfWork for OnHost {
             if clock.ahead().is_none() {
                 read_clock(&on).await?;
             }
-            match step.as_guarded() {
-                Some(write) => self.0.keep_state(&on, write).await,
-                None => self.0.keep(step),
+            match step.queued() {
+                Queued::Conditional(write) => self.0.keep_state(&on, write).await,
+                Queued::Blind(_) | Queued::No => self.0.keep(step),
             }
         })
     }
@@ -240,7 +243,7 @@ impl Drop for Taken<'_> {
     }
 }
 
-impl Guest for Hosted {
+impl ClientDriver for Hosted {
     fn capabilities(&self) -> &'static Capabilities {
         &CAPABILITIES
     }
@@ -254,9 +257,9 @@ impl Guest for Hosted {
     }
 
     fn check(&self, on: &Client, steps: &[Step]) -> Result<()> {
-        let refused = |step: &&Step| on.facts().buffered && !step.needs_no_answer() && step.as_guarded().is_none();
+        let refused = |step: &&Step| on.facts().buffered && matches!(step.queued(), Queued::No);
         let refused = steps.iter().find(refused);
-        refused.map_or(Ok(()), |step| Err(needs_an_answer(step)))
+        refused.map_or(Ok(()), |step| Err(not_queueable(step)))
     }
 
     fn prepare<'a>(&'a self, on: &'a Client, steps: &'a [Step]) -> Task<'a, Result<()>> {
@@ -308,8 +311,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::store::borrowed::{Ask, ClientError, Facts};
-    use crate::store::payloads::{Read, Write};
+    use crate::backends::dynamodb::expression;
+    use crate::contract::client::{Ask, ClientError, Facts};
+    use crate::contract::payloads::{Read, Write};
 
     const COLLECTING: Facts = Facts { in_transaction: true, buffered: true, at_once: true, one_server: false };
 
@@ -336,7 +340,7 @@ mod tests {
     }
 
     fn put(id: &str, data: &Bytes) -> Step {
-        Step::Write(Write::Put { id: id.into(), data: data.clone(), expires_at: None })
+        Step::Payload(Work::Write(Write::Put { id: id.into(), data: data.clone(), expires_at: None }))
     }
 
     fn sent(ask: &Ask) -> &str {
@@ -373,7 +377,7 @@ mod tests {
     #[test]
     fn a_client_without_dates_has_our_clock() {
         let (hosted, client) = (hosted(), Client::new(Facts::default()));
-        let step = Step::Read(Read::Has { id: "a".into() });
+        let step = Step::Payload(Work::Read(Read::Has { id: "a".into() }));
         let (done, asked) = drive(&client, hosted.run(&client, &step), |_| Ok(Dynamic::map([])));
         assert_eq!((done.unwrap(), asked.len()), (Reply::Flag(false), 3));
         assert_eq!(hosted.clock.ahead(), Some(0));
@@ -385,7 +389,7 @@ mod tests {
         hosted.clock.settle();
         let code = Some(String::from("ConditionalCheckFailedException"));
         let refused = ClientError { code, ..ClientError::default() };
-        let step = Step::Write(Write::Delete { id: "a".into() });
+        let step = Step::Payload(Work::Write(Write::Delete { id: "a".into() }));
         let (done, _) = drive(&client, hosted.run(&client, &step), |_| Err(refused.clone()));
         assert_eq!(done.unwrap(), Reply::Flag(false));
     }
@@ -444,7 +448,8 @@ mod tests {
     fn several_are_queued_as_a_whole_or_not_at_all() {
         let (hosted, client) = (hosted(), Client::new(COLLECTING));
         let full: Vec<_> = (0..99).map(|_| (None, 10)).collect();
-        let (a, b, read) = (put("a", &Bytes::new()), put("b", &Bytes::new()), Step::Read(Read::Has { id: "c".into() }));
+        let (a, b, read) =
+            (put("a", &Bytes::new()), put("b", &Bytes::new()), Step::Payload(Work::Read(Read::Has { id: "c".into() })));
         let steps = [a.clone(), b.clone()];
         let work = hosted.prepare(&client, &steps);
         let (done, asked) = drive(&client, work, |_| Ok(collected(&full)));
@@ -472,7 +477,9 @@ mod tests {
             drive(&client, hosted.purge_expired(&client, Millis(0), 1), never).0.map(drop),
             drive(&client, hosted.probe(&client), never).0.map(drop),
             drive(&client, hosted.usage(&client, Millis(0)), never).0.map(drop),
-            drive(&client, hosted.run(&client, &Step::Read(Read::Find { id: "a".into() })), never).0.map(drop),
+            drive(&client, hosted.run(&client, &Step::Payload(Work::Read(Read::Find { id: "a".into() }))), never)
+                .0
+                .map(drop),
         ];
         for result in refused {
             assert_eq!(result.unwrap_err().kind(), Kind::Unsupported);
@@ -484,7 +491,7 @@ mod tests {
         let (hosted, client) = (hosted(), Client::new(Facts::default()));
         hosted.clock.settle();
         let page = |next: Option<&str>| {
-            let next = next.map_or(Dynamic::Null, |id| item::key(id).into_client());
+            let next = next.map_or(Dynamic::Null, |id| expression::key(id).into_client());
             let output = Dynamic::map([("Items", Dynamic::List(Vec::new())), ("LastEvaluatedKey", next)]);
             Dynamic::map([("output", output)])
         };
@@ -501,6 +508,6 @@ mod tests {
         assert_eq!(done.unwrap(), 0);
         // Then the table of sagas, if there is one.
         assert_eq!(asked.iter().map(sent).collect::<Vec<_>>(), ["Scan", "GetItem", "Scan"]);
-        assert_eq!(asked[0].arguments[1].get("ExclusiveStartKey"), Some(&item::key("m").into_client()));
+        assert_eq!(asked[0].arguments[1].get("ExclusiveStartKey"), Some(&expression::key("m").into_client()));
     }
 }

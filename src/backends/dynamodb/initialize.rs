@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::channel::{Transport, all, exists};
 use super::error::{Cause, Failure};
-use super::item::EXPIRES_AT;
+use super::expression::EXPIRES_AT;
 use super::tables::{Contents, Create, Describe, DescribeTtl, Description, EnableTtl, TtlSetting};
-use super::transport::{Transport, all, exists};
+use crate::contract::report::Probe;
 use crate::error::{Detail, Error, Kind, Result};
-use crate::store::Probe;
 
 /// Pauses while a table is being made; the first one, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));

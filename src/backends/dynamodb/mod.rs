@@ -30,29 +30,23 @@
 
 mod attribute;
 mod changes;
+mod channel;
 mod clock;
 mod collect;
 mod config;
 mod error;
-mod executor;
+mod expression;
 mod guest;
 mod initialize;
-mod item;
 mod pages;
 mod payloads;
 mod requests;
 mod session;
-mod single;
-mod state_claims;
-mod state_groups;
-mod state_item;
-mod state_lists;
-mod state_plans;
+mod shared;
 mod states;
 mod sweep;
 mod tables;
 mod transaction;
-mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,23 +54,24 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
+use crate::contract::driver::{Batching, Driver, Opened};
+use crate::contract::guest::ClientDriver;
+use crate::contract::operation::{Access, Group, RecordKind, Work};
+use crate::contract::report::{Pool, Probe, Usage};
+use crate::contract::settings::Settings;
+use crate::contract::step::Reply;
+use crate::contract::transaction::Transaction;
 use crate::error::Result;
-use crate::options::{OptionReader, Settings};
+use crate::options::OptionReader;
 use crate::registry::Lease;
-use crate::store::borrowed::Guest;
-use crate::store::capability::{Capabilities, Expiry, Transactions};
-use crate::store::lane::Shape;
-use crate::store::payloads::{Read, Reply, Write};
-use crate::store::states::{StateRead, StateWrite};
-use crate::store::statistics::{Pool, Usage};
-use crate::store::transaction::{Isolation, Transaction};
-use crate::store::{Driver, Opened, Probe, Task};
+use crate::runtime::Task;
 use crate::time::Millis;
 use config::{Config, Tables};
-use executor::Executor;
 use guest::Hosted;
 use payloads::Sizes;
 use session::Session;
+use shared::Executor;
 use sweep::Sweep;
 use transaction::{Collected, OnOwn, Patience};
 
@@ -86,7 +81,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     // Within days; reads do not wait for it.
     expiry: Expiry::Server,
     // Of the shortest id; one of n bytes has n - 1 less.
-    max_payload_bytes: item::max_payload_bytes(1),
+    max_payload_bytes: payloads::item::max_payload_bytes(1),
     durable: true,
     shared: true,
     consistent_reads: true,
@@ -119,7 +114,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
 
 /// What works on clients of the application. Takes `namespace`, `tableName` and `statesTableName`: where they
 /// are, and who asks, is the client's.
-pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
+pub fn guest(mut options: OptionReader) -> Result<Arc<dyn ClientDriver>> {
     let tables = config::read_tables(&mut options)?;
     options.finish()?;
     Ok(Arc::new(Hosted::new(tables, Arc::default(), None)))
@@ -153,50 +148,43 @@ impl Driver for DynamoDb {
     }
 
     fn max_payload_bytes(&self, id: &str) -> u64 {
-        item::max_payload_bytes(id.len() as u64)
+        payloads::item::max_payload_bytes(id.len() as u64)
     }
 
     /// A group of puts is one BatchWriteItem, unless they are large: then several smaller ones in
     /// parallel are sooner done.
-    fn shape_of(&self, writes: bool) -> Shape {
-        let max_operations = if writes { payloads::PUTS } else { payloads::GETS };
-        Shape { concurrency: 16, max_operations, max_bytes: 1 << 20, together_from: usize::MAX }
+    fn batching(&self, _kind: RecordKind, access: Access) -> Batching {
+        let max_operations = if access == Access::Write { payloads::PUTS } else { payloads::GETS };
+        Batching { concurrency: 16, max_operations, max_bytes: 1 << 20, together_from: usize::MAX }
     }
 
-    fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(async move {
-            match self.session().await {
-                Ok(session) => payloads::write(&session, group).await,
-                Err(error) => vec![Err(error); group.len()],
-            }
-        })
-    }
-
-    fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(async move {
-            match self.session().await {
-                Ok(session) => payloads::read(&session, group, &self.sizes).await,
-                Err(error) => vec![Err(error); group.len()],
-            }
-        })
-    }
-
-    fn write_states<'a>(&'a self, group: &'a [StateWrite]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(async move {
-            match self.states_session().await {
-                Ok(session) => state_groups::write(&session, group).await,
-                Err(error) => vec![Err(error); group.len()],
-            }
-        })
-    }
-
-    fn read_states<'a>(&'a self, group: &'a [StateRead]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(async move {
-            match self.states_session().await {
-                Ok(session) => state_groups::read(&session, group).await,
-                Err(error) => vec![Err(error); group.len()],
-            }
-        })
+    fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
+        match group {
+            Group::Payloads(Work::Write(group)) => Box::pin(async move {
+                match self.session().await {
+                    Ok(session) => payloads::write(&session, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Payloads(Work::Read(group)) => Box::pin(async move {
+                match self.session().await {
+                    Ok(session) => payloads::read(&session, group, &self.sizes).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::States(Work::Write(group)) => Box::pin(async move {
+                match self.states_session().await {
+                    Ok(session) => states::groups::write(&session, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::States(Work::Read(group)) => Box::pin(async move {
+                match self.states_session().await {
+                    Ok(session) => states::groups::read(&session, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+        }
     }
 
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {

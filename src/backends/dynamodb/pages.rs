@@ -5,8 +5,9 @@ use aws_sdk_dynamodb::types::Select;
 
 use super::attribute::Item;
 use super::error::{self, Failure, classify};
-use super::requests::{Expression, Input, Request, sdk_names, sdk_values, take};
-use crate::store::dynamic::Dynamic;
+use super::expression::{Expression, sdk_names, sdk_values};
+use super::requests::{Input, Request, take};
+use crate::contract::dynamic::Dynamic;
 
 /// What was found, and where the next page begins.
 pub(super) type Page = (Vec<Item>, Option<Item>);
@@ -199,12 +200,13 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::backends::dynamodb::item;
+    use crate::backends::dynamodb::expression;
+    use crate::backends::dynamodb::payloads::item;
     use crate::backends::dynamodb::requests::samples::{expression, keys};
 
     #[test]
     fn inputs_name_what_their_expressions_use() {
-        let after = Some(item::key("z"));
+        let after = Some(expression::key("z"));
         let filter = Some(expression("#at < :s", ":s"));
         let scan = Scan { segment: 0, segments: 1, after: after.clone(), projection: "#id", filter };
         let condition = expression("#listed = :listed", ":listed");
@@ -218,7 +220,7 @@ mod tests {
         ] {
             assert_eq!(keys(input.get("ExpressionAttributeNames")), names);
             assert_eq!(keys(input.get("ExpressionAttributeValues")), values);
-            assert_eq!(input.get("ExclusiveStartKey"), Some(&item::key("z").into_client()));
+            assert_eq!(input.get("ExclusiveStartKey"), Some(&expression::key("z").into_client()));
             assert_eq!(input.get("TableName"), Some(&"orders".into()));
         }
     }
@@ -227,8 +229,8 @@ mod tests {
     fn outputs_are_read() {
         let stored = item::encode("a", &Bytes::from_static(b"x"), None);
         let items = Dynamic::List(vec![stored.clone().into_client()]);
-        let output = Dynamic::map([("Items", items), ("LastEvaluatedKey", item::key("a").into_client())]);
-        assert_eq!(Query::answer(output).ok(), Some((vec![stored], Some(item::key("a")))));
+        let output = Dynamic::map([("Items", items), ("LastEvaluatedKey", expression::key("a").into_client())]);
+        assert_eq!(Query::answer(output).ok(), Some((vec![stored], Some(expression::key("a")))));
         assert!(Scan::answer(Dynamic::Null).is_err());
         assert_eq!(Count::answer(Dynamic::map([("Count", Dynamic::Int(7))])).ok(), Some((7, None)));
         assert!(Count::answer(Dynamic::Null).is_err());

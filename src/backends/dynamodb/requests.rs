@@ -2,16 +2,16 @@
 //! for Rust, and as the input of a command of the SDK for JavaScript. What is asked is decided before,
 //! once.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::KeysAndAttributes;
 
 use super::attribute::Item;
 use super::error::{self, Failure, classify};
-use super::item;
-use crate::store::dynamic::Dynamic;
+use super::expression;
+use super::expression::{Expression, sdk_names, sdk_values};
+use crate::contract::dynamic::Dynamic;
 
 /// A request, and how its answer is read.
 pub(super) trait Request: Send {
@@ -51,7 +51,7 @@ impl Input {
     /// The names and the values of expressions.
     pub(super) fn used(mut self, expressions: &str, values: Item) -> Self {
         let names: Vec<_> =
-            item::names(expressions).map(|(short, name)| (short.to_owned(), Dynamic::text(name))).collect();
+            expression::names(expressions).map(|(short, name)| (short.to_owned(), Dynamic::text(name))).collect();
         if !names.is_empty() {
             self = self.with("ExpressionAttributeNames", Dynamic::Map(names));
         }
@@ -68,29 +68,6 @@ pub(super) fn take(output: &mut Dynamic, name: &str) -> Option<Dynamic> {
     let Dynamic::Map(properties) = output else { return None };
     let place = properties.iter().position(|(known, _)| known == name)?;
     Some(properties.swap_remove(place).1).filter(|value| *value != Dynamic::Null)
-}
-
-/// The names that expressions use, for the SDK.
-pub(super) fn sdk_names(expressions: &str) -> HashMap<String, String> {
-    item::names(expressions).map(|(short, name)| (short.to_owned(), name.to_owned())).collect()
-}
-
-/// The values of expressions for the SDK, if they have any.
-pub(super) fn sdk_values(values: Item) -> Option<HashMap<String, AttributeValue>> {
-    (!values.is_empty()).then(|| values.into_sdk())
-}
-
-/// An expression about an item, and the values in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Expression {
-    pub(super) text: Cow<'static, str>,
-    pub(super) values: Item,
-}
-
-impl Expression {
-    pub(super) fn new(text: impl Into<Cow<'static, str>>, values: Item) -> Self {
-        Self { text: text.into(), values }
-    }
 }
 
 /// Stores an item, whatever was there.
@@ -238,7 +215,7 @@ impl Request for BatchGet<'_> {
 
     async fn send(self, client: &Client, table: &str) -> Result<Found, Failure> {
         let wanted = KeysAndAttributes::builder()
-            .set_keys(Some(self.ids.iter().map(|id| item::key(id).into_sdk()).collect()))
+            .set_keys(Some(self.ids.iter().map(|id| expression::key(id).into_sdk()).collect()))
             .consistent_read(true)
             .projection_expression(self.projection)
             .set_expression_attribute_names(Some(sdk_names(self.projection)))
@@ -254,7 +231,7 @@ impl Request for BatchGet<'_> {
     }
 
     fn input(self, table: &str) -> Dynamic {
-        let keys = self.ids.iter().map(|id| item::key(id).into_client()).collect();
+        let keys = self.ids.iter().map(|id| expression::key(id).into_client()).collect();
         let wanted = Input::default()
             .with("Keys", Dynamic::List(keys))
             .with("ConsistentRead", Dynamic::Bool(true))
@@ -282,7 +259,7 @@ impl Request for BatchGet<'_> {
 }
 
 fn key_of(key: &Item) -> Option<String> {
-    item::id_of(key).map(str::to_owned)
+    expression::id_of(key).map(str::to_owned)
 }
 
 /// What tests of requests are made of.
@@ -307,16 +284,17 @@ mod tests {
 
     use super::samples::{expression, keys};
     use super::*;
+    use crate::backends::dynamodb::payloads::item;
 
     #[test]
     fn inputs_name_what_their_expressions_use() {
         let condition = expression("attribute_exists(#id)", ":now");
         let change = expression("SET #at = :at", ":at");
-        let input = Update { key: item::key("a"), change, condition }.input("orders");
+        let input = Update { key: expression::key("a"), change, condition }.input("orders");
         assert_eq!(input.get("TableName"), Some(&"orders".into()));
         assert_eq!(keys(input.get("ExpressionAttributeNames")), ["#id", "#at"]);
         assert_eq!(keys(input.get("ExpressionAttributeValues")), [":at", ":now"]);
-        let input = Get { key: item::key("a"), projection: "#data" }.input("orders");
+        let input = Get { key: expression::key("a"), projection: "#data" }.input("orders");
         assert_eq!(keys(input.get("ExpressionAttributeNames")), ["#data"]);
         assert_eq!(input.get("ExpressionAttributeValues"), None);
     }
@@ -328,7 +306,7 @@ mod tests {
         assert_eq!(Get::answer(output).ok(), Some(Some(stored.clone())));
         assert_eq!(Get::answer(Dynamic::map([("Item", Dynamic::Null)])).ok(), Some(None));
         let answers = Dynamic::map([("orders", Dynamic::List(vec![stored.clone().into_client()]))]);
-        let left = Dynamic::map([("Keys", Dynamic::List(vec![item::key("b").into_client()]))]);
+        let left = Dynamic::map([("Keys", Dynamic::List(vec![expression::key("b").into_client()]))]);
         let output = Dynamic::map([("Responses", answers), ("UnprocessedKeys", Dynamic::map([("orders", left)]))]);
         let found = BatchGet::answer(output).ok().unwrap();
         assert_eq!((found.items, found.unprocessed), (vec![stored], HashSet::from([String::from("b")])));

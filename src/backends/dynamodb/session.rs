@@ -8,13 +8,13 @@ use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 
 use super::attribute::Item;
 use super::changes::Change;
+use super::channel::{Transport, read_clock};
 use super::clock::Clock;
 use super::error::{self, Failure, classify};
-use super::executor::Executor;
-use super::item;
+use super::expression;
 use super::requests::Request;
+use super::shared::Executor;
 use super::transaction::{self, Patience};
-use super::transport::{Transport, read_clock};
 use crate::error::{Error, Result};
 
 /// A table, and the connections that stores share.
@@ -64,7 +64,7 @@ impl<'a> Session<'a> {
         let sent = self.client.batch_write_item().request_items(self.table, writes).send().await;
         let answer = sent.map_err(|error| classify(error, self.table))?;
         let left = answer.unprocessed_items.unwrap_or_default().into_values().flatten();
-        let id = |write: WriteRequest| item::id_of(&Item::of_sdk(write.put_request?.item)?).map(str::to_owned);
+        let id = |write: WriteRequest| expression::id_of(&Item::of_sdk(write.put_request?.item)?).map(str::to_owned);
         Ok(left.filter_map(id).collect())
     }
 }

@@ -6,12 +6,13 @@
 use std::time::{Duration, Instant};
 
 use super::attribute::Item;
-use super::item::{self, HEAD, IS_EXPIRED, WHOLE};
+use super::channel::{Transport, all, delete_expired, exists};
+use super::expression::Expression;
+use super::expression::{self, IS_EXPIRED};
 use super::pages::Scan;
-use super::requests::Expression;
-use super::transport::{Transport, all, delete_expired, exists};
+use super::payloads::item::{self, HEAD, WHOLE};
+use crate::contract::report::Usage;
 use crate::error::{Error, Result};
-use crate::store::statistics::Usage;
 use crate::time::Millis;
 
 /// Parts of the table that are read beside each other, if requests can be.
@@ -131,18 +132,18 @@ pub(super) async fn purge_if_there<T: Transport>(
 
 /// One page of each segment; at most `room` payloads. The sweep moves on past what has been removed.
 async fn purge_pages<T: Transport>(on: &T, sweep: &mut Sweep, now: Millis, room: u64) -> Result<u64> {
-    let filter = Expression::new(IS_EXPIRED, item::clock(now));
+    let filter = Expression::new(IS_EXPIRED, expression::clock(now));
     let scanned = sweep.next_pages(on, HEAD, Some(filter)).await?;
     let mut room = usize::try_from(room).unwrap_or(usize::MAX);
     let (mut ids, mut moves) = (Vec::new(), Vec::new());
     for ScannedSegment { segment, items, next } in scanned {
-        let mut expired: Vec<String> = items.iter().filter_map(item::id_of).map(str::to_owned).collect();
+        let mut expired: Vec<String> = items.iter().filter_map(expression::id_of).map(str::to_owned).collect();
         let position = if expired.len() <= room {
             next.map_or(Position::End, Position::After)
         } else {
             expired.truncate(room);
             match expired.last() {
-                Some(last) => Position::After(item::key(last)),
+                Some(last) => Position::After(expression::key(last)),
                 None => continue,
             }
         };
@@ -171,7 +172,7 @@ pub(super) async fn usage<T: Transport>(on: &T, now: Millis) -> Result<Usage> {
                 usage.payloads += 1;
                 usage.bytes += item::payload_bytes(&item) as u64;
                 // What is no payload of ours is counted, and cannot expire.
-                usage.expired += u64::from(item::is_expired(&item, now).unwrap_or(false));
+                usage.expired += u64::from(expression::is_expired(&item, now).unwrap_or(false));
             }
             sweep.go_to(segment, next.map_or(Position::End, Position::After));
         }

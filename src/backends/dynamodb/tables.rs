@@ -7,11 +7,12 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::error::{self, Failure, classify};
-use super::item::{EXPIRES_AT, EXPIRES_AT_MS, ID};
+use super::expression::{
+    CORRELATION_ID, ENDED_AT, EXPIRES_AT, EXPIRES_AT_MS, ID, LISTED_IN, SAGA_ID, SHARD, TIMEOUT_AT,
+};
 use super::requests::{Input, Request, take};
-use super::state_item::{CORRELATION_ID, ENDED_AT, LISTED_IN, SAGA_ID, SHARD, TIMEOUT_AT};
-use super::state_lists::{COMPLETED, LISTING, TIMEOUTS};
-use crate::store::dynamic::Dynamic;
+use super::states::lists::{COMPLETED, LISTING, TIMEOUTS};
+use crate::contract::dynamic::Dynamic;
 
 /// What a table is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,22 +6,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::changes::{Change, Transact};
+use super::channel::Transport;
 use super::clock::Clock;
 use super::collect::{Load, change_of, copy_of};
 use super::config::Tables;
 use super::error::{Cause, Failure, canceled_item};
-use super::executor::Executor;
 use super::session::Session;
-use super::state_plans::{Planned, Refused};
+use super::shared::Executor;
 use super::states::States;
-use super::transport::Transport;
+use super::states::queued::{Planned, Refused};
+use crate::contract::operation::Operation;
+use crate::contract::settings::Retry;
+use crate::contract::states::{StateWrite, changed_twice};
+use crate::contract::step::{Queued, Reply, Step};
+use crate::contract::transaction::Transaction;
 use crate::error::{Error, Result};
-use crate::options::Retry;
-use crate::store::Task;
-use crate::store::payloads::{Operation, Reply};
-use crate::store::plan::Step;
-use crate::store::states::{StateWrite, changed_twice};
-use crate::store::transaction::Transaction;
+use crate::runtime::Task;
 
 /// How often and for how long a commit is sent.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +97,7 @@ impl Collected {
         let mut sizes: HashMap<&str, u64> = HashMap::with_capacity(steps.len());
         for step in steps {
             // A change of saga state, of which a call has one, looks for room itself.
-            if step.as_guarded().is_some() {
+            if matches!(step.queued(), Queued::Conditional(_)) {
                 continue;
             }
             let change = change_of(step, &self.tables.payloads, &self.clock)?;
@@ -212,9 +212,9 @@ impl Transaction for OnOwn {
 
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
-            match step.as_guarded() {
-                Some(write) => self.keep_state(write).await,
-                None => self.collected.keep(step),
+            match step.queued() {
+                Queued::Conditional(write) => self.keep_state(write).await,
+                Queued::Blind(_) | Queued::No => self.collected.keep(step),
             }
         })
     }
@@ -236,10 +236,12 @@ mod tests {
     use super::*;
     use crate::backends::dynamodb::config::Place;
     use crate::backends::dynamodb::error;
-    use crate::backends::dynamodb::item;
+    use crate::backends::dynamodb::expression;
+    use crate::backends::dynamodb::payloads::item;
+    use crate::contract::client::ClientError;
+    use crate::contract::operation::Work;
+    use crate::contract::payloads::{Read, Write};
     use crate::error::Kind;
-    use crate::store::borrowed::ClientError;
-    use crate::store::payloads::{Read, Write};
 
     const RETRY: Retry = Retry { attempts: 3, base: Duration::ZERO, max: Duration::ZERO };
 
@@ -249,11 +251,11 @@ mod tests {
     }
 
     fn put(id: &str, data: &'static [u8]) -> Step {
-        Step::Write(Write::Put { id: id.into(), data: Bytes::from_static(data), expires_at: None })
+        Step::Payload(Work::Write(Write::Put { id: id.into(), data: Bytes::from_static(data), expires_at: None }))
     }
 
     fn delete(id: &str) -> Step {
-        Step::Write(Write::Delete { id: id.into() })
+        Step::Payload(Work::Write(Write::Delete { id: id.into() }))
     }
 
     #[test]
@@ -266,11 +268,11 @@ mod tests {
         }
         let stored =
             |id: &str, data: &'static [u8]| Change::put("orders", item::encode(id, &Bytes::from_static(data), None));
-        let expected = [stored("a", b"22"), Change::delete("orders", item::key("b")), stored("c", b"3")];
+        let expected = [stored("a", b"22"), Change::delete("orders", expression::key("b")), stored("c", b"3")];
         assert_eq!(transaction.changes, expected);
         let load = Load { items: 3, bytes: expected.iter().map(Change::size).sum() };
         assert_eq!(transaction.load, load);
-        let read = Step::Read(Read::Has { id: "a".into() });
+        let read = Step::Payload(Work::Read(Read::Has { id: "a".into() }));
         assert_eq!(transaction.keep(&read).unwrap_err().kind(), Kind::Unsupported);
         assert_eq!(transaction.load, load);
     }
@@ -297,7 +299,7 @@ mod tests {
         assert!(transaction.make_room(&[put("a", b"x"), put("7", b"yy"), put("a", b"z"), put("b", b"x")]).is_ok());
         let error = transaction.make_room(&[put("a", b"x"), put("b", b"x"), put("c", b"x")]).unwrap_err();
         assert_eq!((error.kind(), error.id()), (Kind::InvalidArgument, Some("c")));
-        let read = Step::Read(Read::Has { id: "0".into() });
+        let read = Step::Payload(Work::Read(Read::Has { id: "0".into() }));
         assert_eq!(transaction.make_room(&[put("a", b"x"), read]).unwrap_err().kind(), Kind::Unsupported);
         assert_eq!(transaction.changes.len(), 98);
     }

@@ -6,17 +6,17 @@ mod transaction;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
+use crate::contract::driver::{Batching, Driver, Opened};
+use crate::contract::operation::{Access, Group, RecordKind, Work};
+use crate::contract::report::{Pool, Probe, Usage};
+use crate::contract::step::{Reply, Step};
+use crate::contract::transaction::Transaction;
 use crate::error::{Error, Result};
 use crate::namespace::Namespace;
 use crate::options::OptionReader;
 use crate::registry::Lease;
-use crate::store::capability::{Capabilities, Expiry, Transactions};
-use crate::store::lane::Shape;
-use crate::store::payloads::{Read, Reply, Write};
-use crate::store::states::StateStep;
-use crate::store::statistics::{Pool, Usage};
-use crate::store::transaction::{Isolation, Transaction};
-use crate::store::{Driver, Opened, Probe, Task};
+use crate::runtime::Task;
 use crate::time::Millis;
 use payloads::Payloads;
 use states::{States, View};
@@ -55,6 +55,13 @@ struct Records {
     states: States,
 }
 
+impl Records {
+    /// The sagas, outside a transaction.
+    fn view(&mut self) -> View<'_> {
+        View { states: &mut self.states, changes: None }
+    }
+}
+
 struct Memory {
     records: Lease<Mutex<Records>>,
 }
@@ -63,10 +70,6 @@ impl Memory {
     fn lock(&self) -> MutexGuard<'_, Records> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn run(&self, step: &StateStep) -> Result<Reply> {
-        View { states: &mut self.lock().states, changes: None }.run(step, Millis::now())
-    }
 }
 
 impl Driver for Memory {
@@ -74,32 +77,35 @@ impl Driver for Memory {
         &CAPABILITIES
     }
 
-    fn shape_of(&self, _writes: bool) -> Shape {
-        Shape { concurrency: 1, max_operations: 1_024, max_bytes: usize::MAX, together_from: usize::MAX }
+    fn batching(&self, _kind: RecordKind, _access: Access) -> Batching {
+        Batching { concurrency: 1, max_operations: 1_024, max_bytes: usize::MAX, together_from: usize::MAX }
     }
 
-    fn write_now(&self, operation: &Write) -> Option<Result<Reply>> {
-        Some(Ok(self.lock().payloads.write(operation, Millis::now())))
+    fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
+        let mut records = self.lock();
+        let now = Millis::now();
+        let replies = match group {
+            Group::Payloads(Work::Write(group)) => {
+                group.iter().map(|write| Ok(records.payloads.write(write, now))).collect()
+            }
+            Group::Payloads(Work::Read(group)) => {
+                group.iter().map(|read| Ok(records.payloads.read(read, now))).collect()
+            }
+            Group::States(Work::Write(group)) => group.iter().map(|write| records.view().write(write, now)).collect(),
+            Group::States(Work::Read(group)) => group.iter().map(|read| Ok(records.view().read(read, now))).collect(),
+        };
+        drop(records);
+        Box::pin(std::future::ready(replies))
     }
 
-    fn read_now(&self, operation: &Read) -> Option<Result<Reply>> {
-        Some(Ok(self.lock().payloads.read(operation, Millis::now())))
-    }
-
-    fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(async move {
-            group.iter().map(|operation| Ok(self.lock().payloads.write(operation, Millis::now()))).collect()
+    fn run_here(&self, step: &Step) -> Option<Result<Reply>> {
+        let mut records = self.lock();
+        let now = Millis::now();
+        Some(match step {
+            Step::Payload(Work::Write(write)) => Ok(records.payloads.write(write, now)),
+            Step::Payload(Work::Read(read)) => Ok(records.payloads.read(read, now)),
+            Step::State(step) => records.view().run(step, now),
         })
-    }
-
-    fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(async move {
-            group.iter().map(|operation| Ok(self.lock().payloads.read(operation, Millis::now()))).collect()
-        })
-    }
-
-    fn state_now(&self, step: &StateStep) -> Option<Result<Reply>> {
-        Some(self.run(step))
     }
 
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {

@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use bytes::Bytes;
 
 use crate::buffers;
-use crate::store::payloads::{Read, Reply, Write};
-use crate::store::statistics::Usage;
+use crate::contract::payloads::{Read, Write};
+use crate::contract::report::Usage;
+use crate::contract::step::Reply;
 use crate::time::Millis;
 
 /// All payloads of one memory store.

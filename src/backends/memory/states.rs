@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::error::{Error, Kind, Result};
-use crate::store::payloads::Reply;
-use crate::store::states::{
+use crate::contract::operation::Work;
+use crate::contract::states::{
     Claim, FoundState, Saga, StateRead, StateStep, StateWrite, conflict, correlation_taken, missing, taken,
 };
+use crate::contract::step::Reply;
+use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
 /// A saga's name and its saga id or its correlation id.
@@ -151,8 +152,8 @@ impl Changes {
 impl View<'_> {
     pub(super) fn run(&mut self, step: &StateStep, now: Millis) -> Result<Reply> {
         match step {
-            StateStep::Write(write) => self.write(write, now),
-            StateStep::Read(read) => Ok(self.read(read, now)),
+            Work::Write(write) => self.write(write, now),
+            Work::Read(read) => Ok(self.read(read, now)),
         }
     }
 
@@ -201,7 +202,7 @@ impl View<'_> {
         found.filter(|record| record.lives_at(now)).cloned().collect()
     }
 
-    fn write(&mut self, write: &StateWrite, now: Millis) -> Result<Reply> {
+    pub(super) fn write(&mut self, write: &StateWrite, now: Millis) -> Result<Reply> {
         match write {
             StateWrite::Insert { saga, correlation_id } => {
                 let id = key(&saga.name, &saga.id);
@@ -292,7 +293,7 @@ impl View<'_> {
         Reply::States(claimed)
     }
 
-    fn read(&self, read: &StateRead, now: Millis) -> Reply {
+    pub(super) fn read(&self, read: &StateRead, now: Millis) -> Reply {
         match read {
             StateRead::ById { name, id } => {
                 Reply::State(self.by_id(&key(name, id), now).map(|record| record.saga.state.to_string()))

@@ -7,11 +7,13 @@ use bytes::Bytes;
 
 use super::Records;
 use super::states::{Changes, View};
+use crate::contract::operation::Operation;
+use crate::contract::operation::Work;
+use crate::contract::payloads::{Read, Write};
+use crate::contract::step::{Reply, Step};
+use crate::contract::transaction::Transaction;
 use crate::error::Result;
-use crate::store::Task;
-use crate::store::payloads::{Operation, Read, Reply, Write};
-use crate::store::plan::Step;
-use crate::store::transaction::Transaction;
+use crate::runtime::Task;
 use crate::time::Millis;
 
 /// Writes that nobody else sees yet.
@@ -55,22 +57,22 @@ impl Buffered {
                 let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
                 View { states: &mut records.states, changes: Some(&mut self.changes) }.run(step, now)?
             }
-            Step::Read(Read::Find { id }) => {
+            Step::Payload(Work::Read(Read::Find { id })) => {
                 Reply::Data(self.seen(id, now).map(|(data, _)| Bytes::copy_from_slice(&data)))
             }
-            Step::Read(Read::Has { id }) => Reply::Flag(self.seen(id, now).is_some()),
-            Step::Write(Write::Put { id, data, expires_at }) => {
+            Step::Payload(Work::Read(Read::Has { id })) => Reply::Flag(self.seen(id, now).is_some()),
+            Step::Payload(Work::Write(Write::Put { id, data, expires_at })) => {
                 // A copy: the caller's buffer is its own again once the put is answered.
                 let data = Bytes::copy_from_slice(data);
                 self.keep(Write::Put { id: id.clone(), data, expires_at: *expires_at });
                 Reply::Done
             }
-            Step::Write(Write::Delete { id }) => {
+            Step::Payload(Work::Write(Write::Delete { id })) => {
                 let existed = self.seen(id, now).is_some();
                 self.keep(Write::Delete { id: id.clone() });
                 Reply::Flag(existed)
             }
-            Step::Write(Write::Touch { id, expires_at }) => {
+            Step::Payload(Work::Write(Write::Touch { id, expires_at })) => {
                 let Some((data, _)) = self.seen(id, now) else { return Ok(Reply::Flag(false)) };
                 let (id, expires_at) = (id.clone(), *expires_at);
                 let ours = self.last.get(&id).is_some_and(|at| matches!(self.writes[*at], Write::Put { .. }));

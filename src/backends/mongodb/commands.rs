@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use mongodb::bson::RawDocument;
 
-use crate::store::payloads::{Operation, Write};
+use crate::contract::operation::Operation;
+use crate::contract::payloads::Write;
 use crate::time::Millis;
 
 /// A document being built, field by field.
@@ -252,8 +253,9 @@ mod tests {
         let mut object = ObjectWriter::default();
         write_puts(&mut object, "saga_store", &[("a", &data, None)]);
         let command = object.finish();
-        let updates = command.get("updates").cloned().and_then(crate::store::dynamic::Dynamic::into_list).unwrap();
-        let Some(crate::store::dynamic::Dynamic::Bytes(sent)) = updates[0].get("u").and_then(|u| u.get("data")) else {
+        let updates = command.get("updates").cloned().and_then(crate::contract::dynamic::Dynamic::into_list).unwrap();
+        let Some(crate::contract::dynamic::Dynamic::Bytes(sent)) = updates[0].get("u").and_then(|u| u.get("data"))
+        else {
             panic!("{updates:?}")
         };
         assert_eq!(sent.as_ptr(), data.as_ptr());

@@ -11,8 +11,8 @@ use mongodb::error::{
 };
 
 use super::payloads::number;
+use crate::contract::client::{ClientError, is_socket_code};
 use crate::error::{Detail, Error, Kind};
-use crate::store::borrowed::{ClientError, is_socket_code};
 
 /// A transaction number where the server has none: not a member of a replica set, an old storage
 /// engine, or a service that does not offer retryable writes.

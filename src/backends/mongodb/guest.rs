@@ -9,24 +9,24 @@ use std::time::Duration;
 
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 
-use super::carrier::{Carrier, Collection, Failure};
+use super::channel::{Carrier, Collection, Failure};
 use super::clock::Clock;
 use super::commands::Terms;
 use super::document::{max_payload_bytes, raw};
 use super::hello::Hello;
 use super::objects::{ObjectWriter, first_batch, of_document, read, to_document};
 use super::payloads::number;
+use super::payloads::single::{self, Sender};
 use super::states::States;
-use super::steps::{self, Sender};
 use super::{Lacks, error, inspect};
+use crate::contract::capability::Capabilities;
+use crate::contract::client::{Client, ClientError};
+use crate::contract::dynamic::Dynamic;
+use crate::contract::guest::ClientDriver;
+use crate::contract::report::{Probe, Usage};
+use crate::contract::step::{Reply, Step};
 use crate::error::{Error, Kind, Result};
-use crate::store::borrowed::{Client, ClientError, Guest};
-use crate::store::capability::Capabilities;
-use crate::store::dynamic::Dynamic;
-use crate::store::payloads::Reply;
-use crate::store::plan::Step;
-use crate::store::statistics::Usage;
-use crate::store::{Probe, Task};
+use crate::runtime::Task;
 use crate::time::Millis;
 
 /// Payloads that are read at once where they are counted one by one; if they have been small.
@@ -257,7 +257,7 @@ impl Carrier for Outside<'_> {
     }
 }
 
-impl Guest for Hosted {
+impl ClientDriver for Hosted {
     fn capabilities(&self) -> &'static Capabilities {
         self.lacks.capabilities()
     }
@@ -279,7 +279,7 @@ impl Guest for Hosted {
                     let (terms, in_transaction) = (self.state_terms(terms), on.facts().in_transaction);
                     States { on: &mut self.on(on), terms, clock: &self.clock, in_transaction }.run(step).await
                 }
-                step => steps::run(&mut self.on(on), terms, &self.clock, step).await,
+                Step::Payload(step) => single::run(&mut self.on(on), terms, &self.clock, step).await,
             }
         })
     }

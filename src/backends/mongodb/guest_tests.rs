@@ -8,22 +8,24 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use crate::contract::capability::Transactions;
+use crate::contract::client::{Ask, Client, ClientError, Facts};
+use crate::contract::dynamic::Dynamic;
+use crate::contract::guest::ClientDriver;
+use crate::contract::operation::Work;
+use crate::contract::payloads::{Read, Write};
+use crate::contract::step::{Reply, Step};
 use crate::error::{Kind, Result};
 use crate::options::OptionReader;
-use crate::store::borrowed::{Ask, Client, ClientError, Facts, Guest};
-use crate::store::capability::Transactions;
-use crate::store::dynamic::Dynamic;
-use crate::store::payloads::{Read, Reply, Write};
-use crate::store::plan::Step;
 use crate::time::Millis;
 
 const HOUR: i64 = 3_600_000;
 
-fn open(options: &str) -> Result<Arc<dyn Guest>> {
+fn open(options: &str) -> Result<Arc<dyn ClientDriver>> {
     super::guest(OptionReader::parse(options).unwrap())
 }
 
-fn hosted() -> Arc<dyn Guest> {
+fn hosted() -> Arc<dyn ClientDriver> {
     open(r#"{"database": "orders"}"#).unwrap()
 }
 
@@ -78,7 +80,7 @@ fn replica_set(ask: &Ask) -> Result<Dynamic, ClientError> {
 }
 
 fn put(data: &Bytes, expires_at: Option<Millis>) -> Step {
-    Step::Write(Write::Put { id: "a".into(), data: data.clone(), expires_at })
+    Step::Payload(Work::Write(Write::Put { id: "a".into(), data: data.clone(), expires_at }))
 }
 
 fn thrown(name: &str, code: i32, labels: &[&str]) -> ClientError {
@@ -117,7 +119,7 @@ fn a_transaction_has_its_own_concerns() {
     let (reply, asked) = talk(&client, guest.run(&client, &put(&Bytes::new(), None)), replica_set);
     assert_eq!(reply.unwrap(), Reply::Done);
     assert_eq!(asked[1].arguments[0].get("writeConcern"), None);
-    let has = Step::Read(Read::Has { id: "a".into() });
+    let has = Step::Payload(Work::Read(Read::Has { id: "a".into() }));
     let found = Dynamic::map([("cursor", Dynamic::map([("firstBatch", Dynamic::List(Vec::new()))]))]);
     let (reply, asked) = talk(&client, guest.run(&client, &has), |_| Ok(found.clone()));
     assert_eq!(reply.unwrap(), Reply::Flag(false));
@@ -167,7 +169,7 @@ fn nothing_runs_in_a_transaction_of_a_server_that_has_none() {
     };
     let client = in_transaction();
     for _ in 0..2 {
-        for step in [put(&Bytes::new(), None), Step::Read(Read::Find { id: "a".into() })] {
+        for step in [put(&Bytes::new(), None), Step::Payload(Work::Read(Read::Find { id: "a".into() }))] {
             let (refused, _) = talk(&client, guest.run(&client, &step), ferret);
             let error = refused.unwrap_err();
             assert_eq!((error.kind(), error.is_retryable()), (Kind::Unsupported, false));
@@ -207,7 +209,7 @@ fn answers_that_complain_are_errors() {
                 _ => Dynamic::map([("n", 1.into()), ("ok", 1.into()), (complaint.0, complaint.1.clone())]),
             })
         };
-        for step in [put(&Bytes::new(), None), Step::Write(Write::Delete { id: "a".into() })] {
+        for step in [put(&Bytes::new(), None), Step::Payload(Work::Write(Write::Delete { id: "a".into() }))] {
             let (refused, _) = talk(&client, guest.run(&client, &step), script);
             assert_eq!(refused.unwrap_err().kind(), Kind::Backend, "{}", complaint.0);
         }

@@ -2,7 +2,7 @@
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::carrier::Carrier;
+use super::channel::Carrier;
 use crate::error::{Error, Kind};
 use crate::time::Millis;
 

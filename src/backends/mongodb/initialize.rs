@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::carrier::{Carrier, Collection};
+use super::channel::{Carrier, Collection};
 use super::error;
 use super::payloads::number;
 use crate::error::{Error, Kind, Result};

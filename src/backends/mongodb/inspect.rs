@@ -2,14 +2,13 @@
 
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
-use super::carrier::{Carrier, Collection, Failure};
+use super::channel::{Carrier, Collection, Failure};
 use super::error;
 use super::hello::{Hello, version};
 use super::initialize::{Index, Made};
 use super::payloads::number;
+use crate::contract::report::{Probe, Usage};
 use crate::error::{Detail, Error, Result};
-use crate::store::Probe;
-use crate::store::statistics::Usage;
 use crate::time::Millis;
 
 fn date(at: Millis) -> Bson {

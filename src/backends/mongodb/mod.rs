@@ -38,12 +38,11 @@
 //! members for each read.
 
 mod address;
-mod carrier;
+mod channel;
 mod clock;
 mod commands;
 mod document;
 mod error;
-mod executor;
 mod guest;
 #[cfg(test)]
 mod guest_tests;
@@ -54,12 +53,8 @@ mod objects;
 mod payloads;
 #[cfg(test)]
 mod peer;
-mod reads;
-mod sessions;
-mod state_claims;
-mod state_groups;
+mod shared;
 mod states;
-mod steps;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -72,26 +67,27 @@ use std::sync::{Arc, Weak};
 use mongodb::bson::RawDocumentBuf;
 use tokio::sync::Semaphore;
 
+use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
+use crate::contract::driver::{Batching, Driver, Opened};
+use crate::contract::guest::ClientDriver;
+use crate::contract::operation::{Access, Group, RecordKind, Work};
+use crate::contract::report::{Pool, Probe, Usage};
+use crate::contract::settings::Settings;
+use crate::contract::step::Reply;
+use crate::contract::transaction::Transaction;
 use crate::error::Result;
 use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
-use crate::options::{OptionReader, Settings};
+use crate::options::OptionReader;
 use crate::registry::Lease;
-use crate::store::borrowed::Guest;
-use crate::store::capability::{Capabilities, Expiry, Transactions};
-use crate::store::lane::Shape;
-use crate::store::payloads::{Read, Reply, Write};
-use crate::store::states::{StateRead, StateWrite};
-use crate::store::statistics::{Pool, Usage};
-use crate::store::transaction::{Isolation, Transaction};
-use crate::store::{Driver, Opened, Probe, Task};
+use crate::runtime::Task;
 use crate::time::Millis;
 use address::Address;
-use carrier::Collection;
+use channel::Collection;
 use commands::Terms;
-use executor::{Executor, Server};
 use guest::Hosted;
-use reads::Sizes;
-use sessions::Suspects;
+use payloads::fence::Suspects;
+use payloads::reads::Sizes;
+use shared::{Executor, Server};
 
 const fn capabilities(transactions: Transactions, expiry: Expiry) -> Capabilities {
     Capabilities {
@@ -134,7 +130,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
         executor: Lease::take(key, || Executor::new(address)),
         suspects: Suspects::default(),
         sizes: Sizes::default(),
-        permits: Semaphore::new(reads::AT_ONCE),
+        permits: Semaphore::new(payloads::reads::AT_ONCE),
         lacks: Lacks::default(),
     });
     Ok(Opened { driver, guest: Some(guest) })
@@ -221,24 +217,17 @@ impl Driver for Mongo {
     }
 
     /// A command is a document itself, and ends at 16 MB with all that is in it.
-    fn shape_of(&self, _writes: bool) -> Shape {
-        Shape { concurrency: 4, max_operations: 128, max_bytes: 4 << 20, together_from: usize::MAX }
+    fn batching(&self, _kind: RecordKind, _access: Access) -> Batching {
+        Batching { concurrency: 4, max_operations: 128, max_bytes: 4 << 20, together_from: usize::MAX }
     }
 
-    fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(self.write_group(group))
-    }
-
-    fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(self.read_group(group))
-    }
-
-    fn write_states<'a>(&'a self, group: &'a [StateWrite]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(self.write_state_group(group))
-    }
-
-    fn read_states<'a>(&'a self, group: &'a [StateRead]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(self.read_state_group(group))
+    fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
+        match group {
+            Group::Payloads(Work::Write(group)) => Box::pin(self.write_group(group)),
+            Group::Payloads(Work::Read(group)) => Box::pin(self.read_group(group)),
+            Group::States(Work::Write(group)) => Box::pin(self.write_state_group(group)),
+            Group::States(Work::Read(group)) => Box::pin(self.read_state_group(group)),
+        }
     }
 
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
@@ -299,7 +288,7 @@ impl Driver for Mongo {
 }
 
 /// What works on clients of the application. Takes the same, and `database`, which is that of the client.
-pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
+pub fn guest(mut options: OptionReader) -> Result<Arc<dyn ClientDriver>> {
     let (collection, states_collection) = collections(&mut options)?;
     let database = options.string("database")?;
     options.finish()?;

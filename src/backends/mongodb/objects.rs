@@ -7,8 +7,8 @@ use mongodb::bson::{Binary, Bson, DateTime, Document, RawDocument};
 use super::commands::Build;
 use super::document::{Field, judge};
 use super::error;
+use crate::contract::dynamic::Dynamic;
 use crate::error::Result;
-use crate::store::dynamic::Dynamic;
 use crate::time::Millis;
 
 /// A command being built. Payloads stay where they are.

@@ -10,11 +10,13 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, DateTime, Document, doc};
 
 use super::peer::{Peer, Reply, name};
+use crate::contract::capability::{Expiry, Transactions};
+use crate::contract::driver::Driver;
+use crate::contract::payloads::{Read, Write};
+use crate::contract::settings::Settings;
+use crate::contract::step::Reply as Answer;
 use crate::error::{Error, Kind, Result};
-use crate::options::{OptionReader, Settings};
-use crate::store::Driver;
-use crate::store::capability::{Expiry, Transactions};
-use crate::store::payloads::{Read, Reply as Answer, Write};
+use crate::options::OptionReader;
 use crate::time::Millis;
 
 pub(super) fn open(url: &str) -> Arc<dyn Driver> {

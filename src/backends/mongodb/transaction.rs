@@ -13,21 +13,20 @@ use mongodb::bson;
 use mongodb::error::{Error as DriverError, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 
-use super::Mongo;
-use super::carrier::Failure;
+use super::channel::Failure;
 use super::commands::Terms;
 use super::document::Writer;
-use super::error;
-use super::executor::Server;
 use super::objects::of_document;
+use super::payloads::single::{self, Sender};
+use super::shared::Server;
 use super::states::States;
-use super::steps::{self, Sender};
+use super::{Mongo, error};
+use crate::contract::dynamic::Dynamic;
+use crate::contract::operation::Work;
+use crate::contract::step::{Reply, Step};
+use crate::contract::transaction::Transaction;
 use crate::error::{Error, Kind, Result};
-use crate::store::Task;
-use crate::store::dynamic::Dynamic;
-use crate::store::payloads::Reply;
-use crate::store::plan::Step;
-use crate::store::transaction::Transaction;
+use crate::runtime::Task;
 
 /// Between two attempts to learn whether a commit has succeeded; each pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -117,7 +116,7 @@ impl Ongoing {
             return Err(ended_by(failed));
         }
         let mongo = Arc::clone(&self.mongo);
-        if let Step::Write(write) = step {
+        if let Step::Payload(Work::Write(write)) = step {
             mongo.fence(&self.server, std::slice::from_ref(write)).await?;
         }
         // The transaction has its concerns from its beginning and its end.
@@ -128,7 +127,7 @@ impl Ongoing {
                 let clock = mongo.executor.clock();
                 States { on: self, terms, clock, in_transaction: true }.run(step).await
             }
-            step => steps::run(self, terms, mongo.executor.clock(), step).await,
+            Step::Payload(step) => single::run(self, terms, mongo.executor.clock(), step).await,
         };
         if let Err(failed) = &done
             && !READ.contains(&failed.kind())

@@ -10,18 +10,19 @@ use mongodb::bson::{Binary, Bson, Document, doc};
 
 use super::peer::{Peer, Reply, name};
 use super::tests::{failed, ok, open, open_with, put};
+use crate::contract::driver::Driver;
+use crate::contract::operation::Work;
+use crate::contract::payloads::{Read, Write};
+use crate::contract::step::{Reply as Answer, Step};
+use crate::contract::transaction::Transaction;
 use crate::error::{Error, Kind};
-use crate::store::Driver;
-use crate::store::payloads::{Read, Reply as Answer, Write};
-use crate::store::plan::Step;
-use crate::store::transaction::Transaction;
 
 async fn begin(driver: &Arc<dyn Driver>) -> Box<dyn Transaction> {
     driver.begin(None).await.unwrap()
 }
 
 fn write(id: &str) -> Step {
-    Step::Write(put(id, None))
+    Step::Payload(Work::Write(put(id, None)))
 }
 
 fn labelled(code: i32, labels: &[&str]) -> Reply {
@@ -59,10 +60,13 @@ async fn all_commands_belong_to_one_transaction() {
         for round in 1..=2 {
             let mut transaction = begin(&driver).await;
             assert_eq!(transaction.run(&write("a")).await.unwrap(), Answer::Done);
-            let find = Step::Read(Read::Find { id: "a".into() });
+            let find = Step::Payload(Work::Read(Read::Find { id: "a".into() }));
             assert_eq!(transaction.run(&find).await.unwrap(), Answer::Data(Some(Bytes::from_static(&[7]))));
-            assert_eq!(transaction.run(&Step::Read(Read::Has { id: "a".into() })).await.unwrap(), Answer::Flag(true));
-            let delete = Step::Write(Write::Delete { id: "a".into() });
+            assert_eq!(
+                transaction.run(&Step::Payload(Work::Read(Read::Has { id: "a".into() }))).await.unwrap(),
+                Answer::Flag(true)
+            );
+            let delete = Step::Payload(Work::Write(Write::Delete { id: "a".into() }));
             assert_eq!(transaction.run(&delete).await.unwrap(), Answer::Flag(true));
             transaction.commit().await.unwrap();
             let commands = peer.commands().split_off(5 * (round - 1));

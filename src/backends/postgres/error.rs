@@ -4,8 +4,8 @@ use std::io;
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use crate::contract::client::{ClientError, is_socket_code};
 use crate::error::{Detail, Error, Kind};
-use crate::store::borrowed::{ClientError, is_socket_code};
 
 /// What `ts/clients/values.ts` throws of a client that gives back other values than it was given.
 const CHANGES_VALUES: &str = "CLIENT_CHANGES_VALUES";

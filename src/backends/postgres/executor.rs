@@ -10,9 +10,9 @@ use sqlx::{Arguments, AssertSqlSafe, Connection, Either, Executor as _, Row, Val
 use super::error::{Failure, of_query, of_statement};
 use super::pool::Checkout;
 use super::values::{BOOL, BPCHAR, BYTEA, INT2, INT4, INT8, NAME, TEXT, VARCHAR};
+use crate::contract::capability::Isolation;
 use crate::error::{Error, Result};
 use crate::sql::{Answer, Cell, Executor, Value};
-use crate::store::transaction::Isolation;
 
 /// From here on bytes are handed on in the buffer that they were received in. Below, a payload
 /// that the application keeps would keep the buffer of its whole group alive.

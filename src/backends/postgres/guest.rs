@@ -4,22 +4,21 @@ use std::sync::Arc;
 
 use super::error::of_client;
 use super::{CAPABILITIES, Task};
+use crate::contract::capability::Capabilities;
+use crate::contract::client::{Client, ClientError};
+use crate::contract::guest::ClientDriver;
+use crate::contract::report::{Probe, Usage};
+use crate::contract::step::{Reply, Step};
 use crate::error::{Detail, Error, Kind, Result};
-use crate::sql::guest::{KnownTable, OnClient};
+use crate::sql::client::{KnownTable, OnClient};
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::postgres::{
     check_key, create_at_once, create_index_at_once, create_index_concurrently, server,
 };
 use crate::sql::schema::{has_index, inspect};
-use crate::sql::state_schema::{all_statements, make_if_allowed};
+use crate::sql::states::schema::{all_statements, make_if_allowed};
 use crate::sql::states::{StateSql, purge_both};
 use crate::sql::{Dialect, Executor, Table};
-use crate::store::Probe;
-use crate::store::borrowed::{Client, ClientError, Guest};
-use crate::store::capability::Capabilities;
-use crate::store::payloads::Reply;
-use crate::store::plan::Step;
-use crate::store::statistics::Usage;
 use crate::time::Millis;
 
 const DIALECT: Dialect = Dialect::Postgres;
@@ -96,7 +95,7 @@ fn is_about_table(error: &Error) -> bool {
     error.details().iter().any(stale)
 }
 
-impl Guest for Hosted {
+impl ClientDriver for Hosted {
     fn capabilities(&self) -> &'static Capabilities {
         &CAPABILITIES
     }
@@ -107,11 +106,13 @@ impl Guest for Hosted {
 
     fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
-            if let Step::State(step) = step {
-                return self.states.run(&mut self.states_on(on), step, Millis::now()).await;
+            match step {
+                Step::State(step) => self.states.run(&mut self.states_on(on), step, Millis::now()).await,
+                Step::Payload(step) => {
+                    let (sql, mut on) = self.ready(on).await?;
+                    self.noted(sql.run(&mut on, step, Millis::now()).await)
+                }
             }
-            let (sql, mut on) = self.ready(on).await?;
-            self.noted(sql.run(&mut on, step, Millis::now()).await)
         })
     }
 

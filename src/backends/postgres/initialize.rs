@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::executor::Session;
+use crate::contract::capability::Isolation;
 use crate::error::{Error, Kind, Result};
 use crate::sql::schema::postgres::{
     check_key, create_index_concurrently, create_schema, lock, try_lock_session, unlock_session,
 };
 use crate::sql::schema::{PayloadTable, create, create_index, has_index, inspect};
 use crate::sql::{Dialect, Table};
-use crate::store::transaction::Isolation;
 
 const DIALECT: Dialect = Dialect::Postgres;
 

@@ -21,24 +21,26 @@ mod values;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
+use crate::contract::driver::{Batching, Driver, Opened};
+use crate::contract::guest::ClientDriver;
+use crate::contract::operation::{Access, Group, RecordKind, Work};
+use crate::contract::report;
+use crate::contract::report::Probe;
+use crate::contract::settings::Settings;
+use crate::contract::step::Reply;
+use crate::contract::transaction::Transaction;
 use crate::error::{Error, Result};
 use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
-use crate::options::{OptionReader, Settings};
+use crate::options::OptionReader;
 use crate::registry::Lease;
+use crate::runtime::Task;
 use crate::sql::payloads::PayloadSql;
-use crate::sql::schema::{TimeColumn, inspect, postgres::server};
-use crate::sql::state_batches;
-use crate::sql::state_schema::{all_statements, make_if_allowed};
-use crate::sql::states::{StateSql, purge_both};
+use crate::sql::schema::postgres::server;
+use crate::sql::schema::{TimeColumn, inspect};
+use crate::sql::states::schema::{all_statements, make_if_allowed};
+use crate::sql::states::{StateSql, batches, purge_both};
 use crate::sql::{Dialect, Table};
-use crate::store::borrowed::Guest;
-use crate::store::capability::{Capabilities, Expiry, Transactions};
-use crate::store::lane::Shape;
-use crate::store::payloads::{Read, Reply, Write};
-use crate::store::states::{StateRead, StateWrite};
-use crate::store::statistics;
-use crate::store::transaction::{Isolation, Transaction};
-use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
 use executor::Session;
 use pool::{Patience, Pool};
@@ -79,8 +81,8 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
         quoted: table.quoted().into(),
         table,
         states: Arc::new(StateSql::new(Dialect::Postgres, &states_table)),
-        update_states: state_batches::statement(&states_table),
-        look_up_states: ["id", "correlation_id"].map(|column| state_batches::lookup(&states_table, column)),
+        update_states: batches::statement(&states_table),
+        look_up_states: ["id", "correlation_id"].map(|column| batches::lookup(&states_table, column)),
         states_quoted: states_table.quoted().into(),
         states_table,
         sql: Mutex::default(),
@@ -90,7 +92,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
 }
 
 /// What works on clients of the application. Takes `namespace`, `schema`, `tableName` and `statesTableName`.
-pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
+pub fn guest(mut options: OptionReader) -> Result<Arc<dyn ClientDriver>> {
     let (table, states_table) = tables(&mut options)?;
     options.finish()?;
     Ok(Arc::new(guest::Hosted::new(table, states_table)))
@@ -177,26 +179,20 @@ impl Driver for Postgres {
         &CAPABILITIES
     }
 
-    fn shape_of(&self, writes: bool) -> Shape {
+    fn batching(&self, _kind: RecordKind, access: Access) -> Batching {
         // Writes and reads together need no more connections than there are.
-        let concurrency = if writes { self.pool_size.min(2) } else { self.pool_size.saturating_sub(2).clamp(1, 16) };
-        Shape { concurrency, max_operations: 128, max_bytes: 4 * 1024 * 1024, together_from: usize::MAX }
+        let concurrency =
+            if access == Access::Write { self.pool_size.min(2) } else { self.pool_size.saturating_sub(2).clamp(1, 16) };
+        Batching { concurrency, max_operations: 128, max_bytes: 4 * 1024 * 1024, together_from: usize::MAX }
     }
 
-    fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(self.write_group(group))
-    }
-
-    fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(self.read_group(group))
-    }
-
-    fn write_states<'a>(&'a self, group: &'a [StateWrite]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(self.write_state_group(group))
-    }
-
-    fn read_states<'a>(&'a self, group: &'a [StateRead]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(self.read_state_group(group))
+    fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
+        match group {
+            Group::Payloads(Work::Write(group)) => Box::pin(self.write_group(group)),
+            Group::Payloads(Work::Read(group)) => Box::pin(self.read_group(group)),
+            Group::States(Work::Write(group)) => Box::pin(self.write_state_group(group)),
+            Group::States(Work::Read(group)) => Box::pin(self.read_state_group(group)),
+        }
     }
 
     fn begin(&self, isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
@@ -235,7 +231,7 @@ impl Driver for Postgres {
         })
     }
 
-    fn usage(&self, now: Millis) -> Task<'_, Result<statistics::Usage>> {
+    fn usage(&self, now: Millis) -> Task<'_, Result<report::Usage>> {
         Box::pin(async move {
             let mut session = self.session(true).await?;
             let sql = self.statements(&mut session).await?;
@@ -245,7 +241,7 @@ impl Driver for Postgres {
         })
     }
 
-    fn pool(&self) -> Option<statistics::Pool> {
+    fn pool(&self) -> Option<report::Pool> {
         Some(self.pool.counts())
     }
 

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::Postgres;
+use crate::contract::payloads::{Read, Write};
+use crate::contract::step::Reply;
 use crate::error::{Error, Result};
-use crate::store::payloads::{Read, Reply, Write};
 use crate::time::Millis;
 
 /// From this size on, gets go one by one over several connections: the server spends longer

@@ -13,8 +13,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::error::of_connecting;
+use crate::contract::report;
 use crate::error::{Detail, Error, Kind, Result};
-use crate::store::statistics;
 
 /// An idle connection is closed after this.
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
@@ -83,9 +83,9 @@ impl Pool {
     }
 
     /// Connections open and idle.
-    pub(super) fn counts(&self) -> statistics::Pool {
+    pub(super) fn counts(&self) -> report::Pool {
         let state = self.lock();
-        statistics::Pool { open: state.open, idle: state.idle.len() as u64 }
+        report::Pool { open: state.open, idle: state.idle.len() as u64 }
     }
 
     /// A connection, idle or new. Every error of this is one of an operation that was not sent.

@@ -19,9 +19,9 @@ use sqlx::{
 
 use super::executor::{LARGE, Session, bytes_of};
 use super::values::{Parameter, decode, guess, is_known, name};
+use crate::contract::dynamic::Dynamic;
 use crate::error::{Detail, Error, Kind, Result};
 use crate::sql::{Dialect, WITHIN_A_TRANSACTION, Words, controls_transaction};
-use crate::store::dynamic::Dynamic;
 
 impl Session {
     /// Runs a statement; answers rows as objects. An `INVALID_ARGUMENT` leaves the transaction as

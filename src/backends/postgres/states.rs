@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::{join, join_all};
 
 use super::Postgres;
+use crate::contract::operation::chains;
+use crate::contract::states::{StateRead, StateWrite};
+use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
-use crate::sql::state_batches;
-use crate::store::payloads::Reply;
-use crate::store::states::{StateRead, StateWrite, chains};
+use crate::sql::states::batches;
 use crate::time::Millis;
 
 /// Lookups in one statement: states may be large, and an answer is in memory as a whole.
@@ -58,7 +59,7 @@ impl Postgres {
             _ => None,
         };
         let updates: Vec<_> = places.iter().filter_map(expected).collect();
-        let outcome = state_batches::update(&mut session, &self.update_states, &updates, Millis::now()).await;
+        let outcome = batches::update(&mut session, &self.update_states, &updates, Millis::now()).await;
         drop(session);
         let met = match outcome {
             Ok(met) => met,
@@ -107,7 +108,7 @@ impl Postgres {
     async fn look_up(&self, group: &[StateRead], statement: &str, part: &[Lookup<'_>]) -> Vec<(usize, Result<Reply>)> {
         let keys: Vec<_> = part.iter().map(|(_, key)| *key).collect();
         let found = match self.session_on(&self.states_quoted, false).await {
-            Ok(mut session) => state_batches::look_up(&mut session, statement, &keys, Millis::now()).await,
+            Ok(mut session) => batches::look_up(&mut session, statement, &keys, Millis::now()).await,
             Err(error) => Err(error),
         };
         let places = part.iter().map(|(at, _)| *at);

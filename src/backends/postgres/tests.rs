@@ -11,6 +11,8 @@ use sqlx::{AssertSqlSafe, Connection, Executor as _, Row, raw_sql};
 
 use super::executor::Session;
 use super::pool::{Patience, Pool};
+use crate::contract::payloads::{Read, Write};
+use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
 use crate::sql::payloads::PayloadSql;
@@ -18,7 +20,6 @@ use crate::sql::schema::TimeColumn;
 use crate::sql::{Dialect, Executor, Table};
 use crate::store::Store;
 use crate::store::lane::Settle;
-use crate::store::payloads::{Read, Reply, Write};
 use crate::time::Millis;
 
 fn server() -> Option<String> {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::Postgres;
 use super::executor::Session;
+use crate::contract::capability::Isolation;
+use crate::contract::dynamic::Dynamic;
+use crate::contract::step::{Reply, Step};
+use crate::contract::transaction::Transaction;
 use crate::error::Result;
+use crate::runtime::Task;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::states::StateSql;
-use crate::store::Task;
-use crate::store::dynamic::Dynamic;
-use crate::store::payloads::Reply;
-use crate::store::plan::Step;
-use crate::store::transaction::{Isolation, Transaction};
 use crate::time::Millis;
 
 impl Postgres {
@@ -36,7 +36,7 @@ impl Transaction for Ongoing {
         Box::pin(async move {
             match step {
                 Step::State(step) => self.states.run(&mut self.session, step, Millis::now()).await,
-                step => self.sql.run(&mut self.session, step, Millis::now()).await,
+                Step::Payload(step) => self.sql.run(&mut self.session, step, Millis::now()).await,
             }
         })
     }

@@ -19,7 +19,7 @@ use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgTypeKind, Postgres};
 use sqlx::{Type, TypeInfo};
 
-use crate::store::dynamic::Dynamic;
+use crate::contract::dynamic::Dynamic;
 use moment::Moment;
 
 // OIDs of built-in types (pg_type.dat); they never change.

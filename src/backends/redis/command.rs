@@ -7,7 +7,7 @@ use fred::prelude::{Expiration, Value};
 use fred::types::{ClusterHash, CustomCommand};
 use fred::util::redis_keyslot;
 
-use crate::store::dynamic::Dynamic;
+use crate::contract::dynamic::Dynamic;
 
 /// When a key ceases to exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

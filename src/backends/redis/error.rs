@@ -3,8 +3,8 @@
 
 use fred::error::{Error as FredError, ErrorKind};
 
+use crate::contract::client::{ClientError, is_socket_code};
 use crate::error::{Error, Kind};
-use crate::store::borrowed::{ClientError, is_socket_code};
 
 /// Replies that will be different after a while: the code, and what it means.
 const PASSING: [(&str, Kind, &str); 11] = [

@@ -18,23 +18,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fred::prelude::Value;
 
+use super::channel::{Answers, Servers, read_clock};
 use super::command::Request;
 use super::payloads::{Plan, answer_read, answer_writes, expiry, queued, request};
-use super::servers::{Answers, Servers, read_clock};
 use super::slot::Anchor;
-use super::states::{Pipe, States};
+use super::states::{Pipe, States, reindex};
 use super::survey::Clock;
 use super::transaction::{Collected, Transact};
-use super::{CAPABILITIES, error, inspect, state_reindex};
+use super::{CAPABILITIES, error, inspect};
+use crate::contract::capability::Capabilities;
+use crate::contract::client::{Client, ClientError};
+use crate::contract::dynamic::Dynamic;
+use crate::contract::guest::{ClientDriver, UnitOfWork};
+use crate::contract::operation::Work;
+use crate::contract::payloads::Write;
+use crate::contract::report::{Probe, Usage};
+use crate::contract::states::Reindexed;
+use crate::contract::step::{Queued, Reply, Step, not_queueable};
 use crate::error::{Error, Kind, Result};
-use crate::store::borrowed::{Client, ClientError, Guest, UnitOfWork};
-use crate::store::capability::Capabilities;
-use crate::store::dynamic::Dynamic;
-use crate::store::payloads::{Reply, Write};
-use crate::store::plan::{Step, needs_an_answer};
-use crate::store::states::Reindexed;
-use crate::store::statistics::Usage;
-use crate::store::{Probe, Task};
+use crate::runtime::Task;
 use crate::time::Millis;
 
 /// A key prefix, on whichever client.
@@ -71,10 +73,10 @@ impl Hosted {
     /// so behind an `exec()` that does not wait for it.
     async fn queue(&self, on: &Client, step: &Step) -> Result<Reply> {
         let request = match step {
-            Step::Write(write) => queued(write, &self.prefix, Millis::now(), self.clock.known_shift()),
-            Step::Read(_) | Step::State(_) => None,
+            Step::Payload(Work::Write(write)) => queued(write, &self.prefix, Millis::now(), self.clock.known_shift()),
+            Step::Payload(Work::Read(_)) | Step::State(_) => None,
         };
-        let request = request.ok_or_else(|| needs_an_answer(step))?;
+        let request = request.ok_or_else(|| not_queueable(step))?;
         ask(on, "queue", vec![Dynamic::List(vec![request.words()])]).await?;
         Ok(Reply::Done)
     }
@@ -96,7 +98,7 @@ impl Hosted {
     }
 }
 
-impl Guest for Hosted {
+impl ClientDriver for Hosted {
     fn capabilities(&self) -> &'static Capabilities {
         &CAPABILITIES
     }
@@ -106,8 +108,8 @@ impl Guest for Hosted {
     }
 
     fn check(&self, on: &Client, steps: &[Step]) -> Result<()> {
-        let refused = steps.iter().find(|step| on.facts().buffered && !step.needs_no_answer());
-        refused.map_or(Ok(()), |step| Err(needs_an_answer(step)))
+        let refused = steps.iter().find(|step| on.facts().buffered && !matches!(step.queued(), Queued::Blind(_)));
+        refused.map_or(Ok(()), |step| Err(not_queueable(step)))
     }
 
     fn prepare<'a>(&'a self, on: &'a Client, steps: &'a [Step]) -> Task<'a, Result<()>> {
@@ -119,8 +121,8 @@ impl Guest for Hosted {
             match step {
                 _ if on.facts().buffered => self.queue(on, step).await,
                 Step::State(step) => States { on: &Hosts(on), prefix: &self.states_prefix }.run(step).await,
-                Step::Write(write) => self.write(on, write).await,
-                Step::Read(read) => {
+                Step::Payload(Work::Write(write)) => self.write(on, write).await,
+                Step::Payload(Work::Read(read)) => {
                     let mut replies = Hosts(on).run(vec![request(read, &self.prefix)]).await?;
                     answer_read(read, replies.pop().unwrap_or_else(|| Err(error::unexpected())))
                 }
@@ -150,7 +152,7 @@ impl Guest for Hosted {
         name: Option<&'a str>,
         cursor: Option<&'a str>,
     ) -> Task<'a, Result<Reindexed>> {
-        Box::pin(async move { state_reindex::run(&answering(on)?, &self.states_prefix, name, cursor).await })
+        Box::pin(async move { reindex::run(&answering(on)?, &self.states_prefix, name, cursor).await })
     }
 
     fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {
@@ -176,9 +178,9 @@ impl UnitOfWork for OnHosts {
     fn run<'a>(&'a mut self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
             let on = Hosts(on);
-            match step.as_guarded() {
-                Some(write) => self.collected.collect_state(&on, write).await,
-                None => self.collected.collect(on.is_cluster(), step),
+            match step.queued() {
+                Queued::Conditional(write) => self.collected.collect_state(&on, write).await,
+                Queued::Blind(_) | Queued::No => self.collected.collect(on.is_cluster(), step),
             }
         })
     }

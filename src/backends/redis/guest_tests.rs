@@ -7,11 +7,13 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::guest::Hosted;
+use crate::contract::client::{Ask, Client, ClientError, Facts};
+use crate::contract::dynamic::Dynamic;
+use crate::contract::guest::ClientDriver;
+use crate::contract::operation::Work;
+use crate::contract::payloads::{Read, Write};
+use crate::contract::step::{Reply, Step};
 use crate::error::{Kind, Result};
-use crate::store::borrowed::{Ask, Client, ClientError, Facts, Guest};
-use crate::store::dynamic::Dynamic;
-use crate::store::payloads::{Read, Reply, Write};
-use crate::store::plan::Step;
 use crate::time::Millis;
 
 const BUFFERED: Facts = Facts { in_transaction: true, buffered: true, at_once: true, one_server: false };
@@ -81,7 +83,7 @@ fn server(ahead: i64, reply: impl Fn(&str) -> Dynamic) -> impl FnMut(&str, &[Dyn
 }
 
 fn put(id: &str, expires_at: Option<Millis>) -> Step {
-    Step::Write(Write::Put { id: id.into(), data: Bytes::from_static(b"data"), expires_at })
+    Step::Payload(Work::Write(Write::Put { id: id.into(), data: Bytes::from_static(b"data"), expires_at }))
 }
 
 fn sent(asked: &[Ask]) -> Vec<String> {
@@ -142,7 +144,7 @@ fn nothing_is_written_while_nobody_tells_the_time_because_nobody_is_there() {
 #[test]
 fn errors_of_single_commands_are_told_apart() {
     let guest = Hosted::new("p".into(), "saga-bus:".into());
-    let step = Step::Read(Read::Find { id: "a".into() });
+    let step = Step::Payload(Work::Read(Read::Find { id: "a".into() }));
     let wrong = || ClientError {
         name: "ReplyError".into(),
         message: "WRONGTYPE Operation against a key".into(),
@@ -182,9 +184,9 @@ fn a_multi_takes_what_needs_no_answer() {
     assert!((86_390_000..=86_400_000).contains(&left), "{asked:?}");
     let on = Client::new(BUFFERED);
     for step in [
-        Step::Read(Read::Find { id: "a".into() }),
-        Step::Read(Read::Has { id: "a".into() }),
-        Step::Write(Write::Touch { id: "a".into(), expires_at: Millis::now().plus(1) }),
+        Step::Payload(Work::Read(Read::Find { id: "a".into() })),
+        Step::Payload(Work::Read(Read::Has { id: "a".into() })),
+        Step::Payload(Work::Write(Write::Touch { id: "a".into(), expires_at: Millis::now().plus(1) })),
     ] {
         let error = guest.check(&on, &[put("a", None), step]).unwrap_err();
         assert_eq!(error.kind(), Kind::Unsupported);

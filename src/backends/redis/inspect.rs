@@ -6,15 +6,13 @@ use std::hash::{BuildHasher, RandomState};
 use bytes::Bytes;
 use fred::error::Error as FredError;
 
+use super::channel::{Servers, read_clock};
 use super::command::Request;
 use super::error;
-use super::servers::{Servers, read_clock};
-use super::state_reindex;
-use super::states::Pipe;
+use super::states::{Pipe, reindex};
 use super::survey::Clock;
+use crate::contract::report::{Probe, Usage};
 use crate::error::{Detail, Error, Kind, Result};
-use crate::store::Probe;
-use crate::store::statistics::Usage;
 
 /// Keys that a SCAN step looks at.
 const SCAN_COUNT: &str = "1000";
@@ -35,7 +33,7 @@ pub(super) async fn initialize(servers: &(impl Servers + Pipe), states_prefix: &
         }
     }
     warnings.dedup();
-    warnings.extend(state_reindex::warning(servers, states_prefix).await?);
+    warnings.extend(reindex::warning(servers, states_prefix).await?);
     Ok(warnings)
 }
 

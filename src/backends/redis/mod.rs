@@ -27,11 +27,11 @@
 //! error.rs       fred's errors in the store's terms
 //! ```
 
+mod channel;
 mod command;
 mod config;
 mod connection;
 mod error;
-mod executor;
 mod guest;
 #[cfg(test)]
 mod guest_tests;
@@ -39,17 +39,8 @@ mod inspect;
 mod link;
 mod payloads;
 mod resp;
-mod servers;
+mod shared;
 mod slot;
-mod state_claims;
-mod state_groups;
-mod state_keys;
-mod state_lists;
-mod state_plans;
-mod state_reindex;
-mod state_scripts;
-#[cfg(test)]
-mod state_tests;
 mod states;
 mod survey;
 #[cfg(test)]
@@ -59,22 +50,24 @@ mod wire;
 
 use std::sync::Arc;
 
+use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
+use crate::contract::driver::{Batching, Driver, Opened};
+use crate::contract::guest::ClientDriver;
+use crate::contract::operation::{Access, Group, RecordKind, Work};
+use crate::contract::report::{Pool, Probe, Usage};
+use crate::contract::settings::Settings;
+use crate::contract::states::Reindexed;
+use crate::contract::step::Reply;
+use crate::contract::transaction::Transaction;
 use crate::error::Result;
 use crate::namespace::{Namespace, PAYLOADS, SAGAS};
-use crate::options::{OptionReader, Settings};
+use crate::options::OptionReader;
 use crate::registry::Lease;
-use crate::store::borrowed::Guest;
-use crate::store::capability::{Capabilities, Expiry, Transactions};
-use crate::store::lane::Shape;
-use crate::store::payloads::{Read, Reply, Write};
-use crate::store::states::{Reindexed, StateRead, StateWrite};
-use crate::store::statistics::{Pool, Usage};
-use crate::store::transaction::{Isolation, Transaction};
-use crate::store::{Driver, Opened, Probe, Task};
+use crate::runtime::Task;
 use crate::time::Millis;
+use channel::Own;
 use config::Endpoint;
-use executor::Executor;
-use servers::Own;
+use shared::Executor;
 use states::States;
 use transaction::{Collected, OnOwn};
 
@@ -102,7 +95,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
 }
 
 /// What works on clients of the application. Takes `namespace`, `keyPrefix` and `statesKeyPrefix`.
-pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
+pub fn guest(mut options: OptionReader) -> Result<Arc<dyn ClientDriver>> {
     let (prefix, states_prefix) = prefixes(&mut options)?;
     options.finish()?;
     Ok(Arc::new(guest::Hosted::new(prefix, states_prefix)))
@@ -135,26 +128,25 @@ impl Driver for Redis {
 
     /// A group is answered as a whole, so it is no larger than what makes a system call
     /// worthwhile; the next ones follow it on the same connection without waiting for it.
-    fn shape_of(&self, writes: bool) -> Shape {
+    fn batching(&self, _kind: RecordKind, access: Access) -> Batching {
         // Over a group of large payloads JavaScript falls asleep; small ones come back before it does.
-        let together_from = if writes { 16 << 10 } else { usize::MAX };
-        Shape { concurrency: 64, max_operations: 256, max_bytes: 8 << 20, together_from }
+        let together_from = if access == Access::Write { 16 << 10 } else { usize::MAX };
+        Batching { concurrency: 64, max_operations: 256, max_bytes: 8 << 20, together_from }
     }
 
-    fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(payloads::write(self.executor.shared(), &self.prefix, group))
-    }
-
-    fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(payloads::read(self.executor.shared(), &self.prefix, group))
-    }
-
-    fn write_states<'a>(&'a self, group: &'a [StateWrite]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(state_groups::write(self.executor.shared(), &self.states_prefix, group))
-    }
-
-    fn read_states<'a>(&'a self, group: &'a [StateRead]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(state_groups::read(self.executor.shared(), &self.states_prefix, group))
+    fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
+        match group {
+            Group::Payloads(Work::Write(group)) => {
+                Box::pin(payloads::write(self.executor.shared(), &self.prefix, group))
+            }
+            Group::Payloads(Work::Read(group)) => Box::pin(payloads::read(self.executor.shared(), &self.prefix, group)),
+            Group::States(Work::Write(group)) => {
+                Box::pin(states::groups::write(self.executor.shared(), &self.states_prefix, group))
+            }
+            Group::States(Work::Read(group)) => {
+                Box::pin(states::groups::read(self.executor.shared(), &self.states_prefix, group))
+            }
+        }
     }
 
     /// Asks nobody: nothing is sent before the commit.
@@ -179,7 +171,7 @@ impl Driver for Redis {
     fn reindex<'a>(&'a self, name: Option<&'a str>, cursor: Option<&'a str>) -> Task<'a, Result<Reindexed>> {
         Box::pin(async move {
             let own = Own::of(self.executor.shared()).await?;
-            state_reindex::run(&own, &self.states_prefix, name, cursor).await
+            states::reindex::run(&own, &self.states_prefix, name, cursor).await
         })
     }
 

@@ -22,12 +22,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fred::prelude::Value;
 
+use super::channel::{Answers, Own, Servers};
 use super::command::{Request, Until};
 use super::error;
-use super::executor::{Executor, ask_time, keep_time};
-use super::servers::{Answers, Own, Servers};
+use super::shared::{Executor, ask_time, keep_time};
+use crate::contract::payloads::{Read, Write};
+use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
-use crate::store::payloads::{Read, Reply, Write};
 use crate::time::Millis;
 
 /// Expiries nearer than this are taken care of.

@@ -5,8 +5,8 @@ use fred::util::redis_keyslot;
 
 use super::error::TAG_HINT;
 use super::payloads::key;
+use crate::contract::step::Step;
 use crate::error::{Error, Result};
-use crate::store::plan::Step;
 
 /// The key that the others of a transaction have to go with: the first.
 #[derive(Clone, Debug, Default)]
@@ -63,11 +63,12 @@ fn shown(key: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::operation::Work;
+    use crate::contract::payloads::Write;
     use crate::error::Kind;
-    use crate::store::payloads::Write;
 
     fn deletes(ids: &[&str]) -> Vec<Step> {
-        ids.iter().map(|id| Step::Write(Write::Delete { id: (*id).into() })).collect()
+        ids.iter().map(|id| Step::Payload(Work::Write(Write::Delete { id: (*id).into() }))).collect()
     }
 
     #[test]

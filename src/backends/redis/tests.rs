@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::contract::step::Reply;
 use crate::error::{Kind, Result};
 use crate::runtime;
-use crate::store::payloads::Reply;
-use crate::store::{Store, lane::Settle};
+use crate::store::Store;
+use crate::store::lane::Settle;
 use crate::time::Millis;
 
 fn settle() -> (Settle, oneshot::Receiver<Result<Reply>>) {

@@ -7,21 +7,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fred::prelude::Value;
 
+use super::channel::{Answers, Own, Servers};
 use super::command::Request;
 use super::error;
-use super::executor::{Executor, keep_time};
 use super::payloads::{answer_write, expiry, key, queued};
-use super::servers::{Answers, Own, Servers};
+use super::shared::{Executor, keep_time};
 use super::slot::Anchor;
-use super::state_plans::Planned;
-use super::state_scripts::{Finale, number_of};
+use super::states::queued::Planned;
+use super::states::scripts::{Finale, number_of};
 use super::states::{Pipe, States};
+use crate::contract::operation::Operation;
+use crate::contract::operation::Work;
+use crate::contract::payloads::Write;
+use crate::contract::states::{StateWrite, changed_twice};
+use crate::contract::step::{Queued, Reply, Step, not_queueable};
+use crate::contract::transaction::Transaction;
 use crate::error::Result;
-use crate::store::Task;
-use crate::store::payloads::{Operation, Reply, Write};
-use crate::store::plan::{Step, needs_an_answer};
-use crate::store::states::{StateWrite, changed_twice};
-use crate::store::transaction::Transaction;
+use crate::runtime::Task;
 use crate::time::Millis;
 
 /// Where a transaction goes.
@@ -50,11 +52,11 @@ impl Collected {
 
     pub(super) fn check(&self, is_cluster: bool, steps: &[Step]) -> Result<()> {
         // A change of saga state, of which a call has one, looks for its keys itself.
-        if steps.iter().all(|step| step.as_guarded().is_some()) {
+        if steps.iter().all(|step| matches!(step.queued(), Queued::Conditional(_))) {
             return Ok(());
         }
-        if let Some(step) = steps.iter().find(|step| !step.needs_no_answer()) {
-            return Err(needs_an_answer(step));
+        if let Some(step) = steps.iter().find(|step| !matches!(step.queued(), Queued::Blind(_))) {
+            return Err(not_queueable(step));
         }
         if is_cluster { self.anchor.check(&self.prefix, steps) } else { Ok(()) }
     }
@@ -62,7 +64,7 @@ impl Collected {
     /// A step that needs no answer.
     pub(super) fn collect(&mut self, is_cluster: bool, step: &Step) -> Result<Reply> {
         self.check(is_cluster, std::slice::from_ref(step))?;
-        let Step::Write(write) = step else { return Err(needs_an_answer(step)) };
+        let Step::Payload(Work::Write(write)) = step else { return Err(not_queueable(step)) };
         self.anchor.keep(&key(&self.prefix, step.id()));
         self.writes.push(match write {
             Write::Put { id, data, expires_at } => Write::Put {
@@ -181,9 +183,11 @@ impl Transaction for OnOwn {
 
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
-            match step.as_guarded() {
-                Some(write) => self.collected.collect_state(&Own::of(&self.executor).await?, write).await,
-                None => self.collected.collect(self.executor.is_cluster(), step),
+            match step.queued() {
+                Queued::Conditional(write) => {
+                    self.collected.collect_state(&Own::of(&self.executor).await?, write).await
+                }
+                Queued::Blind(_) | Queued::No => self.collected.collect(self.executor.is_cluster(), step),
             }
         })
     }

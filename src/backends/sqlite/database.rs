@@ -24,8 +24,8 @@ use super::location::Location;
 use super::locks;
 use super::presence::{Place, Presence};
 use super::worker::Worker;
+use crate::contract::report::Pool;
 use crate::error::{Error, Kind, Result};
-use crate::store::statistics::Pool;
 
 /// The pause between attempts that found the database locked; each of them has waited for
 /// [`connection::BUSY_SLICE`] already.

@@ -8,8 +8,8 @@ use rusqlite::Error as DriverError;
 use rusqlite::ffi::{self, ErrorCode};
 
 use super::location::Location;
+use crate::contract::client::ClientError;
 use crate::error::{Error, Kind};
-use crate::store::borrowed::ClientError;
 
 /// Why an attempt failed.
 #[derive(Debug)]

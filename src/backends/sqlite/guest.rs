@@ -2,19 +2,18 @@
 
 use super::error::{missing_table, of_client};
 use super::{FILE, Task, schema};
+use crate::contract::capability::Capabilities;
+use crate::contract::client::{Client, ClientError};
+use crate::contract::guest::ClientDriver;
+use crate::contract::report::{Probe, Usage};
+use crate::contract::step::{Reply, Step};
 use crate::error::{Error, Result};
-use crate::sql::guest::OnClient;
+use crate::sql::client::OnClient;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::{TimeColumn, inspect};
-use crate::sql::state_schema;
+use crate::sql::states::schema::all_statements;
 use crate::sql::states::{StateSql, purge_both};
 use crate::sql::{Cell, Dialect, Executor, Table};
-use crate::store::Probe;
-use crate::store::borrowed::{Client, ClientError, Guest};
-use crate::store::capability::Capabilities;
-use crate::store::payloads::Reply;
-use crate::store::plan::Step;
-use crate::store::statistics::Usage;
 use crate::time::Millis;
 
 /// A table, on whichever client.
@@ -44,7 +43,7 @@ impl Hosted {
     }
 }
 
-impl Guest for Hosted {
+impl ClientDriver for Hosted {
     fn capabilities(&self) -> &'static Capabilities {
         &FILE
     }
@@ -57,7 +56,7 @@ impl Guest for Hosted {
         Box::pin(async move {
             match step {
                 Step::State(step) => self.states.run(&mut self.states_on(on), step, Millis::now()).await,
-                step => self.sql.run(&mut self.on(on), step, Millis::now()).await,
+                Step::Payload(step) => self.sql.run(&mut self.on(on), step, Millis::now()).await,
             }
         })
     }
@@ -66,13 +65,13 @@ impl Guest for Hosted {
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
         Box::pin(async move {
             let warnings = schema::make(&mut self.on(on), &self.table).await?;
-            state_schema::make(&mut self.states_on(on), &self.states_table).await?;
+            schema::make(&mut self.states_on(on), &self.states_table).await?;
             Ok(warnings)
         })
     }
 
     fn schema(&self) -> Vec<String> {
-        state_schema::all_statements(Dialect::Sqlite, &self.table, &self.states_table)
+        all_statements(Dialect::Sqlite, &self.table, &self.states_table)
     }
 
     fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {

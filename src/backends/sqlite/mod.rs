@@ -26,23 +26,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
+use crate::contract::driver::{Batching, Driver, Opened};
+use crate::contract::guest::ClientDriver;
+use crate::contract::operation::{Access, Group, RecordKind, Work};
+use crate::contract::report::{Pool, Probe, Usage};
+use crate::contract::settings::Settings;
+use crate::contract::step::Reply;
+use crate::contract::transaction::Transaction;
 use crate::error::Result;
 use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
-use crate::options::{OptionReader, Settings};
+use crate::options::OptionReader;
 use crate::registry::Lease;
+use crate::runtime::Task;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::TimeColumn;
-use crate::sql::state_schema::all_statements;
 use crate::sql::states::StateSql;
+use crate::sql::states::schema::all_statements;
 use crate::sql::{Dialect, Table};
-use crate::store::borrowed::Guest;
-use crate::store::capability::{Capabilities, Expiry, Transactions};
-use crate::store::lane::Shape;
-use crate::store::payloads::{Read, Reply, Write};
-use crate::store::states::{StateRead, StateWrite};
-use crate::store::statistics::{Pool, Usage};
-use crate::store::transaction::{Isolation, Transaction};
-use crate::store::{Driver, Opened, Probe, Task};
 use crate::time::Millis;
 use connection::Durability;
 use database::Database;
@@ -66,10 +67,12 @@ static FILE: Capabilities = Capabilities {
 static MEMORY: Capabilities = Capabilities { durable: false, shared: false, ..FILE };
 
 /// Operations in one transaction. More gain nothing, and each waits for the whole group.
-const WRITES: Shape = Shape { concurrency: 1, max_operations: 256, max_bytes: 16 * 1024 * 1024, together_from: 0 };
+const WRITES: Batching =
+    Batching { concurrency: 1, max_operations: 256, max_bytes: 16 * 1024 * 1024, together_from: 0 };
 
 /// A group's payloads are all in memory at once, and their sizes are not known before.
-const READS: Shape = Shape { concurrency: 1, max_operations: 64, max_bytes: usize::MAX, together_from: usize::MAX };
+const READS: Batching =
+    Batching { concurrency: 1, max_operations: 64, max_bytes: usize::MAX, together_from: usize::MAX };
 
 /// A probe gives up before the health check does.
 const PROBE_PATIENCE: Duration = Duration::from_secs(4);
@@ -112,7 +115,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
 }
 
 /// What works on clients of the application. Takes `namespace`, `tableName` and `statesTableName`.
-pub fn guest(mut options: OptionReader) -> Result<Arc<dyn Guest>> {
+pub fn guest(mut options: OptionReader) -> Result<Arc<dyn ClientDriver>> {
     let (table, states_table) = tables(&mut options)?;
     options.finish()?;
     Ok(Arc::new(guest::Hosted::new(table, states_table)))
@@ -145,21 +148,30 @@ impl Driver for Sqlite {
         if self.database.location == Location::Memory { &MEMORY } else { &FILE }
     }
 
-    fn shape_of(&self, writes: bool) -> Shape {
-        if writes { WRITES } else { READS }
+    fn batching(&self, _kind: RecordKind, access: Access) -> Batching {
+        if access == Access::Write { WRITES } else { READS }
     }
 
-    fn runtime_of(&self, writes: bool) -> Result<Handle> {
-        let (_, thread) = if writes { self.database.writer() } else { self.database.reader() }?;
+    fn runtime_of(&self, access: Access) -> Result<Handle> {
+        let (_, thread) = if access == Access::Write { self.database.writer() } else { self.database.reader() }?;
         Ok(thread)
     }
 
-    fn write<'a>(&'a self, group: &'a [Write]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(payloads::write(&self.database, &self.statements, group, self.group_patience))
-    }
-
-    fn read<'a>(&'a self, group: &'a [Read]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(payloads::read(&self.database, &self.statements, group, self.group_patience))
+    fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
+        match group {
+            Group::Payloads(Work::Write(group)) => {
+                Box::pin(payloads::write(&self.database, &self.statements, group, self.group_patience))
+            }
+            Group::Payloads(Work::Read(group)) => {
+                Box::pin(payloads::read(&self.database, &self.statements, group, self.group_patience))
+            }
+            Group::States(Work::Write(group)) => {
+                Box::pin(states::write(&self.database, &self.states, group, self.group_patience))
+            }
+            Group::States(Work::Read(group)) => {
+                Box::pin(states::read(&self.database, &self.states, group, self.group_patience))
+            }
+        }
     }
 
     fn answers_here(&self) -> bool {
@@ -168,14 +180,6 @@ impl Driver for Sqlite {
 
     fn find_here(&self, id: &str) -> Option<Bytes> {
         payloads::find_here(&self.database, &self.statements, id)
-    }
-
-    fn write_states<'a>(&'a self, group: &'a [StateWrite]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(states::write(&self.database, &self.states, group, self.group_patience))
-    }
-
-    fn read_states<'a>(&'a self, group: &'a [StateRead]) -> Task<'a, Vec<Result<Reply>>> {
-        Box::pin(states::read(&self.database, &self.states, group, self.group_patience))
     }
 
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {

@@ -9,11 +9,12 @@ use super::checkpoint::restart_if_due;
 use super::database::{Database, Slot};
 use super::error::Failure;
 use super::executor::{Alone, Purpose, Transaction, cell};
+use crate::contract::payloads::{Read, Write};
+use crate::contract::report::Usage;
+use crate::contract::step::Reply;
 use crate::error::Result;
 use crate::sql::payloads::{PayloadSql, lives};
 use crate::sql::states::{StateSql, purge_both};
-use crate::store::payloads::{Read, Reply, Write};
-use crate::store::statistics::Usage;
 use crate::time::Millis;
 
 /// Runs a group of writes in one transaction, on the writer's thread. Answered when it is

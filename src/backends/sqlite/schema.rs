@@ -10,11 +10,11 @@ use super::error::{Failure, missing_table};
 use super::executor::{Alone, Purpose, Transaction};
 use super::location::Location;
 use super::payloads::is_read_only;
+use crate::contract::report::Probe;
 use crate::error::{Detail, Error, Kind, Result};
 use crate::sql::schema::{PayloadTable, create, create_index, inspect};
-use crate::sql::state_schema;
+use crate::sql::states::schema;
 use crate::sql::{Dialect, Executor, Table, Value};
-use crate::store::Probe;
 
 /// Creates file, tables and indexes where they are missing, and checks tables that are there.
 /// Runs on the writer's thread; other processes that do the same wait for the lock.
@@ -26,7 +26,7 @@ pub(super) async fn initialize(slot: &Slot, table: &Table, states: &Table, limit
         let mut transaction = Transaction::begin(connection, Purpose::Write)?;
         let warnings = transaction.run(async |on| {
             let warnings = make(on, table).await?;
-            state_schema::make(on, states).await?;
+            schema::make(on, states).await?;
             Ok(warnings)
         })?;
         transaction.end(warnings)
@@ -62,7 +62,7 @@ fn check_read_only(connection: &mut Connection, table: &Table, states: &Table) -
     };
     let mut warnings = warnings(found, table);
     warnings.push(String::from("the database file is read-only: payloads can be read, not written"));
-    if Alone::run(connection, async |on| state_schema::is_ready(on, states).await)?? != Some(true) {
+    if Alone::run(connection, async |on| schema::is_ready(on, states).await)?? != Some(true) {
         let states = states.quoted();
         warnings
             .push(format!("the database file is read-only and table {states} does not exist: there is no saga state"));

@@ -6,10 +6,10 @@ use super::checkpoint::restart_if_due;
 use super::database::Database;
 use super::executor::{Alone, Purpose, Transaction};
 use super::payloads::{begin_turn, for_each, wake_checkpoints};
+use crate::contract::states::{StateRead, StateWrite};
+use crate::contract::step::Reply;
 use crate::error::Result;
 use crate::sql::states::StateSql;
-use crate::store::payloads::Reply;
-use crate::store::states::{StateRead, StateWrite};
 use crate::time::Millis;
 
 /// Runs a group of changes, on the writer's thread; answered when they are committed. One that meets

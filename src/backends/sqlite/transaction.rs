@@ -12,15 +12,14 @@ use tokio::sync::OwnedMutexGuard;
 use super::database::{Database, Slot};
 use super::error::{Failure, ends_transaction, of_query, running};
 use super::executor::{commit, execute};
+use crate::contract::dynamic::Dynamic;
+use crate::contract::step::{Reply, Step};
+use crate::contract::transaction::Transaction;
 use crate::error::{Error, Kind, Result};
+use crate::runtime::Task;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::states::StateSql;
 use crate::sql::{Answer, Dialect, Executor, Value, WITHIN_A_TRANSACTION, controls_transaction, is_blank};
-use crate::store::Task;
-use crate::store::dynamic::Dynamic;
-use crate::store::payloads::Reply;
-use crate::store::plan::Step;
-use crate::store::transaction::Transaction;
 use crate::time::Millis;
 
 /// Begins when the connection is free and the file's lock is ours. On the writer's thread.
@@ -109,7 +108,7 @@ impl Transaction for Ongoing {
             // It waits for nothing: the executor answers at once.
             let done = match step {
                 Step::State(step) => sql.states.run(self, step, now).now_or_never(),
-                step => sql.payloads.run(self, step, now).now_or_never(),
+                Step::Payload(step) => sql.payloads.run(self, step, now).now_or_never(),
             };
             done.unwrap_or_else(|| Err(Error::new(Kind::Backend, "an SQLite operation waited for something else")))
         })

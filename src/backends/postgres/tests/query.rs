@@ -1,9 +1,11 @@
 //! The application's own statements in transactions of the store's.
 
 use super::*;
-use crate::store::dynamic::Dynamic;
-use crate::store::plan::{Call, Given};
-use crate::store::transaction::{Isolation, Open};
+use crate::contract::capability::Isolation;
+use crate::contract::dynamic::Dynamic;
+use crate::contract::operations::Call;
+use crate::store::on_transaction::Open;
+use crate::store::plan::Given;
 
 /// A store with its table, and a table of the application's beside it.
 struct Shop {
@@ -63,7 +65,7 @@ fn refused(transaction: &Open, sql: &str, values: impl Into<Vec<Dynamic>>, kind:
 
 fn put_in(shop: &Shop, transaction: &Open, id: &str) -> Result<Reply> {
     one(|settle| {
-        let given = Given::Payload(id.to_owned(), Bytes::from_static(b"x"), None);
+        let given = Given::Payload(id, Bytes::from_static(b"x"), None);
         shop.store.run_in(transaction, Call::Put, given, settle);
     })
 }

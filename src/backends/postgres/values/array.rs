@@ -5,7 +5,7 @@ use sqlx::postgres::PgTypeInfo;
 use sqlx::postgres::types::Oid;
 
 use super::{BOOL, BYTEA, FLOAT8, Form, INT8, JSON, JSONB, TEXT, TIMESTAMPTZ, form, instead};
-use crate::store::dynamic::Dynamic;
+use crate::contract::dynamic::Dynamic;
 
 /// PostgreSQL's own limit.
 const MAX_DIMENSIONS: usize = 6;

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::store::dynamic::Dynamic;
+use crate::contract::dynamic::Dynamic;
 
 /// Deeper than this neither side goes: reading and writing are recursive.
 const MAX_DEPTH: usize = 500;

@@ -16,10 +16,10 @@ use bytes::Bytes;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use crate::contract::step::Reply;
 use crate::error::{Detail, Error, Kind, Result};
 use crate::store::Store;
 use crate::store::lane::Settle;
-use crate::store::payloads::Reply;
 use crate::time::Millis;
 
 /// Waits for an async answer, on a runtime that stands for the binding's.

@@ -1,9 +1,10 @@
 //! The application's own statements in transactions of the store's.
 
 use super::*;
-use crate::store::dynamic::Dynamic;
-use crate::store::plan::{Call, Given};
-use crate::store::transaction::Open;
+use crate::contract::dynamic::Dynamic;
+use crate::contract::operations::Call;
+use crate::store::on_transaction::Open;
+use crate::store::plan::Given;
 
 const TEXT: fn(&str) -> Dynamic = Dynamic::text;
 const INT: fn(i64) -> Dynamic = Dynamic::Int;
@@ -27,7 +28,7 @@ fn ask(transaction: &Open, sql: &str, values: impl Into<Vec<Dynamic>>) -> Result
 
 fn put_in(store: &Store, transaction: &Open, id: &str) -> Result<Reply> {
     one(|settle| {
-        store.run_in(transaction, Call::Put, Given::Payload(id.to_owned(), Bytes::from_static(b"x"), None), settle);
+        store.run_in(transaction, Call::Put, Given::Payload(id, Bytes::from_static(b"x"), None), settle);
     })
 }
 

@@ -1,0 +1,120 @@
+//! Who carries requests about a table, and what is done over whichever it is: the store's own
+//! connections ([`super::session`]) or a client of the application ([`super::guest`]).
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::attribute::Item;
+use super::changes::Change;
+use super::clock::Clock;
+use super::error::{Cause, Failure};
+use super::expression::{self, Expression, IS_EXPIRED, IS_LIVE, SET_EXPIRY};
+use super::payloads::item::HEAD;
+use super::requests::{Delete, Get, Put, Request, Update};
+use crate::error::{Kind, Result};
+use crate::time::Millis;
+
+/// An id to ask for when only the answer's kind matters.
+const NOBODY: &str = "sagastore:probe";
+
+/// A table, and a way to it.
+pub(super) trait Transport: Sync {
+    /// Whether several requests may be under way at once.
+    const IN_PARALLEL: bool;
+
+    /// The table's name.
+    fn table(&self) -> &str;
+
+    /// The server's clock beside ours.
+    fn clock(&self) -> &Clock;
+
+    /// Sends a request.
+    fn send<R: Request>(&self, request: R) -> impl Future<Output = Result<R::Answer, Failure>> + Send;
+
+    /// Has all of the changes happen, or none; an error if that is not known.
+    fn transact(&self, changes: Vec<Change>) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Waits.
+    fn pause(&self, pause: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Does all of this, beside each other if `T` can.
+pub(super) async fn all<T: Transport, F: Future + Send>(work: Vec<F>) -> Vec<F::Output> {
+    if T::IN_PARALLEL {
+        return join_all(work).await;
+    }
+    let mut done = Vec::with_capacity(work.len());
+    for one in work {
+        done.push(one.await);
+    }
+    done
+}
+
+/// Whether a conditional request has found its condition to hold.
+fn held(outcome: Result<(), Failure>) -> Result<bool, Failure> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(failure) if failure.cause == Cause::Condition => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Stores an item, whatever was there.
+pub(super) async fn put(on: &impl Transport, item: Item) -> Result<(), Failure> {
+    on.send(Put(item)).await
+}
+
+/// Removes a payload if its time is not over; whether there was one.
+pub(super) async fn delete(on: &impl Transport, id: &str, now: Millis) -> Result<bool, Failure> {
+    delete_if(on, id, IS_LIVE, now).await
+}
+
+/// Removes a payload if its time is over; whether there was one.
+pub(super) async fn delete_expired(on: &impl Transport, id: &str, now: Millis) -> Result<bool, Failure> {
+    delete_if(on, id, IS_EXPIRED, now).await
+}
+
+async fn delete_if(on: &impl Transport, id: &str, condition: &'static str, now: Millis) -> Result<bool, Failure> {
+    let condition = Expression::new(condition, expression::clock(now));
+    held(on.send(Delete { key: expression::key(id), condition }).await)
+}
+
+/// Sets another expiry if the time is not over; whether there was a payload.
+pub(super) async fn touch(on: &impl Transport, id: &str, expires_at: Millis, now: Millis) -> Result<bool, Failure> {
+    let change = Expression::new(SET_EXPIRY, expression::expiry_values(expires_at));
+    let condition = Expression::new(IS_LIVE, expression::clock(now));
+    held(on.send(Update { key: expression::key(id), change, condition }).await)
+}
+
+/// An item, as much of it as `projection` names.
+pub(super) async fn get(on: &impl Transport, id: &str, projection: &'static str) -> Result<Option<Item>, Failure> {
+    on.send(Get { key: expression::key(id), projection }).await
+}
+
+/// Whether the table is there, asked in the way of an ordinary read.
+pub(super) async fn exists(on: &impl Transport) -> Result<bool> {
+    match get(on, NOBODY, HEAD).await {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.cause == Cause::NoTable => Ok(false),
+        Err(failure) => Err(failure.error),
+    }
+}
+
+/// Before the first request: whether our clock is the server's. Any answer tells, a refusal too;
+/// a difference takes two of them. An error if the server cannot be reached.
+pub(super) async fn read_clock(on: &impl Transport) -> Result<()> {
+    for _ in 0..2 {
+        if on.clock().ahead().is_some() {
+            break;
+        }
+        match get(on, NOBODY, HEAD).await {
+            Err(failure) if failure.cause == Cause::Clock => {}
+            Err(failure) if failure.error.kind() == Kind::Connection => return Err(failure.error),
+            // A refusal of another kind is told to those whom it concerns.
+            _ => {}
+        }
+    }
+    on.clock().settle();
+    Ok(())
+}

@@ -1,0 +1,293 @@
+//! Lists, counts and batches of sagas, by the indexes of their table.
+//!
+//! Indexes say which sagas, in which order, and follow the table a little later; what is answered is
+//! read from the table itself. A list is in several partitions, each in the order of the index: they
+//! are read beside each other and merged.
+
+use std::cmp::Ordering;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::item::{LISTED, SHARDS, decode, listed_in, number_of, saga_key, text_of};
+use super::{Removal, States};
+use crate::backends::dynamodb::attribute::{Attribute, Item};
+use crate::backends::dynamodb::channel::{Transport, all};
+use crate::backends::dynamodb::error;
+use crate::backends::dynamodb::expression::{
+    self, CORRELATION_ID, ENDED_AT, Expression, SAGA_ID, TIMEOUT_AT, id_of, is_expired,
+};
+use crate::backends::dynamodb::pages::{Count, Query};
+use crate::backends::dynamodb::requests::BatchGet;
+use crate::contract::states::FoundState;
+use crate::contract::step::Reply;
+use crate::error::Result;
+use crate::time::Millis;
+
+/// The indexes of the table of sagas.
+pub(crate) const LISTING: &str = "listing";
+pub(crate) const COMPLETED: &str = "completed";
+pub(crate) const TIMEOUTS: &str = "timeouts";
+
+/// Items of a BatchGetItem, at most.
+const BATCH: usize = 100;
+/// How often a batch is asked for again that brings nothing, and the pause before.
+const EMPTY_BATCHES: (u32, Duration) = (5, Duration::from_millis(50));
+
+/// A partition of an index, read as far as it was needed.
+struct Partition {
+    next: Option<Query>,
+    buffer: VecDeque<Item>,
+}
+
+/// Partitions that are read as one.
+pub(crate) struct Merged {
+    partitions: Vec<Partition>,
+    order: fn(&Item, &Item) -> Ordering,
+}
+
+fn by_saga_id(one: &Item, other: &Item) -> Ordering {
+    text_of(one, SAGA_ID).cmp(&text_of(other, SAGA_ID))
+}
+
+fn by_end(one: &Item, other: &Item) -> Ordering {
+    number_of(one, ENDED_AT).cmp(&number_of(other, ENDED_AT))
+}
+
+fn by_timeout(one: &Item, other: &Item) -> Ordering {
+    number_of(one, TIMEOUT_AT).cmp(&number_of(other, TIMEOUT_AT))
+}
+
+impl Merged {
+    /// `limit` of them are wanted in all, as far as is known.
+    fn new(
+        index: &'static str,
+        projection: &'static str,
+        conditions: Vec<Expression>,
+        limit: u64,
+        order: fn(&Item, &Item) -> Ordering,
+    ) -> Self {
+        let share = usize::try_from(limit).unwrap_or(usize::MAX) / conditions.len().max(1);
+        let page = i32::try_from(share.saturating_mul(2).clamp(8, 1_000)).unwrap_or(8);
+        let partition = |condition| Partition {
+            next: Some(Query { index, condition, projection, limit: page, after: None }),
+            buffer: VecDeque::new(),
+        };
+        Self { partitions: conditions.into_iter().map(partition).collect(), order }
+    }
+
+    /// The next ones, at most `count`; none at the end.
+    pub(crate) async fn next<T: Transport>(&mut self, on: &T, count: usize) -> Result<Vec<Item>> {
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            self.fill(on).await?;
+            let firsts = self.partitions.iter().enumerate().filter_map(|(at, one)| Some((at, one.buffer.front()?)));
+            let Some((first, _)) = firsts.min_by(|(_, one), (_, other)| (self.order)(one, other)) else { break };
+            taken.extend(self.partitions[first].buffer.pop_front());
+        }
+        Ok(taken)
+    }
+
+    /// Reads on in partitions of which nothing is left, until each has something or is at its end.
+    async fn fill<T: Transport>(&mut self, on: &T) -> Result<()> {
+        loop {
+            let empty = self.partitions.iter_mut().filter(|one| one.buffer.is_empty());
+            let read = empty.filter_map(|partition| {
+                let query = partition.next.take()?;
+                Some(async move {
+                    let (items, after) = on.send(query.clone()).await?;
+                    partition.buffer.extend(items);
+                    partition.next = after.map(|after| Query { after: Some(after), ..query });
+                    Ok(())
+                })
+            });
+            let read: Vec<_> = read.collect();
+            if read.is_empty() {
+                return Ok(());
+            }
+            all::<T, _>(read).await.into_iter().collect::<Result<()>>()?;
+        }
+    }
+}
+
+/// The partitions of a name: `None` means open ones and those that have ended.
+fn partitions(name: &str, completed: Option<bool>) -> Vec<String> {
+    let kinds: &[bool] = match completed {
+        Some(true) => &[true],
+        Some(false) => &[false],
+        None => &[false, true],
+    };
+    kinds.iter().flat_map(|ended| (0..SHARDS).map(|shard| listed_in(name, *ended, shard))).collect()
+}
+
+fn within(partition: String) -> Item {
+    Item::from([(":listed", Attribute::S(partition))])
+}
+
+/// A page of the sagas of a name.
+pub(crate) async fn list<T: Transport>(
+    states: &States<'_, T>,
+    name: &str,
+    completed: Option<bool>,
+    after: Option<&str>,
+    limit: u64,
+) -> Result<Reply> {
+    let condition = |partition| match after {
+        Some(after) => Expression::new(
+            "#listed = :listed AND #saga > :after",
+            within(partition).with(Item::from([(":after", Attribute::S(after.to_owned()))])),
+        ),
+        None => Expression::new("#listed = :listed", within(partition)),
+    };
+    let conditions = partitions(name, completed).into_iter().map(condition).collect();
+    let mut merged = Merged::new(LISTING, "#id, #saga", conditions, limit, by_saga_id);
+    let is_wanted = |item: &Item| completed.is_none_or(|ended| item.get(ENDED_AT).is_some() == ended);
+    collect(states, &mut merged, limit, |_| true, is_wanted).await
+}
+
+/// What the index has of sagas whose timeout has passed.
+pub(crate) fn overdue(now: Millis, limit: u64) -> Merged {
+    let conditions = (0..SHARDS).map(|shard| {
+        let values = Item::from([(":shard", Attribute::S(shard.to_string())), (":until", Attribute::number(now.0))]);
+        Expression::new("#shard = :shard AND #timeout <= :until", values)
+    });
+    Merged::new(TIMEOUTS, "#id, #timeout", conditions.collect(), limit, by_timeout)
+}
+
+/// Whether a saga has timed out, by its item.
+pub(crate) fn is_due(item: &Item, now: Millis) -> bool {
+    item.get(ENDED_AT).is_none() && number_of(item, TIMEOUT_AT).is_some_and(|at| at <= now.0)
+}
+
+/// Sagas whose timeout has passed.
+pub(crate) async fn timed_out<T: Transport>(
+    states: &States<'_, T>,
+    now: Millis,
+    name: Option<&str>,
+    limit: u64,
+) -> Result<Reply> {
+    let mut merged = overdue(now, limit);
+    let prefix = name.map(|name| saga_key(name, ""));
+    let is_of_name =
+        |item: &Item| prefix.as_ref().is_none_or(|prefix| id_of(item).is_some_and(|id| id.starts_with(prefix)));
+    collect(states, &mut merged, limit, is_of_name, |item| is_due(item, now)).await
+}
+
+/// Reads sagas that an index has, until there are `limit` of which both are true: the first of what
+/// the index knows, the second of the item.
+async fn collect<T: Transport>(
+    states: &States<'_, T>,
+    merged: &mut Merged,
+    limit: u64,
+    may_be: impl Fn(&Item) -> bool,
+    is: impl Fn(&Item) -> bool,
+) -> Result<Reply> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut collected: Vec<FoundState> = Vec::new();
+    let mut last: Option<String> = None;
+    while collected.len() < limit {
+        let listed = merged.next(states.on, limit - collected.len()).await?;
+        if listed.is_empty() {
+            break;
+        }
+        let mut ids: Vec<&str> = listed.iter().filter(|item| may_be(item)).filter_map(id_of).collect();
+        // One that ends while it is listed is perhaps in both lists.
+        ids.retain(|id| last.replace((*id).to_owned()).as_deref() != Some(id));
+        let mut found = fetch(states, &ids, LISTED).await?;
+        for id in ids {
+            match found.remove(id) {
+                Some(item) if is(&item) && !is_expired(&item, states.now())? => collected.push(decode(item)?),
+                _ => {}
+            }
+        }
+    }
+    Ok(Reply::States(collected))
+}
+
+/// Items of different ids, as they are now.
+pub(crate) async fn fetch<T: Transport>(
+    states: &States<'_, T>,
+    ids: &[&str],
+    projection: &'static str,
+) -> Result<HashMap<String, Item>> {
+    let batches = ids.chunks(BATCH).map(|batch| fetch_batch(states.on, batch.to_vec(), projection));
+    let batches: Result<Vec<_>> = all::<T, _>(batches.collect()).await.into_iter().collect();
+    Ok(batches?.into_iter().flatten().filter_map(|item| Some((id_of(&item)?.to_owned(), item))).collect())
+}
+
+async fn fetch_batch<T: Transport>(on: &T, mut ids: Vec<&str>, projection: &'static str) -> Result<Vec<Item>> {
+    let (mut items, mut empty) = (Vec::new(), 0);
+    while !ids.is_empty() {
+        let found = on.send(BatchGet { ids: &ids, projection }).await?;
+        // It ends at 16 MB; what brings nothing at all is throttled.
+        if found.items.is_empty() && !found.unprocessed.is_empty() {
+            empty += 1;
+            if empty > EMPTY_BATCHES.0 {
+                return Err(error::throttled());
+            }
+            on.pause(EMPTY_BATCHES.1.mul_f64(f64::from(empty) * fastrand::f64())).await;
+        }
+        items.extend(found.items);
+        ids.retain(|id| found.unprocessed.contains(*id));
+    }
+    Ok(items)
+}
+
+/// How many sagas of a name there are.
+pub(crate) async fn count<T: Transport>(states: &States<'_, T>, name: &str, completed: Option<bool>) -> Result<Reply> {
+    let now = states.now();
+    let counts = partitions(name, completed).into_iter().map(|partition| {
+        let condition = Expression::new("#listed = :listed", within(partition));
+        let filter = Expression::new(concat!("NOT ", expression::expired!()), expression::clock(now));
+        async move {
+            let (mut total, mut after) = (0, None);
+            loop {
+                let (condition, filter) = (condition.clone(), filter.clone());
+                let (count, next) = states.on.send(Count { index: LISTING, condition, filter, after }).await?;
+                total += count;
+                if next.is_none() {
+                    return Ok(total);
+                }
+                after = next;
+            }
+        }
+    });
+    let counts: Result<Vec<u64>> = all::<T, _>(counts.collect()).await.into_iter().collect();
+    Ok(Reply::Count(counts?.into_iter().sum()))
+}
+
+/// Removes sagas that ended before a time, those first that ended first.
+pub(crate) async fn delete_completed<T: Transport>(
+    states: &States<'_, T>,
+    name: &str,
+    before: Millis,
+    limit: u64,
+) -> Result<Reply> {
+    let condition = |partition| {
+        let values = within(partition).with(Item::from([(":before", Attribute::number(before.0))]));
+        Expression::new("#listed = :listed AND #ended < :before", values)
+    };
+    let conditions = partitions(name, Some(true)).into_iter().map(condition).collect();
+    let mut merged = Merged::new(COMPLETED, "#id, #correlation, #ended", conditions, limit, by_end);
+    let mut removed = 0;
+    while removed < limit {
+        let wanted = usize::try_from(limit - removed).unwrap_or(usize::MAX);
+        let listed = merged.next(states.on, wanted).await?;
+        if listed.is_empty() {
+            break;
+        }
+        let prefix = saga_key(name, "");
+        let removals = listed.iter().filter_map(|item| {
+            let removal = Removal {
+                name,
+                id: id_of(item)?.strip_prefix(&prefix)?,
+                correlation_id: text_of(item, CORRELATION_ID)?,
+                before: Some(before),
+            };
+            Some(async move { states.remove(&removal).await })
+        });
+        for outcome in all::<T, _>(removals.collect()).await {
+            removed += u64::from(outcome?);
+        }
+    }
+    Ok(Reply::Count(removed))
+}

@@ -1,0 +1,294 @@
+//! The driver's client, which stores of one URL share: made by the first operation, with what
+//! the server says of itself.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt, Shared};
+use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::event::EventHandler;
+use mongodb::event::cmap::CmapEvent;
+use mongodb::{Client, ClientSession, Database};
+
+use super::address::Address;
+use super::clock::Clock;
+use super::error;
+use super::hello::{Deployment, Hello};
+use crate::contract::report::Pool;
+use crate::error::{Error, Kind, Result};
+use crate::runtime;
+use crate::time::Millis;
+
+/// Saying goodbye to the servers takes no longer.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The client, connected.
+pub(super) struct Server {
+    client: Client,
+    database: Database,
+    hello: Hello,
+    numbers: AtomicBool,
+    one_by_one: bool,
+}
+
+impl Server {
+    /// The store's database.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// What it has said of itself.
+    pub(super) fn hello(&self) -> Hello {
+        self.hello
+    }
+
+    /// Puts that one command may carry.
+    pub(super) fn puts_in_command(&self) -> usize {
+        if self.one_by_one { 1 } else { usize::MAX }
+    }
+
+    /// Ids that one command may ask for.
+    pub(super) fn ids_in_command(&self) -> usize {
+        if self.one_by_one { 1 } else { usize::MAX }
+    }
+
+    /// Whether writes carry a session and a number.
+    pub(super) fn numbers_writes(&self) -> bool {
+        self.numbers.load(Ordering::Relaxed)
+    }
+
+    /// It has refused a numbered write.
+    pub(super) fn stop_numbering(&self) {
+        self.numbers.store(false, Ordering::Relaxed);
+    }
+
+    /// A session for a transaction.
+    pub(super) async fn new_session(&self) -> Result<ClientSession> {
+        self.client.start_session().await.map_err(error::connecting)
+    }
+
+    /// Runs a command whose answer fits one document.
+    pub(super) async fn run_raw(&self, command: RawDocumentBuf) -> Result<Document, mongodb::error::Error> {
+        self.database.run_raw_command(command).await
+    }
+}
+
+/// Connections, as the driver's events tell of them.
+#[derive(Default)]
+struct Counts {
+    open: AtomicU64,
+    in_use: AtomicU64,
+}
+
+impl Counts {
+    fn note(&self, event: &CmapEvent) {
+        // Each is told once, so a wrapped count comes right again.
+        match event {
+            CmapEvent::ConnectionCreated(_) => self.open.fetch_add(1, Ordering::Relaxed),
+            CmapEvent::ConnectionClosed(_) => self.open.fetch_sub(1, Ordering::Relaxed),
+            CmapEvent::ConnectionCheckedOut(_) => self.in_use.fetch_add(1, Ordering::Relaxed),
+            CmapEvent::ConnectionCheckedIn(_) => self.in_use.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
+}
+
+/// A session for writes, and the number of its last one.
+pub(super) struct WriteSession {
+    pub(super) session: ClientSession,
+    pub(super) number: i64,
+}
+
+/// A connection being made; everybody who waits for it gets the same answer.
+type Connecting = Shared<BoxFuture<'static, Result<Arc<Server>>>>;
+
+/// Carries commands to the servers of one URL.
+pub(super) struct Executor {
+    address: Address,
+    counts: Arc<Counts>,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    client: Option<Client>,
+    server: Option<Arc<Server>>,
+    connecting: Option<Connecting>,
+    idle_sessions: Vec<WriteSession>,
+    closed: bool,
+}
+
+impl Executor {
+    /// Does not connect.
+    pub(super) fn new(address: Address) -> Self {
+        Self { address, counts: Arc::default(), clock: Clock::new(), state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The URL, read.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The server's clock.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The client; makes it, and asks the server what it is, if that has not been done. A failure
+    /// is told to those who wait for it, and the next operation tries again.
+    pub(super) async fn server(self: &Arc<Self>) -> Result<Arc<Server>> {
+        let connecting = {
+            let mut state = self.state();
+            if state.closed {
+                return Err(Error::closed());
+            }
+            if let Some(server) = &state.server {
+                return Ok(Arc::clone(server));
+            }
+            if let Some(connecting) = &state.connecting {
+                connecting.clone()
+            } else {
+                let connecting = self.connect()?;
+                state.connecting = Some(connecting.clone());
+                connecting
+            }
+        };
+        connecting.await
+    }
+
+    /// Connects in a task of its own, which goes on if the operation that needs it gives up.
+    fn connect(self: &Arc<Self>) -> Result<Connecting> {
+        let executor = Arc::clone(self);
+        let task = runtime::io()?.spawn(async move {
+            let opened = executor.open().await.map(Arc::new);
+            let mut state = executor.state();
+            state.connecting = None;
+            if let Ok(server) = &opened {
+                if state.closed {
+                    return Err(Error::closed());
+                }
+                state.server = Some(Arc::clone(server));
+            }
+            opened
+        });
+        let ended = |_| Err(Error::new(Kind::Backend, "connecting to MongoDB failed in an unforeseen way"));
+        Ok(task.map(move |joined| joined.unwrap_or_else(ended)).boxed().shared())
+    }
+
+    async fn open(&self) -> Result<Server> {
+        let known = self.state().client.clone();
+        let client = match known {
+            Some(client) => client,
+            None => self.new_client().await?,
+        };
+        let hello = self.hello(&client).await?;
+        let one_by_one = hello.deployment == Deployment::Standalone && is_ferretdb_1(&client).await?;
+        Ok(Server {
+            one_by_one,
+            database: client.database(&self.address.database),
+            client,
+            hello,
+            numbers: AtomicBool::new(hello.has_transactions() && self.address.retry_writes),
+        })
+    }
+
+    async fn new_client(&self) -> Result<Client> {
+        let mut options = self.address.options().await?;
+        let counts = Arc::clone(&self.counts);
+        options.cmap_event_handler = Some(EventHandler::callback(move |event| counts.note(&event)));
+        let client = Client::with_options(options).map_err(error::connecting)?;
+        self.state().client = Some(client.clone());
+        Ok(client)
+    }
+
+    async fn hello(&self, client: &Client) -> Result<Hello> {
+        let before = Millis::now();
+        let reply = client.database("admin").run_command(doc! { "hello": 1 }).await.map_err(error::connecting)?;
+        let hello = Hello::of(&reply);
+        if let Some(time) = hello.time {
+            self.clock.read(time, before, Millis::now());
+        }
+        Ok(hello)
+    }
+
+    /// Reads the server's clock, if ours has been set since the last time; if that was only long ago, beside the work.
+    pub(super) async fn keep_time(self: &Arc<Self>, server: &Arc<Server>) {
+        if self.clock.has_jumped() {
+            // What comes next meets the same failure, and says it.
+            drop(self.hello(&server.client).await);
+            return;
+        }
+        if !self.clock.is_due() {
+            return;
+        }
+        if let Ok(runtime) = runtime::io() {
+            let (executor, server) = (Arc::clone(self), Arc::clone(server));
+            runtime.spawn(async move { drop(executor.hello(&server.client).await) });
+        }
+    }
+
+    /// A session that nobody else is using.
+    pub(super) async fn write_session(&self, server: &Server) -> Result<WriteSession> {
+        let idle = self.state().idle_sessions.pop();
+        if let Some(session) = idle {
+            return Ok(session);
+        }
+        let session = server.client.start_session().causal_consistency(false).await;
+        Ok(WriteSession { session: session.map_err(error::connecting)?, number: 0 })
+    }
+
+    /// Takes a session back whose last write has come to its end.
+    pub(super) fn give_back(&self, session: WriteSession) {
+        let mut state = self.state();
+        if !state.closed {
+            state.idle_sessions.push(session);
+        }
+    }
+
+    /// The connections as they are.
+    pub(super) fn pool(&self) -> Pool {
+        let open = self.counts.open.load(Ordering::Relaxed);
+        Pool { open, idle: open.saturating_sub(self.counts.in_use.load(Ordering::Relaxed)) }
+    }
+
+    /// Ends the connections; ready when they are gone.
+    pub(super) async fn close(&self) {
+        let (client, connecting, sessions) = {
+            let mut state = self.state();
+            state.closed = true;
+            state.server = None;
+            (state.client.take(), state.connecting.take(), std::mem::take(&mut state.idle_sessions))
+        };
+        drop(sessions);
+        if let Some(connecting) = connecting {
+            drop(tokio::time::timeout(GOODBYE, connecting).await);
+        }
+        if let Some(client) = client {
+            let goodbye = client.clone().shutdown();
+            if tokio::time::timeout(GOODBYE, async { goodbye.await }).await.is_err() {
+                // It tells the servers which sessions have ended: a silent one is not waited for.
+                let at_once = client.shutdown().immediate(true);
+                drop(tokio::time::timeout(GOODBYE, async { at_once.await }).await);
+            }
+        }
+    }
+}
+
+/// FerretDB 1 takes a connection of its own pool for each statement of a command and keeps it until
+/// the command ends: when all are taken, it waits for ever. It has an index for one id, not for
+/// several, and puts into one answer what does not fit there.
+async fn is_ferretdb_1(client: &Client) -> Result<bool> {
+    let build = client.database("admin").run_command(doc! { "buildInfo": 1 }).await;
+    match build {
+        Ok(build) => Ok(build.contains_key("ferretdbVersion")),
+        // Who may not ask talks to another server.
+        Err(failure) if error::code_of(&failure).is_some() => Ok(false),
+        Err(failure) => Err(error::connecting(failure)),
+    }
+}

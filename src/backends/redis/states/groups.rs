@@ -1,0 +1,158 @@
+//! Groups of operations on saga state over the store's own connection: what all of them wait for
+//! goes in one pipeline, round after round.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use super::{Pipe, States};
+use crate::backends::redis::channel::{Answers, Own, Servers};
+use crate::backends::redis::command::Request;
+use crate::backends::redis::shared::Executor;
+use crate::contract::operation::Work;
+use crate::contract::operation::chains;
+use crate::contract::states::{StateRead, StateStep, StateWrite};
+use crate::contract::step::Reply;
+use crate::error::{Error, Kind, Result};
+use crate::runtime::Task;
+
+/// Runs a group of changes; those of one saga in their order.
+pub(crate) async fn write(on: &Arc<Executor>, prefix: &str, group: &[StateWrite]) -> Vec<Result<Reply>> {
+    let steps: Vec<StateStep> = group.iter().cloned().map(Work::Write).collect();
+    run(on, prefix, &steps, &chains(group)).await
+}
+
+/// Runs a group of questions.
+pub(crate) async fn read(on: &Arc<Executor>, prefix: &str, group: &[StateRead]) -> Vec<Result<Reply>> {
+    let chains: Vec<Vec<usize>> = (0..group.len()).map(|at| vec![at]).collect();
+    let steps: Vec<StateStep> = group.iter().cloned().map(Work::Read).collect();
+    run(on, prefix, &steps, &chains).await
+}
+
+/// What a member of a group waits for.
+#[derive(Default)]
+struct Slot {
+    exchange: Mutex<Exchange>,
+    together: bool,
+}
+
+#[derive(Default)]
+enum Exchange {
+    #[default]
+    Idle,
+    Asked(Vec<Request>),
+    Answered(Result<Answers>),
+}
+
+impl Slot {
+    fn swap(&self, exchange: Exchange) -> Exchange {
+        std::mem::replace(&mut *self.exchange.lock().unwrap_or_else(PoisonError::into_inner), exchange)
+    }
+}
+
+impl Pipe for Slot {
+    fn is_together(&self) -> bool {
+        self.together
+    }
+
+    async fn pipe(&self, requests: Vec<Request>) -> Result<Answers> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.swap(Exchange::Asked(requests));
+        poll_fn(|_| match self.swap(Exchange::Idle) {
+            Exchange::Answered(answers) => Poll::Ready(answers),
+            other => {
+                self.swap(other);
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
+/// One of the futures of a group.
+struct Member<'a> {
+    slot: Arc<Slot>,
+    work: Task<'a, Vec<(usize, Result<Reply>)>>,
+}
+
+async fn run(on: &Arc<Executor>, prefix: &str, steps: &[StateStep], chains: &[Vec<usize>]) -> Vec<Result<Reply>> {
+    let own = match Own::of(on).await {
+        Ok(own) => own,
+        Err(error) => return vec![Err(error); steps.len()],
+    };
+    let unanswered = || Err(Error::new(Kind::Backend, "an operation on saga state waited for something else"));
+    let mut results: Vec<Result<Reply>> = (0..steps.len()).map(|_| unanswered()).collect();
+    let mut members: Vec<Member<'_>> =
+        chains.iter().map(|chain| member(prefix, steps, chain, !on.is_cluster())).collect();
+    while !members.is_empty() {
+        let mut left = Vec::with_capacity(members.len());
+        let polled = poll_fn(|context| {
+            let polled: Vec<_> = members.iter_mut().map(|member| member.work.as_mut().poll(context)).collect();
+            Poll::Ready(polled)
+        });
+        for (member, polled) in polled.await.into_iter().zip(0..).map(|(polled, at)| (at, polled)) {
+            match polled {
+                Poll::Ready(done) => {
+                    for (at, result) in done {
+                        results[at] = result;
+                    }
+                }
+                Poll::Pending => left.push(member),
+            }
+        }
+        members = keep(members, &left);
+        let slots: Vec<Arc<Slot>> = members.iter().map(|member| Arc::clone(&member.slot)).collect();
+        if !exchange(&own, &slots).await {
+            break;
+        }
+    }
+    results
+}
+
+fn member<'a>(prefix: &'a str, steps: &'a [StateStep], chain: &'a [usize], together: bool) -> Member<'a> {
+    let slot = Arc::new(Slot { together, ..Slot::default() });
+    let on = Arc::clone(&slot);
+    let work = Box::pin(async move {
+        let states = States { on: &*on, prefix };
+        let mut done = Vec::with_capacity(chain.len());
+        for at in chain {
+            done.push((*at, states.run(&steps[*at]).await));
+        }
+        done
+    });
+    Member { slot, work }
+}
+
+/// The members at these places, which are in order.
+fn keep<'a>(members: Vec<Member<'a>>, places: &[usize]) -> Vec<Member<'a>> {
+    let mut places = places.iter().copied().peekable();
+    let kept = members.into_iter().enumerate().filter(|(at, _)| places.next_if_eq(at).is_some());
+    kept.map(|(_, member)| member).collect()
+}
+
+/// Sends what the members have asked for, and hands them the answers; whether they asked at all.
+async fn exchange(own: &Own<'_>, slots: &[Arc<Slot>]) -> bool {
+    let (mut all, mut counts) = (Vec::new(), Vec::with_capacity(slots.len()));
+    for slot in slots {
+        if let Exchange::Asked(requests) = slot.swap(Exchange::Idle) {
+            counts.push(requests.len());
+            all.extend(requests);
+        } else {
+            counts.push(0);
+        }
+    }
+    if all.is_empty() {
+        return slots.is_empty();
+    }
+    let mut answers = own.run(all).await.map(Vec::into_iter);
+    for (slot, count) in slots.iter().zip(counts).filter(|(_, count)| *count > 0) {
+        let answers = match &mut answers {
+            Ok(answers) => Ok(answers.by_ref().take(count).collect()),
+            Err(error) => Err(error.clone()),
+        };
+        slot.swap(Exchange::Answered(answers));
+    }
+    true
+}

@@ -1,0 +1,3 @@
+//! What happens to bytes between the caller and the database.
+
+pub mod compression;

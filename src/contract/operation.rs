@@ -1,0 +1,124 @@
+//! What a lane has to know of the operations that wait in it, and groups of them.
+
+use std::collections::HashMap;
+
+use super::payloads::{Read, Write};
+use super::states::{StateRead, StateWrite};
+use crate::error::{Error, Result};
+
+/// The longest id, in bytes of UTF-8.
+pub const MAX_ID_BYTES: usize = 1_024;
+
+/// What a store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// The claim check.
+    Payloads,
+    /// Saga state.
+    States,
+}
+
+impl RecordKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Payloads, Self::States];
+}
+
+/// Whether operations change anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// They do not.
+    Read,
+    /// They do.
+    Write,
+}
+
+/// A change of a kind's records, or a question about them.
+#[derive(Clone, Copy, Debug)]
+pub enum Work<W, R> {
+    /// A change.
+    Write(W),
+    /// A question.
+    Read(R),
+}
+
+/// What a lane needs to know of the operations that wait in it.
+pub trait Operation: Send + Sync + 'static {
+    /// The kind of records.
+    const KIND: RecordKind;
+
+    /// Whether operations change anything.
+    const ACCESS: Access;
+
+    /// Whether two operations of one id must not be under way at once.
+    const ORDERED: bool;
+
+    /// The id.
+    fn id(&self) -> &str;
+
+    /// Its share of a group's byte budget.
+    fn bytes(&self) -> usize;
+
+    /// Whether doing it twice gives the same answer as doing it once.
+    fn may_repeat(&self) -> bool;
+
+    /// Several of them, for a driver.
+    fn group(group: &[Self]) -> Group<'_>
+    where
+        Self: Sized;
+}
+
+impl<W: Operation, R: Operation> Work<W, R> {
+    /// What it is about.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Write(write) => write.id(),
+            Self::Read(read) => read.id(),
+        }
+    }
+
+    /// Whether doing it twice gives the same answer as doing it once.
+    pub fn may_repeat(&self) -> bool {
+        match self {
+            Self::Write(write) => write.may_repeat(),
+            Self::Read(read) => read.may_repeat(),
+        }
+    }
+}
+
+/// Operations of one kind that a driver runs together; each is valid.
+#[derive(Clone, Copy, Debug)]
+pub enum Group<'a> {
+    /// The claim check.
+    Payloads(Work<&'a [Write], &'a [Read]>),
+    /// Saga state.
+    States(Work<&'a [StateWrite], &'a [StateRead]>),
+}
+
+/// The places of a group's changes, those of one saga together in their order: other chains may be
+/// under way beside them.
+pub fn chains<O: Operation>(group: &[O]) -> Vec<Vec<usize>> {
+    let mut chains: Vec<Vec<usize>> = Vec::with_capacity(group.len());
+    let mut chain_of: HashMap<&str, usize> = HashMap::with_capacity(group.len());
+    for (at, write) in group.iter().enumerate() {
+        let chain = *chain_of.entry(write.id()).or_insert(chains.len());
+        if chain == chains.len() {
+            chains.push(Vec::new());
+        }
+        chains[chain].push(at);
+    }
+    chains
+}
+
+/// Refuses ids that some backend could not keep: the rules are the same on all of them.
+pub fn check_id(id: &str) -> Result<()> {
+    if id.is_empty() {
+        return Err(Error::invalid("id must not be empty"));
+    }
+    if id.len() > MAX_ID_BYTES {
+        return Err(Error::invalid(format!("id is {} bytes long; the limit is {MAX_ID_BYTES}", id.len())));
+    }
+    if id.contains('\0') {
+        return Err(Error::invalid("id must not contain a NUL character"));
+    }
+    Ok(())
+}
