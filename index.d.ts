@@ -1,6 +1,66 @@
 // Generated from ts/ by `npm run build:ts`. Do not edit.
 import { inspect } from 'node:util';
 
+/** A backend's name. */
+export type BackendName = "memory" | "sqlite" | "postgres" | "redis" | "mongodb" | "dynamodb";
+/** What a backend can do. */
+export interface Capabilities {
+	/** Of the backend. `interactive`: reads and writes, then commit or roll back. `buffered`: writes, sent at the end. */
+	readonly transactions: "interactive" | "buffered" | "none";
+	/** The isolation levels that `transaction` takes. */
+	readonly isolation: readonly string[];
+	/** Who removes an expired payload: the `server`, or `cleanup()`. It is never returned, either way. */
+	readonly expiry: "server" | "cleanup";
+	/** The largest payload, in bytes. On DynamoDB, whose limit is that of the whole item, under an id of one byte. */
+	readonly maxPayloadBytes: number;
+	/** Whether data survives the end of the process. */
+	readonly durable: boolean;
+	/** Whether several processes can share the data. */
+	readonly shared: boolean;
+	/** Whether a read that follows a write sees it, whichever server answers. */
+	readonly consistentReads: boolean;
+}
+/** What `health()` answers. */
+export interface Health {
+	/** `degraded`: it answers, but something limits it (see `message`). */
+	status: "healthy" | "degraded" | "unhealthy";
+	backend: BackendName;
+	/** How long the probe took. */
+	latencyMs: number;
+	serverVersion?: string;
+	/** Why it is not healthy. */
+	message?: string;
+	details: Record<string, number | string>;
+}
+/** Latencies of one operation since the store was opened, from the call to the answer. */
+export interface OperationStatistics {
+	count: number;
+	/** Those that were rejected; that a payload is not there (`NOT_FOUND`) is an answer. */
+	errors: number;
+	p50Ms: number;
+	p95Ms: number;
+	p99Ms: number;
+	maxMs: number;
+}
+/** What `statistics()` answers. */
+export interface Statistics {
+	backend: BackendName;
+	/** Payloads stored, and how many of them have expired but are not removed yet. */
+	payloads: {
+		count: number;
+		bytes: number;
+		expired: number;
+	};
+	/** Connections, where the backend has any; `waiting` are operations not yet sent. */
+	pool: {
+		open: number;
+		idle: number;
+		inUse: number;
+		waiting: number;
+	} | null;
+	/** By operation, such as `put`. */
+	operations: Record<string, OperationStatistics>;
+}
 /** `pg`: a Pool, a Client or a PoolClient. */
 export interface PgClient {
 	query(text: string, values?: unknown[]): PromiseLike<{
@@ -23,14 +83,12 @@ export interface PrismaClientLike {
 	$queryRawUnsafe(query: string, ...values: unknown[]): PromiseLike<unknown>;
 	$executeRawUnsafe(query: string, ...values: unknown[]): PromiseLike<number>;
 }
-/** Drizzle on `pg` or `postgres`: the database, or the `tx` of its `transaction`. */
-export interface DrizzlePostgresDatabase {
+interface DrizzlePostgresDatabase {
 	execute(query: never): PromiseLike<unknown>;
 	transaction(work: never, config?: never): PromiseLike<unknown>;
 	refreshMaterializedView(view: never): unknown;
 }
-/** Drizzle on `better-sqlite3`: the database, or the `tx` of its `transaction`. */
-export interface DrizzleSqliteDatabase {
+interface DrizzleSqliteDatabase {
 	run(query: never): unknown;
 	all(query: never): unknown;
 	values(query: never): unknown;
@@ -92,12 +150,12 @@ export type DynamoDBTransactItems = object[] | {
 };
 /** `mongodb`: a MongoClient, whose default database is meant, or a Db. */
 export type MongoClientLike = MongoClientShape | MongoDbShape;
-export interface MongoClientShape {
+interface MongoClientShape {
 	db(name?: string): unknown;
 	startSession(): unknown;
 	close(): unknown;
 }
-export interface MongoDbShape {
+interface MongoDbShape {
 	readonly databaseName: string;
 	command(command: never, options?: never): unknown;
 	collection(name: string): unknown;
@@ -119,24 +177,512 @@ export interface NodeRedisClient {
 }
 /** Every client of Redis that a store can run on. */
 export type RedisClient = IoredisClient | NodeRedisClient;
-/** Anything with these four methods: `console`, pino, winston. */
-export interface Logger {
-	debug(...args: never[]): void;
-	info(...args: never[]): void;
-	warn(...args: never[]): void;
-	error(...args: never[]): void;
-}
-/** What subscribers of the tracing channel `sagastore:operation` are given. */
-export interface OperationContext {
-	operation: string;
-	backend: BackendName;
+/** Every reason for which an operation can be rejected. */
+export type SagaStoreErrorCode = "NOT_FOUND" | "ALREADY_EXISTS" | "CONCURRENCY_CONFLICT" | "PAYLOAD_TOO_LARGE" | "ALREADY_EXPIRED" | "INVALID_ARGUMENT" | "CONNECTION" | "TIMEOUT" | "SERIALIZATION" | "CORRUPT_DATA" | "UNSUPPORTED" | "CLOSED" | "BACKEND";
+interface Failure {
+	code: SagaStoreErrorCode;
+	message: string;
+	backend?: string;
+	operation?: string;
 	id?: string;
-	routingSlipId?: string;
-	/** Bytes of the payload: at the start of a put, at the end of a get. */
-	bytes?: number;
-	/** Names and values of OpenTelemetry's semantic conventions for database spans. */
-	attributes: Record<string, string | number>;
+	retryable: boolean;
+	causes: string[];
+	details: Record<string, number | string>;
+	/** What a client of the application threw: the cause itself, in place of `causes`. */
+	cause?: unknown;
 }
+/** What every rejection is an instance of. Its stack reaches the caller's `await`. */
+export declare class SagaStoreError extends Error {
+	/** What went wrong. */
+	readonly code: SagaStoreErrorCode;
+	/** Such as `postgres`, once known. */
+	readonly backend?: string;
+	/** The operation that failed, such as `put`. */
+	readonly operation?: string;
+	/** The record, where there is one. */
+	readonly id?: string;
+	/** Whether the same call may succeed later. */
+	readonly retryable: boolean;
+	constructor(failure: Failure);
+}
+/** `NOT_FOUND`: no record has this id, or its time is over. */
+export declare class NotFoundError extends SagaStoreError {
+}
+/** `ALREADY_EXISTS`: the saga id, or the correlation id, is taken. */
+export declare class AlreadyExistsError extends SagaStoreError {
+	readonly sagaName: string;
+	/** Where it is the saga id that is taken. */
+	readonly sagaId?: string;
+	/** Where it is the correlation id that is taken. */
+	readonly correlationId?: string;
+}
+/** `CONCURRENCY_CONFLICT`: another update came between. */
+export declare class ConcurrencyError extends SagaStoreError {
+	readonly sagaName: string;
+	readonly sagaId: string;
+	readonly expectedVersion: number;
+	/** The version that is stored. */
+	readonly actualVersion: number;
+}
+/** `SERIALIZATION`: a state that JSON cannot keep. */
+export declare class SerializationError extends SagaStoreError {
+	/** What of it: such as `order.items[2].price`. */
+	readonly path: string;
+}
+/** `PAYLOAD_TOO_LARGE`: refused before anything was sent. */
+export declare class PayloadTooLargeError extends SagaStoreError {
+	/** The payload's bytes. */
+	readonly size: number;
+	/** The bytes that the backend, or `maxPayloadBytes`, allows. */
+	readonly limit: number;
+}
+/** `ALREADY_EXPIRED`: `expiresAt` has passed and `lateRetentionMs` is 0. */
+export declare class AlreadyExpiredError extends SagaStoreError {
+}
+/** `INVALID_ARGUMENT`: the input is wrong; the message says what is accepted. */
+export declare class InvalidArgumentError extends SagaStoreError {
+}
+/** `CONNECTION`: the server cannot be reached or refuses the login, or the connection broke. */
+export declare class ConnectionError extends SagaStoreError {
+}
+/** `TIMEOUT`: no answer within `operationTimeoutMs`. A write may or may not have happened. */
+export declare class TimeoutError extends SagaStoreError {
+}
+/** `CORRUPT_DATA`: what is stored cannot be read. */
+export declare class CorruptDataError extends SagaStoreError {
+	/** Of a list of sagas: those that cannot be read, this one among them. */
+	readonly corrupt?: readonly CorruptSaga[];
+	/** Of a list of sagas: what would have been answered without them (a page with its cursor, or sagas). Not enumerable. */
+	readonly found?: unknown;
+}
+/** A saga that is stored and cannot be read. */
+export interface CorruptSaga {
+	sagaName: string;
+	sagaId: string;
+	error: CorruptDataError;
+}
+/** `UNSUPPORTED`: this backend, or this version of its server, cannot do it. */
+export declare class UnsupportedError extends SagaStoreError {
+}
+/** `CLOSED`: the store has been closed. */
+export declare class ClosedError extends SagaStoreError {
+}
+declare const OPERATIONS: {
+	readonly put: {
+		readonly number: 0;
+		readonly name: "put";
+		readonly kind: "payloads";
+		readonly writes: true;
+		readonly by: "id";
+	};
+	readonly get: {
+		readonly number: 1;
+		readonly name: "get";
+		readonly kind: "payloads";
+		readonly writes: false;
+		readonly by: "id";
+	};
+	readonly find: {
+		readonly number: 2;
+		readonly name: "find";
+		readonly kind: "payloads";
+		readonly writes: false;
+		readonly by: "id";
+	};
+	readonly has: {
+		readonly number: 3;
+		readonly name: "has";
+		readonly kind: "payloads";
+		readonly writes: false;
+		readonly by: "id";
+	};
+	readonly delete: {
+		readonly number: 4;
+		readonly name: "delete";
+		readonly kind: "payloads";
+		readonly writes: true;
+		readonly by: "id";
+	};
+	readonly touch: {
+		readonly number: 5;
+		readonly name: "touch";
+		readonly kind: "payloads";
+		readonly writes: true;
+		readonly by: "id";
+	};
+	readonly putMany: {
+		readonly number: 6;
+		readonly name: "putMany";
+		readonly kind: "payloads";
+		readonly writes: true;
+		readonly by: "ids";
+	};
+	readonly getMany: {
+		readonly number: 7;
+		readonly name: "getMany";
+		readonly kind: "payloads";
+		readonly writes: false;
+		readonly by: "ids";
+	};
+	readonly "states.getById": {
+		readonly number: 8;
+		readonly name: "states.getById";
+		readonly kind: "states";
+		readonly writes: false;
+		readonly by: "name_and_id";
+	};
+	readonly "states.getByCorrelationId": {
+		readonly number: 9;
+		readonly name: "states.getByCorrelationId";
+		readonly kind: "states";
+		readonly writes: false;
+		readonly by: "name_and_other_id";
+	};
+	readonly "states.insert": {
+		readonly number: 10;
+		readonly name: "states.insert";
+		readonly kind: "states";
+		readonly writes: true;
+		readonly by: "name_and_id";
+	};
+	readonly "states.update": {
+		readonly number: 11;
+		readonly name: "states.update";
+		readonly kind: "states";
+		readonly writes: true;
+		readonly by: "name_and_id";
+	};
+	readonly "states.delete": {
+		readonly number: 12;
+		readonly name: "states.delete";
+		readonly kind: "states";
+		readonly writes: true;
+		readonly by: "name_and_id";
+	};
+	readonly "states.deleteByCorrelationId": {
+		readonly number: 13;
+		readonly name: "states.deleteByCorrelationId";
+		readonly kind: "states";
+		readonly writes: true;
+		readonly by: "name_and_other_id";
+	};
+	readonly "states.findByName": {
+		readonly number: 14;
+		readonly name: "states.findByName";
+		readonly kind: "states";
+		readonly writes: false;
+		readonly by: null;
+	};
+	readonly "states.countByName": {
+		readonly number: 15;
+		readonly name: "states.countByName";
+		readonly kind: "states";
+		readonly writes: false;
+		readonly by: null;
+	};
+	readonly "states.deleteCompletedBefore": {
+		readonly number: 16;
+		readonly name: "states.deleteCompletedBefore";
+		readonly kind: "states";
+		readonly writes: true;
+		readonly by: null;
+	};
+	readonly "states.findTimedOut": {
+		readonly number: 17;
+		readonly name: "states.findTimedOut";
+		readonly kind: "states";
+		readonly writes: false;
+		readonly by: null;
+	};
+	readonly "states.claimTimedOut": {
+		readonly number: 18;
+		readonly name: "states.claimTimedOut";
+		readonly kind: "states";
+		readonly writes: true;
+		readonly by: null;
+	};
+	readonly initialize: {
+		readonly number: 100;
+		readonly name: "initialize";
+		readonly kind: "store";
+		readonly writes: true;
+		readonly by: null;
+	};
+	readonly purgeExpired: {
+		readonly number: 101;
+		readonly name: "purgeExpired";
+		readonly kind: "store";
+		readonly writes: true;
+		readonly by: null;
+	};
+	readonly health: {
+		readonly number: 102;
+		readonly name: "health";
+		readonly kind: "store";
+		readonly writes: false;
+		readonly by: null;
+	};
+	readonly statistics: {
+		readonly number: 103;
+		readonly name: "statistics";
+		readonly kind: "store";
+		readonly writes: false;
+		readonly by: null;
+	};
+	readonly transaction: {
+		readonly number: 104;
+		readonly name: "transaction";
+		readonly kind: "store";
+		readonly writes: true;
+		readonly by: null;
+	};
+	readonly "states.reindex": {
+		readonly number: 105;
+		readonly name: "states.reindex";
+		readonly kind: "store";
+		readonly writes: true;
+		readonly by: null;
+	};
+};
+type Operation = (typeof OPERATIONS)[keyof typeof OPERATIONS];
+interface Runner {
+	readonly backend: BackendName;
+	/** Runs an operation with these arguments; it rejects with errors of this package. */
+	run<T>(operation: Operation, first?: unknown, data?: unknown, expiresAt?: unknown, routingSlipId?: string): Promise<T>;
+	/** A rejection of what is found out before anything runs. */
+	refuse(error: unknown): Promise<never>;
+}
+/** What a saga engine keeps beside the state of a saga. Dates are Dates, when it is stored too: a text or a number is refused. */
+export interface SagaMetadata {
+	/** Unique among the sagas of one name. */
+	sagaId: string;
+	/** Counts the updates. Default of a new saga: 1. */
+	version?: number;
+	createdAt?: Date;
+	updatedAt?: Date;
+	isCompleted?: boolean;
+	archivedAt?: Date | null;
+	traceParent?: string | null;
+	traceState?: string | null;
+	timeoutMs?: number | null;
+	/** `findTimedOut` finds the saga from then on, unless it has ended. */
+	timeoutExpiresAt?: Date | null;
+}
+/** A saga's state: anything that `JSON.stringify` takes, with `metadata`. */
+export interface SagaState {
+	metadata: SagaMetadata;
+}
+/** Which sagas of a name are meant. */
+export interface SagaFilter {
+	/** Only those that have ended, or only those that have not. */
+	completed?: boolean;
+}
+/** What becomes of sagas that cannot be read. */
+export interface CorruptOptions {
+	/**
+	 * Is told each of them; the others are answered. Without it the operation rejects with `CORRUPT_DATA`: the error has
+	 * all of them (`corrupt`), and what would have been answered (`found`).
+	 */
+	onCorrupt?: (problem: CorruptSaga) => void;
+}
+/** One page of `findByName`. */
+export interface SagaPage<T> {
+	items: T[];
+	/** Where the next page begins; none on the last one. */
+	cursor?: string;
+}
+/** A saga whose timeout has passed. */
+export interface TimedOutSaga<T> {
+	sagaName: string;
+	state: T;
+}
+/** What `reindex` came to. */
+export interface ReindexResult {
+	/** Sagas that were looked at. */
+	found: number;
+	/** Those of them that were not in just the lists in which they belong, and are now. */
+	added: number;
+	/** Those that were in lists and are not stored any more. */
+	removed: number;
+	/** Those whose state cannot be read; they stay as they are. */
+	unreadable: number;
+}
+/** Which sagas `claimTimedOut` gives to whom, and for how long. */
+export interface ClaimOptions extends CorruptOptions {
+	/** The worker: 1 to 256 bytes of UTF-8. */
+	workerId: string;
+	/** How long nobody else is given them: 1 to 604,800,000 (a week). */
+	leaseMs: number;
+	/** At most so many: 1 to 1,000. Default 100. */
+	limit?: number;
+	/** Timeouts up to then. Default: the present. */
+	now?: Date;
+	/** Only those of this name. */
+	sagaName?: string;
+}
+/** A saga whose timeout has passed, and which one worker has for a while. */
+export interface ClaimedSaga<T> extends TimedOutSaga<T> {
+	workerId: string;
+	/** By the clock of this process, and never later than the store's: stop working on it then. */
+	leasedUntil: Date;
+}
+/** How `modify` goes about conflicts. */
+export interface ModifyOptions {
+	/** Further attempts. Default 3. */
+	maxRetries?: number;
+	/** The pause before the first of them is a random part of this; each one doubles it. Default 100. */
+	retryDelayMs?: number;
+}
+/**
+ * The state of saga instances, found by saga id or by correlation id, guarded by a version. Both ids are unique
+ * among the sagas of one name. A saga name has 1 to 128 bytes of UTF-8, without `:` and `#`; ids have 1 to 512, and
+ * a correlation id does not begin with `idx:`.
+ */
+export declare class SagaStates {
+	#private;
+	/** @internal */
+	constructor(runner: Runner);
+	/** The state, or null. Dates of its metadata are Dates. */
+	getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null>;
+	/** The state, or null. Dates of its metadata are Dates. */
+	getByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
+	/**
+	 * Stores a new saga, with the version that its metadata has (1, if it has none) and its dates.
+	 *
+	 * @param state with `metadata.sagaId`; what else is missing in `metadata` is filled in in what is stored
+	 * @throws AlreadyExistsError if the saga id or the correlation id is taken
+	 * @throws SerializationError if it cannot be kept as JSON: `path` says what
+	 */
+	insert<T extends object>(sagaName: string, correlationId: string, state: T): Promise<void>;
+	/**
+	 * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
+	 * `createdAt` and its correlation id stay what they are. `updatedAt` is the time of this change: the present, unless
+	 * the state's lies in the future.
+	 *
+	 * @throws ConcurrencyError if the version is another one: `expectedVersion`, `actualVersion`
+	 * @throws NotFoundError if there is no such saga
+	 * @throws SerializationError
+	 */
+	update<T extends object>(sagaName: string, state: T, expectedVersion: number): Promise<void>;
+	/** Removes the saga, if there is one. */
+	delete(sagaName: string, sagaId: string): Promise<void>;
+	/** Removes the saga, if there is one. */
+	deleteByCorrelationId(sagaName: string, correlationId: string): Promise<void>;
+	/**
+	 * Reads the state, has it changed, and stores it, from the start again where another update came between.
+	 * `updatedAt` becomes the present, unless `change` sets it.
+	 *
+	 * @param change may change what it is given and return that, or return another state; it may run several times
+	 * @returns the state as it is stored
+	 * @throws NotFoundError if there is no such saga
+	 * @throws ConcurrencyError if there were conflicts `maxRetries` times more
+	 */
+	modify<T extends object = SagaState>(sagaName: string, sagaId: string, change: (state: T) => T | Promise<T>, options?: ModifyOptions): Promise<T>;
+	/**
+	 * Inserts a state that has no version: under `state.correlationId`, or under its saga id where it has none. Updates
+	 * the saga of one that has a version. The saga id is `metadata.sagaId`, or `state.id`.
+	 *
+	 * @param state with the version that it was read with in `metadata.version`; a new one has none
+	 * @returns the state as it is stored: save this one the next time
+	 * @throws ConcurrencyError if another update came between
+	 * @throws NotFoundError if the saga has been deleted
+	 * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
+	 */
+	save<T extends object>(sagaName: string, state: T): Promise<T>;
+	/** `getById`, under the name that `@saga-bus/store-redis` documents. */
+	findById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null>;
+	/** `getByCorrelationId`, under the name that `@saga-bus/store-redis` documents. */
+	findByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
+	/**
+	 * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
+	 * with the cursor of a page tells each saga once, whatever is inserted meanwhile. A page has fewer items where some
+	 * cannot be read; what tells the last one is that it has no cursor. DynamoDB's list follows a change a moment later,
+	 * as its indexes do; the states in it are read consistently.
+	 *
+	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
+	 */
+	findByName<T extends object = SagaState>(sagaName: string, options?: SagaFilter & CorruptOptions & {
+		limit?: number;
+		cursor?: string;
+	}): Promise<SagaPage<T>>;
+	/** How many sagas of a name there are; on DynamoDB a moment ago. */
+	countByName(sagaName: string, options?: SagaFilter): Promise<number>;
+	/**
+	 * Removes sagas that ended before a time, in bounded batches, at most `limit` of them; answers how many. A saga ends
+	 * when an insert or an update first makes it completed; one that is inserted as such, at its `updatedAt`.
+	 */
+	deleteCompletedBefore(sagaName: string, before: Date, options?: {
+		limit?: number;
+	}): Promise<number>;
+	/**
+	 * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
+	 * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
+	 * stored. Those that cannot be read take nobody's place, as long as there are no more than 1,000 of both together.
+	 *
+	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others
+	 */
+	findTimedOut<T extends object = SagaState>(options?: CorruptOptions & {
+		now?: Date;
+		limit?: number;
+		sagaName?: string;
+	}): Promise<TimedOutSaga<T>[]>;
+	/**
+	 * Has sagas found by `findByName`, `countByName` and `findTimedOut` that other software has written without what
+	 * these go by, such as `@saga-bus/store-redis`: on Redis the whole keyspace is gone through on every primary, in
+	 * bounded steps, and each state is put into the lists in which it belongs. States and versions stay as they are.
+	 * Whoever is interrupted calls it again. Call it once when the new version runs, and again when the last old worker
+	 * has ended. On the other backends it finds nothing to do: there the database keeps what lists go by.
+	 *
+	 * @param options `sagaName`: only the sagas of this name
+	 * @throws UnsupportedError in a transaction
+	 */
+	reindex(options?: {
+		sagaName?: string;
+	}): Promise<ReindexResult>;
+	/**
+	 * The same sagas as `findTimedOut`, each given to one worker: until the lease ends, `claimTimedOut` answers a saga
+	 * to nobody else, and not to the same worker again. (`findTimedOut` still shows it.) State and version stay as they
+	 * are, so what the worker does ends with an ordinary `update`. One that ends the saga, or moves or clears its
+	 * timeout, ends the lease as well. Leases are judged by the server's clock where it has one.
+	 *
+	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others, which the
+	 * worker has
+	 * @throws SagaStoreError `UNSUPPORTED` in a transaction that is only sent at its end (Redis, DynamoDB)
+	 */
+	claimTimedOut<T extends object = SagaState>(options: ClaimOptions): Promise<ClaimedSaga<T>[]>;
+}
+/** What `createBus` of `@saga-bus/core` takes for a saga's store. */
+export interface SagaBusStore<T extends object> {
+	getById(sagaName: string, sagaId: string): Promise<T | null>;
+	getByCorrelationId(sagaName: string, correlationId: string): Promise<T | null>;
+	insert(sagaName: string, correlationId: string, state: T): Promise<void>;
+	update(sagaName: string, state: T, expectedVersion: number): Promise<void>;
+	delete(sagaName: string, sagaId: string): Promise<void>;
+}
+/** Options of `sagaBusStore`: classes of `@saga-bus/core`, by which the bus tells what to do with a message. */
+export interface SagaBusOptions {
+	/** A conflict: the bus tries the message again, on the saga that is stored then. */
+	ConcurrencyError: new (sagaId: string, expectedVersion: number, actualVersion?: number) => Error;
+	/** What passes by itself (an error that is `retryable`): the bus tries the message again. */
+	TransientError?: new (message: string, cause?: Error) => Error;
+}
+/**
+ * Saga state as a store of `@saga-bus/core`.
+ *
+ * ```ts
+ * import { ConcurrencyError, createBus, TransientError } from '@saga-bus/core'
+ * const store = sagaBusStore(states, { ConcurrencyError, TransientError })
+ * const bus = createBus({ transport, sagas: [{ definition, store }] })
+ * ```
+ *
+ * Conflicts of versions are its `ConcurrencyError`, and so is a saga that another message has started meanwhile
+ * (`ALREADY_EXISTS`). Errors that are `retryable` are its `TransientError`; without that class they say in their message
+ * that they pass. The store's own error is the `cause`. All others are thrown as they are.
+ *
+ * @param states of a store, or of a transaction
+ * @param options the classes of `@saga-bus/core`
+ */
+export declare function sagaBusStore<T extends object>(states: SagaStates, options: SagaBusOptions): SagaBusStore<T>;
 /** The interface of a saga engine's claim check; every store class implements it. */
 export interface SagaStoreAdapter {
 	/** Stores a payload until `expiresAt`. */
@@ -148,8 +694,13 @@ export interface SagaStoreAdapter {
 	/** Creates what the store needs in the backend. */
 	initialize?(): Promise<void>;
 }
-/** A backend's name. */
-export type BackendName = "memory" | "sqlite" | "postgres" | "redis" | "mongodb" | "dynamodb";
+/** Anything with these four methods: `console`, pino, winston. */
+export interface Logger {
+	debug(...args: never[]): void;
+	info(...args: never[]): void;
+	warn(...args: never[]): void;
+	error(...args: never[]): void;
+}
 /** Options that every store has. Unknown ones are refused. */
 export interface StoreOptions {
 	/**
@@ -361,63 +912,16 @@ export interface TransactionOptions {
 	/** One of `store.capabilities.isolation`. Default: `read committed` on PostgreSQL, as SQLite has no other than `serializable`. */
 	isolation?: "read committed" | "repeatable read" | "serializable";
 }
-/** What a backend can do. */
-export interface Capabilities {
-	/** Of the backend. `interactive`: reads and writes, then commit or roll back. `buffered`: writes, sent at the end. */
-	readonly transactions: "interactive" | "buffered" | "none";
-	/** The isolation levels that `transaction` takes. */
-	readonly isolation: readonly string[];
-	/** Who removes an expired payload: the `server`, or `cleanup()`. It is never returned, either way. */
-	readonly expiry: "server" | "cleanup";
-	/** The largest payload, in bytes. On DynamoDB, whose limit is that of the whole item, under an id of one byte. */
-	readonly maxPayloadBytes: number;
-	/** Whether data survives the end of the process. */
-	readonly durable: boolean;
-	/** Whether several processes can share the data. */
-	readonly shared: boolean;
-	/** Whether a read that follows a write sees it, whichever server answers. */
-	readonly consistentReads: boolean;
-}
-/** What `health()` answers. */
-export interface Health {
-	/** `degraded`: it answers, but something limits it (see `message`). */
-	status: "healthy" | "degraded" | "unhealthy";
+/** What subscribers of the tracing channel `sagastore:operation` are given. */
+export interface OperationContext {
+	operation: string;
 	backend: BackendName;
-	/** How long the probe took. */
-	latencyMs: number;
-	serverVersion?: string;
-	/** Why it is not healthy. */
-	message?: string;
-	details: Record<string, number | string>;
-}
-/** Latencies of one operation since the store was opened, from the call to the answer. */
-export interface OperationStatistics {
-	count: number;
-	/** Those that were rejected; that a payload is not there (`NOT_FOUND`) is an answer. */
-	errors: number;
-	p50Ms: number;
-	p95Ms: number;
-	p99Ms: number;
-	maxMs: number;
-}
-/** What `statistics()` answers. */
-export interface Statistics {
-	backend: BackendName;
-	/** Payloads stored, and how many of them have expired but are not removed yet. */
-	payloads: {
-		count: number;
-		bytes: number;
-		expired: number;
-	};
-	/** Connections, where the backend has any; `waiting` are operations not yet sent. */
-	pool: {
-		open: number;
-		idle: number;
-		inUse: number;
-		waiting: number;
-	} | null;
-	/** By operation, such as `put`. */
-	operations: Record<string, OperationStatistics>;
+	id?: string;
+	routingSlipId?: string;
+	/** Bytes of the payload: at the start of a put, at the end of a get. */
+	bytes?: number;
+	/** Names and values of OpenTelemetry's semantic conventions for database spans. */
+	attributes: Record<string, string | number>;
 }
 /**
  * Runs `work` with the operations of every store of that kind of database, made from a URL or from
@@ -433,432 +937,14 @@ export interface Statistics {
  * @throws InvalidArgumentError if `transaction` cannot be recognised
  */
 export declare function withTransaction<T>(transaction: unknown, work: () => T): T;
-declare const OPERATIONS: {
-	readonly put: 0;
-	readonly get: 1;
-	readonly find: 2;
-	readonly has: 3;
-	readonly delete: 4;
-	readonly touch: 5;
-	readonly putMany: 6;
-	readonly getMany: 7;
-	readonly "states.getById": 8;
-	readonly "states.getByCorrelationId": 9;
-	readonly "states.insert": 10;
-	readonly "states.update": 11;
-	readonly "states.delete": 12;
-	readonly "states.deleteByCorrelationId": 13;
-	readonly "states.findByName": 14;
-	readonly "states.countByName": 15;
-	readonly "states.deleteCompletedBefore": 16;
-	readonly "states.findTimedOut": 17;
-	readonly "states.claimTimedOut": 18;
-	readonly initialize: 100;
-	readonly purgeExpired: 101;
-	readonly health: 102;
-	readonly statistics: 103;
-	/** The end of a unit of work. */
-	readonly transaction: 104;
-	readonly "states.reindex": 105;
-};
-export type OperationName = keyof typeof OPERATIONS;
-/** Those on saga state. */
-export type StateOperation = Extract<OperationName, `states.${string}`>;
-/** The arguments of an operation, as the native side takes them. */
-export type Arguments = [
-	id?: unknown,
-	data?: unknown,
-	expiresAt?: unknown
-];
-/** What a saga engine keeps beside the state of a saga. Dates are Dates, when it is stored too: a text or a number is refused. */
-export interface SagaMetadata {
-	/** Unique among the sagas of one name. */
-	sagaId: string;
-	/** Counts the updates. Default of a new saga: 1. */
-	version?: number;
-	createdAt?: Date;
-	updatedAt?: Date;
-	isCompleted?: boolean;
-	archivedAt?: Date | null;
-	traceParent?: string | null;
-	traceState?: string | null;
-	timeoutMs?: number | null;
-	/** `findTimedOut` finds the saga from then on, unless it has ended. */
-	timeoutExpiresAt?: Date | null;
-}
-/** A saga's state: anything that `JSON.stringify` takes, with `metadata`. */
-export interface SagaState {
-	metadata: SagaMetadata;
-}
-/** Which sagas of a name are meant. */
-export interface SagaFilter {
-	/** Only those that have ended, or only those that have not. */
-	completed?: boolean;
-}
-/** A saga that is stored and cannot be read. */
-export interface CorruptSaga {
-	sagaName: string;
-	sagaId: string;
-	error: CorruptDataError;
-}
-/** What becomes of sagas that cannot be read. */
-export interface CorruptOptions {
-	/**
-	 * Is told each of them; the others are answered. Without it the operation rejects with `CORRUPT_DATA`: the error has
-	 * all of them (`corrupt`), and what would have been answered (`found`).
-	 */
-	onCorrupt?: (problem: CorruptSaga) => void;
-}
-/** One page of `findByName`. */
-export interface SagaPage<T> {
-	items: T[];
-	/** Where the next page begins; none on the last one. */
-	cursor?: string;
-}
-/** A saga whose timeout has passed. */
-export interface TimedOutSaga<T> {
-	sagaName: string;
-	state: T;
-}
-/** A rejection of what is found out before anything runs. */
-export type Refuse = (error: unknown) => Promise<never>;
-/** What `reindex` came to. */
-export interface ReindexResult {
-	/** Sagas that were looked at. */
-	found: number;
-	/** Those of them that were not in just the lists in which they belong, and are now. */
-	added: number;
-	/** Those that were in lists and are not stored any more. */
-	removed: number;
-	/** Those whose state cannot be read; they stay as they are. */
-	unreadable: number;
-}
-/** Which sagas `claimTimedOut` gives to whom, and for how long. */
-export interface ClaimOptions extends CorruptOptions {
-	/** The worker: 1 to 256 bytes of UTF-8. */
-	workerId: string;
-	/** How long nobody else is given them: 1 to 604,800,000 (a week). */
-	leaseMs: number;
-	/** At most so many: 1 to 1,000. Default 100. */
-	limit?: number;
-	/** Timeouts up to then. Default: the present. */
-	now?: Date;
-	/** Only those of this name. */
-	sagaName?: string;
-}
-/** A saga whose timeout has passed, and which one worker has for a while. */
-export interface ClaimedSaga<T> extends TimedOutSaga<T> {
-	workerId: string;
-	/** By the clock of this process, and never later than the store's: stop working on it then. */
-	leasedUntil: Date;
-}
-/** Runs an operation on states. */
-export type RunOnStates = <T>(operation: StateOperation, given: unknown[]) => Promise<T>;
-/** How `modify` goes about conflicts. */
-export interface ModifyOptions {
-	/** Further attempts. Default 3. */
-	maxRetries?: number;
-	/** The pause before the first of them is a random part of this; each one doubles it. Default 100. */
-	retryDelayMs?: number;
-}
-/**
- * The state of saga instances, found by saga id or by correlation id, guarded by a version. Both ids are unique
- * among the sagas of one name. A saga name has 1 to 128 bytes of UTF-8, without `:` and `#`; ids have 1 to 512, and
- * a correlation id does not begin with `idx:`.
- */
-export declare class SagaStates {
+declare class Payloads<Deleted extends boolean | undefined> {
 	#private;
 	/** @internal */
-	constructor(backend: BackendName, run: RunOnStates, refuse: Refuse);
-	/** The state, or null. Dates of its metadata are Dates. */
-	getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null>;
-	/** The state, or null. Dates of its metadata are Dates. */
-	getByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
-	/**
-	 * Stores a new saga, with the version that its metadata has (1, if it has none) and its dates.
-	 *
-	 * @param state with `metadata.sagaId`; what else is missing in `metadata` is filled in in what is stored
-	 * @throws AlreadyExistsError if the saga id or the correlation id is taken
-	 * @throws SerializationError if it cannot be kept as JSON: `path` says what
-	 */
-	insert<T extends object>(sagaName: string, correlationId: string, state: T): Promise<void>;
-	/**
-	 * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
-	 * `createdAt` and its correlation id stay what they are. `updatedAt` is the time of this change: the present, unless
-	 * the state's lies in the future.
-	 *
-	 * @throws ConcurrencyError if the version is another one: `expectedVersion`, `actualVersion`
-	 * @throws NotFoundError if there is no such saga
-	 * @throws SerializationError
-	 */
-	update<T extends object>(sagaName: string, state: T, expectedVersion: number): Promise<void>;
-	/** Removes the saga, if there is one. */
-	delete(sagaName: string, sagaId: string): Promise<void>;
-	/** Removes the saga, if there is one. */
-	deleteByCorrelationId(sagaName: string, correlationId: string): Promise<void>;
-	/**
-	 * Reads the state, has it changed, and stores it, from the start again where another update came between.
-	 * `updatedAt` becomes the present, unless `change` sets it.
-	 *
-	 * @param change may change what it is given and return that, or return another state; it may run several times
-	 * @returns the state as it is stored
-	 * @throws NotFoundError if there is no such saga
-	 * @throws ConcurrencyError if there were conflicts `maxRetries` times more
-	 */
-	modify<T extends object = SagaState>(sagaName: string, sagaId: string, change: (state: T) => T | Promise<T>, options?: ModifyOptions): Promise<T>;
-	/**
-	 * Inserts a state that has no version: under `state.correlationId`, or under its saga id where it has none. Updates
-	 * the saga of one that has a version. The saga id is `metadata.sagaId`, or `state.id`.
-	 *
-	 * @param state with the version that it was read with in `metadata.version`; a new one has none
-	 * @returns the state as it is stored: save this one the next time
-	 * @throws ConcurrencyError if another update came between
-	 * @throws NotFoundError if the saga has been deleted
-	 * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
-	 */
-	save<T extends object>(sagaName: string, state: T): Promise<T>;
-	/** `getById`, under the name that `@saga-bus/store-redis` documents. */
-	findById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null>;
-	/** `getByCorrelationId`, under the name that `@saga-bus/store-redis` documents. */
-	findByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
-	/**
-	 * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
-	 * with the cursor of a page tells each saga once, whatever is inserted meanwhile. A page has fewer items where some
-	 * cannot be read; what tells the last one is that it has no cursor. DynamoDB's list follows a change a moment later,
-	 * as its indexes do; the states in it are read consistently.
-	 *
-	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
-	 */
-	findByName<T extends object = SagaState>(sagaName: string, options?: SagaFilter & CorruptOptions & {
-		limit?: number;
-		cursor?: string;
-	}): Promise<SagaPage<T>>;
-	/** How many sagas of a name there are; on DynamoDB a moment ago. */
-	countByName(sagaName: string, options?: SagaFilter): Promise<number>;
-	/**
-	 * Removes sagas that ended before a time, in bounded batches, at most `limit` of them; answers how many. A saga ends
-	 * when an insert or an update first makes it completed; one that is inserted as such, at its `updatedAt`.
-	 */
-	deleteCompletedBefore(sagaName: string, before: Date, options?: {
-		limit?: number;
-	}): Promise<number>;
-	/**
-	 * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
-	 * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
-	 * stored. Those that cannot be read take nobody's place, as long as there are no more than 1,000 of both together.
-	 *
-	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others
-	 */
-	findTimedOut<T extends object = SagaState>(options?: CorruptOptions & {
-		now?: Date;
-		limit?: number;
-		sagaName?: string;
-	}): Promise<TimedOutSaga<T>[]>;
-	/**
-	 * Has sagas found by `findByName`, `countByName` and `findTimedOut` that other software has written without what
-	 * these go by, such as `@saga-bus/store-redis`: on Redis the whole keyspace is gone through on every primary, in
-	 * bounded steps, and each state is put into the lists in which it belongs. States and versions stay as they are.
-	 * Whoever is interrupted calls it again. Call it once when the new version runs, and again when the last old worker
-	 * has ended. On the other backends it finds nothing to do: there the database keeps what lists go by.
-	 *
-	 * @param options `sagaName`: only the sagas of this name
-	 * @throws UnsupportedError in a transaction
-	 */
-	reindex(options?: {
-		sagaName?: string;
-	}): Promise<ReindexResult>;
-	/**
-	 * The same sagas as `findTimedOut`, each given to one worker: until the lease ends, `claimTimedOut` answers a saga
-	 * to nobody else, and not to the same worker again. (`findTimedOut` still shows it.) State and version stay as they
-	 * are, so what the worker does ends with an ordinary `update`. One that ends the saga, or moves or clears its
-	 * timeout, ends the lease as well. Leases are judged by the server's clock where it has one.
-	 *
-	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others, which the
-	 * worker has
-	 * @throws SagaStoreError `UNSUPPORTED` in a transaction that is only sent at its end (Redis, DynamoDB)
-	 */
-	claimTimedOut<T extends object = SagaState>(options: ClaimOptions): Promise<ClaimedSaga<T>[]>;
-}
-/** Every reason for which an operation can be rejected. */
-export type SagaStoreErrorCode = "NOT_FOUND" | "ALREADY_EXISTS" | "CONCURRENCY_CONFLICT" | "PAYLOAD_TOO_LARGE" | "ALREADY_EXPIRED" | "INVALID_ARGUMENT" | "CONNECTION" | "TIMEOUT" | "SERIALIZATION" | "CORRUPT_DATA" | "UNSUPPORTED" | "CLOSED" | "BACKEND";
-/** The fields of an error, as the native side hands them over. */
-export interface Failure {
-	code: SagaStoreErrorCode;
-	message: string;
-	backend?: string;
-	operation?: string;
-	id?: string;
-	retryable: boolean;
-	causes: string[];
-	details: Record<string, number | string>;
-	/** What a client of the application threw: the cause itself, in place of `causes`. */
-	cause?: unknown;
-}
-/** What every rejection is an instance of. Its stack reaches the caller's `await`. */
-export declare class SagaStoreError extends Error {
-	/** What went wrong. */
-	readonly code: SagaStoreErrorCode;
-	/** Such as `postgres`, once known. */
-	readonly backend?: string;
-	/** The operation that failed, such as `put`. */
-	readonly operation?: string;
-	/** The record, where there is one. */
-	readonly id?: string;
-	/** Whether the same call may succeed later. */
-	readonly retryable: boolean;
-	constructor(failure: Failure);
-}
-/** `NOT_FOUND`: no record has this id, or its time is over. */
-export declare class NotFoundError extends SagaStoreError {
-}
-/** `ALREADY_EXISTS`: the saga id, or the correlation id, is taken. */
-export declare class AlreadyExistsError extends SagaStoreError {
-	readonly sagaName: string;
-	/** Where it is the saga id that is taken. */
-	readonly sagaId?: string;
-	/** Where it is the correlation id that is taken. */
-	readonly correlationId?: string;
-}
-/** `CONCURRENCY_CONFLICT`: another update came between. */
-export declare class ConcurrencyError extends SagaStoreError {
-	readonly sagaName: string;
-	readonly sagaId: string;
-	readonly expectedVersion: number;
-	/** The version that is stored. */
-	readonly actualVersion: number;
-}
-/** `SERIALIZATION`: a state that JSON cannot keep. */
-export declare class SerializationError extends SagaStoreError {
-	/** What of it: such as `order.items[2].price`. */
-	readonly path: string;
-}
-/** `PAYLOAD_TOO_LARGE`: refused before anything was sent. */
-export declare class PayloadTooLargeError extends SagaStoreError {
-	/** The payload's bytes. */
-	readonly size: number;
-	/** The bytes that the backend, or `maxPayloadBytes`, allows. */
-	readonly limit: number;
-}
-/** `ALREADY_EXPIRED`: `expiresAt` has passed and `lateRetentionMs` is 0. */
-export declare class AlreadyExpiredError extends SagaStoreError {
-}
-/** `INVALID_ARGUMENT`: the input is wrong; the message says what is accepted. */
-export declare class InvalidArgumentError extends SagaStoreError {
-}
-/** `CONNECTION`: the server cannot be reached or refuses the login, or the connection broke. */
-export declare class ConnectionError extends SagaStoreError {
-}
-/** `TIMEOUT`: no answer within `operationTimeoutMs`. A write may or may not have happened. */
-export declare class TimeoutError extends SagaStoreError {
-}
-/** `CORRUPT_DATA`: what is stored cannot be read. */
-export declare class CorruptDataError extends SagaStoreError {
-	/** Of a list of sagas: those that cannot be read, this one among them. */
-	readonly corrupt?: readonly CorruptSaga[];
-	/** Of a list of sagas: what would have been answered without them (a page with its cursor, or sagas). Not enumerable. */
-	readonly found?: unknown;
-}
-/** `UNSUPPORTED`: this backend, or this version of its server, cannot do it. */
-export declare class UnsupportedError extends SagaStoreError {
-}
-/** `CLOSED`: the store has been closed. */
-export declare class ClosedError extends SagaStoreError {
-}
-/** What `createBus` of `@saga-bus/core` takes for a saga's store. */
-export interface SagaBusStore<T extends object> {
-	getById(sagaName: string, sagaId: string): Promise<T | null>;
-	getByCorrelationId(sagaName: string, correlationId: string): Promise<T | null>;
-	insert(sagaName: string, correlationId: string, state: T): Promise<void>;
-	update(sagaName: string, state: T, expectedVersion: number): Promise<void>;
-	delete(sagaName: string, sagaId: string): Promise<void>;
-}
-/** Options of `sagaBusStore`: classes of `@saga-bus/core`, by which the bus tells what to do with a message. */
-export interface SagaBusOptions {
-	/** A conflict: the bus tries the message again, on the saga that is stored then. */
-	ConcurrencyError: new (sagaId: string, expectedVersion: number, actualVersion?: number) => Error;
-	/** What passes by itself (an error that is `retryable`): the bus tries the message again. */
-	TransientError?: new (message: string, cause?: Error) => Error;
-}
-/**
- * Saga state as a store of `@saga-bus/core`.
- *
- * ```ts
- * import { ConcurrencyError, createBus, TransientError } from '@saga-bus/core'
- * const store = sagaBusStore(states, { ConcurrencyError, TransientError })
- * const bus = createBus({ transport, sagas: [{ definition, store }] })
- * ```
- *
- * Conflicts of versions are its `ConcurrencyError`, and so is a saga that another message has started meanwhile
- * (`ALREADY_EXISTS`). Errors that are `retryable` are its `TransientError`; without that class they say in their message
- * that they pass. The store's own error is the `cause`. All others are thrown as they are.
- *
- * @param states of a store, or of a transaction
- * @param options the classes of `@saga-bus/core`
- */
-export declare function sagaBusStore<T extends object>(states: SagaStates, options: SagaBusOptions): SagaBusStore<T>;
-/** Runs an operation in the transaction. */
-export type RunInTransaction = <T>(operation: OperationName, args: Arguments, options?: PutOptions) => Promise<T>;
-/** Runs a statement of the application's in the transaction. */
-export type QueryInTransaction = <Row>(sql: string, values: readonly unknown[]) => Promise<Row[]>;
-/**
- * A transaction of a store, for the length of `store.transaction`: everything in it is stored, or
- * nothing is. Its own reads see what it has written; nobody else does before it is committed.
- *
- * Where transactions are buffered (Redis, DynamoDB: see `store.capabilities.transactions`), writes are
- * collected and sent at the end: `put` and `delete` resolve when they are queued, everything that
- * needs an answer is `UNSUPPORTED`. Used after its end, everything is `CLOSED`.
- */
-export declare class SagaTransaction {
-	#private;
-	/** @internal */
-	constructor(backend: BackendName, run: RunInTransaction, query: QueryInTransaction, refuse: Refuse);
-	/** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */
-	readonly states: SagaStates;
-	/** As `SagaStore.put`. */
-	put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void>;
-	/** As `SagaStore.get`. */
-	get(id: string): Promise<Buffer>;
-	/** As `SagaStore.find`. */
-	find(id: string): Promise<Buffer | null>;
-	/** As `SagaStore.has`. */
-	has(id: string): Promise<boolean>;
-	/** As `SagaStore.delete`; `undefined` where transactions are buffered: whether there was a payload is not known. */
-	delete(id: string): Promise<boolean | undefined>;
-	/** As `SagaStore.touch`. */
-	touch(id: string, expiresAt: Date): Promise<boolean>;
-	/** As `SagaStore.putMany`. */
-	putMany(entries: Iterable<PayloadEntry>): Promise<void>;
-	/** As `SagaStore.getMany`. */
-	getMany(ids: Iterable<string>): Promise<Map<string, Buffer>>;
-	/**
-	 * Runs a statement of the application's own in the transaction (PostgreSQL and SQLite).
-	 *
-	 * @param sql one statement, with `$1..$n` on PostgreSQL and `?` on SQLite. Beginning and ending the
-	 *   transaction is `store.transaction`'s; savepoints are free to use
-	 * @param values null, booleans, numbers, bigints, text, Dates, bytes; on PostgreSQL also arrays, and
-	 *   objects for json. `undefined` is null
-	 * @returns rows as objects. PostgreSQL's `bigint` and `numeric` are text (as with `pg`), times are Dates, `bytea` is a Buffer
-	 */
-	query<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
-}
-/**
- * A store of saga payloads (claim check). Opened by one of the classes below or by `openStore`;
- * constructing never connects, the first operation or `initialize` does.
- */
-export declare class SagaStore implements SagaStoreAdapter {
-	#private;
-	/** Which backend it is. */
-	readonly backend: BackendName;
-	/** @internal */
-	protected constructor(backend: BackendName | null, options: string | AnyStoreOptions);
-	/** The state of saga instances: see `SagaStates`. */
-	get states(): SagaStates;
-	/** What this backend can do. */
-	get capabilities(): Capabilities;
+	protected constructor(runner: Runner);
 	/**
 	 * Stores a payload, replacing data and expiry of an earlier one together. Once it has resolved,
 	 * a `get` of any process sees it; if it rejects, the event must not be emitted. Inside a transaction
-	 * (`withTransaction`, `getTransaction`) it is stored when that commits, or not at all.
+	 * it is stored when that commits, or not at all.
 	 *
 	 * @param id the claim id: 1 to 1,024 bytes of UTF-8
 	 * @param data the payload; it must not be changed or transferred before the promise has settled (as with
@@ -883,7 +969,7 @@ export declare class SagaStore implements SagaStoreAdapter {
 	 * Removes a payload; whether there was one. (Inside a transaction that is only sent at its end, a Redis
 	 * MULTI or DynamoDB's TransactItems, that is not known: `undefined`.)
 	 */
-	delete(id: string): Promise<boolean>;
+	delete(id: string): Promise<Deleted>;
 	/** Sets another expiry, under the same rules as `put`; whether there was a payload. */
 	touch(id: string, expiresAt: Date): Promise<boolean>;
 	/**
@@ -893,6 +979,47 @@ export declare class SagaStore implements SagaStoreAdapter {
 	putMany(entries: Iterable<PayloadEntry>): Promise<void>;
 	/** The payloads of several ids; an id without one is not in the map. */
 	getMany(ids: Iterable<string>): Promise<Map<string, Buffer>>;
+}
+type QueryInTransaction = <Row>(sql: string, values: readonly unknown[]) => Promise<Row[]>;
+/**
+ * A transaction of a store, for the length of `store.transaction`: everything in it is stored, or
+ * nothing is. Its own reads see what it has written; nobody else does before it is committed.
+ *
+ * Where transactions are buffered (Redis, DynamoDB: see `store.capabilities.transactions`), writes are
+ * collected and sent at the end: `put` and `delete` resolve when they are queued, everything that
+ * needs an answer is `UNSUPPORTED`. Used after its end, everything is `CLOSED`.
+ */
+export declare class SagaTransaction extends Payloads<boolean | undefined> {
+	#private;
+	/** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */
+	readonly states: SagaStates;
+	/** @internal */
+	constructor(runner: Runner, query: QueryInTransaction);
+	/**
+	 * Runs a statement of the application's own in the transaction (PostgreSQL and SQLite).
+	 *
+	 * @param sql one statement, with `$1..$n` on PostgreSQL and `?` on SQLite. Beginning and ending the
+	 *   transaction is `store.transaction`'s; savepoints are free to use
+	 * @param values null, booleans, numbers, bigints, text, Dates, bytes; on PostgreSQL also arrays, and
+	 *   objects for json. `undefined` is null
+	 * @returns rows as objects. PostgreSQL's `bigint` and `numeric` are text (as with `pg`), times are Dates, `bytea` is a Buffer
+	 */
+	query<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
+}
+/**
+ * A store of saga payloads (claim check). Opened by one of the classes `MemorySagaStore` and so on, or by `openStore`;
+ * constructing never connects, the first operation or `initialize` does.
+ */
+export declare class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
+	#private;
+	/** Which backend it is. */
+	readonly backend: BackendName;
+	/** @internal */
+	protected constructor(backend: BackendName | null, options: string | AnyStoreOptions);
+	/** The state of saga instances: see `SagaStates`. */
+	get states(): SagaStates;
+	/** What this backend can do. */
+	get capabilities(): Capabilities;
 	/**
 	 * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
 	 * many. Sagas whose time is over (`defaultTtlMs`, `completedTtlMs`) are among them. Redis removes both by itself:

@@ -49,12 +49,6 @@ __export(index_exports, {
 });
 module.exports = __toCommonJS(index_exports);
 
-// ts/context.ts
-var import_node_async_hooks2 = require("node:async_hooks");
-
-// ts/clients/handle.ts
-var import_node_async_hooks = require("node:async_hooks");
-
 // ts/errors.ts
 var SagaStoreError = class extends Error {
   constructor(failure) {
@@ -123,20 +117,557 @@ function toError(reason) {
 function raise(reason) {
   throw toError(reason);
 }
+function failureOf(code, message, more = {}) {
+  return { code, message, retryable: false, causes: [], details: {}, ...more };
+}
+function errorOf(code, message, more) {
+  return new (classes[code] ?? SagaStoreError)(failureOf(code, message, more));
+}
 function invalidArgument(message, operation, backend, cause) {
-  return new InvalidArgumentError({
-    code: "INVALID_ARGUMENT",
-    message,
-    operation,
-    backend,
-    retryable: false,
-    causes: [],
-    details: {},
-    ...cause !== void 0 && { cause }
-  });
+  return errorOf("INVALID_ARGUMENT", message, { operation, backend, cause });
 }
 
+// ts/arguments.ts
+var import_types = require("node:util/types");
+function listed(values) {
+  if (typeof values === "string" || typeof values?.[Symbol.iterator] !== "function") throw new TypeError("it is no iterable");
+  return Array.from(values);
+}
+function taken(args) {
+  return args.map((argument) => Array.isArray(argument) ? argument.map(takenDate) : takenDate(argument));
+}
+function takenDate(value) {
+  return (0, import_types.isDate)(value) ? new Date(Date.prototype.getTime.call(value)) : value;
+}
+function idOf({ by }, [first]) {
+  const id = by === "id" ? first : by === "name_and_id" || by === "name_and_other_id" ? first[1] : void 0;
+  return typeof id === "string" ? id : void 0;
+}
+function writtenBy({ writes, by }, [first]) {
+  if (!writes) return void 0;
+  switch (by) {
+    case "id":
+      return [first];
+    case "ids":
+      return first;
+    case "name_and_id": {
+      const [name, id] = first;
+      return typeof name === "string" && typeof id === "string" ? [`${name}\0${id}`] : void 0;
+    }
+    default:
+      return void 0;
+  }
+}
+function unknownOption(options, accepted) {
+  const unknown = Object.keys(options ?? {}).find((name) => !accepted.includes(name));
+  return unknown === void 0 ? void 0 : `unknown option '${unknown}'; accepted: ${accepted.join(", ")}`;
+}
+
+// ts/kinds/state-json.ts
+var import_types2 = require("node:util/types");
+var DATES = ["createdAt", "updatedAt", "archivedAt", "timeoutExpiresAt"];
+var StateJson = class {
+  #backend;
+  constructor(backend) {
+    this.#backend = backend;
+  }
+  /** Fills in what the metadata lacks, and makes JSON of it. Dates and the other values are checked by the native side. */
+  record(sagaName, state, metadata, terms) {
+    const { operation, version, isChange } = terms;
+    if (metadata === void 0) throw invalidArgument("a state is an object with `metadata: { sagaId, ... }`", operation, this.#backend);
+    const { sagaId, isCompleted = false, version: _, createdAt, updatedAt, ...rest } = metadata;
+    const { timeoutExpiresAt, archivedAt } = rest;
+    const now = /* @__PURE__ */ new Date();
+    const begun = createdAt ?? now;
+    const changed = updatedAt == null || isChange && (0, import_types2.isDate)(updatedAt) && updatedAt.getTime() < now.getTime() ? now : updatedAt;
+    const known3 = { version, sagaId, isCompleted, createdAt: begun, updatedAt: changed, ...rest };
+    const { stored, text: text2 } = this.#serialized(state, known3, operation, sagaId);
+    return { given: [sagaName, sagaId, version, isCompleted, begun, changed, timeoutExpiresAt, archivedAt, text2], stored };
+  }
+  #serialized(state, metadata, operation, id) {
+    let stored = state;
+    let text2;
+    try {
+      if ("toJSON" in metadata) throw new TypeError("metadata has a toJSON of its own");
+      stored = { metadata, ...withoutMetadata(state) };
+      text2 = JSON.stringify(stored);
+    } catch (cause) {
+      throw this.#unserializable(operation, id, unserializable(stored), cause);
+    }
+    if (text2.includes("\\u0000") || text2.includes("\\ud")) {
+      const found = unserializable(JSON.parse(text2));
+      if (found.path !== "") throw this.#unserializable(operation, id, found);
+    }
+    return { stored, text: text2 };
+  }
+  #unserializable(operation, id, { path, what }, cause) {
+    const message = `the state cannot be kept as JSON: ${path === "" ? "it" : path} ${what}`;
+    return errorOf("SERIALIZATION", message, { backend: this.#backend, operation, id, details: { path }, cause });
+  }
+  /** The states of a list, and those that cannot be read. */
+  listed(found, operation) {
+    const sagas = [];
+    const corrupt = [];
+    for (let at = 0; at < found.length; at += 3) {
+      const [sagaName, sagaId, text2] = found.slice(at, at + 3);
+      try {
+        if (typeof text2 !== "string") throw this.#corrupt(operation, sagaId, text2.problem);
+        sagas.push({ sagaName, state: this.parsed(text2, sagaId, operation) });
+      } catch (error) {
+        if (!(error instanceof CorruptDataError)) throw error;
+        corrupt.push({ sagaName, sagaId, error });
+      }
+    }
+    return { sagas, corrupt };
+  }
+  /** The state that a text is, with Dates in its metadata. */
+  parsed(text2, id, operation = "states") {
+    let state = null;
+    let cause;
+    try {
+      state = JSON.parse(text2);
+    } catch (error) {
+      cause = error;
+    }
+    const metadata = metadataOf(state);
+    if (metadata === void 0) throw this.#corrupt(operation, id, cause === void 0 ? "has no metadata" : "is no JSON", cause);
+    for (const name of DATES) {
+      const value = metadata[name];
+      if (value === void 0 || value === null) continue;
+      const date = new Date(value);
+      if (Number.isNaN(date.getTime())) throw this.#corrupt(operation, id, `has a metadata.${name} that is no date`);
+      metadata[name] = date;
+    }
+    return state;
+  }
+  #corrupt(operation, id, what, cause) {
+    return errorOf("CORRUPT_DATA", `the stored state ${what}`, { backend: this.#backend, operation, id, cause });
+  }
+};
+function withoutCorrupt(answer, corrupt, onCorrupt) {
+  const [first] = corrupt;
+  if (first === void 0) return answer;
+  if (onCorrupt === void 0) {
+    const { error: cause, sagaName, sagaId } = first;
+    const message = `${corrupt.length} of the sagas cannot be read; the first: ${cause.message}`;
+    const { backend, operation } = cause;
+    const error = errorOf("CORRUPT_DATA", message, { backend, operation, id: sagaId, details: { sagaName }, cause });
+    throw Object.defineProperty(Object.assign(error, { corrupt }), "found", { value: answer });
+  }
+  for (const problem of corrupt) onCorrupt(problem);
+  return answer;
+}
+function metadataOf(state) {
+  const metadata = state?.metadata;
+  return typeof metadata === "object" && metadata !== null && !Array.isArray(metadata) ? metadata : void 0;
+}
+function withoutMetadata(state) {
+  const plain = typeof state.toJSON === "function" ? state.toJSON() : state;
+  if (typeof plain !== "object" || plain === null) throw new TypeError("its toJSON() returns no object");
+  const { metadata: _, ...rest } = plain;
+  return rest;
+}
+function unserializable(value, path = "", open2 = /* @__PURE__ */ new Set()) {
+  const nothing = { path: "", what: "cannot be serialised" };
+  if (typeof value === "bigint") return { path, what: "is a BigInt" };
+  if (typeof value === "string") {
+    if (value.includes("\0")) return { path, what: "contains a NUL character" };
+    return new RegExp("\\p{Surrogate}", "u").test(value) ? { path, what: "contains an unpaired surrogate" } : nothing;
+  }
+  if (typeof value !== "object" || value === null) return nothing;
+  if (open2.has(value)) return { path, what: "contains itself" };
+  open2.add(value);
+  for (const [name, member] of Object.entries(value)) {
+    const place = Array.isArray(value) ? `${path}[${name}]` : path === "" ? name : `${path}.${name}`;
+    const key = unserializable(name);
+    if (key.what !== nothing.what) return { path: place, what: `has a name that ${key.what}` };
+    const found = unserializable(member, place, open2);
+    if (found.path !== "") return found;
+  }
+  open2.delete(value);
+  return nothing;
+}
+
+// ts/kinds/saga-bus.ts
+var CLASSES = ["ConcurrencyError", "TransientError"];
+var SOUNDS_TRANSIENT = /timeout|network/i;
+function sagaBusStore(states, options) {
+  const { ConcurrencyError: Conflict, TransientError: Transient } = checked(options);
+  const raise2 = (error) => {
+    if (error instanceof ConcurrencyError) throw causedBy(error, new Conflict(error.sagaId, error.expectedVersion, error.actualVersion));
+    if (!(error instanceof SagaStoreError) || !error.retryable) throw error;
+    if (Transient !== void 0) throw causedBy(error, new Transient(error.message, error));
+    if (!SOUNDS_TRANSIENT.test(error.message)) error.message += " (it may pass by itself, as a network error does)";
+    throw error;
+  };
+  return {
+    getById: (sagaName, sagaId) => states.getById(sagaName, sagaId).catch(raise2),
+    getByCorrelationId: (sagaName, correlationId) => states.getByCorrelationId(sagaName, correlationId).catch(raise2),
+    insert: (sagaName, correlationId, state) => states.insert(sagaName, correlationId, state).catch((error) => {
+      if (!(error instanceof AlreadyExistsError)) return raise2(error);
+      const { sagaId, version = 0 } = metadataOf(state);
+      throw causedBy(error, new Conflict(sagaId, version));
+    }),
+    update: (sagaName, state, expectedVersion) => states.update(sagaName, state, expectedVersion).catch(raise2),
+    delete: (sagaName, sagaId) => states.delete(sagaName, sagaId).catch(raise2)
+  };
+}
+function checked(options) {
+  const invalid = (message) => invalidArgument(message, "sagaBusStore");
+  const unknown = unknownOption(options, CLASSES);
+  if (unknown !== void 0) throw invalid(unknown);
+  for (const name of CLASSES) {
+    const isLeftOut = name === "TransientError" && options?.[name] === void 0;
+    if (!isLeftOut && typeof options?.[name] !== "function") throw invalid(`option '${name}' must be the class of @saga-bus/core`);
+  }
+  return options;
+}
+function causedBy(cause, error) {
+  error.cause ??= cause;
+  return error;
+}
+
+// ts/kinds/states.ts
+var import_types3 = require("node:util/types");
+
+// ts/operations.ts
+var OPERATIONS = {
+  put: { number: 0, name: "put", kind: "payloads", writes: true, by: "id" },
+  get: { number: 1, name: "get", kind: "payloads", writes: false, by: "id" },
+  find: { number: 2, name: "find", kind: "payloads", writes: false, by: "id" },
+  has: { number: 3, name: "has", kind: "payloads", writes: false, by: "id" },
+  delete: { number: 4, name: "delete", kind: "payloads", writes: true, by: "id" },
+  touch: { number: 5, name: "touch", kind: "payloads", writes: true, by: "id" },
+  putMany: { number: 6, name: "putMany", kind: "payloads", writes: true, by: "ids" },
+  getMany: { number: 7, name: "getMany", kind: "payloads", writes: false, by: "ids" },
+  "states.getById": { number: 8, name: "states.getById", kind: "states", writes: false, by: "name_and_id" },
+  "states.getByCorrelationId": { number: 9, name: "states.getByCorrelationId", kind: "states", writes: false, by: "name_and_other_id" },
+  "states.insert": { number: 10, name: "states.insert", kind: "states", writes: true, by: "name_and_id" },
+  "states.update": { number: 11, name: "states.update", kind: "states", writes: true, by: "name_and_id" },
+  "states.delete": { number: 12, name: "states.delete", kind: "states", writes: true, by: "name_and_id" },
+  "states.deleteByCorrelationId": {
+    number: 13,
+    name: "states.deleteByCorrelationId",
+    kind: "states",
+    writes: true,
+    by: "name_and_other_id"
+  },
+  "states.findByName": { number: 14, name: "states.findByName", kind: "states", writes: false, by: null },
+  "states.countByName": { number: 15, name: "states.countByName", kind: "states", writes: false, by: null },
+  "states.deleteCompletedBefore": { number: 16, name: "states.deleteCompletedBefore", kind: "states", writes: true, by: null },
+  "states.findTimedOut": { number: 17, name: "states.findTimedOut", kind: "states", writes: false, by: null },
+  "states.claimTimedOut": { number: 18, name: "states.claimTimedOut", kind: "states", writes: true, by: null },
+  initialize: { number: 100, name: "initialize", kind: "store", writes: true, by: null },
+  purgeExpired: { number: 101, name: "purgeExpired", kind: "store", writes: true, by: null },
+  health: { number: 102, name: "health", kind: "store", writes: false, by: null },
+  statistics: { number: 103, name: "statistics", kind: "store", writes: false, by: null },
+  transaction: { number: 104, name: "transaction", kind: "store", writes: true, by: null },
+  "states.reindex": { number: 105, name: "states.reindex", kind: "store", writes: true, by: null }
+};
+
+// ts/kinds/states.ts
+var MAX_LISTED = 1e3;
+var SagaStates = class {
+  #runner;
+  #json;
+  /** @internal */
+  constructor(runner) {
+    this.#runner = runner;
+    this.#json = new StateJson(runner.backend);
+  }
+  /** The state, or null. Dates of its metadata are Dates. */
+  getById(sagaName, sagaId) {
+    return this.#find(OPERATIONS["states.getById"], sagaName, sagaId);
+  }
+  /** The state, or null. Dates of its metadata are Dates. */
+  getByCorrelationId(sagaName, correlationId) {
+    return this.#find(OPERATIONS["states.getByCorrelationId"], sagaName, correlationId);
+  }
+  /**
+   * Stores a new saga, with the version that its metadata has (1, if it has none) and its dates.
+   *
+   * @param state with `metadata.sagaId`; what else is missing in `metadata` is filled in in what is stored
+   * @throws AlreadyExistsError if the saga id or the correlation id is taken
+   * @throws SerializationError if it cannot be kept as JSON: `path` says what
+   */
+  async insert(sagaName, correlationId, state) {
+    let given;
+    try {
+      given = this.#insertion("states.insert", sagaName, correlationId, state).given;
+    } catch (error) {
+      return await this.#runner.refuse(error);
+    }
+    await this.#runner.run(OPERATIONS["states.insert"], given);
+  }
+  /**
+   * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
+   * `createdAt` and its correlation id stay what they are. `updatedAt` is the time of this change: the present, unless
+   * the state's lies in the future.
+   *
+   * @throws ConcurrencyError if the version is another one: `expectedVersion`, `actualVersion`
+   * @throws NotFoundError if there is no such saga
+   * @throws SerializationError
+   */
+  async update(sagaName, state, expectedVersion) {
+    let given;
+    try {
+      given = this.#change("states.update", sagaName, state, expectedVersion).given;
+    } catch (error) {
+      return await this.#runner.refuse(error);
+    }
+    await this.#runner.run(OPERATIONS["states.update"], given);
+  }
+  /** Removes the saga, if there is one. */
+  async delete(sagaName, sagaId) {
+    await this.#runner.run(OPERATIONS["states.delete"], [sagaName, sagaId]);
+  }
+  /** Removes the saga, if there is one. */
+  async deleteByCorrelationId(sagaName, correlationId) {
+    await this.#runner.run(OPERATIONS["states.deleteByCorrelationId"], [sagaName, correlationId]);
+  }
+  /**
+   * Reads the state, has it changed, and stores it, from the start again where another update came between.
+   * `updatedAt` becomes the present, unless `change` sets it.
+   *
+   * @param change may change what it is given and return that, or return another state; it may run several times
+   * @returns the state as it is stored
+   * @throws NotFoundError if there is no such saga
+   * @throws ConcurrencyError if there were conflicts `maxRetries` times more
+   */
+  async modify(sagaName, sagaId, change, options = {}) {
+    const { maxRetries = 3, retryDelayMs = 100 } = options;
+    for (const [name, value] of Object.entries({ maxRetries, retryDelayMs })) {
+      if (!Number.isSafeInteger(value) || value < 0)
+        return await this.#runner.refuse(this.#invalid(`${name} must be a whole number from 0 on`, "states.modify"));
+    }
+    if (typeof change !== "function") return await this.#runner.refuse(this.#invalid("modify takes a function", "states.modify"));
+    for (let attempt = 0; ; attempt += 1) {
+      const state = await this.getById(sagaName, sagaId);
+      if (state === null) throw this.#notFound(sagaName, sagaId);
+      const before = state.metadata;
+      const { version: expectedVersion = 0 } = before;
+      const unchanged = before.updatedAt?.getTime();
+      const changed = await change(state);
+      const metadata = metadataOf(changed);
+      if (metadata === void 0 || metadata.sagaId !== sagaId) {
+        throw this.#invalid("the changed state must have the metadata of the saga", "states.modify");
+      }
+      const isDated = metadata.updatedAt != null && !((0, import_types3.isDate)(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged);
+      try {
+        return await this.#write(
+          OPERATIONS["states.update"],
+          () => this.#change("states.modify", sagaName, changed, expectedVersion, { isDated })
+        );
+      } catch (error) {
+        const isConflict = error instanceof SagaStoreError && error.code === "CONCURRENCY_CONFLICT";
+        if (!isConflict || attempt >= maxRetries) throw error;
+      }
+      const pause = Math.random() * retryDelayMs * 2 ** attempt;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+  /**
+   * Inserts a state that has no version: under `state.correlationId`, or under its saga id where it has none. Updates
+   * the saga of one that has a version. The saga id is `metadata.sagaId`, or `state.id`.
+   *
+   * @param state with the version that it was read with in `metadata.version`; a new one has none
+   * @returns the state as it is stored: save this one the next time
+   * @throws ConcurrencyError if another update came between
+   * @throws NotFoundError if the saga has been deleted
+   * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
+   */
+  async save(sagaName, state) {
+    const { id, correlationId } = state ?? {};
+    const given = metadataOf(state);
+    const sagaId = given?.sagaId ?? id;
+    const metadata = { ...given, sagaId };
+    const expected = metadata.version ?? void 0;
+    if (expected !== void 0) {
+      return await this.#write(OPERATIONS["states.update"], () => this.#change("states.save", sagaName, state, expected, { metadata }));
+    }
+    const insertion = () => this.#insertion("states.save", sagaName, correlationId ?? sagaId, state, metadata);
+    return await this.#write(OPERATIONS["states.insert"], insertion);
+  }
+  /** `getById`, under the name that `@saga-bus/store-redis` documents. */
+  findById(sagaName, sagaId) {
+    return this.getById(sagaName, sagaId);
+  }
+  /** `getByCorrelationId`, under the name that `@saga-bus/store-redis` documents. */
+  findByCorrelationId(sagaName, correlationId) {
+    return this.getByCorrelationId(sagaName, correlationId);
+  }
+  /**
+   * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
+   * with the cursor of a page tells each saga once, whatever is inserted meanwhile. A page has fewer items where some
+   * cannot be read; what tells the last one is that it has no cursor. DynamoDB's list follows a change a moment later,
+   * as its indexes do; the states in it are read consistently.
+   *
+   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
+   */
+  async findByName(sagaName, options = {}) {
+    let taken2;
+    try {
+      taken2 = this.#taken(options, ["completed", "limit", "cursor", "onCorrupt"], "findByName");
+    } catch (error) {
+      return await this.#runner.refuse(error);
+    }
+    const { completed, limit = 100, cursor, onCorrupt } = taken2;
+    const listed2 = await this.#runner.run(OPERATIONS["states.findByName"], [sagaName, completed, cursor, limit]);
+    const { sagas, corrupt } = this.#json.listed(listed2, "states.findByName");
+    const page = { items: sagas.map(({ state }) => state) };
+    if (listed2.length / 3 >= limit) page.cursor = listed2[listed2.length - 2];
+    return withoutCorrupt(page, corrupt, onCorrupt);
+  }
+  /** How many sagas of a name there are; on DynamoDB a moment ago. */
+  countByName(sagaName, options = {}) {
+    return this.#runner.run(OPERATIONS["states.countByName"], [sagaName, options.completed]);
+  }
+  /**
+   * Removes sagas that ended before a time, in bounded batches, at most `limit` of them; answers how many. A saga ends
+   * when an insert or an update first makes it completed; one that is inserted as such, at its `updatedAt`.
+   */
+  async deleteCompletedBefore(sagaName, before, options = {}) {
+    const { limit = Number.POSITIVE_INFINITY } = options;
+    if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
+      return await this.#runner.refuse(this.#invalid("limit must be a whole number above 0", "states.deleteCompletedBefore"));
+    }
+    const until = takenDate(before);
+    let removed = 0;
+    while (removed < limit) {
+      const batch = Math.min(MAX_LISTED, limit - removed);
+      const count = await this.#runner.run(OPERATIONS["states.deleteCompletedBefore"], [sagaName, until, batch]);
+      removed += count;
+      if (count < batch) break;
+    }
+    return removed;
+  }
+  /**
+   * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
+   * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
+   * stored. Those that cannot be read take nobody's place, as long as there are no more than 1,000 of both together.
+   *
+   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others
+   */
+  async findTimedOut(options = {}) {
+    let taken2;
+    try {
+      taken2 = this.#taken(options, ["now", "limit", "sagaName", "onCorrupt"], "findTimedOut");
+    } catch (error) {
+      return await this.#runner.refuse(error);
+    }
+    const { limit = 100, sagaName, onCorrupt } = taken2;
+    const now = takenDate(taken2.now ?? /* @__PURE__ */ new Date());
+    for (let most = limit; ; ) {
+      const listed2 = await this.#runner.run(OPERATIONS["states.findTimedOut"], [now, sagaName, most]);
+      const { sagas, corrupt } = this.#json.listed(listed2, "states.findTimedOut");
+      const enough = limit + corrupt.length;
+      const isAll = enough <= most || most >= MAX_LISTED || listed2.length / 3 < most;
+      if (isAll) return withoutCorrupt(sagas.slice(0, limit), corrupt, onCorrupt);
+      most = Math.min(MAX_LISTED, enough);
+    }
+  }
+  /** The options of a method, of which it knows all, and `onCorrupt` is a function. */
+  #taken(options, accepted, method) {
+    const isObject = options === void 0 || typeof options === "object" && options !== null;
+    const unknown = isObject ? unknownOption(options, accepted) : `options are an object; accepted: ${accepted.join(", ")}`;
+    if (unknown !== void 0) throw this.#invalid(unknown, `states.${method}`);
+    const { onCorrupt } = options ?? {};
+    if (onCorrupt !== void 0 && typeof onCorrupt !== "function") {
+      throw this.#invalid("option 'onCorrupt' must be a function", `states.${method}`);
+    }
+    return { ...options };
+  }
+  /**
+   * Has sagas found by `findByName`, `countByName` and `findTimedOut` that other software has written without what
+   * these go by, such as `@saga-bus/store-redis`: on Redis the whole keyspace is gone through on every primary, in
+   * bounded steps, and each state is put into the lists in which it belongs. States and versions stay as they are.
+   * Whoever is interrupted calls it again. Call it once when the new version runs, and again when the last old worker
+   * has ended. On the other backends it finds nothing to do: there the database keeps what lists go by.
+   *
+   * @param options `sagaName`: only the sagas of this name
+   * @throws UnsupportedError in a transaction
+   */
+  async reindex(options = {}) {
+    const unknown = Object.keys(options).find((name) => name !== "sagaName");
+    if (unknown !== void 0) {
+      return await this.#runner.refuse(this.#invalid(`unknown option '${unknown}'; accepted: sagaName`, "states.reindex"));
+    }
+    const { sagaName } = options;
+    const result = { found: 0, added: 0, removed: 0, unreadable: 0 };
+    let cursor;
+    do {
+      const part = await this.#runner.run(OPERATIONS["states.reindex"], [sagaName, cursor]);
+      for (const name of ["found", "added", "removed", "unreadable"]) result[name] += part[name];
+      cursor = part.cursor;
+    } while (cursor !== void 0);
+    return result;
+  }
+  /**
+   * The same sagas as `findTimedOut`, each given to one worker: until the lease ends, `claimTimedOut` answers a saga
+   * to nobody else, and not to the same worker again. (`findTimedOut` still shows it.) State and version stay as they
+   * are, so what the worker does ends with an ordinary `update`. One that ends the saga, or moves or clears its
+   * timeout, ends the lease as well. Leases are judged by the server's clock where it has one.
+   *
+   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others, which the
+   * worker has
+   * @throws SagaStoreError `UNSUPPORTED` in a transaction that is only sent at its end (Redis, DynamoDB)
+   */
+  async claimTimedOut(options) {
+    let taken2;
+    try {
+      taken2 = this.#taken(options, ["workerId", "leaseMs", "limit", "now", "sagaName", "onCorrupt"], "claimTimedOut");
+    } catch (error) {
+      return await this.#runner.refuse(error);
+    }
+    const { workerId, leaseMs, limit = 100, sagaName, onCorrupt } = taken2 ?? {};
+    const now = takenDate(taken2?.now ?? /* @__PURE__ */ new Date());
+    const leasedUntil = Date.now() + leaseMs;
+    const listed2 = await this.#runner.run(OPERATIONS["states.claimTimedOut"], [workerId, leaseMs, now, sagaName, limit]);
+    const { sagas, corrupt } = this.#json.listed(listed2, "states.claimTimedOut");
+    const claimed = sagas.map((saga) => ({ ...saga, workerId, leasedUntil: new Date(leasedUntil) }));
+    return withoutCorrupt(claimed, corrupt, onCorrupt);
+  }
+  /** No async function: each of its promises costs event-loop time. */
+  #find(operation, sagaName, id) {
+    return this.#runner.run(operation, [sagaName, id]).then((text2) => text2 === null ? null : this.#json.parsed(text2, id));
+  }
+  /** Stores what `make` makes; answers the state as it is stored. */
+  async #write(operation, make) {
+    let record;
+    try {
+      record = make();
+    } catch (error) {
+      return await this.#runner.refuse(error);
+    }
+    await this.#runner.run(operation, record.given);
+    return record.stored;
+  }
+  #insertion(operation, sagaName, correlationId, state, metadata = metadataOf(state)) {
+    const version = metadata?.version ?? 1;
+    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation, version, isChange: false });
+    return { given: [...given, correlationId], stored };
+  }
+  /** `isDated`: its `updatedAt` is meant, whatever it is. */
+  #change(operation, sagaName, state, expected, { isDated = false, metadata = metadataOf(state) } = {}) {
+    const version = expected + 1;
+    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation, version, isChange: !isDated });
+    return { given: [...given, expected], stored };
+  }
+  #notFound(sagaName, sagaId) {
+    const message = `not found: no saga '${sagaName}' has this saga id`;
+    const where = { backend: this.#runner.backend, operation: "states.modify" };
+    return errorOf("NOT_FOUND", message, { ...where, id: sagaId, details: { sagaName, sagaId } });
+  }
+  #invalid(message, operation) {
+    return invalidArgument(message, operation, this.#runner.backend);
+  }
+};
+
+// ts/run/context.ts
+var import_node_async_hooks2 = require("node:async_hooks");
+
 // ts/clients/handle.ts
+var import_node_async_hooks = require("node:async_hooks");
 var guards = /* @__PURE__ */ new WeakMap();
 var scopes = new import_node_async_hooks.AsyncLocalStorage();
 function guardOf(client) {
@@ -207,7 +738,7 @@ var Guard = class {
     return scope;
   }
   left(scope) {
-    this.#open = this.#open.filter((open) => open !== scope);
+    this.#open = this.#open.filter((open2) => open2 !== scope);
   }
   check() {
     if (this.#open.length === 0 || this.isInScope) return;
@@ -268,7 +799,7 @@ var Attempt = class {
 };
 var ADVICE = "call inside withTransaction(db, ...)";
 function refusal(message) {
-  return new UnsupportedError({ code: "UNSUPPORTED", message, backend: "sqlite", retryable: false, causes: [], details: {} });
+  return errorOf("UNSUPPORTED", message, { backend: "sqlite" });
 }
 
 // ts/clients/common.ts
@@ -436,7 +967,7 @@ async function send(client, commands, name, input, wantsDate) {
   if (Command === void 0) {
     const method = client[`${name[0]?.toLowerCase()}${name.slice(1)}`];
     if (method === void 0) throw new TypeError(`the client has no method for ${name}`);
-    return { output: withoutMetadata(await method.call(client, input)) };
+    return { output: withoutMetadata2(await method.call(client, input)) };
   }
   const command = new Command(input);
   let date;
@@ -448,10 +979,10 @@ async function send(client, commands, name, input, wantsDate) {
     };
     command.middlewareStack.add(middleware, { step: "deserialize", name: "sagastoreDate" });
   }
-  const output = withoutMetadata(await client.send(command));
+  const output = withoutMetadata2(await client.send(command));
   return { output, ...date !== void 0 && { date } };
 }
-function withoutMetadata({ $metadata, ...output }) {
+function withoutMetadata2({ $metadata, ...output }) {
   return output;
 }
 function commandsFor(client) {
@@ -654,8 +1185,7 @@ async function settled(commands, call2) {
   return await Promise.all(commands.map(reply));
 }
 function alreadyExecuted(library) {
-  const message = `this multi() of ${library} has been executed already`;
-  return new ClosedError({ code: "CLOSED", message, backend: "redis", retryable: false, causes: [], details: {} });
+  return errorOf("CLOSED", `this multi() of ${library} has been executed already`, { backend: "redis" });
 }
 
 // ts/clients/ioredis.ts
@@ -1655,7 +2185,28 @@ function other(client, members) {
   return void 0;
 }
 
-// ts/context.ts
+// ts/promises.ts
+var import_node_timers = require("node:timers");
+var realSetImmediate = import_node_timers.setImmediate;
+function turn() {
+  return new Promise((resolve) => realSetImmediate(resolve));
+}
+async function within(limitMs, running, late) {
+  let timer;
+  const limit = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(late()), limitMs);
+  });
+  try {
+    return await Promise.race([running, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+function isPromiseLike(value) {
+  return typeof value === "object" && value !== null && typeof value.then === "function";
+}
+
+// ts/run/context.ts
 var UnitOfWork = class {
   /** What the native side knows it by. */
   handle;
@@ -1688,8 +2239,7 @@ function runJoined(backend, owner, route, work) {
 }
 function checkRoute(route, operation, backend) {
   if (route.isOver?.() !== true) return;
-  const message = "the transaction that this operation belongs to has ended";
-  throw new ClosedError({ code: "CLOSED", message, operation, backend, retryable: false, causes: [], details: {} });
+  throw errorOf("CLOSED", "the transaction that this operation belongs to has ended", { operation, backend });
 }
 function transactionCarrier(transaction3, what, operation) {
   const carrier = recognize(transaction3, what, operation);
@@ -1725,937 +2275,9 @@ function withTransaction(transaction3, work) {
   }
   return Promise.resolve(result).finally(end);
 }
-function isPromiseLike(value) {
-  return typeof value === "object" && value !== null && typeof value.then === "function";
-}
 
-// ts/arguments.ts
-var import_types = require("node:util/types");
-var COPIED_BYTES = 4096;
-function listed(values) {
-  if (typeof values === "string" || typeof values?.[Symbol.iterator] !== "function") throw new TypeError("it is no iterable");
-  return Array.from(values);
-}
-function entriesOf(entries) {
-  const list = listed(entries);
-  return [list.map((entry) => entry?.id), list.map((entry) => unshared(entry?.data)), list.map((entry) => entry?.expiresAt)];
-}
-function taken(args) {
-  return args.map((argument) => Array.isArray(argument) ? argument.map(takenDate) : takenDate(argument));
-}
-function takenDate(value) {
-  return (0, import_types.isDate)(value) ? new Date(Date.prototype.getTime.call(value)) : value;
-}
-function unshared(data) {
-  if (!(data instanceof Uint8Array) || data.byteLength <= COPIED_BYTES) return data;
-  const memory = data.buffer;
-  return memory.resizable === true || memory instanceof SharedArrayBuffer ? Uint8Array.prototype.slice.call(data) : data;
-}
-function byId(ids, payloads) {
-  const found = /* @__PURE__ */ new Map();
-  ids.forEach((id, index) => {
-    const payload = payloads[index];
-    if (payload != null) found.set(id, payload);
-  });
-  return found;
-}
-function unknownOption(options, accepted) {
-  const unknown = Object.keys(options ?? {}).find((name) => !accepted.includes(name));
-  return unknown === void 0 ? void 0 : `unknown option '${unknown}'; accepted: ${accepted.join(", ")}`;
-}
-
-// ts/state-json.ts
-var import_types2 = require("node:util/types");
-var DATES = ["createdAt", "updatedAt", "archivedAt", "timeoutExpiresAt"];
-var StateJson = class {
-  #backend;
-  constructor(backend) {
-    this.#backend = backend;
-  }
-  /** Fills in what the metadata lacks, and makes JSON of it. Dates and the other values are checked by the native side. */
-  record(sagaName, state, metadata, terms) {
-    const { operation, version, isChange } = terms;
-    if (metadata === void 0) throw invalidArgument("a state is an object with `metadata: { sagaId, ... }`", operation, this.#backend);
-    const { sagaId, isCompleted = false, version: _, createdAt, updatedAt, ...rest } = metadata;
-    const { timeoutExpiresAt, archivedAt } = rest;
-    const now = /* @__PURE__ */ new Date();
-    const begun = createdAt ?? now;
-    const changed = updatedAt == null || isChange && (0, import_types2.isDate)(updatedAt) && updatedAt.getTime() < now.getTime() ? now : updatedAt;
-    const known3 = { version, sagaId, isCompleted, createdAt: begun, updatedAt: changed, ...rest };
-    const { stored, text: text2 } = this.#serialized(state, known3, operation, sagaId);
-    return { given: [sagaName, sagaId, version, isCompleted, begun, changed, timeoutExpiresAt, archivedAt, text2], stored };
-  }
-  #serialized(state, metadata, operation, id) {
-    let stored = state;
-    let text2;
-    try {
-      if ("toJSON" in metadata) throw new TypeError("metadata has a toJSON of its own");
-      stored = { metadata, ...withoutMetadata2(state) };
-      text2 = JSON.stringify(stored);
-    } catch (cause) {
-      throw new SerializationError(this.#failure(operation, id, unserializable(stored), cause));
-    }
-    if (text2.includes("\\u0000") || text2.includes("\\ud")) {
-      const found = unserializable(JSON.parse(text2));
-      if (found.path !== "") throw new SerializationError(this.#failure(operation, id, found));
-    }
-    return { stored, text: text2 };
-  }
-  #failure(operation, id, { path, what }, cause) {
-    const message = `the state cannot be kept as JSON: ${path === "" ? "it" : path} ${what}`;
-    const details = { path };
-    return {
-      code: "SERIALIZATION",
-      message,
-      backend: this.#backend,
-      operation,
-      id,
-      retryable: false,
-      causes: [],
-      details,
-      ...cause !== void 0 && { cause }
-    };
-  }
-  /** The states of a list, and those that cannot be read. */
-  listed(found, operation) {
-    const sagas = [];
-    const corrupt = [];
-    for (let at = 0; at < found.length; at += 3) {
-      const [sagaName, sagaId, text2] = found.slice(at, at + 3);
-      try {
-        if (typeof text2 !== "string") throw this.#corrupt(operation, sagaId, text2.problem);
-        sagas.push({ sagaName, state: this.parsed(text2, sagaId, operation) });
-      } catch (error) {
-        if (!(error instanceof CorruptDataError)) throw error;
-        corrupt.push({ sagaName, sagaId, error });
-      }
-    }
-    return { sagas, corrupt };
-  }
-  /** The state that a text is, with Dates in its metadata. */
-  parsed(text2, id, operation = "states") {
-    let state = null;
-    let cause;
-    try {
-      state = JSON.parse(text2);
-    } catch (error) {
-      cause = error;
-    }
-    const metadata = metadataOf(state);
-    if (metadata === void 0) throw this.#corrupt(operation, id, cause === void 0 ? "has no metadata" : "is no JSON", cause);
-    for (const name of DATES) {
-      const value = metadata[name];
-      if (value === void 0 || value === null) continue;
-      const date = new Date(value);
-      if (Number.isNaN(date.getTime())) throw this.#corrupt(operation, id, `has a metadata.${name} that is no date`);
-      metadata[name] = date;
-    }
-    return state;
-  }
-  #corrupt(operation, id, what, cause) {
-    return new CorruptDataError({
-      code: "CORRUPT_DATA",
-      message: `the stored state ${what}`,
-      backend: this.#backend,
-      operation,
-      id,
-      retryable: false,
-      causes: [],
-      details: {},
-      ...cause !== void 0 && { cause }
-    });
-  }
-};
-function withoutCorrupt(answer, corrupt, onCorrupt) {
-  const [first] = corrupt;
-  if (first === void 0) return answer;
-  if (onCorrupt === void 0) {
-    const { error: cause, sagaName, sagaId } = first;
-    const message = `${corrupt.length} of the sagas cannot be read; the first: ${cause.message}`;
-    const { backend, operation } = cause;
-    const known3 = { ...backend !== void 0 && { backend }, ...operation !== void 0 && { operation } };
-    const failure = {
-      code: "CORRUPT_DATA",
-      message,
-      ...known3,
-      id: sagaId,
-      retryable: false,
-      causes: [],
-      details: { sagaName },
-      cause
-    };
-    throw Object.defineProperty(Object.assign(new CorruptDataError(failure), { corrupt }), "found", { value: answer });
-  }
-  for (const problem of corrupt) onCorrupt(problem);
-  return answer;
-}
-function metadataOf(state) {
-  const metadata = state?.metadata;
-  return typeof metadata === "object" && metadata !== null && !Array.isArray(metadata) ? metadata : void 0;
-}
-function withoutMetadata2(state) {
-  const plain = typeof state.toJSON === "function" ? state.toJSON() : state;
-  if (typeof plain !== "object" || plain === null) throw new TypeError("its toJSON() returns no object");
-  const { metadata: _, ...rest } = plain;
-  return rest;
-}
-function unserializable(value, path = "", open = /* @__PURE__ */ new Set()) {
-  const nothing = { path: "", what: "cannot be serialised" };
-  if (typeof value === "bigint") return { path, what: "is a BigInt" };
-  if (typeof value === "string") {
-    if (value.includes("\0")) return { path, what: "contains a NUL character" };
-    return new RegExp("\\p{Surrogate}", "u").test(value) ? { path, what: "contains an unpaired surrogate" } : nothing;
-  }
-  if (typeof value !== "object" || value === null) return nothing;
-  if (open.has(value)) return { path, what: "contains itself" };
-  open.add(value);
-  for (const [name, member] of Object.entries(value)) {
-    const place = Array.isArray(value) ? `${path}[${name}]` : path === "" ? name : `${path}.${name}`;
-    const key = unserializable(name);
-    if (key.what !== nothing.what) return { path: place, what: `has a name that ${key.what}` };
-    const found = unserializable(member, place, open);
-    if (found.path !== "") return found;
-  }
-  open.delete(value);
-  return nothing;
-}
-
-// ts/saga-bus.ts
-var CLASSES = ["ConcurrencyError", "TransientError"];
-var SOUNDS_TRANSIENT = /timeout|network/i;
-function sagaBusStore(states, options) {
-  const { ConcurrencyError: Conflict, TransientError: Transient } = checked(options);
-  const raise2 = (error) => {
-    if (error instanceof ConcurrencyError) throw causedBy(error, new Conflict(error.sagaId, error.expectedVersion, error.actualVersion));
-    if (!(error instanceof SagaStoreError) || !error.retryable) throw error;
-    if (Transient !== void 0) throw causedBy(error, new Transient(error.message, error));
-    if (!SOUNDS_TRANSIENT.test(error.message)) error.message += " (it may pass by itself, as a network error does)";
-    throw error;
-  };
-  return {
-    getById: (sagaName, sagaId) => states.getById(sagaName, sagaId).catch(raise2),
-    getByCorrelationId: (sagaName, correlationId) => states.getByCorrelationId(sagaName, correlationId).catch(raise2),
-    insert: (sagaName, correlationId, state) => states.insert(sagaName, correlationId, state).catch((error) => {
-      if (!(error instanceof AlreadyExistsError)) return raise2(error);
-      const { sagaId, version = 0 } = metadataOf(state);
-      throw causedBy(error, new Conflict(sagaId, version));
-    }),
-    update: (sagaName, state, expectedVersion) => states.update(sagaName, state, expectedVersion).catch(raise2),
-    delete: (sagaName, sagaId) => states.delete(sagaName, sagaId).catch(raise2)
-  };
-}
-function checked(options) {
-  const invalid = (message) => invalidArgument(message, "sagaBusStore");
-  const unknown = unknownOption(options, CLASSES);
-  if (unknown !== void 0) throw invalid(unknown);
-  for (const name of CLASSES) {
-    const isLeftOut = name === "TransientError" && options?.[name] === void 0;
-    if (!isLeftOut && typeof options?.[name] !== "function") throw invalid(`option '${name}' must be the class of @saga-bus/core`);
-  }
-  return options;
-}
-function causedBy(cause, error) {
-  error.cause ??= cause;
-  return error;
-}
-
-// ts/states.ts
-var import_types3 = require("node:util/types");
-var MAX_LISTED = 1e3;
-var SagaStates = class {
-  #run;
-  #refuse;
-  #backend;
-  #json;
-  /** @internal */
-  constructor(backend, run4, refuse) {
-    this.#refuse = refuse;
-    this.#backend = backend;
-    this.#run = run4;
-    this.#json = new StateJson(backend);
-  }
-  /** The state, or null. Dates of its metadata are Dates. */
-  getById(sagaName, sagaId) {
-    return this.#find("states.getById", sagaName, sagaId);
-  }
-  /** The state, or null. Dates of its metadata are Dates. */
-  getByCorrelationId(sagaName, correlationId) {
-    return this.#find("states.getByCorrelationId", sagaName, correlationId);
-  }
-  /**
-   * Stores a new saga, with the version that its metadata has (1, if it has none) and its dates.
-   *
-   * @param state with `metadata.sagaId`; what else is missing in `metadata` is filled in in what is stored
-   * @throws AlreadyExistsError if the saga id or the correlation id is taken
-   * @throws SerializationError if it cannot be kept as JSON: `path` says what
-   */
-  async insert(sagaName, correlationId, state) {
-    let given;
-    try {
-      given = this.#insertion("states.insert", sagaName, correlationId, state).given;
-    } catch (error) {
-      return await this.#refuse(error);
-    }
-    await this.#run("states.insert", given);
-  }
-  /**
-   * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
-   * `createdAt` and its correlation id stay what they are. `updatedAt` is the time of this change: the present, unless
-   * the state's lies in the future.
-   *
-   * @throws ConcurrencyError if the version is another one: `expectedVersion`, `actualVersion`
-   * @throws NotFoundError if there is no such saga
-   * @throws SerializationError
-   */
-  async update(sagaName, state, expectedVersion) {
-    let given;
-    try {
-      given = this.#change("states.update", sagaName, state, expectedVersion).given;
-    } catch (error) {
-      return await this.#refuse(error);
-    }
-    await this.#run("states.update", given);
-  }
-  /** Removes the saga, if there is one. */
-  async delete(sagaName, sagaId) {
-    await this.#run("states.delete", [sagaName, sagaId]);
-  }
-  /** Removes the saga, if there is one. */
-  async deleteByCorrelationId(sagaName, correlationId) {
-    await this.#run("states.deleteByCorrelationId", [sagaName, correlationId]);
-  }
-  /**
-   * Reads the state, has it changed, and stores it, from the start again where another update came between.
-   * `updatedAt` becomes the present, unless `change` sets it.
-   *
-   * @param change may change what it is given and return that, or return another state; it may run several times
-   * @returns the state as it is stored
-   * @throws NotFoundError if there is no such saga
-   * @throws ConcurrencyError if there were conflicts `maxRetries` times more
-   */
-  async modify(sagaName, sagaId, change, options = {}) {
-    const { maxRetries = 3, retryDelayMs = 100 } = options;
-    for (const [name, value] of Object.entries({ maxRetries, retryDelayMs })) {
-      if (!Number.isSafeInteger(value) || value < 0)
-        return await this.#refuse(this.#invalid(`${name} must be a whole number from 0 on`, "states.modify"));
-    }
-    if (typeof change !== "function") return await this.#refuse(this.#invalid("modify takes a function", "states.modify"));
-    for (let attempt = 0; ; attempt += 1) {
-      const state = await this.getById(sagaName, sagaId);
-      if (state === null) throw this.#notFound(sagaName, sagaId);
-      const before = state.metadata;
-      const { version: expectedVersion = 0 } = before;
-      const unchanged = before.updatedAt?.getTime();
-      const changed = await change(state);
-      const metadata = metadataOf(changed);
-      if (metadata === void 0 || metadata.sagaId !== sagaId) {
-        throw this.#invalid("the changed state must have the metadata of the saga", "states.modify");
-      }
-      const isDated = metadata.updatedAt != null && !((0, import_types3.isDate)(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged);
-      try {
-        return await this.#write("states.update", () => this.#change("states.modify", sagaName, changed, expectedVersion, { isDated }));
-      } catch (error) {
-        const isConflict = error instanceof SagaStoreError && error.code === "CONCURRENCY_CONFLICT";
-        if (!isConflict || attempt >= maxRetries) throw error;
-      }
-      const pause = Math.random() * retryDelayMs * 2 ** attempt;
-      await new Promise((resolve) => setTimeout(resolve, pause));
-    }
-  }
-  /**
-   * Inserts a state that has no version: under `state.correlationId`, or under its saga id where it has none. Updates
-   * the saga of one that has a version. The saga id is `metadata.sagaId`, or `state.id`.
-   *
-   * @param state with the version that it was read with in `metadata.version`; a new one has none
-   * @returns the state as it is stored: save this one the next time
-   * @throws ConcurrencyError if another update came between
-   * @throws NotFoundError if the saga has been deleted
-   * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
-   */
-  async save(sagaName, state) {
-    const { id, correlationId } = state ?? {};
-    const given = metadataOf(state);
-    const sagaId = given?.sagaId ?? id;
-    const metadata = { ...given, sagaId };
-    const expected = metadata.version ?? void 0;
-    if (expected !== void 0) {
-      return await this.#write("states.update", () => this.#change("states.save", sagaName, state, expected, { metadata }));
-    }
-    const insertion = () => this.#insertion("states.save", sagaName, correlationId ?? sagaId, state, metadata);
-    return await this.#write("states.insert", insertion);
-  }
-  /** `getById`, under the name that `@saga-bus/store-redis` documents. */
-  findById(sagaName, sagaId) {
-    return this.getById(sagaName, sagaId);
-  }
-  /** `getByCorrelationId`, under the name that `@saga-bus/store-redis` documents. */
-  findByCorrelationId(sagaName, correlationId) {
-    return this.getByCorrelationId(sagaName, correlationId);
-  }
-  /**
-   * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
-   * with the cursor of a page tells each saga once, whatever is inserted meanwhile. A page has fewer items where some
-   * cannot be read; what tells the last one is that it has no cursor. DynamoDB's list follows a change a moment later,
-   * as its indexes do; the states in it are read consistently.
-   *
-   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
-   */
-  async findByName(sagaName, options = {}) {
-    let taken2;
-    try {
-      taken2 = this.#taken(options, ["completed", "limit", "cursor", "onCorrupt"], "findByName");
-    } catch (error) {
-      return await this.#refuse(error);
-    }
-    const { completed, limit = 100, cursor, onCorrupt } = taken2;
-    const listed2 = await this.#run("states.findByName", [sagaName, completed, cursor, limit]);
-    const { sagas, corrupt } = this.#json.listed(listed2, "states.findByName");
-    const page = { items: sagas.map(({ state }) => state) };
-    if (listed2.length / 3 >= limit) page.cursor = listed2[listed2.length - 2];
-    return withoutCorrupt(page, corrupt, onCorrupt);
-  }
-  /** How many sagas of a name there are; on DynamoDB a moment ago. */
-  countByName(sagaName, options = {}) {
-    return this.#run("states.countByName", [sagaName, options.completed]);
-  }
-  /**
-   * Removes sagas that ended before a time, in bounded batches, at most `limit` of them; answers how many. A saga ends
-   * when an insert or an update first makes it completed; one that is inserted as such, at its `updatedAt`.
-   */
-  async deleteCompletedBefore(sagaName, before, options = {}) {
-    const { limit = Number.POSITIVE_INFINITY } = options;
-    if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
-      return await this.#refuse(this.#invalid("limit must be a whole number above 0", "states.deleteCompletedBefore"));
-    }
-    const until = takenDate(before);
-    let removed = 0;
-    while (removed < limit) {
-      const batch = Math.min(MAX_LISTED, limit - removed);
-      const count = await this.#run("states.deleteCompletedBefore", [sagaName, until, batch]);
-      removed += count;
-      if (count < batch) break;
-    }
-    return removed;
-  }
-  /**
-   * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
-   * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
-   * stored. Those that cannot be read take nobody's place, as long as there are no more than 1,000 of both together.
-   *
-   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others
-   */
-  async findTimedOut(options = {}) {
-    let taken2;
-    try {
-      taken2 = this.#taken(options, ["now", "limit", "sagaName", "onCorrupt"], "findTimedOut");
-    } catch (error) {
-      return await this.#refuse(error);
-    }
-    const { limit = 100, sagaName, onCorrupt } = taken2;
-    const now = takenDate(taken2.now ?? /* @__PURE__ */ new Date());
-    for (let most = limit; ; ) {
-      const listed2 = await this.#run("states.findTimedOut", [now, sagaName, most]);
-      const { sagas, corrupt } = this.#json.listed(listed2, "states.findTimedOut");
-      const enough = limit + corrupt.length;
-      const isAll = enough <= most || most >= MAX_LISTED || listed2.length / 3 < most;
-      if (isAll) return withoutCorrupt(sagas.slice(0, limit), corrupt, onCorrupt);
-      most = Math.min(MAX_LISTED, enough);
-    }
-  }
-  /** The options of a method, of which it knows all, and `onCorrupt` is a function. */
-  #taken(options, accepted, method) {
-    const isObject = options === void 0 || typeof options === "object" && options !== null;
-    const unknown = isObject ? unknownOption(options, accepted) : `options are an object; accepted: ${accepted.join(", ")}`;
-    if (unknown !== void 0) throw this.#invalid(unknown, `states.${method}`);
-    const { onCorrupt } = options ?? {};
-    if (onCorrupt !== void 0 && typeof onCorrupt !== "function") {
-      throw this.#invalid("option 'onCorrupt' must be a function", `states.${method}`);
-    }
-    return { ...options };
-  }
-  /**
-   * Has sagas found by `findByName`, `countByName` and `findTimedOut` that other software has written without what
-   * these go by, such as `@saga-bus/store-redis`: on Redis the whole keyspace is gone through on every primary, in
-   * bounded steps, and each state is put into the lists in which it belongs. States and versions stay as they are.
-   * Whoever is interrupted calls it again. Call it once when the new version runs, and again when the last old worker
-   * has ended. On the other backends it finds nothing to do: there the database keeps what lists go by.
-   *
-   * @param options `sagaName`: only the sagas of this name
-   * @throws UnsupportedError in a transaction
-   */
-  async reindex(options = {}) {
-    const unknown = Object.keys(options).find((name) => name !== "sagaName");
-    if (unknown !== void 0) {
-      return await this.#refuse(this.#invalid(`unknown option '${unknown}'; accepted: sagaName`, "states.reindex"));
-    }
-    const { sagaName } = options;
-    const result = { found: 0, added: 0, removed: 0, unreadable: 0 };
-    let cursor;
-    do {
-      const part = await this.#run("states.reindex", [sagaName, cursor]);
-      for (const name of ["found", "added", "removed", "unreadable"]) result[name] += part[name];
-      cursor = part.cursor;
-    } while (cursor !== void 0);
-    return result;
-  }
-  /**
-   * The same sagas as `findTimedOut`, each given to one worker: until the lease ends, `claimTimedOut` answers a saga
-   * to nobody else, and not to the same worker again. (`findTimedOut` still shows it.) State and version stay as they
-   * are, so what the worker does ends with an ordinary `update`. One that ends the saga, or moves or clears its
-   * timeout, ends the lease as well. Leases are judged by the server's clock where it has one.
-   *
-   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others, which the
-   * worker has
-   * @throws SagaStoreError `UNSUPPORTED` in a transaction that is only sent at its end (Redis, DynamoDB)
-   */
-  async claimTimedOut(options) {
-    let taken2;
-    try {
-      taken2 = this.#taken(options, ["workerId", "leaseMs", "limit", "now", "sagaName", "onCorrupt"], "claimTimedOut");
-    } catch (error) {
-      return await this.#refuse(error);
-    }
-    const { workerId, leaseMs, limit = 100, sagaName, onCorrupt } = taken2 ?? {};
-    const now = takenDate(taken2?.now ?? /* @__PURE__ */ new Date());
-    const leasedUntil = Date.now() + leaseMs;
-    const listed2 = await this.#run("states.claimTimedOut", [workerId, leaseMs, now, sagaName, limit]);
-    const { sagas, corrupt } = this.#json.listed(listed2, "states.claimTimedOut");
-    const claimed = sagas.map((saga) => ({ ...saga, workerId, leasedUntil: new Date(leasedUntil) }));
-    return withoutCorrupt(claimed, corrupt, onCorrupt);
-  }
-  /** No async function: each of its promises costs event-loop time. */
-  #find(operation, sagaName, id) {
-    return this.#run(operation, [sagaName, id]).then((text2) => text2 === null ? null : this.#json.parsed(text2, id));
-  }
-  /** Stores what `make` makes; answers the state as it is stored. */
-  async #write(operation, make) {
-    let record;
-    try {
-      record = make();
-    } catch (error) {
-      return await this.#refuse(error);
-    }
-    await this.#run(operation, record.given);
-    return record.stored;
-  }
-  #insertion(operation, sagaName, correlationId, state, metadata = metadataOf(state)) {
-    const version = metadata?.version ?? 1;
-    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation, version, isChange: false });
-    return { given: [...given, correlationId], stored };
-  }
-  /** `isDated`: its `updatedAt` is meant, whatever it is. */
-  #change(operation, sagaName, state, expected, { isDated = false, metadata = metadataOf(state) } = {}) {
-    const version = expected + 1;
-    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation, version, isChange: !isDated });
-    return { given: [...given, expected], stored };
-  }
-  #notFound(sagaName, sagaId) {
-    return new NotFoundError({
-      code: "NOT_FOUND",
-      message: `not found: no saga '${sagaName}' has this saga id`,
-      backend: this.#backend,
-      operation: "states.modify",
-      id: sagaId,
-      retryable: false,
-      causes: [],
-      details: { sagaName, sagaId }
-    });
-  }
-  #invalid(message, operation) {
-    return invalidArgument(message, operation, this.#backend);
-  }
-};
-
-// ts/stores.ts
-var import_promises3 = require("node:timers/promises");
-var import_node_util = require("node:util");
-var import_types4 = require("node:util/types");
+// ts/store/open.ts
 var import_node_worker_threads = require("node:worker_threads");
-
-// ts/conversation.ts
-var import_promises2 = require("node:timers/promises");
-
-// ts/deadlines.ts
-var Deadlines = class {
-  timeoutMs;
-  /** Who has waited longest comes first. */
-  #waiting = /* @__PURE__ */ new Set();
-  #timer;
-  constructor(timeoutMs) {
-    this.timeoutMs = timeoutMs;
-  }
-  /** Begins a wait. While there is one, the process does not end by itself. */
-  start(onOver) {
-    const waiting = { until: performance.now() + this.timeoutMs, onOver };
-    this.#waiting.add(waiting);
-    if (this.#timer === void 0) this.#wake(this.timeoutMs);
-    else if (this.#waiting.size === 1) this.#timer.ref();
-    return waiting;
-  }
-  end(waiting) {
-    if (this.#waiting.delete(waiting) && this.#waiting.size === 0) this.#timer?.unref();
-  }
-  #wake(ms) {
-    this.#timer = setTimeout(() => this.#onWake(), ms);
-  }
-  #onWake() {
-    this.#timer = void 0;
-    const now = performance.now();
-    const over = [];
-    for (const waiting of this.#waiting) {
-      if (waiting.until > now) {
-        this.#wake(Math.ceil(waiting.until - now));
-        break;
-      }
-      over.push(waiting);
-    }
-    for (const waiting of over) {
-      this.#waiting.delete(waiting);
-      waiting.onOver();
-    }
-  }
-};
-
-// ts/turns.ts
-var import_node_timers = require("node:timers");
-var realSetImmediate = import_node_timers.setImmediate;
-function turn() {
-  return new Promise((resolve) => realSetImmediate(resolve));
-}
-
-// ts/conversation.ts
-var OPERATIONS = {
-  put: 0,
-  get: 1,
-  find: 2,
-  has: 3,
-  delete: 4,
-  touch: 5,
-  putMany: 6,
-  getMany: 7,
-  "states.getById": 8,
-  "states.getByCorrelationId": 9,
-  "states.insert": 10,
-  "states.update": 11,
-  "states.delete": 12,
-  "states.deleteByCorrelationId": 13,
-  "states.findByName": 14,
-  "states.countByName": 15,
-  "states.deleteCompletedBefore": 16,
-  "states.findTimedOut": 17,
-  "states.claimTimedOut": 18,
-  initialize: 100,
-  purgeExpired: 101,
-  health: 102,
-  statistics: 103,
-  /** The end of a unit of work. */
-  transaction: 104,
-  "states.reindex": 105
-};
-var DONE = -1;
-var FAILED = -2;
-var IN_TRANSACTION = 1;
-var BUFFERED = 2;
-var AT_ONCE = 4;
-var ONE_SERVER = 8;
-var UNSTARTED = -1;
-var isAboutRecords = (operation) => OPERATIONS[operation] < OPERATIONS.initialize;
-var READS = /* @__PURE__ */ new Set([
-  "get",
-  "find",
-  "has",
-  "getMany",
-  "states.getById",
-  "states.getByCorrelationId",
-  "states.findByName",
-  "states.countByName",
-  "states.findTimedOut",
-  "health",
-  "statistics"
-]);
-var Conversations = class {
-  #native;
-  /** The client that the store was made from, if it was. */
-  #home;
-  #deadlines;
-  #makesWay;
-  /** For each carrier the last write of each id that is under way: the next one waits for it. */
-  #tails = /* @__PURE__ */ new WeakMap();
-  /** Operations whose client has not answered yet. */
-  #underWay = 0;
-  #onIdle = [];
-  constructor(store, home, makesWay) {
-    this.#native = store;
-    this.#makesWay = makesWay;
-    this.#home = home;
-    this.#deadlines = new Deadlines(store.settings.operationTimeoutMs);
-  }
-  /** Ready when nothing is under way. */
-  async ended() {
-    if (this.#underWay > 0) await new Promise((resolve) => this.#onIdle.push(resolve));
-  }
-  /** Runs one operation. On a client that answers synchronously it has been done when this returns. */
-  run(route, operation, args) {
-    const { carrier } = route;
-    let running;
-    let attempt;
-    let verified;
-    try {
-      carrier.check?.();
-      if (!route.isJoined && carrier.isSynchronous) attempt = guardOf(carrier)?.attempt(!READS.has(operation));
-      const conversation = new Conversation(this.#native, route, this.#home, operation, args, this.#deadlines);
-      const ids = written(operation, args);
-      if (route.unit !== void 0) {
-        conversation.takeArguments();
-        running = route.unit.next(() => conversation.run());
-      } else running = ids === void 0 ? conversation.run() : this.#inOrder(conversation, carrier, ids);
-    } catch (error) {
-      running = Promise.reject(error);
-    } finally {
-      verified = attempt?.ran();
-    }
-    this.#underWay += 1;
-    const settled3 = running.then(
-      // The work has been done; a client that answers at once must not keep the event loop from turning.
-      (value) => {
-        this.#leave();
-        const answer = asBuffer(value);
-        return this.#makesWay() ? turn().then(() => answer) : answer;
-      },
-      (failure) => {
-        this.#leave();
-        return this.#makesWay() ? turn().then(() => raise(failure)) : raise(failure);
-      }
-    );
-    return verified === void 0 ? settled3 : Promise.all([settled3, verified]).then(([value]) => value);
-  }
-  #leave() {
-    this.#underWay -= 1;
-    if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
-  }
-  /** What the client threw, as the error that it stands for. */
-  classify(error) {
-    return withCause(this.#native.classify(describeClientError(error)), error);
-  }
-  /** Waits until it is known that what is joined is in a transaction; rejects if it is in none. Nothing: it is in one. */
-  confirm(route, operation) {
-    const isOpen = route.carrier.isOpen?.(route) ?? true;
-    if (isOpen === true) return void 0;
-    const answered = (open) => {
-      if (!open) throw notOpen(route, operation);
-    };
-    const refused = (error) => {
-      throw toError({ ...this.classify(error), operation });
-    };
-    return Promise.resolve(isOpen).then(answered, refused);
-  }
-  /** Two writes of one id are never under way at once: a pool would let them overtake each other. */
-  #inOrder(conversation, carrier, ids) {
-    let tails = this.#tails.get(carrier);
-    if (tails === void 0) {
-      tails = /* @__PURE__ */ new Map();
-      this.#tails.set(carrier, tails);
-    }
-    const known3 = tails;
-    const before = known3.size === 0 ? [] : ids.flatMap((id) => known3.get(id) ?? []);
-    if (before.length === 0) {
-      const state = conversation.start();
-      if (!("answer" in state)) return settled2(state);
-      return keep(known3, ids, (ended) => conversation.wait(state, ended));
-    }
-    conversation.takeArguments();
-    return keep(
-      known3,
-      ids,
-      (ended) => Promise.allSettled(before).then(() => conversation.run()).finally(ended)
-    );
-  }
-};
-function keep(tails, ids, begin) {
-  const running = begin(() => {
-    for (const id of ids) if (tails.get(id) === running) tails.delete(id);
-  });
-  for (const id of ids) tails.set(id, running);
-  return running;
-}
-var Conversation = class {
-  #native;
-  #route;
-  #carrier;
-  #home;
-  #unit;
-  #operation;
-  #args;
-  #deadlines;
-  /** What the client threw last. */
-  #cause;
-  constructor(store, route, home, operation, args, deadlines) {
-    this.#native = store;
-    this.#route = route;
-    this.#carrier = route.carrier;
-    this.#unit = route.unit;
-    this.#home = home;
-    this.#operation = operation;
-    this.#args = args;
-    this.#deadlines = deadlines;
-  }
-  /** For one that begins later than at its call: the caller may have other plans for what it has given. */
-  takeArguments() {
-    this.#args = taken(this.#args);
-  }
-  run() {
-    const state = this.start();
-    return "answer" in state ? this.wait(state) : settled2(state);
-  }
-  /** Runs until the first answer that has to be waited for. */
-  start() {
-    const over = this.#isOver();
-    if (over !== void 0) return over;
-    const { isJoined, isRequired } = this.#route;
-    if ((isJoined || isRequired) && this.#carrier.isOpen !== void 0 && isAboutRecords(this.#operation)) {
-      const isOpen = this.#carrier.isOpen(this.#route);
-      if (isOpen === false) return this.#opened(false);
-      if (isOpen !== true) {
-        this.takeArguments();
-        return { handle: UNSTARTED, answer: isOpen };
-      }
-    }
-    return this.#begin();
-  }
-  #opened(isOpen) {
-    if (isOpen !== true) return { failure: notOpen(this.#route, this.#operation) };
-    return this.#isOver() ?? this.#begin();
-  }
-  /** What has waited for another write, or for an answer, may come too late. A unit of work is sent when it is over. */
-  #isOver() {
-    if (this.#unit !== void 0) return void 0;
-    try {
-      checkRoute(this.#route, this.#operation, this.#carrier.backend);
-      return void 0;
-    } catch (failure) {
-      return { failure };
-    }
-  }
-  #begin() {
-    const { isTransaction, isBuffered, isSynchronous, isOneServer } = this.#carrier;
-    const kind = isBuffered ? BUFFERED | AT_ONCE : isSynchronous ? AT_ONCE : 0;
-    const facts = kind | (isTransaction ? IN_TRANSACTION : 0) | (isOneServer ? ONE_SERVER : 0);
-    const [id, data, expiresAt] = this.#args;
-    const operation = OPERATIONS[this.#operation];
-    if (this.#unit === void 0) return this.#advance(this.#native.start(operation, facts, id, data, expiresAt));
-    return this.#advance(this.#native.startIn(this.#unit.handle, operation, facts, id, data, expiresAt));
-  }
-  /** Waits for this answer and all others, at most for the operation's time. `ended` is called in a later microtask. */
-  wait(first, ended) {
-    return new Promise((resolve, reject) => {
-      let handle;
-      const deadline = this.#deadlines.start(() => {
-        if (handle !== void 0 && handle !== UNSTARTED) this.#native.abandon(handle);
-        handle = void 0;
-        ended?.();
-        reject(this.#timeout());
-      });
-      const listen = (state) => {
-        if ("answer" in state) {
-          handle = state.handle;
-          state.answer.then(
-            (value) => handle !== void 0 && listen(this.#answer(handle, value)),
-            (error) => handle !== void 0 && listen(this.#thrown(handle, error))
-          );
-          return;
-        }
-        handle = void 0;
-        this.#deadlines.end(deadline);
-        ended?.();
-        if ("value" in state) resolve(state.value);
-        else reject(state.failure);
-      };
-      listen(first);
-    });
-  }
-  #advance(outcome) {
-    if (outcome === void 0) return { value: void 0 };
-    const handle = outcome[0];
-    if (handle === DONE) return { value: outcome[1] };
-    if (handle === FAILED) return { failure: withCause(outcome[1], this.#cause) };
-    let answer;
-    try {
-      answer = this.#ask(handle, outcome[1], outcome.slice(2));
-    } catch (error) {
-      return this.#thrown(handle, error);
-    }
-    return isPromiseLike(answer) ? { handle, answer } : this.#answer(handle, answer);
-  }
-  #ask(handle, method, args) {
-    switch (method) {
-      case "pause":
-        return (0, import_promises2.setTimeout)(args[0]);
-      case "meanwhile":
-        return this.#native.meanwhile(handle);
-      default:
-        return this.#carrier.send(method, args, this.#home);
-    }
-  }
-  #answer(handle, answer) {
-    if (handle === UNSTARTED) return this.#opened(answer);
-    return this.#advance(this.#native.resume(handle, true, answer, this.#args[1]));
-  }
-  #thrown(handle, error) {
-    if (handle === UNSTARTED) {
-      const failure = this.#native.classify(describeClientError(error));
-      return { failure: withCause({ ...failure, operation: this.#operation }, error) };
-    }
-    this.#cause = error;
-    return this.#advance(this.#native.resume(handle, false, describeClientError(error), this.#args[1]));
-  }
-  #timeout() {
-    const message = `no answer of the client within operationTimeoutMs (${this.#deadlines.timeoutMs} ms)`;
-    const id = idOf(this.#operation, this.#args);
-    const retryable = this.#operation !== "transaction";
-    const failure = { code: "TIMEOUT", message, backend: this.#carrier.backend, retryable, causes: [], details: {} };
-    return { ...failure, operation: this.#operation, ...typeof id === "string" && { id } };
-  }
-};
-function notOpen({ carrier, isJoined }, operation) {
-  const what = isJoined ? `what was given as a transaction (${carrier.library}) is in none: begin it first` : `the client (${carrier.library}) is in no transaction, and the store was opened with requireTransaction`;
-  return invalidArgument(`${what}; nothing was written`, operation, carrier.backend);
-}
-function settled2(state) {
-  return "value" in state ? Promise.resolve(state.value) : Promise.reject(state.failure);
-}
-function idOf(operation, [id]) {
-  if (!isOnStates(operation)) return id;
-  const [, sagaId] = id;
-  return OPERATIONS[operation] < OPERATIONS["states.findByName"] ? sagaId : void 0;
-}
-function isOnStates(operation) {
-  return OPERATIONS[operation] >= OPERATIONS["states.getById"] && OPERATIONS[operation] < OPERATIONS.initialize;
-}
-function written(operation, [id]) {
-  switch (operation) {
-    case "put":
-    case "delete":
-    case "touch":
-      return [id];
-    case "putMany":
-      return id;
-    case "states.insert":
-    case "states.update":
-    case "states.delete": {
-      const [sagaName, sagaId] = id;
-      return [`${sagaName}\0${sagaId}`];
-    }
-    default:
-      return void 0;
-  }
-}
-function withCause(failure, cause) {
-  return cause === void 0 || failure.causes.length === 0 ? failure : { ...failure, cause };
-}
-function asBuffer(value) {
-  if (!(value instanceof Uint8Array) || Buffer.isBuffer(value)) return value;
-  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-}
 
 // ts/native.ts
 var packaged = ["linux-x64-gnu", "linux-arm64-gnu", "linux-x64-musl", "linux-arm64-musl", "darwin-x64", "darwin-arm64", "win32-x64-msvc"];
@@ -2723,6 +2345,7 @@ function isMusl() {
 
 // ts/observe.ts
 var import_node_diagnostics_channel = require("node:diagnostics_channel");
+var import_types4 = require("node:util/types");
 var channel = (0, import_node_diagnostics_channel.tracingChannel)("sagastore:operation");
 function isTraced() {
   const { start, end, asyncStart, asyncEnd, error } = channel;
@@ -2736,6 +2359,18 @@ var SYSTEM_NAMES = {
   mongodb: "mongodb",
   dynamodb: "aws.dynamodb"
 };
+function subjectOf(operation, args, routingSlipId) {
+  const [first, data, expiresAt] = args;
+  const subject = { operation: operation.name };
+  const id = idOf(operation, args);
+  if (id !== void 0) subject.id = id;
+  if (operation.by === "ids") subject.batchSize = first.length;
+  if (data instanceof Uint8Array) subject.bytes = data.byteLength;
+  if (routingSlipId !== void 0) subject.routingSlipId = routingSlipId;
+  const times = (Array.isArray(expiresAt) ? expiresAt : [expiresAt]).filter(import_types4.isDate).map((date) => Date.prototype.getTime.call(date));
+  if (times.length > 0) subject.expiresAt = times.reduce((first2, at) => Math.min(first2, at));
+  return subject;
+}
 var Observer = class {
   #backend;
   #address;
@@ -2888,8 +2523,8 @@ function writers(logger) {
   const writer = (level) => {
     return (message, fields) => guarded(() => {
       const write = logger[level];
-      const written2 = fieldsFirst ? write.call(logger, fields, message) : write.call(logger, message, fields);
-      if (isPromiseLike(written2)) written2.then(void 0, () => void 0);
+      const written = fieldsFirst ? write.call(logger, fields, message) : write.call(logger, message, fields);
+      if (isPromiseLike(written)) written.then(void 0, () => void 0);
     });
   };
   return { debug: writer("debug"), info: writer("info"), warn: writer("warn"), error: writer("error") };
@@ -2918,65 +2553,616 @@ function stderrLogger() {
   };
 }
 
-// ts/transaction.ts
-var SagaTransaction = class {
-  #run;
-  #query;
-  #backend;
-  #refuse;
-  /** @internal */
-  constructor(backend, run4, query, refuse) {
-    this.#backend = backend;
-    this.#run = run4;
-    this.#query = query;
-    this.#refuse = refuse;
-    this.states = new SagaStates(backend, (operation, given) => run4(operation, [given]), refuse);
+// ts/run/conversation.ts
+var import_promises4 = require("node:timers/promises");
+
+// ts/run/deadlines.ts
+var Deadlines = class {
+  timeoutMs;
+  /** Who has waited longest comes first. */
+  #waiting = /* @__PURE__ */ new Set();
+  #timer;
+  constructor(timeoutMs) {
+    this.timeoutMs = timeoutMs;
   }
-  /** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */
-  states;
-  /** As `SagaStore.put`. */
-  put(id, data, expiresAt, options) {
-    return this.#run("put", [id, unshared(data), expiresAt], options);
+  /** Begins a wait. While there is one, the process does not end by itself. */
+  start(onOver) {
+    const waiting = { until: performance.now() + this.timeoutMs, onOver };
+    this.#waiting.add(waiting);
+    if (this.#timer === void 0) this.#wake(this.timeoutMs);
+    else if (this.#waiting.size === 1) this.#timer.ref();
+    return waiting;
   }
-  /** As `SagaStore.get`. */
-  get(id) {
-    return this.#run("get", [id]);
+  end(waiting) {
+    if (this.#waiting.delete(waiting) && this.#waiting.size === 0) this.#timer?.unref();
   }
-  /** As `SagaStore.find`. */
-  find(id) {
-    return this.#run("find", [id]);
+  #wake(ms) {
+    this.#timer = setTimeout(() => this.#onWake(), ms);
   }
-  /** As `SagaStore.has`. */
-  has(id) {
-    return this.#run("has", [id]);
-  }
-  /** As `SagaStore.delete`; `undefined` where transactions are buffered: whether there was a payload is not known. */
-  delete(id) {
-    return this.#run("delete", [id]);
-  }
-  /** As `SagaStore.touch`. */
-  touch(id, expiresAt) {
-    return this.#run("touch", [id, void 0, expiresAt]);
-  }
-  /** As `SagaStore.putMany`. */
-  putMany(entries) {
-    let list;
-    try {
-      list = entriesOf(entries);
-    } catch (cause) {
-      return this.#refuse(invalidArgument("putMany takes an iterable of entries", "putMany", this.#backend, cause));
+  #onWake() {
+    this.#timer = void 0;
+    const now = performance.now();
+    const over = [];
+    for (const waiting of this.#waiting) {
+      if (waiting.until > now) {
+        this.#wake(Math.ceil(waiting.until - now));
+        break;
+      }
+      over.push(waiting);
     }
-    return this.#run("putMany", list);
+    for (const waiting of over) {
+      this.#waiting.delete(waiting);
+      waiting.onOver();
+    }
   }
-  /** As `SagaStore.getMany`. */
+};
+
+// ts/run/conversation.ts
+var DONE = -1;
+var FAILED = -2;
+var IN_TRANSACTION = 1;
+var BUFFERED = 2;
+var AT_ONCE = 4;
+var ONE_SERVER = 8;
+var UNSTARTED = -1;
+var Conversations = class {
+  #native;
+  /** The client that the store was made from, if it was. */
+  #home;
+  #deadlines;
+  #makesWay;
+  /** For each carrier the last write of each id that is under way: the next one waits for it. */
+  #tails = /* @__PURE__ */ new WeakMap();
+  /** Operations whose client has not answered yet. */
+  #underWay = 0;
+  #onIdle = [];
+  constructor(store, home, makesWay) {
+    this.#native = store;
+    this.#makesWay = makesWay;
+    this.#home = home;
+    this.#deadlines = new Deadlines(store.settings.operationTimeoutMs);
+  }
+  /** Ready when nothing is under way. */
+  async ended() {
+    if (this.#underWay > 0) await new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+  /** Runs one operation. On a client that answers synchronously it has been done when this returns. */
+  run(route, operation, args) {
+    const { carrier } = route;
+    let running;
+    let attempt;
+    let verified;
+    try {
+      carrier.check?.();
+      if (!route.isJoined && carrier.isSynchronous) attempt = guardOf(carrier)?.attempt(operation.writes);
+      const conversation = new Conversation(this.#native, route, this.#home, operation, args, this.#deadlines);
+      const ids = writtenBy(operation, args);
+      if (route.unit !== void 0) {
+        conversation.takeArguments();
+        running = route.unit.next(() => conversation.run());
+      } else running = ids === void 0 ? conversation.run() : this.#inOrder(conversation, carrier, ids);
+    } catch (error) {
+      running = Promise.reject(error);
+    } finally {
+      verified = attempt?.ran();
+    }
+    this.#underWay += 1;
+    const settled3 = running.then(
+      // The work has been done; a client that answers at once must not keep the event loop from turning.
+      (value) => {
+        this.#leave();
+        const answer = asBuffer(value);
+        return this.#makesWay() ? turn().then(() => answer) : answer;
+      },
+      (failure) => {
+        this.#leave();
+        return this.#makesWay() ? turn().then(() => raise(failure)) : raise(failure);
+      }
+    );
+    return verified === void 0 ? settled3 : Promise.all([settled3, verified]).then(([value]) => value);
+  }
+  #leave() {
+    this.#underWay -= 1;
+    if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+  }
+  /** What the client threw, as the error that it stands for. */
+  classify(error) {
+    return withCause(this.#native.classify(describeClientError(error)), error);
+  }
+  /** Waits until it is known that what is joined is in a transaction; rejects if it is in none. Nothing: it is in one. */
+  confirm(route, operation) {
+    const isOpen = route.carrier.isOpen?.(route) ?? true;
+    if (isOpen === true) return void 0;
+    const answered = (open2) => {
+      if (!open2) throw notOpen(route, operation);
+    };
+    const refused = (error) => {
+      throw toError({ ...this.classify(error), operation });
+    };
+    return Promise.resolve(isOpen).then(answered, refused);
+  }
+  /** Two writes of one id are never under way at once: a pool would let them overtake each other. */
+  #inOrder(conversation, carrier, ids) {
+    let tails = this.#tails.get(carrier);
+    if (tails === void 0) {
+      tails = /* @__PURE__ */ new Map();
+      this.#tails.set(carrier, tails);
+    }
+    const known3 = tails;
+    const before = known3.size === 0 ? [] : ids.flatMap((id) => known3.get(id) ?? []);
+    if (before.length === 0) {
+      const state = conversation.start();
+      if (!("answer" in state)) return settled2(state);
+      return keep(known3, ids, (ended) => conversation.wait(state, ended));
+    }
+    conversation.takeArguments();
+    return keep(
+      known3,
+      ids,
+      (ended) => Promise.allSettled(before).then(() => conversation.run()).finally(ended)
+    );
+  }
+};
+function keep(tails, ids, begin) {
+  const running = begin(() => {
+    for (const id of ids) if (tails.get(id) === running) tails.delete(id);
+  });
+  for (const id of ids) tails.set(id, running);
+  return running;
+}
+var Conversation = class {
+  #native;
+  #route;
+  #carrier;
+  #home;
+  #unit;
+  #operation;
+  #args;
+  #deadlines;
+  /** What the client threw last. */
+  #cause;
+  constructor(store, route, home, operation, args, deadlines) {
+    this.#native = store;
+    this.#route = route;
+    this.#carrier = route.carrier;
+    this.#unit = route.unit;
+    this.#home = home;
+    this.#operation = operation;
+    this.#args = args;
+    this.#deadlines = deadlines;
+  }
+  /** For one that begins later than at its call: the caller may have other plans for what it has given. */
+  takeArguments() {
+    this.#args = taken(this.#args);
+  }
+  run() {
+    const state = this.start();
+    return "answer" in state ? this.wait(state) : settled2(state);
+  }
+  /** Runs until the first answer that has to be waited for. */
+  start() {
+    const over = this.#isOver();
+    if (over !== void 0) return over;
+    const { isJoined, isRequired } = this.#route;
+    if ((isJoined || isRequired) && this.#carrier.isOpen !== void 0 && this.#operation.kind !== "store") {
+      const isOpen = this.#carrier.isOpen(this.#route);
+      if (isOpen === false) return this.#opened(false);
+      if (isOpen !== true) {
+        this.takeArguments();
+        return { handle: UNSTARTED, answer: isOpen };
+      }
+    }
+    return this.#begin();
+  }
+  #opened(isOpen) {
+    if (isOpen !== true) return { failure: notOpen(this.#route, this.#operation.name) };
+    return this.#isOver() ?? this.#begin();
+  }
+  /** What has waited for another write, or for an answer, may come too late. A unit of work is sent when it is over. */
+  #isOver() {
+    if (this.#unit !== void 0) return void 0;
+    try {
+      checkRoute(this.#route, this.#operation.name, this.#carrier.backend);
+      return void 0;
+    } catch (failure) {
+      return { failure };
+    }
+  }
+  #begin() {
+    const { isTransaction, isBuffered, isSynchronous, isOneServer } = this.#carrier;
+    const kind = isBuffered ? BUFFERED | AT_ONCE : isSynchronous ? AT_ONCE : 0;
+    const facts = kind | (isTransaction ? IN_TRANSACTION : 0) | (isOneServer ? ONE_SERVER : 0);
+    const [id, data, expiresAt] = this.#args;
+    const operation = this.#operation.number;
+    if (this.#unit === void 0) return this.#advance(this.#native.start(operation, facts, id, data, expiresAt));
+    return this.#advance(this.#native.startIn(this.#unit.handle, operation, facts, id, data, expiresAt));
+  }
+  /** Waits for this answer and all others, at most for the operation's time. `ended` is called in a later microtask. */
+  wait(first, ended) {
+    return new Promise((resolve, reject) => {
+      let handle;
+      const deadline = this.#deadlines.start(() => {
+        if (handle !== void 0 && handle !== UNSTARTED) this.#native.abandon(handle);
+        handle = void 0;
+        ended?.();
+        reject(this.#timeout());
+      });
+      const listen = (state) => {
+        if ("answer" in state) {
+          handle = state.handle;
+          state.answer.then(
+            (value) => handle !== void 0 && listen(this.#answer(handle, value)),
+            (error) => handle !== void 0 && listen(this.#thrown(handle, error))
+          );
+          return;
+        }
+        handle = void 0;
+        this.#deadlines.end(deadline);
+        ended?.();
+        if ("value" in state) resolve(state.value);
+        else reject(state.failure);
+      };
+      listen(first);
+    });
+  }
+  #advance(outcome) {
+    if (outcome === void 0) return { value: void 0 };
+    const handle = outcome[0];
+    if (handle === DONE) return { value: outcome[1] };
+    if (handle === FAILED) return { failure: withCause(outcome[1], this.#cause) };
+    let answer;
+    try {
+      answer = this.#ask(handle, outcome[1], outcome.slice(2));
+    } catch (error) {
+      return this.#thrown(handle, error);
+    }
+    return isPromiseLike(answer) ? { handle, answer } : this.#answer(handle, answer);
+  }
+  #ask(handle, method, args) {
+    switch (method) {
+      case "pause":
+        return (0, import_promises4.setTimeout)(args[0]);
+      case "meanwhile":
+        return this.#native.meanwhile(handle);
+      default:
+        return this.#carrier.send(method, args, this.#home);
+    }
+  }
+  #answer(handle, answer) {
+    if (handle === UNSTARTED) return this.#opened(answer);
+    return this.#advance(this.#native.resume(handle, true, answer, this.#args[1]));
+  }
+  #thrown(handle, error) {
+    if (handle === UNSTARTED) {
+      const failure = this.#native.classify(describeClientError(error));
+      return { failure: withCause({ ...failure, operation: this.#operation.name }, error) };
+    }
+    this.#cause = error;
+    return this.#advance(this.#native.resume(handle, false, describeClientError(error), this.#args[1]));
+  }
+  #timeout() {
+    const message = `no answer of the client within operationTimeoutMs (${this.#deadlines.timeoutMs} ms)`;
+    const retryable = this.#operation !== OPERATIONS.transaction;
+    const id = idOf(this.#operation, this.#args);
+    return failureOf("TIMEOUT", message, { backend: this.#carrier.backend, operation: this.#operation.name, retryable, id });
+  }
+};
+function notOpen({ carrier, isJoined }, operation) {
+  const what = isJoined ? `what was given as a transaction (${carrier.library}) is in none: begin it first` : `the client (${carrier.library}) is in no transaction, and the store was opened with requireTransaction`;
+  return invalidArgument(`${what}; nothing was written`, operation, carrier.backend);
+}
+function settled2(state) {
+  return "value" in state ? Promise.resolve(state.value) : Promise.reject(state.failure);
+}
+function withCause(failure, cause) {
+  return cause === void 0 || failure.causes.length === 0 ? failure : { ...failure, cause };
+}
+function asBuffer(value) {
+  if (!(value instanceof Uint8Array) || Buffer.isBuffer(value)) return value;
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+}
+
+// ts/store/open.ts
+function open(backend, options) {
+  const given = typeof options === "string" ? { url: options } : asObject(options);
+  const { logger, client, getTransaction, requireTransaction, ...rest } = given;
+  if (getTransaction !== void 0 && typeof getTransaction !== "function") {
+    throw invalidArgument("option 'getTransaction' must be a function", "open", backend ?? void 0);
+  }
+  if (requireTransaction !== void 0 && typeof requireTransaction !== "boolean") {
+    throw invalidArgument("option 'requireTransaction' must be true or false", "open", backend ?? void 0);
+  }
+  const carrier = client === void 0 ? void 0 : clientCarrier5(client, rest.url, backend);
+  const json = JSON.stringify(rest, jsonValue);
+  const opened = carrier === void 0 ? native.NativeStore.open(backend, json, realSetImmediate, import_node_worker_threads.isMainThread) : native.NativeStore.openOnClients(carrier.backend, json, realSetImmediate, import_node_worker_threads.isMainThread);
+  if (!(opened instanceof native.NativeStore)) throw toError(opened);
+  const direct = opened.operations();
+  return {
+    backend: opened.backend,
+    native: opened,
+    direct,
+    observer: new Observer(opened.backend, opened.url, logger),
+    conversations: new Conversations(opened, carrier, direct.makesWay),
+    client: carrier,
+    getTransaction,
+    requiresTransaction: requireTransaction === true
+  };
+}
+function backendOf2(options) {
+  const { url, client } = typeof options === "string" ? { url: options } : asObject(options);
+  if (client !== void 0) return clientCarrier5(client, url, null).backend;
+  if (typeof url !== "string" || url === "")
+    throw invalidArgument("openStore takes a connection string or options with 'url' or 'client'", "open");
+  const backend = native.backendOf(url);
+  if (typeof backend !== "string") throw toError(backend);
+  return backend;
+}
+function asObject(options) {
+  if (typeof options !== "object" || options === null) throw invalidArgument("a store takes a connection string or options", "open");
+  return options;
+}
+function clientCarrier5(client, url, backend) {
+  if (url !== void 0) throw invalidArgument("give either 'url' or 'client', not both", "open", backend ?? void 0);
+  if (backend === "memory") throw invalidArgument("the memory store has no option 'client'", "open", backend);
+  const carrier = recognize(client, "option 'client'", "open");
+  if (backend !== null && carrier.backend !== backend) {
+    throw invalidArgument(`option 'client' is a ${carrier.library} client of ${carrier.backend}`, "open", backend);
+  }
+  if (carrier.isBuffered) {
+    const message = `option 'client' is a transaction that is sent at its end (${carrier.library}): give the client, and use withTransaction`;
+    throw invalidArgument(message, "open", carrier.backend);
+  }
+  return carrier;
+}
+function jsonValue(_name, value) {
+  const isLost = typeof value === "function" || typeof value === "symbol" || typeof value === "bigint";
+  return isLost || typeof value === "number" && !Number.isFinite(value) ? false : value;
+}
+
+// ts/store/store.ts
+var import_node_util = require("node:util");
+
+// ts/kinds/payloads.ts
+var Payloads = class {
+  #runner;
+  /** @internal */
+  constructor(runner) {
+    this.#runner = runner;
+  }
+  /**
+   * Stores a payload, replacing data and expiry of an earlier one together. Once it has resolved,
+   * a `get` of any process sees it; if it rejects, the event must not be emitted. Inside a transaction
+   * it is stored when that commits, or not at all.
+   *
+   * @param id the claim id: 1 to 1,024 bytes of UTF-8
+   * @param data the payload; it must not be changed or transferred before the promise has settled (as with
+   *   `fs.write`): other bytes could be stored
+   * @param expiresAt when it ceases to exist; never, if left out. A time that has passed already
+   *   (a saga that timed out and still has to compensate) is kept for `lateRetentionMs`, and logged at warn; one
+   *   before 2001 is refused, as it is seconds in place of milliseconds
+   * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
+   */
+  put(id, data, expiresAt, options) {
+    return this.#runner.run(OPERATIONS.put, id, unshared(data), expiresAt, options?.routingSlipId);
+  }
+  /**
+   * The payload.
+   *
+   * @throws NotFoundError if there is none, or if its time is over
+   */
+  get(id) {
+    return this.#runner.run(OPERATIONS.get, id);
+  }
+  /** The payload, or null if there is none. */
+  find(id) {
+    return this.#runner.run(OPERATIONS.find, id);
+  }
+  /** Whether there is a payload. */
+  has(id) {
+    return this.#runner.run(OPERATIONS.has, id);
+  }
+  /**
+   * Removes a payload; whether there was one. (Inside a transaction that is only sent at its end, a Redis
+   * MULTI or DynamoDB's TransactItems, that is not known: `undefined`.)
+   */
+  delete(id) {
+    return this.#runner.run(OPERATIONS.delete, id);
+  }
+  /** Sets another expiry, under the same rules as `put`; whether there was a payload. */
+  touch(id, expiresAt) {
+    return this.#runner.run(OPERATIONS.touch, id, void 0, expiresAt);
+  }
+  /**
+   * Stores several payloads. Resolves when all are stored; rejects if one is not, and then the
+   * others may be. Nothing is sent if one of them is invalid.
+   */
+  putMany(entries) {
+    let ids;
+    let data;
+    let expiresAt;
+    try {
+      const list = listed(entries);
+      ids = list.map((entry) => entry?.id);
+      data = list.map((entry) => unshared(entry?.data));
+      expiresAt = list.map((entry) => entry?.expiresAt);
+    } catch (cause) {
+      return this.#refuse("putMany takes an iterable of entries", "putMany", cause);
+    }
+    return this.#runner.run(OPERATIONS.putMany, ids, data, expiresAt);
+  }
+  /** The payloads of several ids; an id without one is not in the map. */
   async getMany(ids) {
     let list;
     try {
       list = listed(ids);
     } catch (cause) {
-      return this.#refuse(invalidArgument("getMany takes an iterable of ids", "getMany", this.#backend, cause));
+      return this.#refuse("getMany takes an iterable of ids", "getMany", cause);
     }
-    return byId(list, await this.#run("getMany", [list]));
+    const payloads = await this.#runner.run(OPERATIONS.getMany, list);
+    const found = /* @__PURE__ */ new Map();
+    list.forEach((id, index) => {
+      const payload = payloads[index];
+      if (payload != null) found.set(id, payload);
+    });
+    return found;
+  }
+  #refuse(message, operation, cause) {
+    return this.#runner.refuse(invalidArgument(message, operation, this.#runner.backend, cause));
+  }
+};
+var COPIED_BYTES = 4096;
+function unshared(data) {
+  if (!(data instanceof Uint8Array) || data.byteLength <= COPIED_BYTES) return data;
+  const memory = data.buffer;
+  return memory.resizable === true || memory instanceof SharedArrayBuffer ? Uint8Array.prototype.slice.call(data) : data;
+}
+
+// ts/store/route.ts
+var Router = class {
+  backend;
+  #parts;
+  #direct;
+  #observer;
+  /** Whether only a scope can lead elsewhere than to the store's own connections. */
+  #isFree;
+  /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
+  #gets = 0;
+  #answersHere;
+  #got = (data) => {
+    this.#gets -= 1;
+    return data;
+  };
+  #notGot = (failure) => {
+    this.#gets -= 1;
+    return raise(failure);
+  };
+  constructor(parts) {
+    this.backend = parts.backend;
+    this.#parts = parts;
+    this.#direct = parts.direct;
+    this.#observer = parts.observer;
+    this.#answersHere = parts.native.answersHere;
+    this.#isFree = parts.client === void 0 && parts.getTransaction === void 0 && !parts.requiresTransaction;
+  }
+  /** Runs an operation, wherever it is called. With nobody listening and no transaction about it goes the shortest way. */
+  run(operation, first, data, expiresAt, routingSlipId) {
+    if (this.#isFree && !hasScopes() && !this.#observer.isActive) return this.#own(operation, first, data, expiresAt);
+    return this.#watched(void 0, operation, [first, data, expiresAt], routingSlipId);
+  }
+  /** Runs operations in a transaction. */
+  on(route) {
+    return {
+      backend: this.backend,
+      run: (operation, first, data, expiresAt, routingSlipId) => this.#watched(route, operation, [first, data, expiresAt], routingSlipId),
+      refuse: (error) => this.refuse(error)
+    };
+  }
+  /** A rejection that is found out on this side of the boundary: it makes way like all other answers. */
+  refuse(error) {
+    return this.#direct.makesWay() ? turn().then(() => Promise.reject(error)) : Promise.reject(error);
+  }
+  /** Where operations go that are called here and now; none: to the store's own connections. */
+  route(operation) {
+    const joined = joinedRoute(this.backend, this);
+    if (joined !== void 0) return joined;
+    const { client, getTransaction } = this.#parts;
+    const transaction3 = getTransaction?.();
+    if (transaction3 !== void 0 && transaction3 !== null) {
+      const carrier = transactionCarrier(transaction3, "what getTransaction returned", operation);
+      if (carrier.backend === this.backend) return { carrier, isJoined: true };
+      const message = `getTransaction returned a transaction of ${carrier.library} on ${carrier.backend}`;
+      throw invalidArgument(message, operation, this.backend);
+    }
+    return client && { carrier: client, isJoined: false };
+  }
+  #watched(within2, operation, args, routingSlipId) {
+    const start = () => this.#start(within2, operation, args);
+    return this.#observer.isActive ? this.#observer.watch(subjectOf(operation, args, routingSlipId), start) : start();
+  }
+  #start(within2, operation, args) {
+    let route;
+    try {
+      route = within2 ?? this.route(operation.name);
+      if (route !== void 0) checkRoute(route, operation.name, this.backend);
+      if (this.#parts.requiresTransaction) route = this.#required(route, operation);
+    } catch (error) {
+      return this.refuse(error);
+    }
+    const { client, native: native2, conversations } = this.#parts;
+    if (route === void 0) return this.#own(operation, ...args);
+    if ("carrier" in route && route.unit === void 0) return conversations.run(route, operation, args);
+    if (operation === OPERATIONS.statistics) {
+      if (client !== void 0) return conversations.run({ carrier: client, isJoined: false }, operation, args);
+      return this.#own(operation, ...args);
+    }
+    if (operation.kind === "store") {
+      const message = `${operation.name} is not part of a transaction: call it outside`;
+      return this.refuse(errorOf("UNSUPPORTED", message, { backend: this.backend, operation: operation.name }));
+    }
+    if ("carrier" in route) return conversations.run(route, operation, args);
+    const [first, data, expiresAt] = args;
+    const running = native2.runIn(route.transaction, operation.number, first, data, expiresAt);
+    return running.then(void 0, raise);
+  }
+  /** With `requireTransaction`: the route, if it leads into a transaction, or may; operations on tables need none. */
+  #required(route, operation) {
+    if (operation.kind === "store") return route;
+    if (route !== void 0) {
+      if (!("carrier" in route) || route.isJoined) return route;
+      if (route.carrier.isOpen !== void 0) return { ...route, isRequired: true };
+      if (route.carrier.isTransaction) return route;
+    }
+    const message = "outside of any transaction, and the store was opened with requireTransaction: use store.transaction or withTransaction. Inside of one? A callback (not a promise) of a library can lose the context that withTransaction goes by";
+    throw invalidArgument(message, operation.name, this.backend);
+  }
+  /** On the store's own connections. */
+  #own(operation, first, data, expiresAt) {
+    if (operation === OPERATIONS.get) return this.#get(first);
+    return this.#asked(operation, first, data, expiresAt).then(void 0, raise);
+  }
+  #asked(operation, first, data, expiresAt) {
+    const { native: native2 } = this.#parts;
+    switch (operation.kind) {
+      case "payloads":
+        if (operation === OPERATIONS.put) return this.#direct.put(first, data, expiresAt);
+        if (operation === OPERATIONS.touch) return native2.touch(first, expiresAt);
+        if (operation === OPERATIONS.putMany) return native2.putMany(first, data, expiresAt);
+        return native2[operation.name](first);
+      case "store":
+        if (operation === OPERATIONS["states.reindex"]) return native2.reindex(first);
+        return native2[operation.name](first);
+      // All other kinds have their arguments in a list.
+      default:
+        return this.#direct.state(operation.number, first);
+    }
+  }
+  #get(id) {
+    if (this.#answersHere && this.#gets === 0) {
+      const found = this.#direct.getHere(id);
+      if (found !== void 0) {
+        this.#gets = 1;
+        return Promise.resolve(found).then(this.#got);
+      }
+    }
+    const getting = this.#direct.get(id);
+    this.#gets += 1;
+    return getting.then(this.#got, this.#notGot);
+  }
+};
+
+// ts/store/transactions.ts
+var import_promises8 = require("node:timers/promises");
+
+// ts/store/transaction.ts
+var SagaTransaction = class extends Payloads {
+  #query;
+  /** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */
+  states;
+  /** @internal */
+  constructor(runner, query) {
+    super(runner);
+    this.#query = query;
+    this.states = new SagaStates(runner);
   }
   /**
    * Runs a statement of the application's own in the transaction (PostgreSQL and SQLite).
@@ -2992,137 +3178,174 @@ var SagaTransaction = class {
   }
 };
 
-// ts/stores.ts
+// ts/store/transactions.ts
+var Transactions = class {
+  #parts;
+  #router;
+  #backend;
+  constructor(parts, router) {
+    this.#parts = parts;
+    this.#router = router;
+    this.#backend = parts.backend;
+  }
+  run(work, options) {
+    const refusal2 = this.#refusalOf(work, options);
+    if (refusal2 !== void 0) return this.#router.refuse(refusal2);
+    const start = () => this.#transact(work, options);
+    const { observer } = this.#parts;
+    return observer.isActive ? observer.watch({ operation: "transaction" }, start) : start();
+  }
+  #refusalOf(work, options) {
+    const invalid = (message) => invalidArgument(message, "transaction", this.#backend);
+    if (typeof work !== "function") return invalid("transaction takes a function");
+    const unknown = Object.keys(options).find((name) => name !== "isolation");
+    if (unknown !== void 0) return invalid(`unknown option '${unknown}'; accepted: isolation`);
+    const { isolation } = options;
+    const levels = this.#parts.native.capabilities.isolation;
+    if (isolation === void 0 || levels.includes(isolation)) return void 0;
+    const accepted = levels.length === 0 ? `not for ${this.#backend}` : `one of '${levels.join("', '")}'`;
+    return invalid(`option 'isolation' is ${accepted}`);
+  }
+  async #transact(work, { isolation }) {
+    const route = this.#router.route("transaction");
+    if (route !== void 0 && !("carrier" in route && !route.isJoined)) {
+      checkRoute(route, "transaction", this.#backend);
+      return await work(this.#transactionOn(route));
+    }
+    const { native: native2, client, direct } = this.#parts;
+    const { retryAttempts, retryBaseMs, retryMaxMs } = native2.settings;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        if (client === void 0) return await this.#own(work, isolation);
+        const result = await this.#onClient(client, work, isolation);
+        if (direct.makesWay()) await turn();
+        return result;
+      } catch (error) {
+        if (direct.makesWay()) await turn();
+        const passes = error instanceof SagaStoreError && error.retryable && error.code === "BACKEND";
+        if (!passes || attempt >= retryAttempts) throw error;
+      }
+      await (0, import_promises8.setTimeout)(Math.random() * Math.min(retryMaxMs, retryBaseMs * 2 ** (attempt - 1)));
+    }
+  }
+  async #own(work, isolation) {
+    const { native: native2 } = this.#parts;
+    const transaction3 = await native2.begin(isolation ?? null).then(void 0, raise);
+    let isOver = false;
+    const route = { transaction: transaction3, isOver: () => isOver };
+    try {
+      const result = await this.#worked(route, work);
+      isOver = true;
+      await native2.commit(transaction3).then(void 0, raise);
+      return result;
+    } catch (error) {
+      isOver = true;
+      await native2.rollBack(transaction3).catch(() => void 0);
+      throw error;
+    }
+  }
+  async #onClient(client, work, isolation) {
+    if (client.takesUnits) return this.#unitOfWork(client, work);
+    if (client.begin === void 0) {
+      const what = client.isTransaction ? "is a transaction, or may be in one" : "is one connection, which others use too";
+      throw this.#unsupported(`the ${client.library} client ${what}: use withTransaction, or a client that can open another`, "transaction");
+    }
+    let isOver = false;
+    let thrown;
+    const run4 = async (transaction3) => {
+      try {
+        const carrier = transactionCarrier(transaction3, "the client's transaction", "transaction");
+        return await this.#worked({ carrier, isJoined: true, isOver: () => isOver }, work);
+      } catch (error) {
+        thrown = { error };
+        throw error;
+      } finally {
+        isOver = true;
+      }
+    };
+    const timeoutMs = this.#parts.native.settings.operationTimeoutMs;
+    try {
+      return await client.begin(run4, isolation === void 0 ? { timeoutMs } : { isolation, timeoutMs });
+    } catch (error) {
+      if (thrown !== void 0) throw thrown.error;
+      throw error instanceof SagaStoreError ? error : toError(this.#parts.conversations.classify(error));
+    }
+  }
+  /** Collects what `work` does, and sends all of it at the end. */
+  async #unitOfWork(client, work) {
+    const { native: native2, conversations } = this.#parts;
+    const opened = native2.openUnit();
+    if ("code" in opened) throw toError(opened);
+    let isOver = false;
+    const route = { carrier: client, isJoined: true, isOver: () => isOver, unit: new UnitOfWork(opened) };
+    try {
+      const result = await this.#worked(route, work);
+      isOver = true;
+      await conversations.run(route, OPERATIONS.transaction, []);
+      return result;
+    } finally {
+      isOver = true;
+    }
+  }
+  /** What `work` comes to in a transaction, unless it takes longer than an operation may. */
+  #worked(route, work) {
+    const timeoutMs = this.#parts.native.settings.operationTimeoutMs;
+    const message = `the transaction was rolled back after operationTimeoutMs (${timeoutMs} ms)`;
+    const working = runJoined(this.#backend, this.#router, route, async () => work(this.#transactionOn(route)));
+    return within(timeoutMs, working, () => errorOf("TIMEOUT", message, { backend: this.#backend, operation: "transaction" }));
+  }
+  #transactionOn(route) {
+    return new SagaTransaction(this.#router.on(route), (sql, values) => this.#query(route, sql, values));
+  }
+  async #query(route, sql, values) {
+    checkRoute(route, "query", this.#backend);
+    const { native: native2, conversations, direct } = this.#parts;
+    if (!("carrier" in route)) return native2.queryIn(route.transaction, sql, [...values]).then(void 0, raise);
+    if (this.#backend !== "postgres" && this.#backend !== "sqlite")
+      throw this.#unsupported("query is for SQL: PostgreSQL and SQLite", "query");
+    const bound = values.map((value) => value === void 0 ? null : takenDate(value));
+    const confirmed = conversations.confirm(route, "query");
+    if (confirmed !== void 0) await confirmed;
+    try {
+      const rows = await route.carrier.send("rows", [sql, bound]);
+      if (direct.makesWay()) await turn();
+      return rows;
+    } catch (error) {
+      throw toError({ ...conversations.classify(error), operation: "query" });
+    }
+  }
+  #unsupported(message, operation) {
+    return errorOf("UNSUPPORTED", message, { backend: this.#backend, operation });
+  }
+};
+
+// ts/store/store.ts
 var HEALTH_TIMEOUT_MS = 5e3;
-var SagaStore = class {
+var SagaStore = class extends Payloads {
   /** Which backend it is. */
   backend;
-  #native;
-  #direct;
-  #observer;
-  #conversations;
-  /** The client that it was given in place of a URL. */
-  #client;
-  #getTransaction;
-  #requiresTransaction;
+  #parts;
+  #router;
+  #transactions;
   #states;
-  /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
-  #gets = 0;
-  #answersHere;
-  #got = (data) => {
-    this.#gets -= 1;
-    return data;
-  };
-  #notGot = (failure) => {
-    this.#gets -= 1;
-    return raise(failure);
-  };
   /** @internal */
   constructor(backend, options) {
-    const given = typeof options === "string" ? { url: options } : asObject(options);
-    const { logger, client, getTransaction, requireTransaction, ...rest } = given;
-    if (getTransaction !== void 0 && typeof getTransaction !== "function") {
-      throw invalidArgument("option 'getTransaction' must be a function", "open", backend ?? void 0);
-    }
-    if (requireTransaction !== void 0 && typeof requireTransaction !== "boolean") {
-      throw invalidArgument("option 'requireTransaction' must be true or false", "open", backend ?? void 0);
-    }
-    this.#client = client === void 0 ? void 0 : clientCarrier5(client, rest.url, backend);
-    this.#getTransaction = getTransaction;
-    this.#requiresTransaction = requireTransaction === true;
-    const json = JSON.stringify(rest, jsonValue);
-    const opened = this.#client === void 0 ? native.NativeStore.open(backend, json, realSetImmediate, import_node_worker_threads.isMainThread) : native.NativeStore.openOnClients(this.#client.backend, json, realSetImmediate, import_node_worker_threads.isMainThread);
-    if (!(opened instanceof native.NativeStore)) throw toError(opened);
-    this.#native = opened;
-    this.#direct = opened.operations();
-    this.#answersHere = opened.answersHere;
-    this.backend = opened.backend;
-    this.#observer = new Observer(this.backend, opened.url, logger);
-    this.#conversations = new Conversations(opened, this.#client, this.#direct.makesWay);
+    const parts = open(backend, options);
+    const router = new Router(parts);
+    super(router);
+    this.backend = parts.backend;
+    this.#parts = parts;
+    this.#router = router;
+    this.#transactions = new Transactions(parts, router);
   }
   /** The state of saga instances: see `SagaStates`. */
   get states() {
-    this.#states ??= new SagaStates(
-      this.backend,
-      (operation, given) => {
-        if (this.#isPlain() && operation !== "states.reindex")
-          return this.#direct.state(OPERATIONS[operation], given).then(void 0, raise);
-        return this.#perform(operation, [given]);
-      },
-      (error) => this.#refuse(error)
-    );
+    this.#states ??= new SagaStates(this.#router);
     return this.#states;
   }
   /** What this backend can do. */
   get capabilities() {
-    return this.#native.capabilities;
-  }
-  /**
-   * Stores a payload, replacing data and expiry of an earlier one together. Once it has resolved,
-   * a `get` of any process sees it; if it rejects, the event must not be emitted. Inside a transaction
-   * (`withTransaction`, `getTransaction`) it is stored when that commits, or not at all.
-   *
-   * @param id the claim id: 1 to 1,024 bytes of UTF-8
-   * @param data the payload; it must not be changed or transferred before the promise has settled (as with
-   *   `fs.write`): other bytes could be stored
-   * @param expiresAt when it ceases to exist; never, if left out. A time that has passed already
-   *   (a saga that timed out and still has to compensate) is kept for `lateRetentionMs`, and logged at warn; one
-   *   before 2001 is refused, as it is seconds in place of milliseconds
-   * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
-   */
-  put(id, data, expiresAt, options) {
-    if (this.#isPlain()) return this.#direct.put(id, unshared(data), expiresAt).then(void 0, raise);
-    return this.#perform("put", [id, unshared(data), expiresAt], options);
-  }
-  /**
-   * The payload.
-   *
-   * @throws NotFoundError if there is none, or if its time is over
-   */
-  get(id) {
-    return this.#isPlain() ? this.#get(id) : this.#perform("get", [id]);
-  }
-  /** The payload, or null if there is none. */
-  find(id) {
-    return this.#perform("find", [id]);
-  }
-  /** Whether there is a payload. */
-  has(id) {
-    return this.#perform("has", [id]);
-  }
-  /**
-   * Removes a payload; whether there was one. (Inside a transaction that is only sent at its end, a Redis
-   * MULTI or DynamoDB's TransactItems, that is not known: `undefined`.)
-   */
-  delete(id) {
-    return this.#perform("delete", [id]);
-  }
-  /** Sets another expiry, under the same rules as `put`; whether there was a payload. */
-  touch(id, expiresAt) {
-    return this.#perform("touch", [id, void 0, expiresAt]);
-  }
-  /**
-   * Stores several payloads. Resolves when all are stored; rejects if one is not, and then the
-   * others may be. Nothing is sent if one of them is invalid.
-   */
-  putMany(entries) {
-    let list;
-    try {
-      list = entriesOf(entries);
-    } catch (cause) {
-      return this.#refuse(invalidArgument("putMany takes an iterable of entries", "putMany", this.backend, cause));
-    }
-    return this.#perform("putMany", list);
-  }
-  /** The payloads of several ids; an id without one is not in the map. */
-  async getMany(ids) {
-    let list;
-    try {
-      list = listed(ids);
-    } catch (cause) {
-      return this.#refuse(invalidArgument("getMany takes an iterable of ids", "getMany", this.backend, cause));
-    }
-    return byId(list, await this.#perform("getMany", [list]));
+    return this.#parts.native.capabilities;
   }
   /**
    * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
@@ -3133,9 +3356,9 @@ var SagaStore = class {
   purgeExpired(options = {}) {
     const limit = options.limit ?? Number.POSITIVE_INFINITY;
     if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
-      return this.#refuse(invalidArgument("limit must be a whole number above 0", "purgeExpired", this.backend));
+      return this.#router.refuse(invalidArgument("limit must be a whole number above 0", "purgeExpired", this.backend));
     }
-    return this.#perform("purgeExpired", [limit]);
+    return this.#router.run(OPERATIONS.purgeExpired, limit);
   }
   /** Removes all payloads whose time is over. */
   async cleanup() {
@@ -3148,19 +3371,20 @@ var SagaStore = class {
    * @throws UnsupportedError on other backends
    */
   schemaSql() {
-    const statements7 = this.#native.schema();
+    const statements7 = this.#parts.native.schema();
     if (!Array.isArray(statements7)) throw toError(statements7);
     return statements7.map((statement) => `${statement};
 `).join("");
   }
   /** Creates tables and indexes where they are missing. Safe to call from many processes at once. */
   async initialize() {
-    const warnings = await this.#perform("initialize", []);
-    for (const warning of warnings) this.#observer.warn("initialize", warning);
+    const warnings = await this.#router.run(OPERATIONS.initialize);
+    for (const warning of warnings) this.#parts.observer.warn("initialize", warning);
   }
   /** Whether the store can be used. Never rejects; takes at most five seconds. */
   async health() {
-    const health = this.#client === void 0 ? this.#native.health() : this.#healthOf(this.#client);
+    const { client, native: native2 } = this.#parts;
+    const health = client === void 0 ? native2.health() : this.#healthOf(client);
     return { ...await health, backend: this.backend };
   }
   /**
@@ -3169,7 +3393,7 @@ var SagaStore = class {
    * keys of the database. On a client of the application the connections are not the store's: `pool` is null.
    */
   async statistics() {
-    const statistics = await this.#perform("statistics", []);
+    const statistics = await this.#router.run(OPERATIONS.statistics);
     return { backend: this.backend, ...statistics };
   }
   /**
@@ -3184,15 +3408,12 @@ var SagaStore = class {
    * @throws UnsupportedError if the server, or the client that the store was given, has no transactions
    */
   transaction(work, options = {}) {
-    const refusal2 = this.#refusalOf(work, options);
-    if (refusal2 !== void 0) return this.#refuse(refusal2);
-    const start = () => this.#transact(work, options);
-    return this.#observer.isActive ? this.#observer.watch({ operation: "transaction" }, start) : start();
+    return this.#transactions.run(work, options);
   }
   /** Answers what is under way, then lets go of the connections. Safe to call again. */
   async close() {
-    await this.#native.close().then(void 0, raise);
-    await this.#conversations.ended();
+    await this.#parts.native.close().then(void 0, raise);
+    await this.#parts.conversations.ended();
   }
   /** `await using store = openStore(...)` */
   async [Symbol.asyncDispose]() {
@@ -3200,101 +3421,13 @@ var SagaStore = class {
   }
   /** What `console.log` shows: no password. */
   [import_node_util.inspect.custom]() {
-    const what = this.#client === void 0 ? `url: '${this.#native.url}'` : `client: '${this.#client.library}'`;
+    const { client, native: native2 } = this.#parts;
+    const what = client === void 0 ? `url: '${native2.url}'` : `client: '${client.library}'`;
     return `${this.constructor.name} { ${what} }`;
-  }
-  /** Whether operations go the shortest way: to the store's own connections, with nobody listening. */
-  #isPlain() {
-    const isFree = this.#client === void 0 && this.#getTransaction === void 0 && !this.#requiresTransaction;
-    return isFree && !hasScopes() && !this.#observer.isActive;
-  }
-  #get(id) {
-    if (this.#answersHere && this.#gets === 0) {
-      const found = this.#direct.getHere(id);
-      if (found !== void 0) {
-        this.#gets = 1;
-        return Promise.resolve(found).then(this.#got);
-      }
-    }
-    const getting = this.#direct.get(id);
-    this.#gets += 1;
-    return getting.then(this.#got, this.#notGot);
-  }
-  /** A rejection that is found out on this side of the boundary: it makes way like all other answers. */
-  #refuse(error) {
-    return this.#direct.makesWay() ? turn().then(() => Promise.reject(error)) : Promise.reject(error);
-  }
-  #perform(operation, args, options, within2) {
-    const start = () => this.#start(operation, args, within2);
-    return this.#observer.isActive ? this.#observer.watch(subjectOf(operation, args, options), start) : start();
-  }
-  #start(operation, args, within2) {
-    let route;
-    try {
-      route = within2 ?? this.#route(operation);
-      if (route !== void 0) checkRoute(route, operation, this.backend);
-      if (this.#requiresTransaction) route = this.#required(route, operation);
-    } catch (error) {
-      return this.#refuse(error);
-    }
-    if (route === void 0) return this.#onOwnConnections(operation, args).then(void 0, raise);
-    if ("carrier" in route && route.unit === void 0) return this.#conversations.run(route, operation, args);
-    if (operation === "statistics") {
-      if (this.#client !== void 0) return this.#conversations.run({ carrier: this.#client, isJoined: false }, operation, args);
-      return this.#onOwnConnections(operation, args).then(void 0, raise);
-    }
-    if (OPERATIONS[operation] >= OPERATIONS.initialize) {
-      return this.#refuse(this.#unsupported(`${operation} is not part of a transaction: call it outside`, operation));
-    }
-    if ("carrier" in route) return this.#conversations.run(route, operation, args);
-    const [id, data, expiresAt] = args;
-    const running = this.#native.runIn(route.transaction, OPERATIONS[operation], id, data, expiresAt);
-    return running.then(void 0, raise);
-  }
-  /** Where operations go that are called here and now; none: to the store's own connections. */
-  #route(operation) {
-    const joined = joinedRoute(this.backend, this);
-    if (joined !== void 0) return joined;
-    const transaction3 = this.#getTransaction?.();
-    if (transaction3 !== void 0 && transaction3 !== null) {
-      const carrier = transactionCarrier(transaction3, "what getTransaction returned", operation);
-      if (carrier.backend === this.backend) return { carrier, isJoined: true };
-      const message = `getTransaction returned a transaction of ${carrier.library} on ${carrier.backend}`;
-      throw invalidArgument(message, operation, this.backend);
-    }
-    return this.#client && { carrier: this.#client, isJoined: false };
-  }
-  /** With `requireTransaction`: the route, if it leads into a transaction, or may; operations on tables need none. */
-  #required(route, operation) {
-    if (OPERATIONS[operation] >= OPERATIONS.initialize) return route;
-    if (route !== void 0) {
-      if (!("carrier" in route) || route.isJoined) return route;
-      if (route.carrier.isOpen !== void 0) return { ...route, isRequired: true };
-      if (route.carrier.isTransaction) return route;
-    }
-    const message = "outside of any transaction, and the store was opened with requireTransaction: use store.transaction or withTransaction. Inside of one? A callback (not a promise) of a library can lose the context that withTransaction goes by";
-    throw invalidArgument(message, operation, this.backend);
-  }
-  #onOwnConnections(operation, args) {
-    const [first, data, expiresAt] = args;
-    if (operation === "states.reindex") return this.#native.reindex(first);
-    if (isOnStates(operation)) return this.#direct.state(OPERATIONS[operation], first);
-    switch (operation) {
-      case "get":
-        return this.#get(first);
-      case "touch":
-        return this.#native.touch(first, expiresAt);
-      case "put":
-        return this.#direct.put(first, data, expiresAt);
-      case "putMany":
-        return this.#native.putMany(first, data, expiresAt);
-      default:
-        return this.#native[operation](first);
-    }
   }
   async #healthOf(carrier) {
     const began = performance.now();
-    const answered = this.#conversations.run({ carrier, isJoined: false }, "health", []);
+    const answered = this.#parts.conversations.run({ carrier, isJoined: false }, OPERATIONS.health, []);
     try {
       return await within(HEALTH_TIMEOUT_MS, answered, () => new Error(`no answer within ${HEALTH_TIMEOUT_MS} ms`));
     } catch (error) {
@@ -3302,172 +3435,9 @@ var SagaStore = class {
       return { status: "unhealthy", latencyMs: performance.now() - began, message: error.message, details: { code } };
     }
   }
-  #refusalOf(work, options) {
-    if (typeof work !== "function") return invalidArgument("transaction takes a function", "transaction", this.backend);
-    const unknown = Object.keys(options).find((name) => name !== "isolation");
-    if (unknown !== void 0) return invalidArgument(`unknown option '${unknown}'; accepted: isolation`, "transaction", this.backend);
-    const { isolation } = options;
-    const levels = this.capabilities.isolation;
-    if (isolation === void 0 || levels.includes(isolation)) return void 0;
-    const accepted = levels.length === 0 ? `not for ${this.backend}` : `one of '${levels.join("', '")}'`;
-    return invalidArgument(`option 'isolation' is ${accepted}`, "transaction", this.backend);
-  }
-  async #transact(work, { isolation }) {
-    const route = this.#route("transaction");
-    if (route !== void 0 && !("carrier" in route && !route.isJoined)) {
-      checkRoute(route, "transaction", this.backend);
-      return await work(this.#transactionOn(route));
-    }
-    const { retryAttempts, retryBaseMs, retryMaxMs } = this.#native.settings;
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        if (this.#client === void 0) return await this.#ownTransaction(work, isolation);
-        const result = await this.#clientTransaction(this.#client, work, isolation);
-        if (this.#direct.makesWay()) await turn();
-        return result;
-      } catch (error) {
-        if (this.#direct.makesWay()) await turn();
-        const passes = error instanceof SagaStoreError && error.retryable && error.code === "BACKEND";
-        if (!passes || attempt >= retryAttempts) throw error;
-      }
-      await (0, import_promises3.setTimeout)(Math.random() * Math.min(retryMaxMs, retryBaseMs * 2 ** (attempt - 1)));
-    }
-  }
-  async #ownTransaction(work, isolation) {
-    const transaction3 = await this.#native.begin(isolation ?? null).then(void 0, raise);
-    let isOver = false;
-    const route = { transaction: transaction3, isOver: () => isOver };
-    try {
-      const result = await this.#inTime(runJoined(this.backend, this, route, async () => work(this.#transactionOn(route))));
-      isOver = true;
-      await this.#native.commit(transaction3).then(void 0, raise);
-      return result;
-    } catch (error) {
-      isOver = true;
-      await this.#native.rollBack(transaction3).catch(() => void 0);
-      throw error;
-    }
-  }
-  /** Collects what `work` does, and sends all of it at the end. */
-  async #unitOfWork(client, work) {
-    const opened = this.#native.openUnit();
-    if ("code" in opened) throw toError(opened);
-    let isOver = false;
-    const route = { carrier: client, isJoined: true, isOver: () => isOver, unit: new UnitOfWork(opened) };
-    try {
-      const result = await this.#inTime(runJoined(this.backend, this, route, async () => work(this.#transactionOn(route))));
-      isOver = true;
-      await this.#conversations.run(route, "transaction", []);
-      return result;
-    } finally {
-      isOver = true;
-    }
-  }
-  async #clientTransaction(client, work, isolation) {
-    if (client.takesUnits) return this.#unitOfWork(client, work);
-    if (client.begin === void 0) {
-      const what = client.isTransaction ? "is a transaction, or may be in one" : "is one connection, which others use too";
-      throw this.#unsupported(`the ${client.library} client ${what}: use withTransaction, or a client that can open another`, "transaction");
-    }
-    let isOver = false;
-    let thrown;
-    const run4 = async (transaction3) => {
-      try {
-        const route = {
-          carrier: transactionCarrier(transaction3, "the client's transaction", "transaction"),
-          isJoined: true,
-          isOver: () => isOver
-        };
-        return await this.#inTime(runJoined(this.backend, this, route, async () => work(this.#transactionOn(route))));
-      } catch (error) {
-        thrown = { error };
-        throw error;
-      } finally {
-        isOver = true;
-      }
-    };
-    const timeoutMs = this.#native.settings.operationTimeoutMs;
-    try {
-      return await client.begin(run4, isolation === void 0 ? { timeoutMs } : { isolation, timeoutMs });
-    } catch (error) {
-      if (thrown !== void 0) throw thrown.error;
-      throw error instanceof SagaStoreError ? error : toError(this.#conversations.classify(error));
-    }
-  }
-  #transactionOn(route) {
-    return new SagaTransaction(
-      this.backend,
-      (operation, args, options) => this.#perform(operation, args, options, route),
-      (sql, values) => this.#query(route, sql, values),
-      (error) => this.#refuse(error)
-    );
-  }
-  async #query(route, sql, values) {
-    checkRoute(route, "query", this.backend);
-    if (!("carrier" in route)) return this.#native.queryIn(route.transaction, sql, [...values]).then(void 0, raise);
-    if (this.backend !== "postgres" && this.backend !== "sqlite")
-      throw this.#unsupported("query is for SQL: PostgreSQL and SQLite", "query");
-    const bound = values.map((value) => value === void 0 ? null : takenDate(value));
-    const confirmed = this.#conversations.confirm(route, "query");
-    if (confirmed !== void 0) await confirmed;
-    try {
-      const rows = await route.carrier.send("rows", [sql, bound]);
-      if (this.#direct.makesWay()) await turn();
-      return rows;
-    } catch (error) {
-      throw toError({ ...this.#conversations.classify(error), operation: "query" });
-    }
-  }
-  #inTime(running) {
-    const timeoutMs = this.#native.settings.operationTimeoutMs;
-    const message = `the transaction was rolled back after operationTimeoutMs (${timeoutMs} ms)`;
-    return within(timeoutMs, running, () => toError(this.#failure("TIMEOUT", message, "transaction")));
-  }
-  #unsupported(message, operation) {
-    return toError(this.#failure("UNSUPPORTED", message, operation));
-  }
-  #failure(code, message, operation) {
-    return { code, message, backend: this.backend, operation, retryable: false, causes: [], details: {} };
-  }
 };
-async function within(limitMs, running, late) {
-  let timer;
-  const limit = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(late()), limitMs);
-  });
-  try {
-    return await Promise.race([running, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-function clientCarrier5(client, url, backend) {
-  if (url !== void 0) throw invalidArgument("give either 'url' or 'client', not both", "open", backend ?? void 0);
-  if (backend === "memory") throw invalidArgument("the memory store has no option 'client'", "open", backend);
-  const carrier = recognize(client, "option 'client'", "open");
-  if (backend !== null && carrier.backend !== backend) {
-    throw invalidArgument(`option 'client' is a ${carrier.library} client of ${carrier.backend}`, "open", backend);
-  }
-  if (carrier.isBuffered) {
-    const message = `option 'client' is a transaction that is sent at its end (${carrier.library}): give the client, and use withTransaction`;
-    throw invalidArgument(message, "open", carrier.backend);
-  }
-  return carrier;
-}
-function subjectOf(operation, args, options) {
-  const [first, data, expiresAt] = args;
-  const subject = { operation };
-  if (isOnStates(operation)) {
-    const id = idOf(operation, args);
-    if (typeof id === "string") subject.id = id;
-  } else if (Array.isArray(first)) subject.batchSize = first.length;
-  else if (OPERATIONS[operation] < OPERATIONS.initialize) subject.id = first;
-  if (data instanceof Uint8Array) subject.bytes = data.byteLength;
-  if (options?.routingSlipId !== void 0) subject.routingSlipId = options.routingSlipId;
-  const times = (Array.isArray(expiresAt) ? expiresAt : [expiresAt]).filter(import_types4.isDate).map((date) => Date.prototype.getTime.call(date));
-  if (times.length > 0) subject.expiresAt = times.reduce((first2, at) => Math.min(first2, at));
-  return subject;
-}
+
+// ts/store/classes.ts
 var MemorySagaStore = class extends SagaStore {
   constructor(options = "memory://") {
     super("memory", typeof options === "string" ? options : { url: "memory://", ...asObject(options) });
@@ -3507,21 +3477,7 @@ var classes2 = {
   dynamodb: DynamoDBSagaStore
 };
 function openStore(options) {
-  const { url, client } = typeof options === "string" ? { url: options } : asObject(options);
-  if (client !== void 0) return new classes2[clientCarrier5(client, url, null).backend](options);
-  if (typeof url !== "string" || url === "")
-    throw invalidArgument("openStore takes a connection string or options with 'url' or 'client'", "open");
-  const backend = native.backendOf(url);
-  if (typeof backend !== "string") throw toError(backend);
-  return new classes2[backend](options);
-}
-function asObject(options) {
-  if (typeof options !== "object" || options === null) throw invalidArgument("a store takes a connection string or options", "open");
-  return options;
-}
-function jsonValue(_name, value) {
-  const isLost = typeof value === "function" || typeof value === "symbol" || typeof value === "bigint";
-  return isLost || typeof value === "number" && !Number.isFinite(value) ? false : value;
+  return new classes2[backendOf2(options)](options);
 }
 // Annotate the CommonJS export names for ESM import in node:
 0 && (module.exports = {

@@ -1,5 +1,6 @@
 // Fails if a generated file is not what its sources make of it. index.js and index.d.ts are built here;
-// native.js and native.d.ts are what the last `napi build` wrote, so build before this.
+// the others are what the last
+// `npm run build:native` wrote, so build before this.
 import { spawnSync } from 'node:child_process'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const generated = [
   { files: ['index.js', 'index.d.ts'], command: 'npm run build:ts' },
-  { files: ['native.js', 'native.d.ts'], command: 'npm run build:native' },
+  { files: ['native.js', 'native.d.ts', 'ts/operations.ts'], command: 'npm run build:native' },
 ]
 
 if (spawnSync(process.execPath, ['scripts/build-ts.mjs'], { cwd: root, stdio: 'inherit' }).status !== 0) process.exit(1)

@@ -28,6 +28,7 @@ mod open;
 pub mod options;
 pub mod registry;
 pub mod runtime;
+mod sizes;
 pub mod store;
 pub mod time;
 mod together;

@@ -50,7 +50,7 @@ impl<T: Send + Sync + 'static> Lease<T> {
 
 impl<T> Lease<T> {
     /// The thing itself, for work that outlives the borrow.
-    pub fn shared(&self) -> &Arc<T> {
+    pub fn arc(&self) -> &Arc<T> {
         &self.shared
     }
 
@@ -94,7 +94,7 @@ mod tests {
         let make = || 7_u32;
         let a = Lease::take(String::from("test:a"), make);
         let b: Lease<u32> = Lease::take(String::from("test:a"), || unreachable!("it is shared"));
-        assert!(Arc::ptr_eq(a.shared(), b.shared()));
+        assert!(Arc::ptr_eq(a.arc(), b.arc()));
         assert!(a.release().is_none());
         assert_eq!(b.release().as_deref(), Some(&7));
         let c = Lease::take(String::from("test:a"), || 8_u32);

@@ -1,3 +1,5 @@
+// Generated from src/contract/operations.rs by `npm run build:native`. Do not edit.
+
 /**
  * The operations, under the numbers by which the native side knows them. `writes`: it changes what is stored. `by`: what its first
  * argument says about the record; null: it is about no single one. Those of the kind `store` are no part of a transaction.
@@ -28,10 +30,10 @@ export const OPERATIONS = {
   'states.deleteCompletedBefore': { number: 16, name: 'states.deleteCompletedBefore', kind: 'states', writes: true, by: null },
   'states.findTimedOut': { number: 17, name: 'states.findTimedOut', kind: 'states', writes: false, by: null },
   'states.claimTimedOut': { number: 18, name: 'states.claimTimedOut', kind: 'states', writes: true, by: null },
-  initialize: { number: 100, name: 'initialize', kind: 'store', writes: true, by: null },
-  purgeExpired: { number: 101, name: 'purgeExpired', kind: 'store', writes: true, by: null },
-  health: { number: 102, name: 'health', kind: 'store', writes: false, by: null },
-  statistics: { number: 103, name: 'statistics', kind: 'store', writes: false, by: null },
-  transaction: { number: 104, name: 'transaction', kind: 'store', writes: true, by: null },
-  'states.reindex': { number: 105, name: 'states.reindex', kind: 'store', writes: true, by: null },
+  initialize: { number: 1000, name: 'initialize', kind: 'store', writes: true, by: null },
+  purgeExpired: { number: 1001, name: 'purgeExpired', kind: 'store', writes: true, by: null },
+  health: { number: 1002, name: 'health', kind: 'store', writes: false, by: null },
+  statistics: { number: 1003, name: 'statistics', kind: 'store', writes: false, by: null },
+  transaction: { number: 1004, name: 'transaction', kind: 'store', writes: true, by: null },
+  'states.reindex': { number: 1005, name: 'states.reindex', kind: 'store', writes: true, by: null },
 } as const

@@ -69,7 +69,7 @@ pub struct Facts {
     /// Whether commands are only collected, to be sent at the end: there are no answers.
     pub buffered: bool,
     /// Whether it must have been asked when the call returns: it answers at once, or only collects.
-    pub at_once: bool,
+    pub is_synchronous: bool,
     /// Whether all of the database is on one server, as far as is known.
     pub one_server: bool,
 }

@@ -19,20 +19,37 @@ pub enum Takes {
     List,
 }
 
-/// What a failed operation names as its `id`.
+/// What its first argument says about the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum About {
-    /// Its first argument.
-    First,
-    /// Its second argument.
-    Second,
-    /// None: it is about several records.
-    Several,
+pub enum By {
+    /// Its id.
+    Id,
+    /// The ids of several.
+    Ids,
+    /// A list: the name that it has in common with others, and its id.
+    NameAndId,
+    /// The same, with another id than that of the record.
+    NameAndOtherId,
+    /// Nothing: it is about no single one.
+    Nothing,
+}
+
+impl By {
+    /// As `ts/operations.ts` has it; none for nothing.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Id => Some("id"),
+            Self::Ids => Some("ids"),
+            Self::NameAndId => Some("name_and_id"),
+            Self::NameAndOtherId => Some("name_and_other_id"),
+            Self::Nothing => None,
+        }
+    }
 }
 
 /// Makes [`Call`] and its table.
 macro_rules! operations {
-    ($( $kind:ident { $( $call:ident $name:literal $access:ident $takes:ident $about:ident, )* } )*) => {
+    ($( $kind:ident { $( $call:ident $name:literal $access:ident $takes:ident $by:ident, )* } )*) => {
         /// An operation of the caller's.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Call {
@@ -49,8 +66,8 @@ macro_rules! operations {
             /// How many there are.
             pub const COUNT: usize = Self::ALL.len();
 
-            const ROWS: [(&'static str, RecordKind, Access, Takes, About); Self::COUNT] = [
-                $( $( ($name, RecordKind::$kind, Access::$access, Takes::$takes, About::$about), )* )*
+            const ROWS: [(&'static str, RecordKind, Access, Takes, By); Self::COUNT] = [
+                $( $( ($name, RecordKind::$kind, Access::$access, Takes::$takes, By::$by), )* )*
             ];
         }
     };
@@ -58,32 +75,83 @@ macro_rules! operations {
 
 operations! {
     Payloads {
-        Put "put" Write Payload First,
-        Get "get" Read Id First,
-        Find "find" Read Id First,
-        Has "has" Read Id First,
-        Delete "delete" Write Id First,
-        Touch "touch" Write Expiry First,
-        PutMany "putMany" Write Payloads Several,
-        GetMany "getMany" Read Ids Several,
+        Put "put" Write Payload Id,
+        Get "get" Read Id Id,
+        Find "find" Read Id Id,
+        Has "has" Read Id Id,
+        Delete "delete" Write Id Id,
+        Touch "touch" Write Expiry Id,
+        PutMany "putMany" Write Payloads Ids,
+        GetMany "getMany" Read Ids Ids,
     }
     States {
-        StateById "states.getById" Read List Second,
-        StateByCorrelation "states.getByCorrelationId" Read List Second,
-        StateInsert "states.insert" Write List Second,
-        StateUpdate "states.update" Write List Second,
-        StateDelete "states.delete" Write List Second,
-        StateDeleteByCorrelation "states.deleteByCorrelationId" Write List Second,
-        StateList "states.findByName" Read List Several,
-        StateCount "states.countByName" Read List Several,
-        StateDeleteCompleted "states.deleteCompletedBefore" Write List Several,
-        StateTimedOut "states.findTimedOut" Read List Several,
-        StateClaimTimedOut "states.claimTimedOut" Write List Several,
+        StateById "states.getById" Read List NameAndId,
+        StateByCorrelation "states.getByCorrelationId" Read List NameAndOtherId,
+        StateInsert "states.insert" Write List NameAndId,
+        StateUpdate "states.update" Write List NameAndId,
+        StateDelete "states.delete" Write List NameAndId,
+        StateDeleteByCorrelation "states.deleteByCorrelationId" Write List NameAndOtherId,
+        StateList "states.findByName" Read List Nothing,
+        StateCount "states.countByName" Read List Nothing,
+        StateDeleteCompleted "states.deleteCompletedBefore" Write List Nothing,
+        StateTimedOut "states.findTimedOut" Read List Nothing,
+        StateClaimTimedOut "states.claimTimedOut" Write List Nothing,
+    }
+}
+
+/// What is done to a store as a whole; no part of a transaction. Their numbers are behind those of the operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// Creates what is missing.
+    Initialize,
+    /// Removes expired records.
+    PurgeExpired,
+    /// Whether the store can be used.
+    Health,
+    /// Counts.
+    Statistics,
+    /// Commits a transaction that a client takes as a whole.
+    Commit,
+    /// Finds sagas that other software has written.
+    Reindex,
+}
+
+impl Upkeep {
+    /// All of them, by their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Initialize, Self::PurgeExpired, Self::Health, Self::Statistics, Self::Commit, Self::Reindex];
+
+    /// The number of the first.
+    pub const FIRST: u32 = 1_000;
+
+    /// The name in errors, logs and statistics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Initialize => "initialize",
+            Self::PurgeExpired => "purgeExpired",
+            Self::Health => "health",
+            Self::Statistics => "statistics",
+            Self::Commit => "transaction",
+            Self::Reindex => "states.reindex",
+        }
+    }
+
+    /// Whether it changes anything.
+    pub const fn access(self) -> Access {
+        match self {
+            Self::Health | Self::Statistics => Access::Read,
+            Self::Initialize | Self::PurgeExpired | Self::Commit | Self::Reindex => Access::Write,
+        }
+    }
+
+    /// The one of this number.
+    pub fn numbered(number: u32) -> Option<Self> {
+        Self::ALL.get(usize::try_from(number.checked_sub(Self::FIRST)?).ok()?).copied()
     }
 }
 
 impl Call {
-    const fn row(self) -> &'static (&'static str, RecordKind, Access, Takes, About) {
+    const fn row(self) -> &'static (&'static str, RecordKind, Access, Takes, By) {
         &Self::ROWS[self as usize]
     }
 
@@ -107,8 +175,8 @@ impl Call {
         self.row().3
     }
 
-    /// What a failed one names as its `id`.
-    pub const fn about(self) -> About {
+    /// What its first argument says about the record.
+    pub const fn by(self) -> By {
         self.row().4
     }
 
@@ -130,6 +198,11 @@ mod tests {
         }
         assert_eq!(Call::numbered(u32::try_from(Call::COUNT).unwrap()), None);
         assert_eq!(Call::numbered(u32::MAX), None);
+        assert!(u32::try_from(Call::COUNT).unwrap() <= Upkeep::FIRST);
+        for (number, upkeep) in (Upkeep::FIRST..).zip(Upkeep::ALL) {
+            assert_eq!((Upkeep::numbered(number), upkeep as u32), (Some(upkeep), number - Upkeep::FIRST));
+        }
+        assert_eq!([0, Upkeep::FIRST - 1, Upkeep::FIRST + 6].map(Upkeep::numbered), [None; 3]);
     }
 
     #[test]

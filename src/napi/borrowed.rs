@@ -20,7 +20,7 @@ use super::values::{Answer, Failure, answer_value, failure_object};
 use crate::contract::client::{Client, ClientError, Facts};
 use crate::contract::dynamic::Dynamic;
 use crate::contract::guest::UnitOfWork;
-use crate::contract::operations::Call;
+use crate::contract::operations::{Call, Upkeep};
 use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
@@ -40,16 +40,8 @@ enum Outcome {
 /// Bits of `facts`.
 const IN_TRANSACTION: u32 = 1;
 const BUFFERED: u32 = 2;
-const AT_ONCE: u32 = 4;
+const IS_SYNCHRONOUS: u32 = 4;
 const ONE_SERVER: u32 = 8;
-
-/// Numbers of the operations behind those of [`Call`].
-const INITIALIZE: u32 = 100;
-const PURGE_EXPIRED: u32 = 101;
-const HEALTH: u32 = 102;
-const STATISTICS: u32 = 103;
-const COMMIT: u32 = 104;
-const REINDEX: u32 = 105;
 
 type Work = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -176,7 +168,7 @@ impl NativeStore {
         let facts = Facts {
             in_transaction: is(IN_TRANSACTION),
             buffered: is(BUFFERED),
-            at_once: is(AT_ONCE),
+            is_synchronous: is(IS_SYNCHRONOUS),
             one_server: is(ONE_SERVER),
         };
         let client = Arc::new(Client::new(facts));
@@ -255,30 +247,30 @@ impl NativeStore {
         let failure = |store: &crate::store::Store, error| Answer::error(error, |text| store.redact(text));
         let mut payloads = Vec::new();
         let taken = unit.map(Taken::take);
-        let work: Work = match operation {
-            INITIALIZE => Box::pin(async move {
+        let work: Work = match Upkeep::numbered(operation) {
+            Some(Upkeep::Initialize) => Box::pin(async move {
                 store.initialize_on(&on).await.map_or_else(|error| failure(&store, error), Answer::Texts)
             }),
-            PURGE_EXPIRED => {
+            Some(Upkeep::PurgeExpired) => {
                 let limit = arguments::count(env, id)?;
                 Box::pin(async move {
                     let removed = store.purge_expired_on(&on, limit).await;
                     removed.map_or_else(|error| failure(&store, error), |count| Answer::Reply(Reply::Count(count)))
                 })
             }
-            REINDEX => {
+            Some(Upkeep::Reindex) => {
                 let (name, cursor) = reindex_given(Reader::new(env, &self.side).read(id)?)?;
                 Box::pin(async move {
                     let done = store.reindex_on(&on, name.as_deref(), cursor.as_deref()).await;
                     done.map_or_else(|error| failure(&store, error), Answer::from)
                 })
             }
-            HEALTH => Box::pin(async move { Answer::Health(Box::new(store.health_on(&on).await)) }),
-            STATISTICS => Box::pin(async move {
+            Some(Upkeep::Health) => Box::pin(async move { Answer::Health(Box::new(store.health_on(&on).await)) }),
+            Some(Upkeep::Statistics) => Box::pin(async move {
                 let counted = store.statistics_on(&on).await;
                 counted.map_or_else(|error| failure(&store, error), |counted| Answer::Statistics(Box::new(counted)))
             }),
-            COMMIT => Box::pin(async move {
+            Some(Upkeep::Commit) => Box::pin(async move {
                 let mut taken = taken;
                 let committed = match taken.as_mut().map(Taken::get) {
                     Some(Ok(unit)) => store.commit_on(&on, unit).await,
@@ -290,8 +282,8 @@ impl NativeStore {
                 }
                 committed.map_or_else(|error| failure(&store, error), |()| Answer::Reply(Reply::Done))
             }),
-            number => {
-                let call = Call::numbered(number).ok_or_else(|| Error::invalid("no such operation"))?;
+            None => {
+                let call = Call::numbered(operation).ok_or_else(|| Error::invalid("no such operation"))?;
                 // What is compressed is read by another thread.
                 let stays = !self.store.settings().compression.is_on();
                 let plan = self.with_given(env, call, [id, data, at], stays, |given| {
@@ -369,7 +361,10 @@ impl NativeStore {
     }
 
     fn failed(&self, env: sys::napi_env, error: Error, operation: u32) -> Raw {
-        let name = Call::numbered(operation).map_or("operation", Call::name);
+        let name = Call::numbered(operation)
+            .map(Call::name)
+            .or_else(|| Upkeep::numbered(operation).map(Upkeep::name))
+            .unwrap_or("operation");
         let error = error.at(self.store.backend().name(), name);
         let failure = Failure::new(error, |text| self.store.redact(text));
         outcome(env, Outcome::Failed, failure_object(env, &failure))

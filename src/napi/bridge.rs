@@ -51,7 +51,7 @@ struct BufferReference(sys::napi_ref);
 unsafe impl Send for BufferReference {}
 
 #[derive(Default)]
-struct Outbox {
+struct Outgoing {
     done: Vec<Completion>,
     released: Vec<BufferReference>,
     released_bytes: usize,
@@ -65,20 +65,20 @@ struct Outbox {
 
 /// The side of a bridge that I/O threads see.
 pub(super) struct Bridge {
-    outbox: Mutex<Outbox>,
+    outgoing: Mutex<Outgoing>,
     returned: Condvar,
     wake: sys::napi_threadsafe_function,
 }
 
 // SAFETY: a threadsafe function may be called from any thread until it is released, which
-// happens under the outbox's lock together with setting `closed`.
+// happens under the outgoing's lock together with setting `closed`.
 unsafe impl Send for Bridge {}
 // SAFETY: as above.
 unsafe impl Sync for Bridge {}
 
 impl Bridge {
-    fn lock(&self) -> MutexGuard<'_, Outbox> {
-        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Outgoing> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn complete(self: &Arc<Self>, completion: Completion) {
@@ -106,17 +106,17 @@ impl Bridge {
     }
 
     fn deliver(&self, done: Vec<Completion>) {
-        let mut outbox = self.lock();
+        let mut outgoing = self.lock();
         // In a closed environment nobody waits for the promise any more.
-        if !outbox.closed {
-            outbox.done.extend(done);
-            self.wake(&mut outbox);
+        if !outgoing.closed {
+            outgoing.done.extend(done);
+            self.wake(&mut outgoing);
         }
     }
 
-    fn wake(&self, outbox: &mut Outbox) {
-        if !outbox.woken {
-            outbox.woken = true;
+    fn wake(&self, outgoing: &mut Outgoing) {
+        if !outgoing.woken {
+            outgoing.woken = true;
             // SAFETY: not closed (checked by the callers under the same lock), so not released.
             unsafe {
                 sys::napi_call_threadsafe_function(
@@ -155,16 +155,16 @@ impl AsRef<[u8]> for BorrowedBytes {
 
 impl Drop for BorrowedBytes {
     fn drop(&mut self) {
-        let mut outbox = self.bridge.lock();
-        outbox.borrowed -= usize::from(self.is_for_io);
-        if outbox.closed {
+        let mut outgoing = self.bridge.lock();
+        outgoing.borrowed -= usize::from(self.is_for_io);
+        if outgoing.closed {
             self.bridge.returned.notify_all();
             return;
         }
-        outbox.released.push(BufferReference(self.reference));
-        outbox.released_bytes += self.length;
-        if outbox.released_bytes > RELEASE_WAKES_AT {
-            self.bridge.wake(&mut outbox);
+        outgoing.released.push(BufferReference(self.reference));
+        outgoing.released_bytes += self.length;
+        if outgoing.released_bytes > RELEASE_WAKES_AT {
+            self.bridge.wake(&mut outgoing);
         }
     }
 }
@@ -212,7 +212,7 @@ pub(super) struct JsSide {
     bridge: Arc<Bridge>,
     is_main_thread: bool,
     in_flight: Cell<usize>,
-    /// Taken from the outbox, not settled yet.
+    /// Taken from the outgoing, not settled yet.
     backlog: RefCell<VecDeque<Completion>>,
     set_immediate: sys::napi_ref,
     drain_function: Cell<sys::napi_ref>,
@@ -307,7 +307,7 @@ impl JsSide {
         let now = Instant::now();
         let side = Rc::new(Self {
             env,
-            bridge: Arc::new(Bridge { outbox: Mutex::default(), returned: Condvar::new(), wake }),
+            bridge: Arc::new(Bridge { outgoing: Mutex::default(), returned: Condvar::new(), wake }),
             is_main_thread,
             in_flight: Cell::new(0),
             backlog: RefCell::default(),
@@ -438,12 +438,12 @@ impl JsSide {
     }
 
     fn take_outbox(&self) {
-        let mut outbox = self.bridge.lock();
-        outbox.woken = false;
-        let done = std::mem::take(&mut outbox.done);
-        let released = std::mem::take(&mut outbox.released);
-        outbox.released_bytes = 0;
-        drop(outbox);
+        let mut outgoing = self.bridge.lock();
+        outgoing.woken = false;
+        let done = std::mem::take(&mut outgoing.done);
+        let released = std::mem::take(&mut outgoing.released);
+        outgoing.released_bytes = 0;
+        drop(outgoing);
         for reference in released {
             // SAFETY: made by `borrow` in this environment, deleted once.
             unsafe { sys::napi_delete_reference(self.env, reference.0) };
@@ -475,15 +475,15 @@ impl JsSide {
     }
 
     fn end(&self) {
-        let mut outbox = self.bridge.lock();
-        outbox.closed = true;
-        outbox.done.clear();
+        let mut outgoing = self.bridge.lock();
+        outgoing.closed = true;
+        outgoing.done.clear();
         // SAFETY: nobody calls it after `closed` is set under this lock.
         unsafe { sys::napi_release_threadsafe_function(self.bridge.wake, sys::ThreadsafeFunctionReleaseMode::abort) };
         // The buffers' memory goes with the environment: I/O that reads it must end before.
         let limit = if self.is_main_thread { PROCESS_EXIT_WAIT } else { WORKER_EXIT_WAIT };
-        let waited = self.bridge.returned.wait_timeout_while(outbox, limit, |outbox| outbox.borrowed > 0);
-        let still_borrowed = waited.map(|(outbox, _)| outbox.borrowed).unwrap_or_default();
+        let waited = self.bridge.returned.wait_timeout_while(outgoing, limit, |outgoing| outgoing.borrowed > 0);
+        let still_borrowed = waited.map(|(outgoing, _)| outgoing.borrowed).unwrap_or_default();
         if still_borrowed > 0 && self.is_main_thread {
             runtime::freeze();
         }

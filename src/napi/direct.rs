@@ -14,14 +14,14 @@ use super::calls::Caller;
 use super::values::optional_data;
 use crate::contract::operations::Call;
 
-/// An object with the functions `put`, `get`, `getHere`, `state` and `makesWay`.
+/// An object with the functions `put`, `get`, `getHere`, `run` and `makesWay`.
 pub(super) fn functions(env: sys::napi_env, caller: Caller) -> napi::Result<Raw> {
     let caller = Rc::new(caller);
     let mut object = ptr::null_mut();
     // SAFETY: plain Node-API calls within a call from JavaScript, with valid out-parameters.
     check(unsafe { sys::napi_create_object(env, &raw mut object) }, "napi_create_object")?;
     let all =
-        [(c"put", put as Callback), (c"get", get), (c"getHere", get_here), (c"state", run), (c"makesWay", makes_way)];
+        [(c"put", put as Callback), (c"get", get), (c"getHere", get_here), (c"run", run), (c"makesWay", makes_way)];
     for (name, callback) in all {
         let owned = Rc::into_raw(Rc::clone(&caller)).cast_mut().cast::<c_void>();
         let mut function = ptr::null_mut();

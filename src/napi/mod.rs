@@ -12,6 +12,7 @@ mod calls;
 mod direct;
 mod dynamic;
 mod opaque;
+mod operations;
 mod store;
 mod transaction;
 mod turns;

@@ -16,7 +16,6 @@ use super::direct;
 use super::dynamic::Reader;
 use super::values::{Answer, Failure, answer_value, failure_object};
 use crate::contract::capability::{Expiry, Transactions};
-use crate::contract::operations::Call;
 use crate::contract::step::Reply;
 use crate::error::Result;
 use crate::store::Store;
@@ -200,7 +199,7 @@ impl NativeStore {
 
     /// The operations that are called most, as functions that do not need to look for their store.
     #[napi(
-        ts_return_type = "{ put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>; get(id: string): Promise<Buffer>; getHere(id: string): Buffer | undefined; state(operation: number, given: unknown[]): Promise<unknown>; makesWay(): boolean }"
+        ts_return_type = "{ put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>; get(id: string): Promise<Buffer>; getHere(id: string): Buffer | undefined; run(operation: number, first: unknown, data?: unknown, expiresAt?: unknown): Promise<unknown>; makesWay(): boolean }"
     )]
     pub fn operations(&self, env: Env) -> napi::Result<Raw> {
         direct::functions(env.raw(), self.caller.clone())
@@ -210,45 +209,6 @@ impl NativeStore {
     #[napi(getter)]
     pub fn answers_here(&self) -> bool {
         self.store.answers_here()
-    }
-
-    /// The payload or null.
-    #[napi(ts_args_type = "id: string", ts_return_type = "Promise<Buffer | null>")]
-    pub fn find(&self, env: Env, id: Raw) -> napi::Result<Raw> {
-        self.run(env, Call::Find, [id; 3])
-    }
-
-    /// Whether there is a payload.
-    #[napi(ts_args_type = "id: string", ts_return_type = "Promise<boolean>")]
-    pub fn has(&self, env: Env, id: Raw) -> napi::Result<Raw> {
-        self.run(env, Call::Has, [id; 3])
-    }
-
-    /// Removes a payload.
-    #[napi(ts_args_type = "id: string", ts_return_type = "Promise<boolean>")]
-    pub fn delete(&self, env: Env, id: Raw) -> napi::Result<Raw> {
-        self.run(env, Call::Delete, [id; 3])
-    }
-
-    /// Sets another expiry.
-    #[napi(ts_args_type = "id: string, expiresAt: Date", ts_return_type = "Promise<boolean>")]
-    pub fn touch(&self, env: Env, id: Raw, expires_at: Raw) -> napi::Result<Raw> {
-        self.run(env, Call::Touch, [id, expires_at, expires_at])
-    }
-
-    /// Stores several payloads: three arrays of one length.
-    #[napi(
-        ts_args_type = "ids: string[], data: Uint8Array[], expiresAt: (Date | undefined)[]",
-        ts_return_type = "Promise<void>"
-    )]
-    pub fn put_many(&self, env: Env, ids: Raw, data: Raw, expires_at: Raw) -> napi::Result<Raw> {
-        self.run(env, Call::PutMany, [ids, data, expires_at])
-    }
-
-    /// Several payloads, null where there is none, in the order of the ids.
-    #[napi(ts_args_type = "ids: string[]", ts_return_type = "Promise<(Buffer | null)[]>")]
-    pub fn get_many(&self, env: Env, ids: Raw) -> napi::Result<Raw> {
-        self.run(env, Call::GetMany, [ids; 3])
     }
 
     /// Removes expired payloads; answers how many.

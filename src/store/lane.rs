@@ -1,7 +1,7 @@
 //! A lane carries operations from the caller's thread to a backend in groups.
 //!
-//! The caller pushes a job and wakes the lane only if the inbox was empty; the lane takes the
-//! whole inbox at once, so groups form by themselves under load and nothing waits for a timer.
+//! The caller pushes a job and wakes the lane only if the queue was empty; the lane takes the
+//! whole queue at once, so groups form by themselves under load and nothing waits for a timer.
 //! The lane keeps the promises that are the same on every backend: operations of one id in
 //! order, a deadline for each job, repetition of what may be repeated, one answer to each job.
 
@@ -76,19 +76,19 @@ impl Drop for JobState {
     }
 }
 
-struct Inbox<O> {
-    state: Mutex<InboxState<O>>,
+struct Queue<O> {
+    state: Mutex<QueueState<O>>,
     wake: Notify,
 }
 
-struct InboxState<O> {
+struct QueueState<O> {
     jobs: Vec<Job<O>>,
     closed: bool,
     worker: Option<JoinHandle<()>>,
 }
 
-impl<O> Inbox<O> {
-    fn lock(&self) -> MutexGuard<'_, InboxState<O>> {
+impl<O> Queue<O> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<O>> {
         // A poisoned lock only means that another caller panicked; the list is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,7 +101,7 @@ impl<O> Inbox<O> {
 
 /// The sending end of a lane.
 pub struct Lane<O: Operation> {
-    inbox: Arc<Inbox<O>>,
+    queue: Arc<Queue<O>>,
     driver: Arc<dyn Driver>,
     settings: Settings,
     backend: Backend,
@@ -111,9 +111,9 @@ pub struct Lane<O: Operation> {
 impl<O: Operation> Lane<O> {
     /// A lane to `driver`; its worker starts with the first job.
     pub fn new(backend: Backend, driver: Arc<dyn Driver>, settings: Settings) -> Self {
-        let state = InboxState { jobs: Vec::new(), closed: false, worker: None };
+        let state = QueueState { jobs: Vec::new(), closed: false, worker: None };
         Self {
-            inbox: Arc::new(Inbox { state: Mutex::new(state), wake: Notify::new() }),
+            queue: Arc::new(Queue { state: Mutex::new(state), wake: Notify::new() }),
             driver,
             settings,
             backend,
@@ -136,36 +136,36 @@ impl<O: Operation> Lane<O> {
             settle: Some(settle),
         };
         let job = Job { operation, state };
-        let mut inbox = self.inbox.lock();
-        if inbox.closed {
-            drop(inbox);
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            drop(queue);
             return job.state.answer(Err(Error::closed()));
         }
-        if inbox.worker.is_none() {
+        if queue.worker.is_none() {
             match self.driver.runtime_of(O::ACCESS) {
-                Ok(runtime) => inbox.worker = Some(runtime.spawn(Worker::new(self).run())),
+                Ok(runtime) => queue.worker = Some(runtime.spawn(Worker::new(self).run())),
                 Err(error) => {
-                    drop(inbox);
+                    drop(queue);
                     return job.state.answer(Err(error));
                 }
             }
         }
-        inbox.jobs.push(job);
-        let first = inbox.jobs.len() == 1;
-        drop(inbox);
+        queue.jobs.push(job);
+        let first = queue.jobs.len() == 1;
+        drop(queue);
         if first {
-            self.inbox.wake.notify_one();
+            self.queue.wake.notify_one();
         }
     }
 
     /// Takes no more jobs; ready when those on their way are answered.
     pub fn close(&self) -> impl Future<Output = ()> + Send + use<O> {
         let worker = {
-            let mut inbox = self.inbox.lock();
-            inbox.closed = true;
-            inbox.worker.take()
+            let mut queue = self.queue.lock();
+            queue.closed = true;
+            queue.worker.take()
         };
-        self.inbox.wake.notify_one();
+        self.queue.wake.notify_one();
         async move {
             if let Some(worker) = worker {
                 // The worker's panic has answered its jobs already (see `JobState`).
@@ -176,14 +176,14 @@ impl<O: Operation> Lane<O> {
 
     /// Jobs that the worker has not taken yet.
     pub fn waiting(&self) -> usize {
-        self.inbox.lock().jobs.len()
+        self.queue.lock().jobs.len()
     }
 }
 
 impl<O: Operation> Drop for Lane<O> {
     fn drop(&mut self) {
-        self.inbox.lock().closed = true;
-        self.inbox.wake.notify_one();
+        self.queue.lock().closed = true;
+        self.queue.wake.notify_one();
     }
 }
 
@@ -227,7 +227,7 @@ impl<O> Delayed<O> {
 type InFlight<O> = FuturesUnordered<Pin<Box<dyn Future<Output = Finished<O>> + Send>>>;
 
 struct Worker<O: Operation> {
-    inbox: Arc<Inbox<O>>,
+    queue: Arc<Queue<O>>,
     driver: Arc<dyn Driver>,
     settings: Settings,
     transcoder: Transcoder,
@@ -261,7 +261,7 @@ const SINGLES: u32 = 16;
 impl<O: Operation> Worker<O> {
     fn new(lane: &Lane<O>) -> Self {
         Self {
-            inbox: Arc::clone(&lane.inbox),
+            queue: Arc::clone(&lane.queue),
             driver: Arc::clone(&lane.driver),
             settings: lane.settings,
             transcoder: Transcoder::new(lane.backend, &lane.settings),
@@ -279,7 +279,7 @@ impl<O: Operation> Worker<O> {
 
     async fn run(mut self) {
         loop {
-            let closed = self.take_inbox();
+            let closed = self.take_queue();
             self.requeue_due();
             self.dispatch();
             if closed && self.pending.is_empty() && self.delayed.is_empty() && self.in_flight.is_empty() {
@@ -290,11 +290,11 @@ impl<O: Operation> Worker<O> {
                 continue;
             }
             let since = Instant::now();
-            let inbox = Arc::clone(&self.inbox);
+            let queue = Arc::clone(&self.queue);
             let timer = self.next_timer();
             tokio::select! {
-                () = inbox.wake.notified() => {
-                    if self.in_flight.is_empty() && inbox.has_news() {
+                () = queue.wake.notified() => {
+                    if self.in_flight.is_empty() && queue.has_news() {
                         self.calls_soon = since.elapsed() < WATCHFUL;
                     }
                 }
@@ -325,7 +325,7 @@ impl<O: Operation> Worker<O> {
                 self.finish(finished);
                 return true;
             }
-            if self.inbox.has_news() {
+            if self.queue.has_news() {
                 return true;
             }
         }
@@ -337,11 +337,11 @@ impl<O: Operation> Worker<O> {
         false
     }
 
-    fn take_inbox(&mut self) -> bool {
-        let mut inbox = self.inbox.lock();
-        let jobs = std::mem::take(&mut inbox.jobs);
-        let closed = inbox.closed;
-        drop(inbox);
+    fn take_queue(&mut self) -> bool {
+        let mut queue = self.queue.lock();
+        let jobs = std::mem::take(&mut queue.jobs);
+        let closed = queue.closed;
+        drop(queue);
         self.pending.extend(jobs);
         closed
     }
@@ -508,10 +508,10 @@ impl<O: Operation> Worker<O> {
 impl<O: Operation> Drop for Worker<O> {
     /// After a panic of the worker the next job starts another one; what waited is answered.
     fn drop(&mut self) {
-        let mut inbox = self.inbox.lock();
-        inbox.worker = None;
-        let abandoned = std::mem::take(&mut inbox.jobs);
-        drop(inbox);
+        let mut queue = self.queue.lock();
+        queue.worker = None;
+        let abandoned = std::mem::take(&mut queue.jobs);
+        drop(queue);
         drop(abandoned);
     }
 }

@@ -53,8 +53,8 @@ impl Open {
         limit: Duration,
         payloads: Payloads,
     ) -> Self {
-        let (messages, inbox) = unbounded_channel();
-        runtime.spawn(serve(transaction, inbox, limit, backend, payloads));
+        let (messages, queue) = unbounded_channel();
+        runtime.spawn(serve(transaction, queue, limit, backend, payloads));
         Self { backend, messages }
     }
 
@@ -109,20 +109,20 @@ fn overdue(limit: Duration) -> Error {
 
 async fn serve(
     mut transaction: Box<dyn Transaction>,
-    mut inbox: UnboundedReceiver<Message>,
+    mut queue: UnboundedReceiver<Message>,
     limit: Duration,
     backend: Backend,
     payloads: Payloads,
 ) {
     let deadline = Instant::now() + limit;
     let commit = loop {
-        let message = match tokio::time::timeout_at(deadline.into(), inbox.recv()).await {
+        let message = match tokio::time::timeout_at(deadline.into(), queue.recv()).await {
             Ok(Some(message)) => message,
             // Nobody holds the other end any more.
             Ok(None) => return transaction.roll_back().await,
             Err(_) => {
                 transaction.roll_back().await;
-                return refuse(inbox, &overdue(limit), backend).await;
+                return refuse(queue, &overdue(limit), backend).await;
             }
         };
         match message {
@@ -139,7 +139,7 @@ async fn serve(
                 if late {
                     // In the middle of something: dropped, which rolls it back.
                     drop(transaction);
-                    return refuse(inbox, &overdue(limit), backend).await;
+                    return refuse(queue, &overdue(limit), backend).await;
                 }
             }
             Message::Query(sql, values, answered) => {
@@ -149,16 +149,16 @@ async fn serve(
                 answered(result.map_err(|error| error.at(backend.name(), "query")));
                 if late {
                     drop(transaction);
-                    return refuse(inbox, &overdue(limit), backend).await;
+                    return refuse(queue, &overdue(limit), backend).await;
                 }
             }
             Message::Commit(tell) => break tell,
             Message::RollBack(tell) => {
                 transaction.roll_back().await;
                 // Closed before it is told: what is called from now on is refused at once.
-                inbox.close();
+                queue.close();
                 let _ = tell.send(Ok(()));
-                return refuse(inbox, &ended(), backend).await;
+                return refuse(queue, &ended(), backend).await;
             }
         }
     };
@@ -166,9 +166,9 @@ async fn serve(
         let message = format!("no answer to the commit within operationTimeoutMs ({} ms)", limit.as_millis());
         Err(Error::new(Kind::Timeout, message).retryable(false))
     });
-    inbox.close();
+    queue.close();
     let _ = commit.send(committed);
-    refuse(inbox, &ended(), backend).await;
+    refuse(queue, &ended(), backend).await;
 }
 
 async fn run(transaction: &mut dyn Transaction, plan: Plan, payloads: &Payloads) -> Result<Reply> {
@@ -185,8 +185,8 @@ async fn run(transaction: &mut dyn Transaction, plan: Plan, payloads: &Payloads)
 }
 
 /// Tells everybody who still comes that the transaction is gone.
-async fn refuse(mut inbox: UnboundedReceiver<Message>, error: &Error, backend: Backend) {
-    while let Some(message) = inbox.recv().await {
+async fn refuse(mut queue: UnboundedReceiver<Message>, error: &Error, backend: Backend) {
+    while let Some(message) = queue.recv().await {
         match message {
             Message::Run(plan, _, settle) => settle(Err(error.clone().at(backend.name(), plan.call.name()))),
             Message::Query(_, _, answered) => answered(Err(error.clone().at(backend.name(), "query"))),

@@ -37,7 +37,7 @@ impl Place<'_> {
     async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         match self {
             Self::Beside => runtime::compute(work).await,
-            Self::Client(client) if client.facts().at_once => Ok(work()),
+            Self::Client(client) if client.facts().is_synchronous => Ok(work()),
             Self::Client(client) => client.meanwhile(runtime::compute(work)).await,
         }
     }

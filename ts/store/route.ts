@@ -125,20 +125,11 @@ export class Router implements Runner {
   }
 
   #asked<T>(operation: Operation, first: never, data: never, expiresAt: never): Promise<T> {
+    if (operation === OPERATIONS.put) return this.#direct.put(first, data, expiresAt) as Promise<T>
+    if (operation.kind !== 'store') return this.#direct.run(operation.number, first, data, expiresAt) as Promise<T>
     const { native } = this.#parts
-    switch (operation.kind) {
-      case 'payloads':
-        if (operation === OPERATIONS.put) return this.#direct.put(first, data, expiresAt) as Promise<T>
-        if (operation === OPERATIONS.touch) return native.touch(first, expiresAt) as Promise<T>
-        if (operation === OPERATIONS.putMany) return native.putMany(first, data, expiresAt) as Promise<T>
-        return native[operation.name as 'find'](first) as Promise<T>
-      case 'store':
-        if (operation === OPERATIONS['states.reindex']) return native.reindex(first) as Promise<T>
-        return native[operation.name as 'purgeExpired'](first) as Promise<T>
-      // All other kinds have their arguments in a list.
-      default:
-        return this.#direct.state(operation.number, first) as Promise<T>
-    }
+    if (operation === OPERATIONS['states.reindex']) return native.reindex(first) as Promise<T>
+    return native[operation.name as 'purgeExpired'](first) as Promise<T>
   }
 
   #get(id: string): Promise<Buffer> {

@@ -9,16 +9,17 @@ use super::channel::{Transport, read_clock};
 use super::clock::Clock;
 use super::collect::{Found, change_of, copy_of};
 use super::config::Tables;
+use super::driver::CAPABILITIES;
 use super::error::{self, Failure, of_client};
+use super::initialize;
 use super::payloads::{item, single};
 use super::requests::{Request, take};
 use super::session::Session;
-use super::shared::Executor;
+use super::shared::Connector;
 use super::states::States;
 use super::states::queued::Planned;
 use super::sweep::{self, Sweep};
 use super::transaction::{Collected, Patience};
-use super::{CAPABILITIES, initialize};
 use crate::contract::capability::Capabilities;
 use crate::contract::client::Client;
 use crate::contract::dynamic::Dynamic;
@@ -37,13 +38,13 @@ pub(super) struct Hosted {
     tables: Tables,
     clock: Arc<Clock>,
     /// The connections of a store that has its own: what a transaction has to know that only collects.
-    own: Option<(Arc<Executor>, Patience)>,
+    own: Option<(Arc<Connector>, Patience)>,
     sweep: Mutex<Option<Sweep>>,
     states_sweep: Mutex<Option<Sweep>>,
 }
 
 impl Hosted {
-    pub(super) fn new(tables: Tables, clock: Arc<Clock>, own: Option<(Arc<Executor>, Patience)>) -> Self {
+    pub(super) fn new(tables: Tables, clock: Arc<Clock>, own: Option<(Arc<Connector>, Patience)>) -> Self {
         Self { tables, clock, own, sweep: Mutex::default(), states_sweep: Mutex::default() }
     }
 
@@ -112,11 +113,11 @@ impl Hosted {
     /// while the call runs.
     async fn plan(&self, client: &Client, write: &StateWrite) -> Result<Vec<Planned>> {
         match (&self.own, write) {
-            (Some((executor, patience)), write) if !matches!(write, StateWrite::Insert { .. }) => {
-                let (executor, patience) = (Arc::clone(executor), *patience);
+            (Some((shared, patience)), write) if !matches!(write, StateWrite::Insert { .. }) => {
+                let (shared, patience) = (Arc::clone(shared), *patience);
                 let (table, write) = (self.tables.states.clone(), write.clone());
                 let planning = async move {
-                    let session = Session::open(&executor, &table, patience).await?;
+                    let session = Session::open(&shared, &table, patience).await?;
                     States { on: &session }.plan(&write).await
                 };
                 client.meanwhile(planning).await
@@ -315,7 +316,7 @@ mod tests {
     use crate::contract::client::{Ask, ClientError, Facts};
     use crate::contract::payloads::{Read, Write};
 
-    const COLLECTING: Facts = Facts { in_transaction: true, buffered: true, at_once: true, one_server: false };
+    const COLLECTING: Facts = Facts { in_transaction: true, buffered: true, is_synchronous: true, one_server: false };
 
     fn hosted() -> Hosted {
         let tables = Tables { payloads: String::from("orders"), states: String::from("sagas") };

@@ -13,7 +13,7 @@ use super::clock::Clock;
 use super::error::{self, Failure, classify};
 use super::expression;
 use super::requests::Request;
-use super::shared::Executor;
+use super::shared::Connector;
 use super::transaction::{self, Patience};
 use crate::error::{Error, Result};
 
@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 #[derive(Clone)]
 pub(super) struct Session<'a> {
     client: Client,
-    pub(super) executor: &'a Executor,
+    pub(super) shared: &'a Connector,
     table: &'a str,
     /// Whether its requests wait until fewer others are under way.
     in_turn: bool,
@@ -33,11 +33,11 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Connects, the first time.
-    pub(super) async fn open(executor: &'a Executor, table: &'a str, patience: Patience) -> Result<Self> {
-        let client = executor.client().await?;
-        let session = Self { client, executor, table, in_turn: false, limit: Some(executor.connect_timeout), patience };
-        if executor.clock.ahead().is_none() {
-            let _first = executor.first().await;
+    pub(super) async fn open(shared: &'a Connector, table: &'a str, patience: Patience) -> Result<Self> {
+        let client = shared.client().await?;
+        let session = Self { client, shared, table, in_turn: false, limit: Some(shared.connect_timeout), patience };
+        if shared.clock.ahead().is_none() {
+            let _first = shared.first().await;
             read_clock(&session).await.map_err(Error::unsent)?;
         }
         Ok(Self { in_turn: true, limit: None, ..session })
@@ -49,13 +49,13 @@ impl<'a> Session<'a> {
     }
 
     /// One whose requests do not wait for their turn: what few of them ask must be known soon.
-    pub(super) fn at_once(self) -> Self {
+    pub(super) fn unqueued(self) -> Self {
         Self { in_turn: false, ..self }
     }
 
     /// Stores items of different ids, at most 25; answers the ids of those that must be sent again.
     pub(super) async fn put_batch(&self, items: Vec<Item>) -> Result<HashSet<String>, Failure> {
-        let _turn = self.executor.turn().await?;
+        let _turn = self.shared.turn().await?;
         let mut writes = Vec::with_capacity(items.len());
         for item in items {
             let put = PutRequest::builder().set_item(Some(item.into_sdk())).build();
@@ -77,11 +77,11 @@ impl Transport for Session<'_> {
     }
 
     fn clock(&self) -> &Clock {
-        &self.executor.clock
+        &self.shared.clock
     }
 
     async fn send<R: Request>(&self, request: R) -> Result<R::Answer, Failure> {
-        let _turn = if self.in_turn { Some(self.executor.turn().await?) } else { None };
+        let _turn = if self.in_turn { Some(self.shared.turn().await?) } else { None };
         let sent = request.send(&self.client, self.table);
         match self.limit {
             Some(limit) => {

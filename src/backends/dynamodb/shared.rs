@@ -40,7 +40,7 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 const ANY_REGION: &str = "us-east-1";
 
 /// Carries requests to one place.
-pub(super) struct Executor {
+pub(super) struct Connector {
     place: Place,
     pub(super) connect_timeout: Duration,
     state: Mutex<State>,
@@ -82,7 +82,7 @@ impl Singly {
     }
 }
 
-impl Executor {
+impl Connector {
     /// Does not connect.
     pub(super) fn new(place: Place, connect_timeout: Duration) -> Self {
         Self {

@@ -12,7 +12,7 @@ use super::collect::{Load, change_of, copy_of};
 use super::config::Tables;
 use super::error::{Cause, Failure, canceled_item};
 use super::session::Session;
-use super::shared::Executor;
+use super::shared::Connector;
 use super::states::States;
 use super::states::queued::{Planned, Refused};
 use crate::contract::operation::Operation;
@@ -134,19 +134,19 @@ impl Collected {
 
 /// On the store's own connections.
 pub(super) struct OnOwn {
-    executor: Arc<Executor>,
+    shared: Arc<Connector>,
     patience: Patience,
     collected: Collected,
 }
 
 impl OnOwn {
-    pub(super) fn new(executor: Arc<Executor>, patience: Patience, collected: Collected) -> Self {
-        Self { executor, patience, collected }
+    pub(super) fn new(shared: Arc<Connector>, patience: Patience, collected: Collected) -> Self {
+        Self { shared, patience, collected }
     }
 
     async fn keep_state(&mut self, write: &StateWrite) -> Result<Reply> {
         let states = self.collected.tables().states.clone();
-        let session = Session::open(&self.executor, &states, self.patience).await?;
+        let session = Session::open(&self.shared, &states, self.patience).await?;
         self.collected.keep_state(&session, write).await
     }
 
@@ -155,7 +155,7 @@ impl OnOwn {
             return Ok(());
         }
         let tables = self.collected.tables();
-        let session = Session::open(&self.executor, &tables.payloads, self.patience).await?;
+        let session = Session::open(&self.shared, &tables.payloads, self.patience).await?;
         let states = session.clone().about(&tables.states);
         self.collected.send(&session, &states).await
     }
@@ -321,9 +321,9 @@ mod tests {
     async fn nothing_is_sent_for_nothing() {
         // There is no server.
         let place = Place { region: None, endpoint: None, keys: None };
-        let executor = Arc::new(Executor::new(place, Duration::from_secs(1)));
+        let shared = Arc::new(Connector::new(place, Duration::from_secs(1)));
         let patience = Patience { retry: RETRY, limit: Duration::from_secs(1) };
-        assert!(Box::new(OnOwn::new(executor, patience, empty())).commit().await.is_ok());
+        assert!(Box::new(OnOwn::new(shared, patience, empty())).commit().await.is_ok());
     }
 
     fn failure(code: &str) -> Failure {

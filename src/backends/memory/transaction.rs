@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::Records;
+use super::records::Records;
 use super::states::{Changes, View};
 use crate::contract::operation::Operation;
 use crate::contract::operation::Work;

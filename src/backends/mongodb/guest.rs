@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 
+use super::capabilities::Lacks;
 use super::channel::{Carrier, Collection, Failure};
 use super::clock::Clock;
 use super::commands::Terms;
@@ -18,7 +19,7 @@ use super::objects::{ObjectWriter, first_batch, of_document, read, to_document};
 use super::payloads::number;
 use super::payloads::single::{self, Sender};
 use super::states::States;
-use super::{Lacks, error, inspect};
+use super::{error, inspect};
 use crate::contract::capability::Capabilities;
 use crate::contract::client::{Client, ClientError};
 use crate::contract::dynamic::Dynamic;

@@ -104,7 +104,7 @@ pub(super) struct WriteSession {
 type Connecting = Shared<BoxFuture<'static, Result<Arc<Server>>>>;
 
 /// Carries commands to the servers of one URL.
-pub(super) struct Executor {
+pub(super) struct Connector {
     address: Address,
     counts: Arc<Counts>,
     clock: Clock,
@@ -120,7 +120,7 @@ struct State {
     closed: bool,
 }
 
-impl Executor {
+impl Connector {
     /// Does not connect.
     pub(super) fn new(address: Address) -> Self {
         Self { address, counts: Arc::default(), clock: Clock::new(), state: Mutex::default() }
@@ -164,10 +164,10 @@ impl Executor {
 
     /// Connects in a task of its own, which goes on if the operation that needs it gives up.
     fn connect(self: &Arc<Self>) -> Result<Connecting> {
-        let executor = Arc::clone(self);
+        let shared = Arc::clone(self);
         let task = runtime::io()?.spawn(async move {
-            let opened = executor.open().await.map(Arc::new);
-            let mut state = executor.state();
+            let opened = shared.open().await.map(Arc::new);
+            let mut state = shared.state();
             state.connecting = None;
             if let Ok(server) = &opened {
                 if state.closed {
@@ -228,8 +228,8 @@ impl Executor {
             return;
         }
         if let Ok(runtime) = runtime::io() {
-            let (executor, server) = (Arc::clone(self), Arc::clone(server));
-            runtime.spawn(async move { drop(executor.hello(&server.client).await) });
+            let (shared, server) = (Arc::clone(self), Arc::clone(server));
+            runtime.spawn(async move { drop(shared.hello(&server.client).await) });
         }
     }
 
@@ -273,8 +273,8 @@ impl Executor {
             let goodbye = client.clone().shutdown();
             if tokio::time::timeout(GOODBYE, async { goodbye.await }).await.is_err() {
                 // It tells the servers which sessions have ended: a silent one is not waited for.
-                let at_once = client.shutdown().immediate(true);
-                drop(tokio::time::timeout(GOODBYE, async { at_once.await }).await);
+                let shutdown = client.shutdown().immediate(true);
+                drop(tokio::time::timeout(GOODBYE, async { shutdown.await }).await);
             }
         }
     }

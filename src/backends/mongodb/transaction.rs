@@ -16,11 +16,12 @@ use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria, WriteConc
 use super::channel::Failure;
 use super::commands::Terms;
 use super::document::Writer;
+use super::driver::Mongo;
+use super::error;
 use super::objects::of_document;
 use super::payloads::single::{self, Sender};
 use super::shared::Server;
 use super::states::States;
-use super::{Mongo, error};
 use crate::contract::dynamic::Dynamic;
 use crate::contract::operation::Work;
 use crate::contract::step::{Reply, Step};
@@ -42,15 +43,15 @@ const READ: [Kind; 4] = [Kind::CorruptData, Kind::NotFound, Kind::AlreadyExists,
 impl Mongo {
     /// Begins; nothing is sent before the first operation.
     pub(super) async fn begin_transaction(&self) -> Result<Box<dyn Transaction>> {
-        let server = self.executor.shared().server().await?;
+        let server = self.shared.arc().server().await?;
         if !server.hello().has_transactions() {
             return Err(server.hello().refuse_transaction(&*server).await);
         }
         let mongo = self.this.upgrade().ok_or_else(Error::closed)?;
-        self.executor.shared().keep_time(&server).await;
+        self.shared.arc().keep_time(&server).await;
         let mut session = server.new_session().await?;
         let concern: WriteConcern =
-            bson::deserialize_from_document(self.executor.address().write_concern.clone()).map_err(error::malformed)?;
+            bson::deserialize_from_document(self.shared.address().write_concern.clone()).map_err(error::malformed)?;
         session
             .start_transaction()
             .read_concern(self.transaction_read_concern())
@@ -64,7 +65,7 @@ impl Mongo {
 
     /// Transactions know three of the levels that a URL may name.
     fn transaction_read_concern(&self) -> ReadConcern {
-        let read_concern = self.executor.address().read_concern.as_ref();
+        let read_concern = self.shared.address().read_concern.as_ref();
         match read_concern.and_then(|concern| concern.get_str("level").ok()) {
             Some("majority") => ReadConcern::majority(),
             Some("snapshot") => ReadConcern::snapshot(),
@@ -124,10 +125,10 @@ impl Ongoing {
         let done = match step {
             Step::State(step) => {
                 let terms = Terms { collection: &mongo.states_collection, ..terms };
-                let clock = mongo.executor.clock();
+                let clock = mongo.shared.clock();
                 States { on: self, terms, clock, in_transaction: true }.run(step).await
             }
-            Step::Payload(step) => single::run(self, terms, mongo.executor.clock(), step).await,
+            Step::Payload(step) => single::run(self, terms, mongo.shared.clock(), step).await,
         };
         if let Err(failed) = &done
             && !READ.contains(&failed.kind())

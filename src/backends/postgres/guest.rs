@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Task;
+use super::driver::CAPABILITIES;
 use super::error::of_client;
-use super::{CAPABILITIES, Task};
 use crate::contract::capability::Capabilities;
 use crate::contract::client::{Client, ClientError};
 use crate::contract::guest::ClientDriver;

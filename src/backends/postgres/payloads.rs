@@ -1,13 +1,14 @@
 //! Groups of payload operations, and over how many connections a group is spread.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::Postgres;
+use super::driver::Postgres;
 use crate::contract::payloads::{Read, Write};
 use crate::contract::step::Reply;
 use crate::error::{Error, Result};
+use crate::sizes::Sizes;
 use crate::time::Millis;
 
 /// From this size on, gets go one by one over several connections: the server spends longer
@@ -17,36 +18,25 @@ const ALONE_FROM: u64 = 256 * 1024;
 /// Below that, a statement asks for about as many payloads as have this many bytes.
 const STATEMENT_BYTES: u64 = 1024 * 1024;
 
-/// The size that payloads have lately had when read.
-#[derive(Default)]
-pub(super) struct Sizes(AtomicU64);
+/// How many gets to put into one statement.
+fn gets_in_statement(sizes: &Sizes, group: usize) -> usize {
+    match sizes.average() {
+        0 => group,
+        average if average >= ALONE_FROM => 1,
+        average => usize::try_from(STATEMENT_BYTES / average).unwrap_or(group).clamp(1, group.max(1)),
+    }
+}
 
-impl Sizes {
-    /// How many gets to put into one statement.
-    fn gets_in_statement(&self, group: usize) -> usize {
-        match self.0.load(Ordering::Relaxed) {
-            0 => group,
-            average if average >= ALONE_FROM => 1,
-            average => usize::try_from(STATEMENT_BYTES / average).unwrap_or(group).clamp(1, group.max(1)),
+/// Notes what a statement has brought.
+fn note(sizes: &Sizes, results: &[Result<Reply>]) {
+    let (mut count, mut bytes) = (0_u64, 0_u64);
+    for result in results {
+        if let Ok(Reply::Data(Some(data))) = result {
+            count += 1;
+            bytes += data.len() as u64;
         }
     }
-
-    /// Moves the average an eighth of the way towards what a statement has brought.
-    fn note(&self, results: &[Result<Reply>]) {
-        let (mut count, mut bytes) = (0_u64, 0_u64);
-        for result in results {
-            if let Ok(Reply::Data(Some(data))) = result {
-                count += 1;
-                bytes += data.len() as u64;
-            }
-        }
-        if let Some(seen) = bytes.checked_div(count) {
-            // A lost update of a concurrent reader does not matter.
-            let before = self.0.load(Ordering::Relaxed);
-            let after = if before == 0 { seen } else { before - before / 8 + seen / 8 };
-            self.0.store(after.max(1), Ordering::Relaxed);
-        }
-    }
+    sizes.note(count, bytes);
 }
 
 impl Postgres {
@@ -71,7 +61,7 @@ impl Postgres {
 
     /// Runs a group of reads, spread over connections if the payloads are large.
     pub(super) async fn read_group(&self, group: &[Read]) -> Vec<Result<Reply>> {
-        let in_statement = self.sizes.gets_in_statement(group.len());
+        let in_statement = gets_in_statement(&self.sizes, group.len());
         if in_statement >= group.len() {
             return self.read_part(group).await;
         }
@@ -108,7 +98,7 @@ impl Postgres {
                 let results = sql.read(&mut session, part, Millis::now()).await;
                 self.look_again_if_changed(&session);
                 drop(session);
-                self.sizes.note(&results);
+                note(&self.sizes, &results);
                 results
             }
             Err(error) => all(part.len(), &error),
@@ -129,20 +119,20 @@ mod tests {
     fn large_payloads_are_read_one_by_one() {
         let sizes = Sizes::default();
         let found = |size: usize| vec![Ok(Reply::Data(Some(Bytes::from(vec![0; size]))))];
-        assert_eq!(sizes.gets_in_statement(100), 100);
-        sizes.note(&found(1_024));
-        assert_eq!(sizes.gets_in_statement(100), 100);
+        assert_eq!(gets_in_statement(&sizes, 100), 100);
+        note(&sizes, &found(1_024));
+        assert_eq!(gets_in_statement(&sizes, 100), 100);
         for _ in 0..60 {
-            sizes.note(&found(64 * 1_024));
+            note(&sizes, &found(64 * 1_024));
         }
-        assert!((16..=17).contains(&sizes.gets_in_statement(100)), "{}", sizes.gets_in_statement(100));
+        assert!((16..=17).contains(&gets_in_statement(&sizes, 100)), "{}", gets_in_statement(&sizes, 100));
         for _ in 0..60 {
-            sizes.note(&found(300 * 1_024));
+            note(&sizes, &found(300 * 1_024));
         }
-        assert_eq!(sizes.gets_in_statement(100), 1);
+        assert_eq!(gets_in_statement(&sizes, 100), 1);
         for _ in 0..90 {
-            sizes.note(&found(0));
+            note(&sizes, &found(0));
         }
-        assert_eq!(sizes.gets_in_statement(100), 100);
+        assert_eq!(gets_in_statement(&sizes, 100), 100);
     }
 }

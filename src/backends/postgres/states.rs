@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::{join, join_all};
 
-use super::Postgres;
+use super::driver::Postgres;
 use crate::contract::operation::chains;
 use crate::contract::states::{StateRead, StateWrite};
 use crate::contract::step::Reply;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Postgres;
+use super::driver::Postgres;
 use super::executor::Session;
 use crate::contract::capability::Isolation;
 use crate::contract::dynamic::Dynamic;

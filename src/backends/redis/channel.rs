@@ -10,7 +10,7 @@ use fred::types::config::Server;
 use super::command::Request;
 use super::connection::Connection;
 use super::error;
-use super::shared::Executor;
+use super::shared::Connector;
 use super::survey::{Clock, Reading};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
@@ -61,14 +61,14 @@ pub(super) async fn read_clock(servers: &impl Servers, clock: &Clock) -> Result<
 
 /// Over a connection of the store's own.
 pub(super) struct Own<'a> {
-    pub(super) executor: &'a Arc<Executor>,
+    pub(super) shared: &'a Arc<Connector>,
     pub(super) connection: Arc<Connection>,
 }
 
 impl<'a> Own<'a> {
     /// Connects if need be.
-    pub(super) async fn of(executor: &'a Arc<Executor>) -> Result<Self> {
-        Ok(Self { executor, connection: executor.connection().await? })
+    pub(super) async fn of(shared: &'a Arc<Connector>) -> Result<Self> {
+        Ok(Self { shared, connection: shared.connection().await? })
     }
 }
 
@@ -89,7 +89,7 @@ impl Servers for Own<'_> {
     }
 
     async fn run(&self, requests: Vec<Request>) -> Result<Answers> {
-        let replies = self.executor.run(&self.connection, requests).await?;
+        let replies = self.shared.run(&self.connection, requests).await?;
         Ok(replies.into_iter().map(|reply| reply.map_err(error::command)).collect())
     }
 }

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use super::command::Request;
 use super::config::Endpoint;
 use super::error;
-use super::link::{Executed, Link, Replies};
+use super::link::{Link, Replies, Transacted};
 use super::survey::{Clock, Survey};
 use crate::error::Result;
 use crate::runtime;
@@ -115,7 +115,7 @@ impl Connection {
         self: &Arc<Self>,
         requests: Vec<Request>,
         on_silence: impl FnOnce() + Send + Unpin,
-    ) -> Executed {
+    ) -> Transacted {
         let bytes = requests.iter().map(Request::bytes).sum();
         let load = Load::put_on(self, bytes)?;
         let work = self.link.transact(requests).await?;

@@ -110,7 +110,7 @@ pub(super) fn connecting(error: FredError) -> Error {
     classified.with_source(error).unsent()
 }
 
-/// Why a command failed. Unless the server answered, it may have been executed.
+/// Why a command failed. Unless the server answered, it may have been transacted.
 pub(super) fn command(error: FredError) -> Error {
     let classified = if let Some(error) = by_code(code(&error)) {
         error
@@ -126,7 +126,7 @@ pub(super) fn command(error: FredError) -> Error {
 const WHOLE: [&str; 4] = ["EXECABORT", "CROSSSLOT", "NOAUTH", "WRONGPASS"];
 
 /// Why a transaction failed.
-pub(super) fn executed(error: FredError) -> Error {
+pub(super) fn transacted(error: FredError) -> Error {
     let code = code(&error);
     let is_reply = matches!(
         error.kind(),
@@ -349,14 +349,14 @@ mod tests {
         assert_eq!(error.kind(), Kind::CorruptData);
         for text in ["EXECABORT Transaction discarded because of previous errors.", "CLUSTERDOWN Hash slot not served"]
         {
-            assert!(!executed(server(text)).message().contains("may have"), "{text}");
+            assert!(!transacted(server(text)).message().contains("may have"), "{text}");
         }
         for text in ["WRONGTYPE Operation against", "ERR value is not an integer", "NOPERM this user"] {
-            assert!(executed(server(text)).message().contains("may have happened"), "{text}");
+            assert!(transacted(server(text)).message().contains("may have happened"), "{text}");
         }
-        let broken = executed(FredError::new(ErrorKind::IO, "Connection closed."));
+        let broken = transacted(FredError::new(ErrorKind::IO, "Connection closed."));
         assert_eq!(broken.kind(), Kind::Connection);
-        let aborted = executed(server("EXECABORT Transaction discarded because of: OOM command not allowed"));
+        let aborted = transacted(server("EXECABORT Transaction discarded because of: OOM command not allowed"));
         assert!(aborted.is_retryable() && aborted.is_unsent() && aborted.message().contains("memory"), "{aborted:?}");
     }
 }

@@ -20,12 +20,13 @@ use fred::prelude::Value;
 
 use super::channel::{Answers, Servers, read_clock};
 use super::command::Request;
+use super::driver::CAPABILITIES;
 use super::payloads::{Plan, answer_read, answer_writes, expiry, queued, request};
 use super::slot::Anchor;
 use super::states::{Pipe, States, reindex};
 use super::survey::Clock;
 use super::transaction::{Collected, Transact};
-use super::{CAPABILITIES, error, inspect};
+use super::{error, inspect};
 use crate::contract::capability::Capabilities;
 use crate::contract::client::{Client, ClientError};
 use crate::contract::dynamic::Dynamic;

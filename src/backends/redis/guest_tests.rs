@@ -16,7 +16,7 @@ use crate::contract::step::{Reply, Step};
 use crate::error::{Kind, Result};
 use crate::time::Millis;
 
-const BUFFERED: Facts = Facts { in_transaction: true, buffered: true, at_once: true, one_server: false };
+const BUFFERED: Facts = Facts { in_transaction: true, buffered: true, is_synchronous: true, one_server: false };
 
 type Answered = Result<Dynamic, ClientError>;
 

@@ -4,7 +4,7 @@
 //! fred can reconnect by itself, but while it does it keeps commands waiting in a queue that
 //! nobody can empty, and repeats writes of its own accord. So the client has no reconnect policy:
 //! a broken connection ends its task, everything in flight fails at once, and the next operation
-//! makes a new link (see `executor.rs`). Repeating is left to the lanes, which know the order.
+//! makes a new link (see `shared.rs`). Repeating is left to the lanes, which know the order.
 
 use fred::clients::WithOptions;
 use fred::error::{Error as FredError, ErrorKind};
@@ -30,7 +30,7 @@ const LARGEST_COPY: usize = 128 << 10;
 pub(super) type Replies = Vec<Result<Value, FredError>>;
 
 /// What EXEC answers: the replies to the commands, or nothing at all.
-pub(super) type Executed = Result<Value>;
+pub(super) type Transacted = Result<Value>;
 
 /// A way to the servers, which ends when any of its connections does.
 pub(super) struct Link {
@@ -158,22 +158,22 @@ impl Link {
     }
 
     /// Sends a group as MULTI and EXEC; what EXEC answers.
-    pub(super) async fn transact(&self, requests: Vec<Request>) -> Result<BoxFuture<'static, Executed>> {
+    pub(super) async fn transact(&self, requests: Vec<Request>) -> Result<BoxFuture<'static, Transacted>> {
         let client = match &self.way {
             Way::Wire(wire) => {
                 let block: Vec<_> = [words(["MULTI"])].into_iter().chain(requests).chain([words(["EXEC"])]).collect();
-                return Ok(wire.send(&block).map(executed).boxed());
+                return Ok(wire.send(&block).map(transacted).boxed());
             }
             Way::Fred(client) => client,
         };
-        let replies: BoxFuture<'static, Executed> = if client.is_clustered() {
+        let replies: BoxFuture<'static, Transacted> = if client.is_clustered() {
             // In a pipeline fred would follow a MOVED to a queued command, and run it on its own
             // elsewhere. Its transactions do not; they wait until everything before is answered.
             let block = client.multi();
             for request in requests {
                 request.queue(&block).await.map_err(error::command)?;
             }
-            async move { block.exec::<Value>(true).await.map_err(error::executed) }.boxed()
+            async move { block.exec::<Value>(true).await.map_err(error::transacted) }.boxed()
         } else {
             // One pipeline: nothing that others send comes between.
             let pipeline = client.pipeline();
@@ -183,17 +183,17 @@ impl Link {
                 request.queue(&pipeline).await.map_err(error::command)?;
             }
             pipeline.custom::<Value, &str>(keyless("EXEC"), Vec::new()).await.map_err(error::command)?;
-            async move { executed(spread(count + 2, pipeline.try_all().await)) }.boxed()
+            async move { transacted(spread(count + 2, pipeline.try_all().await)) }.boxed()
         };
         let mut ended = self.ended.clone();
-        let executed = async move {
+        let transacted = async move {
             tokio::select! {
                 biased;
-                executed = replies => executed,
+                transacted = replies => transacted,
                 _ = ended.wait_for(|ended| *ended) => Err(error::command(self::ended())),
             }
         };
-        Ok(executed.boxed())
+        Ok(transacted.boxed())
     }
 
     /// Ends it in order, after the replies to what is under way.
@@ -265,16 +265,16 @@ fn keyless(name: &'static str) -> CustomCommand {
 }
 
 /// What EXEC answered, of the replies to MULTI, the queued commands and EXEC.
-fn executed(mut replies: Replies) -> Executed {
+fn transacted(mut replies: Replies) -> Transacted {
     let exec = replies.pop().unwrap_or_else(|| Err(FredError::new_canceled()));
     let Err(exec) = exec else { return exec.map_err(error::command) };
     let mut replies = replies.into_iter();
     if let Some(Err(multi)) = replies.next() {
         // Without MULTI each command was run on its own.
-        return Err(error::executed(multi));
+        return Err(error::transacted(multi));
     }
     // A command that was not even queued tells more than the EXECABORT that follows it.
-    Err(replies.find_map(Result::err).map_or_else(|| error::executed(exec), error::command))
+    Err(replies.find_map(Result::err).map_or_else(|| error::transacted(exec), error::command))
 }
 
 #[cfg(test)]
@@ -288,24 +288,24 @@ mod tests {
     #[test]
     fn exec_answers_for_the_transaction() {
         let exec = Value::Array(vec![Value::from("OK")]);
-        assert_eq!(executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), Ok(exec.clone())]).unwrap(), exec);
-        assert_eq!(executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), Ok(Value::Null)]).unwrap(), Value::Null);
+        assert_eq!(transacted(vec![Ok(Value::from("OK")), Ok(Value::Queued), Ok(exec.clone())]).unwrap(), exec);
+        assert_eq!(transacted(vec![Ok(Value::from("OK")), Ok(Value::Queued), Ok(Value::Null)]).unwrap(), Value::Null);
     }
 
     #[test]
     fn what_was_not_queued_says_why() {
         let aborted = || refused("EXECABORT Transaction discarded because of previous errors.");
         let oom = refused("OOM command not allowed when used memory > 'maxmemory'.");
-        let error = executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), oom, aborted()]).unwrap_err();
+        let error = transacted(vec![Ok(Value::from("OK")), Ok(Value::Queued), oom, aborted()]).unwrap_err();
         assert!(error.is_retryable() && error.is_unsent() && error.message().contains("memory"), "{error:?}");
-        let error = executed(vec![Ok(Value::from("OK")), Ok(Value::Queued), aborted()]).unwrap_err();
+        let error = transacted(vec![Ok(Value::from("OK")), Ok(Value::Queued), aborted()]).unwrap_err();
         assert!(error.message().contains("nothing of it has happened"), "{error:?}");
         // Without MULTI, SET has been carried out.
-        let error =
-            executed(vec![refused("NOPERM no"), Ok(Value::from("OK")), refused("ERR EXEC without MULTI")]).unwrap_err();
+        let error = transacted(vec![refused("NOPERM no"), Ok(Value::from("OK")), refused("ERR EXEC without MULTI")])
+            .unwrap_err();
         assert!(error.message().contains("may have happened"), "{error:?}");
         let broken = || Err(FredError::new(ErrorKind::IO, "the connection has ended"));
-        let error = executed(vec![broken(), broken(), broken()]).unwrap_err();
+        let error = transacted(vec![broken(), broken(), broken()]).unwrap_err();
         assert!(error.kind() == crate::error::Kind::Connection && !error.is_unsent(), "{error:?}");
     }
 }

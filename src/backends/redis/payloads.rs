@@ -25,7 +25,7 @@ use fred::prelude::Value;
 use super::channel::{Answers, Own, Servers};
 use super::command::{Request, Until};
 use super::error;
-use super::shared::{Executor, ask_time, keep_time};
+use super::shared::{Connector, ask_time, keep_time};
 use crate::contract::payloads::{Read, Write};
 use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
@@ -35,7 +35,7 @@ use crate::time::Millis;
 const SOON_MS: i64 = 10 * 60 * 1_000;
 
 /// Runs a group of writes in one pipeline.
-pub(super) async fn write(on: &Arc<Executor>, prefix: &str, group: &[Write]) -> Vec<Result<Reply>> {
+pub(super) async fn write(on: &Arc<Connector>, prefix: &str, group: &[Write]) -> Vec<Result<Reply>> {
     let own = match Own::of(on).await {
         Ok(own) => own,
         Err(error) => return vec![Err(error); group.len()],
@@ -59,7 +59,7 @@ pub(super) async fn write(on: &Arc<Executor>, prefix: &str, group: &[Write]) -> 
 }
 
 /// Runs a group of reads in one pipeline.
-pub(super) async fn read(on: &Arc<Executor>, prefix: &str, group: &[Read]) -> Vec<Result<Reply>> {
+pub(super) async fn read(on: &Arc<Connector>, prefix: &str, group: &[Read]) -> Vec<Result<Reply>> {
     let requests = group.iter().map(|read| request(read, prefix)).collect();
     let sent = match Own::of(on).await {
         Ok(own) => own.run(requests).await,

@@ -10,7 +10,7 @@ use super::command::Request;
 use super::config::Endpoint;
 use super::connection::Connection;
 use super::error;
-use super::link::{Executed, Replies};
+use super::link::{Replies, Transacted};
 use super::survey::Survey;
 use crate::contract::report::Pool;
 use crate::error::{Error, Kind, Result};
@@ -23,7 +23,7 @@ const ASKING: Duration = Duration::from_secs(5);
 type Connecting = Shared<BoxFuture<'static, Result<Arc<Connection>>>>;
 
 /// Carries requests to the servers of one URL.
-pub(super) struct Executor {
+pub(super) struct Connector {
     endpoint: Endpoint,
     state: Mutex<State>,
 }
@@ -36,7 +36,7 @@ struct State {
     closed: bool,
 }
 
-impl Executor {
+impl Connector {
     /// Does not connect.
     pub(super) fn new(endpoint: Endpoint) -> Self {
         Self { endpoint, state: Mutex::default() }
@@ -76,10 +76,10 @@ impl Executor {
 
     /// Connects in a task of its own, which goes on if the operation that needs it gives up.
     fn connect(self: &Arc<Self>) -> Result<Connecting> {
-        let executor = Arc::clone(self);
+        let shared = Arc::clone(self);
         let task = runtime::io()?.spawn(async move {
-            let opened = Connection::open(&executor.endpoint).await.map(Arc::new);
-            let mut state = executor.state();
+            let opened = Connection::open(&shared.endpoint).await.map(Arc::new);
+            let mut state = shared.state();
             state.connecting = None;
             if let Ok(connection) = &opened {
                 if state.closed {
@@ -99,8 +99,8 @@ impl Executor {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let (executor, silent) = (Arc::clone(self), Arc::clone(connection));
-        let replies = connection.run(requests, move || executor.replace(silent)).await?;
+        let (shared, silent) = (Arc::clone(self), Arc::clone(connection));
+        let replies = connection.run(requests, move || shared.replace(silent)).await?;
         // After a failover the primary is elsewhere: look for it again.
         if replies.iter().any(|reply| reply.as_ref().is_err_and(error::is_misplaced)) {
             self.dismiss(connection);
@@ -109,13 +109,13 @@ impl Executor {
     }
 
     /// Sends a group over `connection` as a transaction.
-    pub(super) async fn transact(self: &Arc<Self>, connection: &Arc<Connection>, requests: Vec<Request>) -> Executed {
-        let (executor, silent) = (Arc::clone(self), Arc::clone(connection));
-        let executed = connection.transact(requests, move || executor.replace(silent)).await;
-        if executed.as_ref().is_err_and(error::says_misplaced) {
+    pub(super) async fn transact(self: &Arc<Self>, connection: &Arc<Connection>, requests: Vec<Request>) -> Transacted {
+        let (shared, silent) = (Arc::clone(self), Arc::clone(connection));
+        let transacted = connection.transact(requests, move || shared.replace(silent)).await;
+        if transacted.as_ref().is_err_and(error::says_misplaced) {
             self.dismiss(connection);
         }
-        executed
+        transacted
     }
 
     /// Lets what is under way on a connection come to its end, and uses it no more.
@@ -186,7 +186,7 @@ impl Executor {
             (state.current.take(), state.connecting.take())
         };
         if let Some(connecting) = connecting {
-            // It finds the executor closed and gives its connection up.
+            // It finds the shared closed and gives its connection up.
             drop(connecting.await);
         }
         if let Some(current) = current {

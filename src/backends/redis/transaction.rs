@@ -11,7 +11,7 @@ use super::channel::{Answers, Own, Servers};
 use super::command::Request;
 use super::error;
 use super::payloads::{answer_write, expiry, key, queued};
-use super::shared::{Executor, keep_time};
+use super::shared::{Connector, keep_time};
 use super::slot::Anchor;
 use super::states::queued::Planned;
 use super::states::scripts::{Finale, number_of};
@@ -133,13 +133,13 @@ impl Collected {
 
 /// On a connection of the store's own.
 pub(super) struct OnOwn {
-    executor: Arc<Executor>,
+    shared: Arc<Connector>,
     collected: Collected,
 }
 
 impl OnOwn {
-    pub(super) fn new(executor: Arc<Executor>, collected: Collected) -> Self {
-        Self { executor, collected }
+    pub(super) fn new(shared: Arc<Connector>, collected: Collected) -> Self {
+        Self { shared, collected }
     }
 
     async fn send(self) -> Result<()> {
@@ -147,7 +147,7 @@ impl OnOwn {
             return Ok(());
         }
         // The connection of all other operations: what they have sent comes before.
-        let own = Own::of(&self.executor).await?;
+        let own = Own::of(&self.shared).await?;
         let clock = own.connection.clock();
         if self.collected.has_expiry() {
             keep_time(&own.connection).await;
@@ -164,11 +164,11 @@ impl Pipe for Own<'_> {
 
 impl Transact for Own<'_> {
     fn is_cluster(&self) -> bool {
-        self.executor.is_cluster()
+        self.shared.is_cluster()
     }
 
     async fn transact(&self, requests: Vec<Request>) -> Result<Option<Answers>> {
-        match self.executor.transact(&self.connection, requests).await? {
+        match self.shared.transact(&self.connection, requests).await? {
             Value::Null => Ok(None),
             Value::Array(replies) => Ok(Some(replies.into_iter().map(Ok).collect())),
             _ => Err(error::unexpected()),
@@ -178,16 +178,14 @@ impl Transact for Own<'_> {
 
 impl Transaction for OnOwn {
     fn check(&self, steps: &[Step]) -> Result<()> {
-        self.collected.check(self.executor.is_cluster(), steps)
+        self.collected.check(self.shared.is_cluster(), steps)
     }
 
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
             match step.queued() {
-                Queued::Conditional(write) => {
-                    self.collected.collect_state(&Own::of(&self.executor).await?, write).await
-                }
-                Queued::Blind(_) | Queued::No => self.collected.collect(self.executor.is_cluster(), step),
+                Queued::Conditional(write) => self.collected.collect_state(&Own::of(&self.shared).await?, write).await,
+                Queued::Blind(_) | Queued::No => self.collected.collect(self.shared.is_cluster(), step),
             }
         })
     }

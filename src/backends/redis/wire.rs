@@ -31,16 +31,16 @@ pub(super) struct Address {
 
 /// A connection.
 pub(super) struct Wire {
-    outbox: Arc<Outbox>,
+    writer: Arc<Writer>,
 }
 
 /// Commands that are to be written, and who waits for their replies.
-struct Outbox {
-    state: Mutex<OutboxState>,
+struct Writer {
+    state: Mutex<WriterState>,
     wake: Notify,
 }
 
-struct OutboxState {
+struct WriterState {
     outgoing: Outgoing,
     awaited: mpsc::UnboundedSender<Awaited>,
 }
@@ -58,19 +58,19 @@ impl Wire {
         stream.set_nodelay(true)?;
         SockRef::from(&stream).set_tcp_keepalive(&keepalive())?;
         let (awaited, groups) = mpsc::unbounded_channel();
-        let state = Mutex::new(OutboxState { outgoing: Outgoing::default(), awaited });
-        let outbox = Arc::new(Outbox { state, wake: Notify::new() });
+        let state = Mutex::new(WriterState { outgoing: Outgoing::default(), awaited });
+        let writer = Arc::new(Writer { state, wake: Notify::new() });
         let (incoming, outgoing) = stream.into_split();
-        let writer = Arc::clone(&outbox);
+        let shared = Arc::clone(&writer);
         let task = tokio::spawn(async move {
             let reason = tokio::select! {
                 biased;
                 read = read(incoming, groups) => read,
-                written = write(outgoing, &writer) => written,
+                written = write(outgoing, &shared) => written,
             };
             tracing::debug!(?reason, "a connection to Redis has ended");
         });
-        Ok((Self { outbox }, task))
+        Ok((Self { writer }, task))
     }
 
     /// Says who we are, and in which database.
@@ -96,14 +96,14 @@ impl Wire {
         if count == 0 {
             drop(answer.send(Vec::new()));
         } else {
-            let mut outbox = self.outbox.state();
+            let mut writer = self.writer.state();
             // In the order in which they are written.
-            if outbox.awaited.send(Awaited { count, answer }).is_ok() {
+            if writer.awaited.send(Awaited { count, answer }).is_ok() {
                 for request in requests {
-                    outbox.outgoing.push(request);
+                    writer.outgoing.push(request);
                 }
-                drop(outbox);
-                self.outbox.wake.notify_one();
+                drop(writer);
+                self.writer.wake.notify_one();
             }
         }
         async move { replies.await.unwrap_or_else(|_| vec![Err(ended()); count]) }
@@ -115,8 +115,8 @@ impl Wire {
     }
 }
 
-impl Outbox {
-    fn state(&self) -> MutexGuard<'_, OutboxState> {
+impl Writer {
+    fn state(&self) -> MutexGuard<'_, WriterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -128,10 +128,10 @@ pub(super) fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Request {
 }
 
 /// Writes what there is, as much at once as there is.
-async fn write(mut stream: OwnedWriteHalf, outbox: &Outbox) -> io::Result<()> {
+async fn write(mut stream: OwnedWriteHalf, writer: &Writer) -> io::Result<()> {
     loop {
-        outbox.wake.notified().await;
-        let mut parts = outbox.state().outgoing.take();
+        writer.wake.notified().await;
+        let mut parts = writer.state().outgoing.take();
         stream.write_all_buf(&mut parts).await?;
     }
 }

@@ -177,7 +177,7 @@ impl Slot {
     }
 
     /// Runs `work` on the connection if it is open and nobody else is at it. A connection that fails is closed.
-    fn at_once<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, Failure>) -> Option<T> {
+    fn if_free<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, Failure>) -> Option<T> {
         let mut slot = self.connection.try_lock().ok()?;
         // Another thread looks again, and says it.
         self.presence.check_lately().ok()?;
@@ -379,7 +379,7 @@ impl Database {
 
     /// Runs `work` on the caller's thread, if a connection is free for that.
     pub(super) fn here<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, Failure>) -> Option<T> {
-        self.here.at_once(work)
+        self.here.if_free(work)
     }
 
     /// Connections open and idle.

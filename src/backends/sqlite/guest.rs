@@ -1,7 +1,8 @@
 //! On a client of the application: better-sqlite3, node:sqlite, and what stands on them.
 
+use super::driver::FILE;
 use super::error::{missing_table, of_client};
-use super::{FILE, Task, schema};
+use super::{Task, schema};
 use crate::contract::capability::Capabilities;
 use crate::contract::client::{Client, ClientError};
 use crate::contract::guest::ClientDriver;

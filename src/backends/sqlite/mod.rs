@@ -6,6 +6,7 @@
 mod checkpoint;
 mod connection;
 mod database;
+mod driver;
 mod error;
 mod executor;
 mod guest;
@@ -21,19 +22,10 @@ mod transaction;
 mod worker;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::runtime::Handle;
-
-use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
-use crate::contract::driver::{Batching, Driver, Opened};
+use crate::contract::driver::Opened;
 use crate::contract::guest::ClientDriver;
-use crate::contract::operation::{Access, Group, RecordKind, Work};
-use crate::contract::report::{Pool, Probe, Usage};
 use crate::contract::settings::Settings;
-use crate::contract::step::Reply;
-use crate::contract::transaction::Transaction;
 use crate::error::Result;
 use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
 use crate::options::OptionReader;
@@ -42,40 +34,11 @@ use crate::runtime::Task;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::TimeColumn;
 use crate::sql::states::StateSql;
-use crate::sql::states::schema::all_statements;
 use crate::sql::{Dialect, Table};
-use crate::time::Millis;
 use connection::Durability;
 use database::Database;
+use driver::Sqlite;
 use location::Location;
-use worker::hop;
-
-/// SQLite's limit for a whole row is a billion bytes; the id, the expiry and the row's
-/// header take their part of it.
-const MAX_PAYLOAD_BYTES: u64 = 1_000_000_000 - 4_096;
-
-static FILE: Capabilities = Capabilities {
-    transactions: Transactions::Interactive,
-    isolation: &[Isolation::Serializable],
-    expiry: Expiry::Cleanup,
-    max_payload_bytes: MAX_PAYLOAD_BYTES,
-    durable: true,
-    shared: true,
-    consistent_reads: true,
-};
-
-static MEMORY: Capabilities = Capabilities { durable: false, shared: false, ..FILE };
-
-/// Operations in one transaction. More gain nothing, and each waits for the whole group.
-const WRITES: Batching =
-    Batching { concurrency: 1, max_operations: 256, max_bytes: 16 * 1024 * 1024, together_from: 0 };
-
-/// A group's payloads are all in memory at once, and their sizes are not known before.
-const READS: Batching =
-    Batching { concurrency: 1, max_operations: 64, max_bytes: usize::MAX, together_from: usize::MAX };
-
-/// A probe gives up before the health check does.
-const PROBE_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Opens `sqlite:///absolute.db`, `sqlite:relative.db` or `sqlite::memory:`. Does not touch
 /// the file and starts no thread.
@@ -131,122 +94,4 @@ fn tables(options: &mut OptionReader) -> Result<(Table, Table)> {
         return Err(same_place("tableName", "statesTableName"));
     }
     Ok((Table::new(None, payloads), Table::new(None, states)))
-}
-
-struct Sqlite {
-    database: Lease<Database>,
-    table: Table,
-    states_table: Table,
-    statements: Arc<PayloadSql>,
-    states: Arc<StateSql>,
-    group_patience: Duration,
-    patience: Duration,
-}
-
-impl Driver for Sqlite {
-    fn capabilities(&self) -> &'static Capabilities {
-        if self.database.location == Location::Memory { &MEMORY } else { &FILE }
-    }
-
-    fn batching(&self, _kind: RecordKind, access: Access) -> Batching {
-        if access == Access::Write { WRITES } else { READS }
-    }
-
-    fn runtime_of(&self, access: Access) -> Result<Handle> {
-        let (_, thread) = if access == Access::Write { self.database.writer() } else { self.database.reader() }?;
-        Ok(thread)
-    }
-
-    fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
-        match group {
-            Group::Payloads(Work::Write(group)) => {
-                Box::pin(payloads::write(&self.database, &self.statements, group, self.group_patience))
-            }
-            Group::Payloads(Work::Read(group)) => {
-                Box::pin(payloads::read(&self.database, &self.statements, group, self.group_patience))
-            }
-            Group::States(Work::Write(group)) => {
-                Box::pin(states::write(&self.database, &self.states, group, self.group_patience))
-            }
-            Group::States(Work::Read(group)) => {
-                Box::pin(states::read(&self.database, &self.states, group, self.group_patience))
-            }
-        }
-    }
-
-    fn answers_here(&self) -> bool {
-        self.database.location != Location::Memory
-    }
-
-    fn find_here(&self, id: &str) -> Option<Bytes> {
-        payloads::find_here(&self.database, &self.statements, id)
-    }
-
-    fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
-        Box::pin(async {
-            let (slot, thread) = self.database.writer()?;
-            let database = Arc::clone(self.database.shared());
-            let (payloads, states) = (Arc::clone(&self.statements), Arc::clone(&self.states));
-            let patience = self.patience;
-            let begun = async move {
-                transaction::begin(slot, database, transaction::Sql { payloads, states }, patience).await
-            };
-            hop(&thread, begun).await
-        })
-    }
-
-    fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
-        Box::pin(async {
-            let (slot, thread) = self.database.writer()?;
-            let (table, states, patience) = (self.table.clone(), self.states_table.clone(), self.patience);
-            let database = Arc::clone(self.database.shared());
-            let made = async move {
-                database.leave_moved(patience).await?;
-                schema::initialize(&slot, &table, &states, patience).await
-            };
-            hop(&thread, made).await
-        })
-    }
-
-    fn schema(&self) -> Vec<String> {
-        all_statements(Dialect::Sqlite, &self.table, &self.states_table)
-    }
-
-    fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
-        Box::pin(async move {
-            let (slot, thread) = self.database.writer()?;
-            let (sql, states, patience) = (Arc::clone(&self.statements), Arc::clone(&self.states), self.patience);
-            let purged = async move { payloads::purge_expired(&slot, &sql, &states, now, limit, patience).await };
-            hop(&thread, purged).await
-        })
-    }
-
-    fn probe(&self) -> Task<'_, Result<Probe>> {
-        Box::pin(async {
-            let (_, thread) = self.database.reader()?;
-            let (database, table) = (Arc::clone(self.database.shared()), self.table.clone());
-            let patience = self.patience.min(PROBE_PATIENCE);
-            hop(&thread, async move { schema::probe(&database, &table, patience).await }).await
-        })
-    }
-
-    fn usage(&self, now: Millis) -> Task<'_, Result<Usage>> {
-        Box::pin(async move {
-            let (slot, thread) = self.database.background()?;
-            let (sql, patience) = (Arc::clone(&self.statements), self.patience);
-            hop(&thread, async move { payloads::usage(&slot, &sql, now, patience).await }).await
-        })
-    }
-
-    fn pool(&self) -> Option<Pool> {
-        Some(self.database.pool())
-    }
-
-    fn close(&self) -> Task<'_, ()> {
-        Box::pin(async {
-            if let Some(database) = self.database.release() {
-                database.close().await;
-            }
-        })
-    }
 }

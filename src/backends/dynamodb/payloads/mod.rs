@@ -9,7 +9,6 @@ pub(super) mod item;
 pub(super) mod single;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
@@ -24,6 +23,7 @@ use crate::contract::operation::Operation;
 use crate::contract::payloads::{Read, Write};
 use crate::contract::step::Reply;
 use crate::error::{Error, Result};
+use crate::sizes::Sizes;
 use crate::time::Millis;
 use item::{HEAD, WHOLE, payload_bytes};
 use single::reply_of;
@@ -41,26 +41,9 @@ const ANSWER_BYTES: u64 = 1 << 20;
 /// is asked for at once.
 const CUT_BYTES: usize = 8 << 20;
 
-/// The size that payloads have lately had when read.
-#[derive(Default)]
-pub(super) struct Sizes(AtomicU64);
-
-impl Sizes {
-    /// How many payloads to ask for in one request.
-    fn in_request(&self) -> usize {
-        let average = self.0.load(Ordering::Relaxed).max(1);
-        usize::try_from(ANSWER_BYTES / average).unwrap_or(GETS).clamp(1, GETS)
-    }
-
-    /// Moves the average an eighth of the way towards what an answer has brought.
-    fn note(&self, count: usize, bytes: usize) {
-        if let Some(seen) = (bytes as u64).checked_div(count as u64) {
-            // A lost update of a concurrent reader does not matter.
-            let before = self.0.load(Ordering::Relaxed);
-            let after = if before == 0 { seen } else { before - before / 8 + seen / 8 };
-            self.0.store(after, Ordering::Relaxed);
-        }
-    }
+/// How many payloads to ask for in one request.
+fn in_request(sizes: &Sizes) -> usize {
+    usize::try_from(ANSWER_BYTES / sizes.average().max(1)).unwrap_or(GETS).clamp(1, GETS)
 }
 
 /// Some members of a group, and what came of them.
@@ -142,7 +125,7 @@ async fn run_wave(on: &Session<'_>, group: &[Write], members: &[usize]) -> Answe
     let (puts, others): (Vec<usize>, Vec<usize>) =
         members.iter().partition(|member| matches!(group[**member], Write::Put { .. }));
     let mut work: Vec<BoxFuture<'_, Answers>> = Vec::with_capacity(others.len() + 1);
-    let in_request = if on.executor.singly.puts() { 1 } else { PUTS };
+    let in_request = if on.shared.singly.puts() { 1 } else { PUTS };
     for batch in puts.chunks(in_request) {
         work.push(put_some(on, group, batch.to_vec()).boxed());
     }
@@ -156,7 +139,7 @@ async fn put_some(on: &Session<'_>, group: &[Write], members: Vec<usize>) -> Ans
     if let [member] = *members {
         return vec![(member, single::write(on, &group[member]).await)];
     }
-    let clock = &on.executor.clock;
+    let clock = &on.shared.clock;
     let item = |member: &usize| match &group[*member] {
         Write::Put { id, data, expires_at } => Some(item::encode(id, data, expires_at.map(|at| clock.stored(at)))),
         _ => None,
@@ -175,7 +158,7 @@ async fn put_some(on: &Session<'_>, group: &[Write], members: Vec<usize>) -> Ans
             let singles = members.iter().map(|member| single::write(on, &group[*member]));
             let answers: Answers = members.iter().copied().zip(join_all(singles).await).collect();
             if failure.cause == Cause::Denied && answers.iter().any(|(_, answer)| answer.is_ok()) {
-                on.executor.singly.remember_puts();
+                on.shared.singly.remember_puts();
             }
             answers
         }
@@ -194,8 +177,8 @@ pub(super) async fn read(on: &Session<'_>, group: &[Read], sizes: &Sizes) -> Vec
         }
     }
     let (finds, heads): (Vec<_>, Vec<_>) = (finds.into_iter().collect(), heads.into_iter().collect());
-    let singly = on.executor.singly.gets();
-    let (in_find, in_head) = if singly { (1, 1) } else { (sizes.in_request(), GETS) };
+    let singly = on.shared.singly.gets();
+    let (in_find, in_head) = if singly { (1, 1) } else { (in_request(sizes), GETS) };
     let mut work: Vec<BoxFuture<'_, Answers>> = Vec::new();
     for part in finds.chunks(in_find) {
         work.push(read_some(on, WHOLE, part, Some(sizes)).boxed());
@@ -218,9 +201,9 @@ async fn read_one(on: &Session<'_>, projection: &'static str, wanted: &Wanted<'_
     match channel::get(on, id, projection).await {
         Ok(item) => {
             if let (Some(sizes), Some(item)) = (sizes, &item) {
-                sizes.note(1, payload_bytes(item));
+                sizes.note(1, payload_bytes(item) as u64);
             }
-            answer(item, members, sizes.is_some(), on.executor.clock.now())
+            answer(item, members, sizes.is_some(), on.shared.clock.now())
         }
         Err(failure) => fail(members, &failure.error),
     }
@@ -247,7 +230,7 @@ async fn read_some(
                 let singles = left.iter().map(|one| read_one(on, projection, one, sizes));
                 let singles: Answers = join_all(singles).await.into_iter().flatten().collect();
                 if failure.cause == Cause::Denied && singles.iter().any(|(_, answer)| answer.is_ok()) {
-                    on.executor.singly.remember_gets();
+                    on.shared.singly.remember_gets();
                 }
                 answers.extend(singles);
                 return answers;
@@ -259,11 +242,11 @@ async fn read_some(
         };
         let bytes: usize = found.items.iter().map(payload_bytes).sum();
         if let Some(sizes) = sizes {
-            sizes.note(found.items.len(), bytes);
+            sizes.note(found.items.len() as u64, bytes as u64);
         }
         let mut items: HashMap<String, Item> =
             found.items.into_iter().filter_map(|item| Some((expression::id_of(&item)?.to_owned(), item))).collect();
-        let now = on.executor.clock.now();
+        let now = on.shared.clock.now();
         let (again, done): (Vec<_>, Vec<_>) = left.into_iter().partition(|(id, _)| found.unprocessed.contains(*id));
         for (id, members) in done {
             answers.extend(answer(items.remove(*id), members, sizes.is_some(), now));
@@ -329,19 +312,19 @@ mod tests {
     #[test]
     fn large_payloads_are_asked_for_in_small_requests() {
         let sizes = Sizes::default();
-        assert_eq!(sizes.in_request(), GETS);
+        assert_eq!(in_request(&sizes), GETS);
         sizes.note(3, 3 * 1_024);
-        assert_eq!(sizes.in_request(), GETS);
+        assert_eq!(in_request(&sizes), GETS);
         for _ in 0..100 {
             sizes.note(1, 256 * 1_024);
         }
-        assert_eq!(sizes.in_request(), 4);
+        assert_eq!(in_request(&sizes), 4);
         sizes.note(0, 0);
-        assert_eq!(sizes.in_request(), 4);
+        assert_eq!(in_request(&sizes), 4);
         for _ in 0..200 {
             sizes.note(1, 0);
         }
-        assert_eq!(sizes.in_request(), GETS);
+        assert_eq!(in_request(&sizes), GETS);
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Mongo {
         if !server.numbers_writes() {
             return server.run_raw(command(None)?).await.map_err(error::command);
         }
-        let mut session = self.executor.write_session(server).await?;
+        let mut session = self.shared.write_session(server).await?;
         session.number += 1;
         let ids = ids.iter().map(|id| Box::from(*id)).collect();
         let mut under_way = UnderWay { suspects: &self.suspects, suspect: Some(Suspect { session, ids }) };
@@ -164,7 +164,7 @@ impl Mongo {
         if !server.numbers_writes() {
             return server.run_raw(command.finish()?).await.map_err(error::command);
         }
-        let mut session = self.executor.write_session(server).await?;
+        let mut session = self.shared.write_session(server).await?;
         session.number += 1;
         command.long("txnNumber", session.number);
         let command = command.finish()?;
@@ -173,7 +173,7 @@ impl Mongo {
             match server.database().run_raw_command(command.clone()).session(&mut session.session).await {
                 Ok(reply) if !repeated && is_unconfirmed(&reply) => repeated = true,
                 Ok(reply) => {
-                    self.executor.give_back(session);
+                    self.shared.give_back(session);
                     return Ok(reply);
                 }
                 Err(failure) if error::has_no_transaction_numbers(&failure) => {
@@ -183,7 +183,7 @@ impl Mongo {
                 Err(failure) if !repeated && error::may_resend(&failure) => repeated = true,
                 Err(failure) => {
                     if !error::is_unanswered(&failure) {
-                        self.executor.give_back(session);
+                        self.shared.give_back(session);
                     }
                     return Err(error::command(failure));
                 }
@@ -193,7 +193,7 @@ impl Mongo {
 
     fn settled(&self, under_way: UnderWay<'_>) {
         if let Some(session) = under_way.answered() {
-            self.executor.give_back(session);
+            self.shared.give_back(session);
         }
     }
 

@@ -14,8 +14,9 @@ use mongodb::bson::{Bson, Document};
 
 use super::commands::{Put, size_of_puts, size_of_single, write_puts, write_single};
 use super::document::Writer;
+use super::driver::Mongo;
+use super::error;
 use super::shared::Server;
-use super::{Mongo, error};
 use crate::contract::operation::Operation;
 use crate::contract::payloads::Write;
 use crate::contract::step::Reply;
@@ -126,14 +127,14 @@ pub(super) fn number(document: &Document, name: &str) -> i64 {
 impl Mongo {
     /// Runs a group of writes.
     pub(super) async fn write_group(&self, group: &[Write]) -> Results {
-        let server = match self.executor.shared().server().await {
+        let server = match self.shared.arc().server().await {
             Ok(server) => server,
             Err(error) => return vec![Err(error); group.len()],
         };
         if let Err(error) = self.fence(&server, group).await {
             return vec![Err(error); group.len()];
         }
-        self.executor.shared().keep_time(&server).await;
+        self.shared.arc().keep_time(&server).await;
         let mut results: Results = vec![Err(error::unexpected()); group.len()];
         let mut broken: Option<Error> = None;
         for wave in plan(group) {

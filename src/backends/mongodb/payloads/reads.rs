@@ -1,7 +1,6 @@
 //! Groups of reads: one `find` for the small payloads of a group, one each for large ones.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -17,6 +16,7 @@ use crate::contract::payloads::Read;
 use crate::contract::report::Usage;
 use crate::contract::step::Reply;
 use crate::error::{Error, Result};
+use crate::sizes::Sizes;
 use crate::time::Millis;
 
 /// From this size on, payloads are asked for one by one, over several connections.
@@ -29,28 +29,12 @@ pub(crate) const AT_ONCE: usize = 6;
 /// it. Otherwise a payload that the application keeps would keep those of others alive.
 const SHARED_FROM: usize = 32 * 1024;
 
-/// The size that payloads have lately had when read.
-#[derive(Default)]
-pub(crate) struct Sizes(AtomicU64);
-
-impl Sizes {
-    /// How many ids to put into one command.
-    fn ids_in_command(&self, group: usize) -> usize {
-        match self.0.load(Ordering::Relaxed) {
-            0 => group,
-            average if average >= ALONE_FROM => 1,
-            average => usize::try_from(COMMAND_BYTES / average).unwrap_or(group).clamp(1, group.max(1)),
-        }
-    }
-
-    /// Moves the average an eighth of the way towards what a command has brought.
-    fn note(&self, count: u64, bytes: u64) {
-        if let Some(seen) = bytes.checked_div(count) {
-            // A lost update of a concurrent reader does not matter.
-            let before = self.0.load(Ordering::Relaxed);
-            let after = if before == 0 { seen } else { before - before / 8 + seen / 8 };
-            self.0.store(after.max(1), Ordering::Relaxed);
-        }
+/// How many ids to put into one command.
+fn ids_in_command(sizes: &Sizes, group: usize) -> usize {
+    match sizes.average() {
+        0 => group,
+        average if average >= ALONE_FROM => 1,
+        average => usize::try_from(COMMAND_BYTES / average).unwrap_or(group).clamp(1, group.max(1)),
     }
 }
 
@@ -76,16 +60,16 @@ impl AsRef<[u8]> for InAnswer {
 impl Mongo {
     /// Runs a group of reads.
     pub(crate) async fn read_group(&self, group: &[Read]) -> Vec<Result<Reply>> {
-        let server = match self.executor.shared().server().await {
+        let server = match self.shared.arc().server().await {
             Ok(server) => server,
             Err(error) => return vec![Err(error); group.len()],
         };
-        self.executor.shared().keep_time(&server).await;
+        self.shared.arc().keep_time(&server).await;
         let (whole, named): (Vec<usize>, Vec<usize>) =
             (0..group.len()).partition(|at| matches!(group[*at], Read::Find { .. }));
         let mut under_way = FuturesUnordered::new();
         let most = server.ids_in_command();
-        for part in whole.chunks(self.sizes.ids_in_command(whole.len()).clamp(1, most)) {
+        for part in whole.chunks(ids_in_command(&self.sizes, whole.len()).clamp(1, most)) {
             under_way.push(self.read_part(&server, group, part, true));
         }
         for part in named.chunks(most) {
@@ -239,18 +223,18 @@ mod tests {
     #[test]
     fn large_payloads_are_read_one_by_one() {
         let sizes = Sizes::default();
-        assert_eq!(sizes.ids_in_command(100), 100);
+        assert_eq!(ids_in_command(&sizes, 100), 100);
         sizes.note(1, 1_024);
-        assert_eq!(sizes.ids_in_command(100), 100);
+        assert_eq!(ids_in_command(&sizes, 100), 100);
         for _ in 0..60 {
             sizes.note(4, 4 * 300 * 1_024);
         }
-        assert_eq!(sizes.ids_in_command(100), 1);
+        assert_eq!(ids_in_command(&sizes, 100), 1);
         for _ in 0..90 {
             sizes.note(1, 0);
         }
         sizes.note(0, 0);
-        assert_eq!(sizes.ids_in_command(100), 100);
+        assert_eq!(ids_in_command(&sizes, 100), 100);
     }
 
     #[test]

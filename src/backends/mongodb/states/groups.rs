@@ -74,7 +74,7 @@ impl Mongo {
         writes: bool,
     ) -> Vec<Result<Reply>> {
         let ready = async {
-            let server = self.executor.shared().server().await?;
+            let server = self.shared.arc().server().await?;
             let mongo = self.this.upgrade().ok_or_else(Error::closed)?;
             Ok((server, mongo))
         };
@@ -82,7 +82,7 @@ impl Mongo {
             Ok(ready) => ready,
             Err(error) => return vec![Err(error); steps.len()],
         };
-        self.executor.shared().keep_time(&server).await;
+        self.shared.arc().keep_time(&server).await;
         let mut results: Vec<Result<Reply>> = vec![Err(error::unexpected()); steps.len()];
         let run = |chain: Vec<usize>| {
             let mut on = Own { mongo: Arc::clone(&mongo), server: Arc::clone(&server), writes };
@@ -90,7 +90,7 @@ impl Mongo {
             async move {
                 let mut done = Vec::with_capacity(chain.len());
                 for at in chain {
-                    let (terms, clock) = (self.state_terms(), self.executor.clock());
+                    let (terms, clock) = (self.state_terms(), self.shared.clock());
                     let mut states = States { on: &mut on, terms, clock, in_transaction: false };
                     done.push((at, states.run(&steps[at]).await));
                 }

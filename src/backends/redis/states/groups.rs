@@ -8,7 +8,7 @@ use std::task::Poll;
 use super::{Pipe, States};
 use crate::backends::redis::channel::{Answers, Own, Servers};
 use crate::backends::redis::command::Request;
-use crate::backends::redis::shared::Executor;
+use crate::backends::redis::shared::Connector;
 use crate::contract::operation::Work;
 use crate::contract::operation::chains;
 use crate::contract::states::{StateRead, StateStep, StateWrite};
@@ -17,13 +17,13 @@ use crate::error::{Error, Kind, Result};
 use crate::runtime::Task;
 
 /// Runs a group of changes; those of one saga in their order.
-pub(crate) async fn write(on: &Arc<Executor>, prefix: &str, group: &[StateWrite]) -> Vec<Result<Reply>> {
+pub(crate) async fn write(on: &Arc<Connector>, prefix: &str, group: &[StateWrite]) -> Vec<Result<Reply>> {
     let steps: Vec<StateStep> = group.iter().cloned().map(Work::Write).collect();
     run(on, prefix, &steps, &chains(group)).await
 }
 
 /// Runs a group of questions.
-pub(crate) async fn read(on: &Arc<Executor>, prefix: &str, group: &[StateRead]) -> Vec<Result<Reply>> {
+pub(crate) async fn read(on: &Arc<Connector>, prefix: &str, group: &[StateRead]) -> Vec<Result<Reply>> {
     let chains: Vec<Vec<usize>> = (0..group.len()).map(|at| vec![at]).collect();
     let steps: Vec<StateStep> = group.iter().cloned().map(Work::Read).collect();
     run(on, prefix, &steps, &chains).await
@@ -77,7 +77,7 @@ struct Member<'a> {
     work: Task<'a, Vec<(usize, Result<Reply>)>>,
 }
 
-async fn run(on: &Arc<Executor>, prefix: &str, steps: &[StateStep], chains: &[Vec<usize>]) -> Vec<Result<Reply>> {
+async fn run(on: &Arc<Connector>, prefix: &str, steps: &[StateStep], chains: &[Vec<usize>]) -> Vec<Result<Reply>> {
     let own = match Own::of(on).await {
         Ok(own) => own,
         Err(error) => return vec![Err(error); steps.len()],

@@ -109,7 +109,7 @@ impl<P: Pipe> States<'_, P> {
 
     async fn write(&self, write: &StateWrite) -> Result<Reply> {
         if self.on.is_together()
-            && let Some(reply) = self.at_once(write).await?
+            && let Some(reply) = self.as_one_script(write).await?
         {
             return Ok(reply);
         }

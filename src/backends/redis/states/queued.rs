@@ -124,7 +124,7 @@ impl<P: Pipe> States<'_, P> {
 
     /// A change in one script, if what is known from the index of its saga id is all there is to
     /// know. Otherwise nothing has happened.
-    pub(crate) async fn at_once(&self, write: &StateWrite) -> Result<Option<Reply>> {
+    pub(crate) async fn as_one_script(&self, write: &StateWrite) -> Result<Option<Reply>> {
         let (name, id) = match write {
             StateWrite::Insert { saga, .. } | StateWrite::Update { saga, .. } => (&saga.name, &saga.id),
             StateWrite::Delete { name, id } => (name, id),

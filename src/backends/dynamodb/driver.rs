@@ -1,0 +1,168 @@
+//! DynamoDb as a driver.
+
+use super::{initialize, payloads, states, sweep};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::config::Tables;
+use super::session::Session;
+use super::shared::Connector;
+use super::sweep::Sweep;
+use super::transaction::{Collected, OnOwn, Patience};
+use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
+use crate::contract::driver::{Batching, Driver};
+use crate::contract::operation::{Access, Group, RecordKind, Work};
+use crate::contract::report::{Pool, Probe, Usage};
+use crate::contract::step::Reply;
+use crate::contract::transaction::Transaction;
+use crate::error::Result;
+use crate::registry::Lease;
+use crate::runtime::Task;
+use crate::sizes::Sizes;
+use crate::time::Millis;
+
+pub(super) static CAPABILITIES: Capabilities = Capabilities {
+    transactions: Transactions::Buffered,
+    isolation: &[],
+    // Within days; reads do not wait for it.
+    expiry: Expiry::Server,
+    // Of the shortest id; one of n bytes has n - 1 less.
+    max_payload_bytes: payloads::item::max_payload_bytes(1),
+    durable: true,
+    shared: true,
+    consistent_reads: true,
+};
+
+pub(super) struct DynamoDb {
+    pub(super) tables: Tables,
+    pub(super) shared: Lease<Connector>,
+    pub(super) operation_timeout: Duration,
+    pub(super) patience: Patience,
+    pub(super) sizes: Sizes,
+    pub(super) sweep: Mutex<Option<Sweep>>,
+    pub(super) states_sweep: Mutex<Option<Sweep>>,
+    pub(super) unswept: AtomicBool,
+}
+
+impl DynamoDb {
+    pub(super) async fn session(&self) -> Result<Session<'_>> {
+        Session::open(&self.shared, &self.tables.payloads, self.patience).await
+    }
+
+    /// To the table of sagas.
+    pub(super) async fn states_session(&self) -> Result<Session<'_>> {
+        Ok(self.session().await?.about(&self.tables.states))
+    }
+}
+
+impl Driver for DynamoDb {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn max_payload_bytes(&self, id: &str) -> u64 {
+        payloads::item::max_payload_bytes(id.len() as u64)
+    }
+
+    /// A group of puts is one BatchWriteItem, unless they are large: then several smaller ones in
+    /// parallel are sooner done.
+    fn batching(&self, _kind: RecordKind, access: Access) -> Batching {
+        let max_operations = if access == Access::Write { payloads::PUTS } else { payloads::GETS };
+        Batching { concurrency: 16, max_operations, max_bytes: 1 << 20, together_from: usize::MAX }
+    }
+
+    fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
+        match group {
+            Group::Payloads(Work::Write(group)) => Box::pin(async move {
+                match self.session().await {
+                    Ok(session) => payloads::write(&session, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Payloads(Work::Read(group)) => Box::pin(async move {
+                match self.session().await {
+                    Ok(session) => payloads::read(&session, group, &self.sizes).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::States(Work::Write(group)) => Box::pin(async move {
+                match self.states_session().await {
+                    Ok(session) => states::groups::write(&session, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::States(Work::Read(group)) => Box::pin(async move {
+                match self.states_session().await {
+                    Ok(session) => states::groups::read(&session, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+        }
+    }
+
+    fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
+        Box::pin(async {
+            // The clock is known then.
+            drop(self.session().await?);
+            let shared = Arc::clone(self.shared.arc());
+            let collected = Collected::new(self.tables.clone(), Arc::clone(&shared.clock));
+            Ok(Box::new(OnOwn::new(shared, self.patience, collected)) as Box<dyn Transaction>)
+        })
+    }
+
+    fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
+        Box::pin(async {
+            let session = self.session().await?.unqueued();
+            // A little less than the operation may take, so that the error says what it waited for.
+            let states = self.states_session().await?.unqueued();
+            initialize::initialize(&session, &states, Some(self.operation_timeout.mul_f64(0.9))).await
+        })
+    }
+
+    fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
+        Box::pin(async move {
+            let session = self.session().await?;
+            let slice = self.operation_timeout / 3;
+            let now = self.shared.clock.stored(now);
+            let mut sweep = self.sweep.lock().await;
+            let purged = Box::pin(sweep::purge(&session, &mut sweep, now, limit, Some(slice))).await?;
+            let session = session.about(&self.tables.states);
+            let mut sweep = self.states_sweep.lock().await;
+            let of_states = sweep::purge_if_there(&session, &mut sweep, now, limit - purged.removed, Some(slice));
+            let of_states = Box::pin(of_states).await?;
+            self.unswept.store(purged.unfinished || of_states.unfinished, Ordering::Relaxed);
+            Ok(purged.removed + of_states.removed)
+        })
+    }
+
+    fn purge_is_unfinished(&self) -> bool {
+        self.unswept.load(Ordering::Relaxed)
+    }
+
+    fn probe(&self) -> Task<'_, Result<Probe>> {
+        Box::pin(async { initialize::probe(&self.session().await?.unqueued()).await })
+    }
+
+    fn usage(&self, now: Millis) -> Task<'_, Result<Usage>> {
+        Box::pin(async move {
+            let session = self.session().await?;
+            Box::pin(sweep::usage(&session, self.shared.clock.stored(now))).await
+        })
+    }
+
+    fn pool(&self) -> Option<Pool> {
+        // The SDK does not show its connections.
+        None
+    }
+
+    fn close(&self) -> Task<'_, ()> {
+        Box::pin(async {
+            if let Some(shared) = self.shared.release() {
+                shared.close();
+            }
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! Postgres as a driver.
+
+use super::{error, initialize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::executor::Session;
+use super::pool::{Patience, Pool};
+use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
+use crate::contract::driver::{Batching, Driver};
+use crate::contract::operation::{Access, Group, RecordKind, Work};
+use crate::contract::report;
+use crate::contract::report::Probe;
+use crate::contract::step::Reply;
+use crate::contract::transaction::Transaction;
+use crate::error::{Error, Result};
+use crate::registry::Lease;
+use crate::runtime::Task;
+use crate::sql::payloads::PayloadSql;
+use crate::sql::schema::postgres::server;
+use crate::sql::schema::{TimeColumn, inspect};
+use crate::sql::states::schema::{all_statements, make_if_allowed};
+use crate::sql::states::{StateSql, purge_both};
+use crate::sql::{Dialect, Table};
+use crate::time::Millis;
+
+pub(super) static CAPABILITIES: Capabilities = Capabilities {
+    transactions: Transactions::Interactive,
+    isolation: &[Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable],
+    expiry: Expiry::Cleanup,
+    // A value, and the message that carries it, ends at 1 GiB.
+    max_payload_bytes: 1_000_000_000,
+    durable: true,
+    shared: true,
+    consistent_reads: true,
+};
+
+/// A connection that was idle for less is used without asking it first.
+pub(super) const TRUSTED: Duration = Duration::from_secs(30);
+/// The same, for what cannot be repeated.
+pub(super) const TRUSTED_BY_THE_CAREFUL: Duration = Duration::from_millis(500);
+
+/// A store's own part: its tables. The pool is shared.
+pub(super) struct Postgres {
+    pub(super) pool: Lease<Pool>,
+    pub(super) prepared: bool,
+    pub(super) pool_size: usize,
+    pub(super) wait: Duration,
+    pub(super) table: Table,
+    pub(super) quoted: Arc<str>,
+    pub(super) states_table: Table,
+    pub(super) states_quoted: Arc<str>,
+    pub(super) states: Arc<StateSql>,
+    /// Updates several sagas.
+    pub(super) update_states: String,
+    /// Look several sagas up: by saga ids, by correlation ids.
+    pub(super) look_up_states: [String; 2],
+    /// The statements, once the table has been looked at.
+    pub(super) sql: Mutex<Option<Arc<PayloadSql>>>,
+    pub(super) sizes: crate::sizes::Sizes,
+}
+
+impl Postgres {
+    pub(super) fn known(&self) -> MutexGuard<'_, Option<Arc<PayloadSql>>> {
+        self.sql.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection of the pool. Its errors are those of an operation that was not sent.
+    pub(super) async fn session(&self, careful: bool) -> Result<Session> {
+        self.session_on(&self.quoted, careful).await
+    }
+
+    /// The same, for a table of this quoted name.
+    pub(super) async fn session_on(&self, quoted: &Arc<str>, careful: bool) -> Result<Session> {
+        let trust = if careful { TRUSTED_BY_THE_CAREFUL } else { TRUSTED };
+        let checkout = self.pool.arc().checkout(Patience { wait: self.wait, trust }).await?;
+        Ok(Session::new(checkout, quoted, self.prepared))
+    }
+
+    /// The statements for the table as it is. That it is missing is not remembered.
+    pub(super) async fn statements(&self, session: &mut Session) -> Result<Arc<PayloadSql>> {
+        if let Some(sql) = self.known().clone() {
+            return Ok(sql);
+        }
+        let found = inspect(session, Dialect::Postgres, &self.table).await.map_err(Error::unsent)?;
+        let found = found.ok_or_else(|| error::missing_table(&self.quoted))?;
+        Ok(self.learn(found.time))
+    }
+
+    pub(super) fn learn(&self, time: TimeColumn) -> Arc<PayloadSql> {
+        let sql = Arc::new(PayloadSql::new(Dialect::Postgres, &self.table, time));
+        *self.known() = Some(Arc::clone(&sql));
+        sql
+    }
+
+    pub(super) fn look_again_if_changed(&self, session: &Session) {
+        if session.table_changed() {
+            *self.known() = None;
+        }
+    }
+}
+
+impl Driver for Postgres {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn batching(&self, _kind: RecordKind, access: Access) -> Batching {
+        // Writes and reads together need no more connections than there are.
+        let concurrency =
+            if access == Access::Write { self.pool_size.min(2) } else { self.pool_size.saturating_sub(2).clamp(1, 16) };
+        Batching { concurrency, max_operations: 128, max_bytes: 4 * 1024 * 1024, together_from: usize::MAX }
+    }
+
+    fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
+        match group {
+            Group::Payloads(Work::Write(group)) => Box::pin(self.write_group(group)),
+            Group::Payloads(Work::Read(group)) => Box::pin(self.read_group(group)),
+            Group::States(Work::Write(group)) => Box::pin(self.write_state_group(group)),
+            Group::States(Work::Read(group)) => Box::pin(self.read_state_group(group)),
+        }
+    }
+
+    fn begin(&self, isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
+        Box::pin(self.begin_transaction(isolation))
+    }
+
+    fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
+        Box::pin(async move {
+            let mut session = self.session(true).await?;
+            let (found, mut warnings) = initialize::initialize(&mut session, &self.table, self.prepared).await?;
+            self.learn(found.time);
+            warnings.extend(make_if_allowed(&mut session, &self.states_table).await?);
+            Ok(warnings)
+        })
+    }
+
+    fn schema(&self) -> Vec<String> {
+        all_statements(Dialect::Postgres, &self.table, &self.states_table)
+    }
+
+    fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
+        Box::pin(async move {
+            let mut session = self.session(true).await?;
+            let sql = self.statements(&mut session).await?;
+            let removed = purge_both(&mut session, &sql, &self.states, now, limit).await;
+            self.look_again_if_changed(&session);
+            removed
+        })
+    }
+
+    fn probe(&self) -> Task<'_, Result<Probe>> {
+        Box::pin(async move {
+            let mut session = self.session(true).await?;
+            let server = server(&mut session, &self.table).await?;
+            Ok(server.probe(&self.quoted))
+        })
+    }
+
+    fn usage(&self, now: Millis) -> Task<'_, Result<report::Usage>> {
+        Box::pin(async move {
+            let mut session = self.session(true).await?;
+            let sql = self.statements(&mut session).await?;
+            let usage = sql.usage(&mut session, now).await;
+            self.look_again_if_changed(&session);
+            usage
+        })
+    }
+
+    fn pool(&self) -> Option<report::Pool> {
+        Some(self.pool.counts())
+    }
+
+    fn close(&self) -> Task<'_, ()> {
+        Box::pin(async move {
+            if let Some(pool) = self.pool.release() {
+                pool.close().await;
+            }
+        })
+    }
+}
