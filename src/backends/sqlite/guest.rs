@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::sql::client::OnClient;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::{TimeColumn, inspect};
-use crate::sql::states::schema::all_statements;
+use crate::sql::states::schema::{all_statements, make as make_states};
 use crate::sql::states::{StateSql, purge_both};
 use crate::sql::{Cell, Dialect, Executor, Table};
 use crate::time::Millis;
@@ -66,7 +66,7 @@ impl ClientDriver for Hosted {
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
         Box::pin(async move {
             let warnings = schema::make(&mut self.on(on), &self.table).await?;
-            schema::make(&mut self.states_on(on), &self.states_table).await?;
+            make_states(&mut self.states_on(on), &self.states_table).await?;
             Ok(warnings)
         })
     }
