@@ -69,3 +69,21 @@ describe('docs/README.md', () => {
     expect(listed.sort()).toEqual(documents.sort())
   })
 })
+
+describe('sources that documents name', () => {
+  it('are there', () => {
+    const named = pages
+      .filter((page) => page.path !== 'CHANGELOG.md')
+      .flatMap((page) =>
+        [...page.text.matchAll(/`((?:src|ts|scripts|bench|examples|__test__)\/[\w./-]*)`/g)].map(([, path]) => ({
+          page,
+          path: path as string,
+        })),
+      )
+    expect(named.length).toBeGreaterThan(15)
+    // What a benchmark makes is not there before.
+    const made = (path: string) => path.startsWith('bench/results/') || path === 'bench/node_modules'
+    const missing = named.filter(({ path }) => !made(path) && !existsSync(join(root, path)))
+    expect(missing.map(({ page, path }) => `${page.path}: ${path}`)).toEqual([])
+  })
+})
