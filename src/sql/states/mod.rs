@@ -462,7 +462,7 @@ mod tests {
         }
     }
 
-    /// (What PostgreSQL does is asked of a server, in `__test__/states/processes.spec.ts`.)
+    /// (What PostgreSQL does is asked of a server, in `__test__/states/table.spec.ts`.)
     #[test]
     fn sqlite_finds_all_of_100_000_sagas_by_an_index() {
         let [payloads, table] = ["p", "t"].map(|name| Table::new(None, String::from(name)));
