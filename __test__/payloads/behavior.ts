@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import vm from 'node:vm'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import type { SagaStore } from '../../index.js'
 import type { Executor } from '../support/executors'
 import { rejectionOf } from '../support/promises'
+import { ownStore, sharedStore } from '../support/stores'
 
 const inAMinute = () => new Date(Date.now() + 60_000)
 
@@ -13,22 +14,22 @@ export function payloadBehavior(executor: Executor): void {
   let store: SagaStore
   const others: SagaStore[] = []
 
+  const use = (opened: SagaStore) => {
+    store = opened
+  }
   const another = async (more: object) => {
     const other = await executor.open(more)
     others.push(other)
     return other
   }
 
-  beforeEach(async () => {
-    store = await executor.open()
-  })
-
   afterEach(async () => {
-    await store.close()
     for (const other of others.splice(0)) await other.close()
   })
 
   describe('put and get', () => {
+    sharedStore(executor, use)
+
     it('gives back what was put, byte for byte', async () => {
       const slip = randomBytes(300_000)
       await store.put('slip-1', slip, inAMinute())
@@ -55,20 +56,21 @@ export function payloadBehavior(executor: Executor): void {
       const found = await store.get('l')
       expect(found.length).toBe(data.length)
       expect(found.equals(data)).toBe(true)
+      expect(await store.delete('l')).toBe(true)
     })
 
     it('refuses a payload that the backend cannot hold before it is sent', async () => {
       const { maxPayloadBytes } = store.capabilities
       if (maxPayloadBytes > 64 * 1024 * 1024) return
-      const error = await rejectionOf(store.put('l', Buffer.alloc(maxPayloadBytes + 1)))
+      const error = await rejectionOf(store.put('m', Buffer.alloc(maxPayloadBytes + 1)))
       expect(error).toMatchObject({
         code: 'PAYLOAD_TOO_LARGE',
         size: maxPayloadBytes + 1,
         limit: maxPayloadBytes,
-        id: 'l',
+        id: 'm',
         retryable: false,
       })
-      expect(await store.has('l')).toBe(false)
+      expect(await store.has('m')).toBe(false)
     })
 
     it('takes a Uint8Array, a view with an offset, shared and resizable memory', async () => {
@@ -85,16 +87,6 @@ export function payloadBehavior(executor: Executor): void {
       expect((await store.get('large view')).equals(whole.slice(1000, 40_000))).toBe(true)
       expect((await store.get('shared')).equals(Buffer.alloc(20_000, 7))).toBe(true)
       expect((await store.get('resizable')).equals(Buffer.alloc(20_000, 8))).toBe(true)
-    })
-
-    it('replaces data and expiry together', async () => {
-      await store.put('replaced', Buffer.from('first'), new Date(Date.now() + 150))
-      await store.put('replaced', Buffer.from('second'))
-      await sleep(250)
-      expect((await store.get('replaced')).toString()).toBe('second')
-      await store.put('replaced', Buffer.from('third'), new Date(Date.now() + 100))
-      await sleep(200)
-      expect(await store.find('replaced')).toBeNull()
     })
 
     it('leaves the caller its buffer once the promise has settled, and hands out buffers of its own', async () => {
@@ -133,6 +125,8 @@ export function payloadBehavior(executor: Executor): void {
   })
 
   describe('find, has, delete, getMany', () => {
+    sharedStore(executor, use)
+
     it('answers for what is there and for what is not', async () => {
       await store.put('there', Buffer.from('data'))
       expect((await store.find('there'))?.toString()).toBe('data')
@@ -182,11 +176,22 @@ export function payloadBehavior(executor: Executor): void {
   })
 
   describe('expiry', () => {
-    it('never returns an expired payload, removed or not', async () => {
-      await store.put('short', Buffer.from('data'), new Date(Date.now() + 120))
+    let late: SagaStore
+    sharedStore(executor, use)
+    sharedStore(
+      executor,
+      (opened) => {
+        late = opened
+      },
+      { lateRetentionMs: 500 },
+    )
+
+    // These wait for a time to pass: they do it together.
+    it.concurrent('never returns an expired payload, removed or not', async () => {
+      await store.put('short', Buffer.from('data'), new Date(Date.now() + 400))
       await store.put('long', Buffer.from('data'), inAMinute())
       expect(await store.has('short')).toBe(true)
-      await sleep(200)
+      await sleep(500)
       expect(await rejectionOf(store.get('short'))).toMatchObject({ code: 'NOT_FOUND' })
       expect(await store.find('short')).toBeNull()
       expect(await store.has('short')).toBe(false)
@@ -195,15 +200,38 @@ export function payloadBehavior(executor: Executor): void {
       expect(await store.delete('short')).toBe(false)
     })
 
-    it('keeps a payload that was late already at the put for lateRetentionMs from now', async () => {
-      const late = await another({ lateRetentionMs: 300 })
+    it.concurrent('keeps a payload that was late already at the put for lateRetentionMs from now', async () => {
       const anHourAgo = new Date(Date.now() - 3_600_000)
       await late.put('late', Buffer.from('to compensate'), anHourAgo)
       await store.put('late by default', Buffer.from('to compensate'), anHourAgo)
       expect((await late.get('late')).toString()).toBe('to compensate')
       expect((await store.get('late by default')).toString()).toBe('to compensate')
-      await sleep(400)
+      await sleep(600)
       expect(await late.find('late')).toBeNull()
+    })
+
+    it.concurrent('moves an expiry with touch', async () => {
+      await store.put('touched', Buffer.from('data'), new Date(Date.now() + 400))
+      expect(await store.touch('touched', inAMinute())).toBe(true)
+      await sleep(500)
+      expect(await store.has('touched')).toBe(true)
+      expect(await store.touch('touched', new Date(Date.now() + 100))).toBe(true)
+      await sleep(200)
+      expect(await store.has('touched')).toBe(false)
+      expect(await store.touch('never there', inAMinute())).toBe(false)
+      await store.put('eternal', Buffer.from('data'))
+      expect(await store.touch('eternal', new Date(Date.now() - 5))).toBe(true)
+      expect(await store.has('eternal')).toBe(true)
+    })
+
+    it.concurrent('replaces data and expiry together', async () => {
+      await store.put('replaced', Buffer.from('first'), new Date(Date.now() + 150))
+      await store.put('replaced', Buffer.from('second'))
+      await sleep(250)
+      expect((await store.get('replaced')).toString()).toBe('second')
+      await store.put('replaced', Buffer.from('third'), new Date(Date.now() + 100))
+      await sleep(200)
+      expect(await store.find('replaced')).toBeNull()
     })
 
     it('refuses a late put with lateRetentionMs 0', async () => {
@@ -215,20 +243,6 @@ export function payloadBehavior(executor: Executor): void {
       expect(await rejectionOf(strict.touch('id', new Date(Date.now() - 1)))).toMatchObject({ code: 'ALREADY_EXPIRED' })
     })
 
-    it('moves an expiry with touch', async () => {
-      await store.put('touched', Buffer.from('data'), new Date(Date.now() + 200))
-      expect(await store.touch('touched', inAMinute())).toBe(true)
-      await sleep(300)
-      expect(await store.has('touched')).toBe(true)
-      expect(await store.touch('touched', new Date(Date.now() + 100))).toBe(true)
-      await sleep(200)
-      expect(await store.has('touched')).toBe(false)
-      expect(await store.touch('never there', inAMinute())).toBe(false)
-      await store.put('eternal', Buffer.from('data'))
-      expect(await store.touch('eternal', new Date(Date.now() - 5))).toBe(true)
-      expect(await store.has('eternal')).toBe(true)
-    })
-
     it('takes dates of other realms and of the far future', async () => {
       const foreign = vm.runInNewContext('new Date(Date.now() + 60000)') as Date
       await store.put('foreign', Buffer.from('data'), foreign)
@@ -236,29 +250,11 @@ export function payloadBehavior(executor: Executor): void {
       await store.put('end of time', Buffer.from('data'), new Date(8_640_000_000_000_000))
       expect((await store.getMany(['foreign', 'year 9999', 'end of time'])).size).toBe(3)
     })
-
-    it('removes expired payloads in bounded batches where the server does not', async () => {
-      const soon = new Date(Date.now() + 50)
-      await store.putMany(Array.from({ length: 25 }, (_, index) => ({ id: `old-${index}`, data: Buffer.from('x'), expiresAt: soon })))
-      await store.put('kept', Buffer.from('x'), inAMinute())
-      await store.put('eternal', Buffer.from('x'))
-      await sleep(120)
-      if (store.capabilities.expiry === 'server') {
-        // Redis leaves nothing to do; others may leave it for a while, and do it at this very moment.
-        expect(await store.purgeExpired()).toBeLessThanOrEqual(25)
-      } else {
-        expect((await store.statistics()).payloads).toMatchObject({ count: 27, expired: 25 })
-        expect(await store.purgeExpired({ limit: 10 })).toBe(10)
-        expect(await store.purgeExpired()).toBe(15)
-        expect((await store.statistics()).payloads).toMatchObject({ count: 2, bytes: 2, expired: 0 })
-      }
-      await store.cleanup()
-      expect([...(await store.getMany(['old-1', 'kept', 'eternal'])).keys()]).toEqual(['kept', 'eternal'])
-      expect(await rejectionOf(store.purgeExpired({ limit: 0 }))).toMatchObject({ code: 'INVALID_ARGUMENT' })
-    })
   })
 
   describe('many at once', () => {
+    sharedStore(executor, use)
+
     it('stores thousands of payloads put at once', async () => {
       const ids = Array.from({ length: executor.burst ?? 2000 }, (_, index) => `burst-${index}`)
       await Promise.all(ids.map((id) => store.put(id, Buffer.from(id), inAMinute())))
@@ -299,6 +295,8 @@ export function payloadBehavior(executor: Executor): void {
   })
 
   describe('bad input', () => {
+    sharedStore(executor, use)
+
     it.each<[string, (store: SagaStore) => Promise<unknown>]>([
       ['an empty id', (s) => s.put('', Buffer.from('x'))],
       ['a number as id', (s) => s.put(7 as never, Buffer.from('x'))],
@@ -334,6 +332,28 @@ export function payloadBehavior(executor: Executor): void {
   })
 
   describe('the store itself', () => {
+    ownStore(executor, use)
+
+    it('removes expired payloads in bounded batches where the server does not', async () => {
+      const soon = new Date(Date.now() + 50)
+      await store.putMany(Array.from({ length: 25 }, (_, index) => ({ id: `old-${index}`, data: Buffer.from('x'), expiresAt: soon })))
+      await store.put('kept', Buffer.from('x'), inAMinute())
+      await store.put('eternal', Buffer.from('x'))
+      await sleep(120)
+      if (store.capabilities.expiry === 'server') {
+        // Redis leaves nothing to do; others may leave it for a while, and do it at this very moment.
+        expect(await store.purgeExpired()).toBeLessThanOrEqual(25)
+      } else {
+        expect((await store.statistics()).payloads).toMatchObject({ count: 27, expired: 25 })
+        expect(await store.purgeExpired({ limit: 10 })).toBe(10)
+        expect(await store.purgeExpired()).toBe(15)
+        expect((await store.statistics()).payloads).toMatchObject({ count: 2, bytes: 2, expired: 0 })
+      }
+      await store.cleanup()
+      expect([...(await store.getMany(['old-1', 'kept', 'eternal'])).keys()]).toEqual(['kept', 'eternal'])
+      expect(await rejectionOf(store.purgeExpired({ limit: 0 }))).toMatchObject({ code: 'INVALID_ARGUMENT' })
+    })
+
     it('may be initialized again, by several at once', async () => {
       await Promise.all([store.initialize(), store.initialize(), store.initialize()])
       await store.put('id', Buffer.from('x'))
@@ -379,6 +399,8 @@ export function payloadBehavior(executor: Executor): void {
   })
 
   describe('compression', () => {
+    sharedStore(executor, use)
+
     const slip = (bytes: number) => {
       const step = '{"step":"charge","orderId":"o-17","amount":1299},'
       return Buffer.from(step.repeat(Math.ceil(bytes / step.length))).subarray(0, bytes)

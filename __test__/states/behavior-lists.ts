@@ -1,19 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { beforeEach, describe, expect, it } from 'vitest'
-import type { SagaStates } from '../../index.js'
+import { describe, expect, it } from 'vitest'
+import type { SagaStates, SagaStore } from '../../index.js'
+import type { Executor } from '../support/executors'
 import { rejectionOf } from '../support/promises'
-import { NAME, type Order, order, type StatesUnderTest } from './orders'
+import { ownStore } from '../support/stores'
+import { bothWays, NAME, type Order, order } from './orders'
 
 /** Lists, counts, and what is removed by the time at which it ended. */
-export function listBehavior(current: StatesUnderTest): void {
-  const { consistent } = current
+export function listBehavior(executor: Executor): void {
   let states: SagaStates
-  beforeEach(() => {
-    states = current.states
-  })
+  const use = (store: SagaStore) => {
+    states = store.states
+  }
+  const consistent = (id: string, correlationId: string) => bothWays(states, NAME, id, correlationId)
 
   describe('lists', () => {
+    ownStore(executor, use)
+
     const fill = async (count: number) => {
       const ids = Array.from({ length: count }, () => randomUUID()).sort()
       await Promise.all(ids.map((id, at) => states.insert(NAME, `o-${id}`, order(id, { isCompleted: at % 3 === 0 }))))

@@ -1,43 +1,49 @@
-import { beforeEach, describe, expect, it } from 'vitest'
-import type { SagaStates } from '../../index.js'
+import { describe, expect, it } from 'vitest'
+import type { SagaStates, SagaStore } from '../../index.js'
+import type { Executor } from '../support/executors'
 import { rejectionOf } from '../support/promises'
-import { NAME, type Order, order, type StatesUnderTest } from './orders'
+import { bothWays, type Order, order, type StatesUnderTest, withNames } from './orders'
 
 /** Sagas one by one: what is kept, what is refused, what is removed. */
-export function recordBehavior(current: StatesUnderTest): void {
-  const { consistent } = current
+export function recordBehavior(executor: Executor): void {
+  let store: SagaStore
   let states: SagaStates
-  beforeEach(() => {
-    states = current.states
-  })
+  let sagaName: string
+  let otherName: string
+  const use = (current: StatesUnderTest) => {
+    ;({ store, states, sagaName, otherName } = current)
+  }
+  const consistent = (id: string, correlationId: string) => bothWays(states, sagaName, id, correlationId)
 
   describe('insert and get', () => {
+    withNames(executor, use)
+
     it('finds a saga by both ids, with the dates of its metadata as Dates', async () => {
       const timeoutExpiresAt = new Date('2026-11-24T12:00:00.001Z')
       const state = order('s-1', { timeoutExpiresAt, traceParent: '00-abc-01', archivedAt: null }, { steps: ['reserve', 'pay'] })
-      await states.insert(NAME, 'order-1', state)
+      await states.insert(sagaName, 'order-1', state)
       expect(await consistent('s-1', 'order-1')).toEqual(state)
-      expect((await states.findById<Order>(NAME, 's-1'))?.metadata.timeoutExpiresAt).toBeInstanceOf(Date)
-      expect(await states.findByCorrelationId(NAME, 'order-1')).toEqual(state)
+      expect((await states.findById<Order>(sagaName, 's-1'))?.metadata.timeoutExpiresAt).toBeInstanceOf(Date)
+      expect(await states.findByCorrelationId(sagaName, 'order-1')).toEqual(state)
     })
 
     it('finds nothing under other ids and other names', async () => {
-      await states.insert(NAME, 'order-1', order('s-1'))
-      expect(await states.getById(NAME, 'order-1')).toBeNull()
-      expect(await states.getByCorrelationId(NAME, 's-1')).toBeNull()
-      expect(await states.getById('Other', 's-1')).toBeNull()
-      expect(await states.getByCorrelationId('Other', 'order-1')).toBeNull()
+      await states.insert(sagaName, 'order-1', order('s-1'))
+      expect(await states.getById(sagaName, 'order-1')).toBeNull()
+      expect(await states.getByCorrelationId(sagaName, 's-1')).toBeNull()
+      expect(await states.getById(otherName, 's-1')).toBeNull()
+      expect(await states.getByCorrelationId(otherName, 'order-1')).toBeNull()
     })
 
     it('answers each of many lookups that are called at once', async () => {
-      await Promise.all(Array.from({ length: 8 }, (_, n) => states.insert(NAME, `order-${n}`, order(`s-${n}`, {}, { total: n }))))
-      await states.insert('OtherSaga', 'order-0', order('s-0', {}, { total: 100 }))
+      await Promise.all(Array.from({ length: 8 }, (_, n) => states.insert(sagaName, `order-${n}`, order(`s-${n}`, {}, { total: n }))))
+      await states.insert(otherName, 'order-0', order('s-0', {}, { total: 100 }))
       const asked = Array.from({ length: 45 }, (_, n) => n % 9)
       const found = await Promise.all(
         asked.flatMap((n) => [
-          states.getById<Order>(NAME, `s-${n}`),
-          states.getByCorrelationId<Order>(NAME, `order-${n}`),
-          states.getById<Order>('OtherSaga', `s-${n}`),
+          states.getById<Order>(sagaName, `s-${n}`),
+          states.getByCorrelationId<Order>(sagaName, `order-${n}`),
+          states.getById<Order>(otherName, `s-${n}`),
         ]),
       )
       const expected = asked.flatMap((n) => [n < 8 ? n : undefined, n < 8 ? n : undefined, n === 0 ? 100 : undefined])
@@ -46,8 +52,8 @@ export function recordBehavior(current: StatesUnderTest): void {
 
     it('fills in what the metadata lacks', async () => {
       const before = Date.now()
-      await states.insert(NAME, 'order-1', { metadata: { sagaId: 's-1' } })
-      const found = await states.getById<Order>(NAME, 's-1')
+      await states.insert(sagaName, 'order-1', { metadata: { sagaId: 's-1' } })
+      const found = await states.getById<Order>(sagaName, 's-1')
       expect(found?.metadata).toMatchObject({ sagaId: 's-1', version: 1, isCompleted: false })
       expect(found?.metadata.createdAt.getTime()).toBeGreaterThanOrEqual(before)
     })
@@ -55,7 +61,7 @@ export function recordBehavior(current: StatesUnderTest): void {
     it('keeps what JSON keeps: unicode, large numbers, depth, a megabyte', async () => {
       let deep: unknown = 'bottom'
       for (let depth = 0; depth < 500; depth += 1) deep = depth % 2 === 0 ? { deep } : [deep]
-      const megabyte = current.store.backend === 'dynamodb' ? 'x'.repeat(300_000) : 'ä€😀 "\\'.repeat(120_000)
+      const megabyte = store.backend === 'dynamodb' ? 'x'.repeat(300_000) : 'ä€😀 "\\'.repeat(120_000)
       for (const [name, value] of Object.entries({
         replacement: '\ufffd',
         unicode: { 'ключ "x"': 'naïve 東京 😀\u2028\t\n\u0001"\\/' },
@@ -66,8 +72,8 @@ export function recordBehavior(current: StatesUnderTest): void {
         date: '2026-11-24T10:00:00.000Z',
       })) {
         const state = order(name, {}, { value })
-        await states.insert(NAME, `order-${name}`, state)
-        expect(await states.getById(NAME, name)).toEqual(state)
+        await states.insert(sagaName, `order-${name}`, state)
+        expect(await states.getById(sagaName, name)).toEqual(state)
       }
     })
 
@@ -81,13 +87,13 @@ export function recordBehavior(current: StatesUnderTest): void {
         [{ text: '\ud800' }, 'text'],
         [{ map: { '\udc00': 1 } }, 'map.\udc00'],
       ] as const) {
-        const error = await rejectionOf(states.insert(NAME, 'order-1', order('s-1', {}, rest)))
+        const error = await rejectionOf(states.insert(sagaName, 'order-1', order('s-1', {}, rest)))
         expect(error).toMatchObject({ code: 'SERIALIZATION', path, id: 's-1', retryable: false })
       }
       expect(await consistent('s-1', 'order-1')).toBeNull()
       // A backslash is not an escape of JSON's.
-      await states.insert(NAME, 'order-1', order('s-1', {}, { text: '\\u0000 \\ud800' }))
-      expect(await states.getById(NAME, 's-1')).toMatchObject({ text: '\\u0000 \\ud800' })
+      await states.insert(sagaName, 'order-1', order('s-1', {}, { text: '\\u0000 \\ud800' }))
+      expect(await states.getById(sagaName, 's-1')).toMatchObject({ text: '\\u0000 \\ud800' })
     })
 
     it('refuses ids and names that some backend could not keep', async () => {
@@ -96,43 +102,43 @@ export function recordBehavior(current: StatesUnderTest): void {
         ['a:b', 'c', 's'],
         ['a#b', 'c', 's'],
         ['n'.repeat(129), 'c', 's'],
-        [NAME, '', 's'],
-        [NAME, 'idx:id:s', 's'],
-        [NAME, 'c'.repeat(513), 's'],
-        [NAME, 'c', ''],
-        [NAME, 'c', 's'.repeat(513)],
-        [NAME, '\ud800', 's'],
+        [sagaName, '', 's'],
+        [sagaName, 'idx:id:s', 's'],
+        [sagaName, 'c'.repeat(513), 's'],
+        [sagaName, 'c', ''],
+        [sagaName, 'c', 's'.repeat(513)],
+        [sagaName, '\ud800', 's'],
         ['a\ud800', 'c', 's'],
-        [NAME, 7, 's'],
-        [NAME, 'c', 7],
+        [sagaName, 7, 's'],
+        [sagaName, 'c', 7],
       ] as [string, string, string][]) {
         const error = await rejectionOf(states.insert(name, correlationId, order(sagaId)))
         expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', retryable: false })
       }
-      for (const id of ['a\0', 'a\udc00b']) expect((await rejectionOf(states.getById(NAME, id))).code).toBe('INVALID_ARGUMENT')
-      const unpaired = states.insert(NAME, 'c', order('s\ud800'))
+      for (const id of ['a\0', 'a\udc00b']) expect((await rejectionOf(states.getById(sagaName, id))).code).toBe('INVALID_ARGUMENT')
+      const unpaired = states.insert(sagaName, 'c', order('s\ud800'))
       expect(await rejectionOf(unpaired)).toMatchObject({ code: 'SERIALIZATION', path: 'metadata.sagaId' })
-      const without = states.insert(NAME, 'c', {} as Order)
+      const without = states.insert(sagaName, 'c', {} as Order)
       expect(await rejectionOf(without)).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('metadata') })
-      const version = states.insert(NAME, 'c', order('s', { version: 1.5 }))
+      const version = states.insert(sagaName, 'c', order('s', { version: 1.5 }))
       expect(await rejectionOf(version)).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('metadata.version') })
-      const date = states.insert(NAME, 'c', order('s', { updatedAt: 'now' as never }))
+      const date = states.insert(sagaName, 'c', order('s', { updatedAt: 'now' as never }))
       expect(await rejectionOf(date)).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('updatedAt') })
-      expect(await states.countByName(NAME)).toBe(0)
+      expect(await states.countByName(sagaName)).toBe(0)
     })
 
     it('refuses metadata that could not be read again, however it is stored', async () => {
-      await states.insert(NAME, 'order-1', order('s-1'))
+      await states.insert(sagaName, 'order-1', order('s-1'))
       for (const name of ['createdAt', 'updatedAt', 'archivedAt', 'timeoutExpiresAt'] as const) {
         for (const value of ['soon', '2026-11-24T10:00:00.000Z', 1_795_000_000_000, new Date(Number.NaN), {}, false]) {
           const wrong = { [name]: value } as never
           const calls = {
-            insert: () => states.insert(NAME, 'order-2', order('s-2', wrong)),
-            update: () => states.update(NAME, order('s-1', wrong), 1),
-            save: () => states.save(NAME, order('s-1', wrong)),
-            'save a new one': () => states.save(NAME, order('s-2', { version: undefined as never, ...(wrong as object) })),
+            insert: () => states.insert(sagaName, 'order-2', order('s-2', wrong)),
+            update: () => states.update(sagaName, order('s-1', wrong), 1),
+            save: () => states.save(sagaName, order('s-1', wrong)),
+            'save a new one': () => states.save(sagaName, order('s-2', { version: undefined as never, ...(wrong as object) })),
             modify: () =>
-              states.modify<Order>(NAME, 's-1', (state) => ({ ...state, metadata: { ...state.metadata, ...(wrong as object) } })),
+              states.modify<Order>(sagaName, 's-1', (state) => ({ ...state, metadata: { ...state.metadata, ...(wrong as object) } })),
           }
           for (const [call, run] of Object.entries(calls)) {
             const message = expect.stringContaining(`metadata.${name} must be a valid Date`)
@@ -147,60 +153,62 @@ export function recordBehavior(current: StatesUnderTest): void {
         { isCompleted: null },
         { sagaId: { id: 's-2' } },
       ]) {
-        expect((await rejectionOf(states.insert(NAME, 'order-2', order('s-2', wrong as never)))).code).toBe('INVALID_ARGUMENT')
+        expect((await rejectionOf(states.insert(sagaName, 'order-2', order('s-2', wrong as never)))).code).toBe('INVALID_ARGUMENT')
       }
       for (const state of [
         { ...order('s-2'), toJSON: () => 'text' },
         { ...order('s-2'), toJSON: () => null },
         { metadata: { ...order('s-2').metadata, toJSON: () => ({}) } },
       ]) {
-        expect((await rejectionOf(states.insert(NAME, 'order-2', state))).code).toBe('SERIALIZATION')
+        expect((await rejectionOf(states.insert(sagaName, 'order-2', state))).code).toBe('SERIALIZATION')
       }
-      expect(await states.findByName(NAME)).toEqual({ items: [order('s-1')] })
+      expect(await states.findByName(sagaName)).toEqual({ items: [order('s-1')] })
     })
 
     it('keeps dates of any year', async () => {
       const [first, last] = [new Date('0001-01-01T00:00:00Z'), new Date(8.64e15)]
       const state = order('s-1', { createdAt: first, updatedAt: last, archivedAt: last, timeoutExpiresAt: last })
-      await states.insert(NAME, 'order-1', state)
+      await states.insert(sagaName, 'order-1', state)
       expect(await consistent('s-1', 'order-1')).toEqual(state)
-      expect((await states.findByName(NAME)).items).toEqual([state])
-      expect(await states.findTimedOut({ sagaName: NAME })).toEqual([])
+      expect((await states.findByName(sagaName)).items).toEqual([state])
+      expect(await states.findTimedOut({ sagaName })).toEqual([])
     })
 
     it('keeps both ids unique among the sagas of a name', async () => {
-      await states.insert(NAME, 'order-1', order('s-1'))
-      const sameId = await rejectionOf(states.insert(NAME, 'order-2', order('s-1', {}, { total: 0 })))
-      expect(sameId).toMatchObject({ code: 'ALREADY_EXISTS', sagaName: NAME, sagaId: 's-1', id: 's-1', retryable: false })
+      await states.insert(sagaName, 'order-1', order('s-1'))
+      const sameId = await rejectionOf(states.insert(sagaName, 'order-2', order('s-1', {}, { total: 0 })))
+      expect(sameId).toMatchObject({ code: 'ALREADY_EXISTS', sagaName, sagaId: 's-1', id: 's-1', retryable: false })
       expect(sameId.message).toContain('already exists')
-      const sameCorrelation = await rejectionOf(states.insert(NAME, 'order-1', order('s-2')))
+      const sameCorrelation = await rejectionOf(states.insert(sagaName, 'order-1', order('s-2')))
       expect(sameCorrelation).toMatchObject({ code: 'ALREADY_EXISTS', correlationId: 'order-1', id: 's-2' })
-      expect((await rejectionOf(states.insert(NAME, 'order-1', order('s-1')))).code).toBe('ALREADY_EXISTS')
+      expect((await rejectionOf(states.insert(sagaName, 'order-1', order('s-1')))).code).toBe('ALREADY_EXISTS')
       expect(await consistent('s-1', 'order-1')).toEqual(order('s-1'))
       expect(await consistent('s-2', 'order-2')).toBeNull()
-      await states.insert('Other', 'order-1', order('s-1'))
-      expect(await states.countByName(NAME)).toBe(1)
+      await states.insert(otherName, 'order-1', order('s-1'))
+      expect(await states.countByName(sagaName)).toBe(1)
     })
   })
 
   describe('delete', () => {
+    withNames(executor, use)
+
     it('removes by either id, and is content where there is nothing', async () => {
-      await states.insert(NAME, 'order-1', order('s-1'))
-      await states.insert(NAME, 'order-2', order('s-2'))
-      await states.delete(NAME, 's-1')
-      await states.deleteByCorrelationId(NAME, 'order-2')
+      await states.insert(sagaName, 'order-1', order('s-1'))
+      await states.insert(sagaName, 'order-2', order('s-2'))
+      await states.delete(sagaName, 's-1')
+      await states.deleteByCorrelationId(sagaName, 'order-2')
       expect(await consistent('s-1', 'order-1')).toBeNull()
       expect(await consistent('s-2', 'order-2')).toBeNull()
-      await states.delete(NAME, 's-1')
-      await states.deleteByCorrelationId(NAME, 'order-2')
-      expect(await states.countByName(NAME)).toBe(0)
+      await states.delete(sagaName, 's-1')
+      await states.deleteByCorrelationId(sagaName, 'order-2')
+      expect(await states.countByName(sagaName)).toBe(0)
     })
 
     it('makes room for another saga under either id', async () => {
-      await states.insert(NAME, 'order-1', order('s-1'))
-      await states.delete(NAME, 's-1')
-      await states.insert(NAME, 'order-1', order('s-2'))
-      await states.insert(NAME, 'order-2', order('s-1'))
+      await states.insert(sagaName, 'order-1', order('s-1'))
+      await states.delete(sagaName, 's-1')
+      await states.insert(sagaName, 'order-1', order('s-2'))
+      await states.insert(sagaName, 'order-2', order('s-1'))
       expect(await consistent('s-2', 'order-1')).not.toBeNull()
       expect(await consistent('s-1', 'order-2')).not.toBeNull()
     })

@@ -1,19 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { beforeEach, describe, expect, it } from 'vitest'
-import type { SagaStates } from '../../index.js'
+import { describe, expect, it } from 'vitest'
+import type { SagaStates, SagaStore } from '../../index.js'
+import type { Executor } from '../support/executors'
 import { rejectionOf } from '../support/promises'
-import { NAME, type Order, order, type StatesUnderTest } from './orders'
+import { ownStore, sharedStore } from '../support/stores'
+import { bothWays, NAME, type Order, order } from './orders'
 
 /** What time does to a saga: claims of those that have timed out, and the time to live. */
-export function timeBehavior(current: StatesUnderTest): void {
-  const { reopen, consistent } = current
+export function timeBehavior(executor: Executor): void {
   let states: SagaStates
-  beforeEach(() => {
-    states = current.states
-  })
+  const use = (store: SagaStore) => {
+    states = store.states
+  }
+  const due = (minutes: number) => new Date(Date.now() + minutes * 60_000)
+  const consistent = (id: string, correlationId: string) => bothWays(states, NAME, id, correlationId)
 
   describe('claims of timed out sagas', () => {
-    const due = (minutes: number) => new Date(Date.now() + minutes * 60_000)
+    ownStore(executor, use)
+
     const claim = async (workerId: string, more: object = {}) =>
       (await states.claimTimedOut<Order>({ workerId, leaseMs: 60_000, ...more })).map(({ state }) => state.metadata.sagaId)
     const seen = async () => (await states.findTimedOut<Order>()).map(({ state }) => state.metadata.sagaId)
@@ -53,14 +57,6 @@ export function timeBehavior(current: StatesUnderTest): void {
       expect(await seen()).toEqual([])
     })
 
-    it('gives a saga to another worker when the lease has ended', async () => {
-      await states.insert(NAME, 'o-1', order('s-1', { timeoutExpiresAt: due(-1) }))
-      expect(await claim('a', { leaseMs: 700 })).toEqual(['s-1'])
-      await sleep(1_000)
-      expect(await claim('b')).toEqual(['s-1'])
-      expect(await claim('a')).toEqual([])
-    })
-
     it('finds sagas behind many that are leased, also of one moment', async () => {
       const timeoutExpiresAt = due(-1)
       const ids = Array.from({ length: 130 }, (_, n) => `s-${String(n).padStart(3, '0')}`)
@@ -93,47 +89,88 @@ export function timeBehavior(current: StatesUnderTest): void {
     })
   })
 
-  describe('time to live', () => {
-    it('keeps a saga that has ended for completedTtlMs, and is in nobody’s way afterwards', async () => {
-      states = await reopen({ completedTtlMs: 1_200 })
-      await states.insert(NAME, 'order-1', order('s-1'))
-      await states.insert(NAME, 'order-2', order('s-2', { isCompleted: true }))
-      await states.update(NAME, order('s-1', { isCompleted: true }), 1)
-      await states.insert(NAME, 'order-3', order('s-3'))
-      expect(await consistent('s-1', 'order-1')).not.toBeNull()
+  // These wait for a time to pass: they do it together, each in a store of its own.
+  describe('when time has passed', () => {
+    let leased: SagaStates
+    let briefly: SagaStates
+    let sinceChange: SagaStates
+    let again: SagaStates
+    sharedStore(
+      executor,
+      ({ states }) => {
+        leased = states
+      },
+      {},
+    )
+    sharedStore(
+      executor,
+      ({ states }) => {
+        briefly = states
+      },
+      { completedTtlMs: 1_200 },
+    )
+    sharedStore(
+      executor,
+      ({ states }) => {
+        sinceChange = states
+      },
+      { defaultTtlMs: 2_000 },
+    )
+    sharedStore(
+      executor,
+      ({ states }) => {
+        again = states
+      },
+      { completedTtlMs: 1_000 },
+    )
+
+    it.concurrent('gives a saga to another worker when the lease has ended', async () => {
+      const claim = async (workerId: string, leaseMs: number) =>
+        (await leased.claimTimedOut<Order>({ workerId, leaseMs })).map(({ state }) => state.metadata.sagaId)
+      await leased.insert(NAME, 'o-1', order('s-1', { timeoutExpiresAt: due(-1) }))
+      expect(await claim('a', 700)).toEqual(['s-1'])
+      await sleep(1_000)
+      expect(await claim('b', 60_000)).toEqual(['s-1'])
+      expect(await claim('a', 60_000)).toEqual([])
+    })
+
+    it.concurrent('keeps a saga that has ended for completedTtlMs, and is in nobody’s way afterwards', async () => {
+      await briefly.insert(NAME, 'order-1', order('s-1'))
+      await briefly.insert(NAME, 'order-2', order('s-2', { isCompleted: true }))
+      await briefly.update(NAME, order('s-1', { isCompleted: true }), 1)
+      await briefly.insert(NAME, 'order-3', order('s-3'))
+      expect(await bothWays(briefly, NAME, 's-1', 'order-1')).not.toBeNull()
       await sleep(1_500)
-      expect(await consistent('s-1', 'order-1')).toBeNull()
-      expect(await consistent('s-2', 'order-2')).toBeNull()
-      expect(await states.countByName(NAME)).toBe(1)
-      expect((await states.findByName(NAME)).items).toHaveLength(1)
-      expect((await rejectionOf(states.update(NAME, order('s-1'), 2))).code).toBe('NOT_FOUND')
-      await states.insert(NAME, 'order-1', order('s-2'))
-      await states.insert(NAME, 'order-2', order('s-1'))
-      expect(await consistent('s-2', 'order-1')).not.toBeNull()
-      expect(await consistent('s-1', 'order-2')).not.toBeNull()
-      expect(await consistent('s-3', 'order-3')).not.toBeNull()
+      expect(await bothWays(briefly, NAME, 's-1', 'order-1')).toBeNull()
+      expect(await bothWays(briefly, NAME, 's-2', 'order-2')).toBeNull()
+      expect(await briefly.countByName(NAME)).toBe(1)
+      expect((await briefly.findByName(NAME)).items).toHaveLength(1)
+      expect((await rejectionOf(briefly.update(NAME, order('s-1'), 2))).code).toBe('NOT_FOUND')
+      await briefly.insert(NAME, 'order-1', order('s-2'))
+      await briefly.insert(NAME, 'order-2', order('s-1'))
+      expect(await bothWays(briefly, NAME, 's-2', 'order-1')).not.toBeNull()
+      expect(await bothWays(briefly, NAME, 's-1', 'order-2')).not.toBeNull()
+      expect(await bothWays(briefly, NAME, 's-3', 'order-3')).not.toBeNull()
     })
 
-    it('keeps every saga for defaultTtlMs from its last change on, unless it is opened again', async () => {
-      states = await reopen({ defaultTtlMs: 1_500 })
-      await states.insert(NAME, 'order-1', order('s-1'))
-      await states.insert(NAME, 'order-2', order('s-2'))
-      await sleep(900)
-      await states.update(NAME, order('s-1'), 1)
-      await sleep(900)
-      expect(await consistent('s-1', 'order-1')).not.toBeNull()
-      expect(await consistent('s-2', 'order-2')).toBeNull()
-      await sleep(900)
-      expect(await consistent('s-1', 'order-1')).toBeNull()
+    it.concurrent('keeps every saga for defaultTtlMs from its last change on, unless it is opened again', async () => {
+      await sinceChange.insert(NAME, 'order-1', order('s-1'))
+      await sinceChange.insert(NAME, 'order-2', order('s-2'))
+      await sleep(1_100)
+      await sinceChange.update(NAME, order('s-1'), 1)
+      await sleep(1_100)
+      expect(await bothWays(sinceChange, NAME, 's-1', 'order-1')).not.toBeNull()
+      expect(await bothWays(sinceChange, NAME, 's-2', 'order-2')).toBeNull()
+      await sleep(1_100)
+      expect(await bothWays(sinceChange, NAME, 's-1', 'order-1')).toBeNull()
     })
 
-    it('keeps a saga for good that is opened again', async () => {
-      states = await reopen({ completedTtlMs: 1_000 })
-      await states.insert(NAME, 'order-1', order('s-1', { isCompleted: true }))
-      await states.update(NAME, order('s-1', { isCompleted: false }), 1)
+    it.concurrent('keeps a saga for good that is opened again', async () => {
+      await again.insert(NAME, 'order-1', order('s-1', { isCompleted: true }))
+      await again.update(NAME, order('s-1', { isCompleted: false }), 1)
       await sleep(1_300)
-      expect(await consistent('s-1', 'order-1')).not.toBeNull()
-      expect(await states.countByName(NAME, { completed: false })).toBe(1)
+      expect(await bothWays(again, NAME, 's-1', 'order-1')).not.toBeNull()
+      expect(await again.countByName(NAME, { completed: false })).toBe(1)
     })
   })
 }

@@ -3,13 +3,11 @@ import { listBehavior } from './behavior-lists'
 import { recordBehavior } from './behavior-records'
 import { timeBehavior } from './behavior-time'
 import { updateBehavior } from './behavior-updates'
-import { statesUnderTest } from './orders'
 
 /** The rules of saga state, the same on every backend. */
 export function stateBehavior(executor: Executor): void {
-  const current = statesUnderTest(executor)
-  recordBehavior(current)
-  updateBehavior(current)
-  listBehavior(current)
-  timeBehavior(current)
+  recordBehavior(executor)
+  updateBehavior(executor)
+  listBehavior(executor)
+  timeBehavior(executor)
 }

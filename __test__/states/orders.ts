@@ -1,6 +1,7 @@
-import { afterEach, beforeEach, expect } from 'vitest'
+import { beforeEach, expect } from 'vitest'
 import type { SagaStates, SagaStore } from '../../index.js'
 import type { Executor } from '../support/executors'
+import { sharedStore } from '../support/stores'
 
 export interface OrderMetadata {
   sagaId: string
@@ -27,48 +28,32 @@ export function order(sagaId: string, more: Partial<OrderMetadata> = {}, rest: o
   return { metadata: { sagaId, version: 1, createdAt, updatedAt: createdAt, isCompleted: false, ...more }, total: 12.5, ...rest }
 }
 
-/** The states that a test is about: of a store that is opened before each test, and closed after it. */
+/** What a test is about. */
 export interface StatesUnderTest {
-  /** Those of the store that is open now. */
-  readonly states: SagaStates
-  readonly store: SagaStore
-  /** Another store, with more options, takes the place of the first. */
-  reopen(more: object): Promise<SagaStates>
-  /** Both ways to a saga lead to the same, or to nothing. */
-  consistent(id: string, correlationId: string): Promise<Order | null>
+  store: SagaStore
+  states: SagaStates
+  /** The name of its sagas: no other test uses it. */
+  sagaName: string
+  /** Another name that no other test uses. */
+  otherName: string
 }
 
-export function statesUnderTest(executor: Executor): StatesUnderTest {
-  const opened: SagaStore[] = []
+/** Both ways to a saga lead to the same, or to nothing. */
+export async function bothWays(states: SagaStates, sagaName: string, id: string, correlationId: string): Promise<Order | null> {
+  const byId = await states.getById<Order>(sagaName, id)
+  expect(byId).toEqual(await states.getByCorrelationId<Order>(sagaName, correlationId))
+  return byId
+}
+
+/** The tests of a `describe` share a store, and each has names of its own. */
+export function withNames(executor: Executor, use: (current: StatesUnderTest) => void): void {
   let store: SagaStore
-
-  const open = async (more: object = {}) => {
-    store = await executor.open(more)
-    opened.push(store)
-    return store.states
-  }
-
-  beforeEach(async () => {
-    await open()
+  let tests = 0
+  sharedStore(executor, (opened) => {
+    store = opened
   })
-
-  afterEach(async () => {
-    for (const store of opened.splice(0)) await store.close()
+  beforeEach(() => {
+    tests += 1
+    use({ store, states: store.states, sagaName: `${NAME}${tests}`, otherName: `Other${tests}` })
   })
-
-  return {
-    get store() {
-      return store
-    },
-    get states() {
-      return store.states
-    },
-    reopen: open,
-    async consistent(id, correlationId) {
-      const { states } = store
-      const [byId, byCorrelation] = [await states.getById<Order>(NAME, id), await states.getByCorrelationId<Order>(NAME, correlationId)]
-      expect(byId).toEqual(byCorrelation)
-      return byId
-    },
-  }
 }
