@@ -127,7 +127,7 @@ fn read_bytes(env: sys::napi_env, side: &JsSide, value: Raw, is_for_io: bool) ->
 /// shrunk from empty ones; JavaScript's own methods throw.
 fn is_within_its_memory(env: sys::napi_env, array: Raw) -> bool {
     let (mut at, mut first) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: within a call from JavaScript, with valid out-parameters; an exception is taken back.
+    // SAFETY: within a call from JavaScript, with valid out-parameters.
     unsafe {
         let got = sys::napi_get_named_property(env, array.0, c"at".as_ptr(), &raw mut at);
         if got == sys::Status::napi_ok
@@ -135,8 +135,8 @@ fn is_within_its_memory(env: sys::napi_env, array: Raw) -> bool {
         {
             return true;
         }
-        sys::napi_get_and_clear_last_exception(env, &raw mut first);
     }
+    take_exception_back(env);
     false
 }
 
@@ -175,6 +175,14 @@ pub(super) fn count(env: sys::napi_env, value: Raw) -> Result<u64> {
     Ok(number as u64)
 }
 
+/// What reading a value has thrown (a getter, a proxy) becomes an error of the operation; left alone it would be thrown
+/// when the call returns, beside its promise.
+pub(super) fn take_exception_back(env: sys::napi_env) {
+    let mut exception = ptr::null_mut();
+    // SAFETY: within a call from JavaScript, with a valid out-parameter.
+    unsafe { sys::napi_get_and_clear_last_exception(env, &raw mut exception) };
+}
+
 /// The elements of an array.
 pub(super) fn elements(env: sys::napi_env, value: Raw) -> Result<Vec<Raw>> {
     let mut length = 0;
@@ -187,6 +195,7 @@ pub(super) fn elements(env: sys::napi_env, value: Raw) -> Result<Vec<Raw>> {
         let mut element = ptr::null_mut();
         // SAFETY: the value is an array.
         if unsafe { sys::napi_get_element(env, value.0, index, &raw mut element) } != sys::Status::napi_ok {
+            take_exception_back(env);
             return Err(Error::invalid(format!("element {index} cannot be read")));
         }
         elements.push(Raw(element));

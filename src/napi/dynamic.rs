@@ -138,12 +138,14 @@ impl<'a> Reader<'a> {
         }
         let mut names = ptr::null_mut();
         if unsafe { sys::napi_get_property_names(self.env, value.0, &raw mut names) } != sys::Status::napi_ok {
+            super::arguments::take_exception_back(self.env);
             return Err(unreadable());
         }
         let mut properties = Vec::new();
         for name in super::arguments::elements(self.env, Raw(names))? {
             let mut property = ptr::null_mut();
             if unsafe { sys::napi_get_property(self.env, value.0, name.0, &raw mut property) } != sys::Status::napi_ok {
+                super::arguments::take_exception_back(self.env);
                 return Err(unreadable());
             }
             let mut coerced = ptr::null_mut();
