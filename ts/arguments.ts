@@ -1,4 +1,6 @@
-import { isDate } from 'node:util/types'
+import { isDate, isProxy } from 'node:util/types'
+import type { BackendName } from './backend'
+import { invalidArgument, SagaStoreError } from './errors'
 import type { OPERATIONS } from './operations'
 
 /** A row of the table of operations. */
@@ -15,7 +17,12 @@ export function listed<T>(values: Iterable<T>): T[] {
 
 /** Arguments that are read later than at the call: what the caller may change until then is copied, but for payloads. */
 export function taken(args: Arguments): Arguments {
-  return args.map((argument) => (Array.isArray(argument) ? argument.map(takenDate) : takenDate(argument))) as Arguments
+  return args.map((argument) => (isList(argument) ? argument.map(takenDate) : takenDate(argument))) as Arguments
+}
+
+/** Whether it is an array. A revoked proxy, of which nothing can be asked, is left for the native side to refuse. */
+function isList(value: unknown): value is unknown[] {
+  return !isProxy(value) && Array.isArray(value)
 }
 
 /** A Date of the caller's, as it is now. */
@@ -47,8 +54,45 @@ export function writtenBy({ writes, by }: Operation, [first]: Arguments): readon
   }
 }
 
-/** What is wrong with options of which one is not known; `undefined` if all are. */
-export function unknownOption(options: object | null | undefined, accepted: readonly string[]): string | undefined {
-  const unknown = Object.keys(options ?? {}).find((name) => !accepted.includes(name))
-  return unknown === undefined ? undefined : `unknown option '${unknown}'; accepted: ${accepted.join(', ')}`
+/** Names every option of a method. */
+export type Accepted<O> = { readonly [Name in keyof Required<O>]: true }
+
+/** The options of a call without any. */
+const NONE: object = Object.freeze(Object.create(null))
+
+/**
+ * The options of a call, as they are then: own properties that are not undefined.
+ *
+ * @throws InvalidArgumentError if one is not known or cannot be read, or if it is no object
+ */
+export function optionsOf<O extends object>(given: O | undefined, accepted: Accepted<O>, operation: string, backend?: BackendName): O {
+  if (given === undefined) return NONE as O
+  const invalid = (what: string, cause?: unknown) =>
+    invalidArgument(`${what}; accepted: ${Object.keys(accepted).join(', ')}`, operation, backend, cause)
+  const taken = Object.create(null)
+  try {
+    if (!isRecord(given)) throw invalid('options are an object')
+    for (const name of Object.keys(given)) {
+      const value = (given as Record<string, unknown>)[name]
+      if (value === undefined) continue
+      if (!Object.hasOwn(accepted, name)) throw invalid(`unknown option '${name}'`)
+      // The native side takes it for the number.
+      if (typeof value === 'bigint') throw invalid(`option '${name}' is a bigint`)
+      taken[name] = value
+    }
+  } catch (error) {
+    throw error instanceof SagaStoreError ? error : invalid('the options cannot be read', error)
+  }
+  return taken
+}
+
+/** Whether something may be options: a Date, bytes or a list in their place has no names, and would be taken for none. */
+export function isRecord(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !isDate(value) && !(Symbol.iterator in value)
+}
+
+/** The option `limit` of what removes records: how many at most. */
+export function mostOf({ limit = Number.POSITIVE_INFINITY }: { limit?: number }, operation: string, backend: BackendName): number {
+  if (limit === Number.POSITIVE_INFINITY || (Number.isSafeInteger(limit) && limit > 0)) return limit
+  throw invalidArgument('limit must be a whole number above 0', operation, backend)
 }

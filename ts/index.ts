@@ -32,19 +32,23 @@ export {
   UnsupportedError,
 } from './errors'
 export { type SagaBusOptions, type SagaBusStore, sagaBusStore } from './kinds/saga-bus'
-export {
-  type ClaimedSaga,
-  type ClaimOptions,
-  type CorruptOptions,
-  type ModifyOptions,
-  type ReindexResult,
-  type SagaFilter,
-  type SagaMetadata,
-  type SagaPage,
-  type SagaState,
-  SagaStates,
-  type TimedOutSaga,
-} from './kinds/states'
+export type {
+  ClaimedSaga,
+  ClaimOptions,
+  CorruptOptions,
+  FindOptions,
+  ModifyOptions,
+  ReindexResult,
+  SagaFilter,
+  SagaMetadata,
+  SagaPage,
+  SagaState,
+  Stored,
+  StoredMetadata,
+  TimedOutOptions,
+  TimedOutSaga,
+} from './kinds/state-types'
+export { SagaStates } from './kinds/states'
 export type { OperationContext } from './observe'
 export type {
   AnyStoreOptions,

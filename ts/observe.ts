@@ -1,5 +1,5 @@
 import { tracingChannel } from 'node:diagnostics_channel'
-import { isDate } from 'node:util/types'
+import { isDate, isUint8Array } from 'node:util/types'
 import { type Arguments, idOf, type Operation } from './arguments'
 import type { BackendName } from './backend'
 import { invalidArgument, SagaStoreError, toError } from './errors'
@@ -57,9 +57,10 @@ export function subjectOf(operation: Operation, args: Arguments, routingSlipId?:
   const id = idOf(operation, args)
   if (id !== undefined) subject.id = id
   if (operation.by === 'ids') subject.batchSize = (first as unknown[]).length
-  if (data instanceof Uint8Array) subject.bytes = data.byteLength
+  if (isUint8Array(data)) subject.bytes = data.byteLength
   if (routingSlipId !== undefined) subject.routingSlipId = routingSlipId
-  const times = (Array.isArray(expiresAt) ? expiresAt : [expiresAt]).filter(isDate).map((date) => Date.prototype.getTime.call(date))
+  const expiries = operation.by === 'ids' ? ((expiresAt ?? []) as unknown[]) : [expiresAt]
+  const times = expiries.filter(isDate).map((date) => Date.prototype.getTime.call(date))
   if (times.length > 0) subject.expiresAt = times.reduce((first, at) => Math.min(first, at))
   return subject
 }

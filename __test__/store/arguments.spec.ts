@@ -5,6 +5,7 @@ import { rejectionOf } from '../support/promises'
 import { redisLibraries } from '../support/redis-libraries'
 import { missing, randomName, targets } from '../support/targets'
 import { argumentBehavior, atTheCallBehavior } from './arguments-behavior'
+import { everyMethodIsCalled, wrongArgumentsBehavior } from './wrong-arguments-behavior'
 
 const redisExecutors: Executor[] = redisLibraries.map((library) => ({
   name: `on ${library.name}`,
@@ -31,6 +32,22 @@ for (const executor of [...direct, ...dynamoDBExecutors]) {
     argumentBehavior(executor)
     atTheCallBehavior(executor)
   })
+}
+
+const quiet = () => undefined
+const watched: Executor[] = own.slice(0, 1).map((executor) => ({
+  ...executor,
+  name: `${executor.name}, with a logger`,
+  open: (more) => executor.open({ logger: { debug: quiet, info: quiet, warn: quiet, error: quiet }, ...more }),
+}))
+/** One client of each backend: what is wrong is found out before a library hears of it. */
+const oneOfEach = ['on pg Pool', 'on better-sqlite3', 'on ioredis', 'on MongoClient', 'on DynamoDBClient']
+const ofLibraries = [...direct, ...dynamoDBExecutors].filter(({ name }) => oneOfEach.includes(name))
+
+everyMethodIsCalled()
+it('there is a client of each backend', () => expect(ofLibraries.map(({ name }) => name).sort()).toEqual(oneOfEach.toSorted()))
+for (const executor of [...own, ...watched, ...ofLibraries]) {
+  describe.skipIf(missing(executor))(executor.name, () => wrongArgumentsBehavior(executor))
 }
 
 // Calls there begin when the one before has ended: what they are given is read then.

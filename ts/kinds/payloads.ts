@@ -1,4 +1,6 @@
-import { listed } from '../arguments'
+import { isUint8Array } from 'node:util/types'
+import { listed, optionsOf } from '../arguments'
+import type { BackendName } from '../backend'
 import { invalidArgument } from '../errors'
 import { OPERATIONS } from '../operations'
 import type { PayloadEntry, PutOptions } from '../options'
@@ -27,7 +29,15 @@ export class Payloads<Deleted extends boolean | undefined> {
    * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
    */
   put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void> {
-    return this.#runner.run(OPERATIONS.put, id, unshared(data), expiresAt, options?.routingSlipId)
+    let bytes: Uint8Array
+    let routingSlipId: string | undefined
+    try {
+      bytes = unshared(data)
+      if (options !== undefined) routingSlipId = routingSlipIdOf(options, this.#runner.backend)
+    } catch (error) {
+      return this.#runner.refuse(error, 'put')
+    }
+    return this.#runner.run(OPERATIONS.put, id, bytes, expiresAt, routingSlipId)
   }
 
   /**
@@ -99,8 +109,14 @@ export class Payloads<Deleted extends boolean | undefined> {
   }
 
   #refuse(message: string, operation: string, cause: unknown): Promise<never> {
-    return this.#runner.refuse(invalidArgument(message, operation, this.#runner.backend, cause))
+    return this.#runner.refuse(invalidArgument(message, operation, this.#runner.backend, cause), operation)
   }
+}
+
+function routingSlipIdOf(options: PutOptions, backend: BackendName): string | undefined {
+  const { routingSlipId } = optionsOf(options, { routingSlipId: true }, 'put', backend)
+  if (routingSlipId === undefined || typeof routingSlipId === 'string') return routingSlipId
+  throw invalidArgument("option 'routingSlipId' must be a string", 'put', backend)
 }
 
 /** Data up to here is copied by the native side at once; larger data is read in place. */
@@ -108,7 +124,7 @@ const COPIED_BYTES = 4096
 
 /** Memory that another thread may change, or that may shrink, is not read in place but copied. */
 function unshared(data: Uint8Array): Uint8Array {
-  if (!(data instanceof Uint8Array) || data.byteLength <= COPIED_BYTES) return data
+  if (!isUint8Array(data) || data.byteLength <= COPIED_BYTES) return data
   const memory = data.buffer as ArrayBufferLike & { resizable?: boolean }
   return memory.resizable === true || memory instanceof SharedArrayBuffer ? Uint8Array.prototype.slice.call(data) : data
 }

@@ -1,4 +1,4 @@
-import { unknownOption } from '../arguments'
+import { type Accepted, optionsOf } from '../arguments'
 import { AlreadyExistsError, ConcurrencyError, invalidArgument, SagaStoreError } from '../errors'
 import { metadataOf } from './state-json'
 import type { SagaStates } from './states'
@@ -27,7 +27,7 @@ export interface SagaBusOptions {
   ) => Error
 }
 
-const CLASSES = ['ConcurrencyError', 'TransientError'] as const
+const CLASSES: Accepted<SagaBusOptions> = { ConcurrencyError: true, TransientError: true }
 
 /** The bus's default error handler takes what says so for something that passes; what does not goes to the dead letters. */
 const SOUNDS_TRANSIENT = /timeout|network/i
@@ -49,7 +49,7 @@ const SOUNDS_TRANSIENT = /timeout|network/i
  * @param options the classes of `@saga-bus/core`
  */
 export function sagaBusStore<T extends object>(states: SagaStates, options: SagaBusOptions): SagaBusStore<T> {
-  const { ConcurrencyError: Conflict, TransientError: Transient } = checked(options)
+  const { ConcurrencyError: Conflict, TransientError: Transient } = checked(states, options)
   const raise = (error: unknown): never => {
     if (error instanceof ConcurrencyError) throw causedBy(error, new Conflict(error.sagaId, error.expectedVersion, error.actualVersion))
     if (!(error instanceof SagaStoreError) || !error.retryable) throw error
@@ -72,15 +72,15 @@ export function sagaBusStore<T extends object>(states: SagaStates, options: Saga
   }
 }
 
-function checked(options: SagaBusOptions): SagaBusOptions {
+function checked(states: SagaStates, options: SagaBusOptions): SagaBusOptions {
   const invalid = (message: string) => invalidArgument(message, 'sagaBusStore')
-  const unknown = unknownOption(options, CLASSES)
-  if (unknown !== undefined) throw invalid(unknown)
-  for (const name of CLASSES) {
-    const isLeftOut = name === 'TransientError' && options?.[name] === undefined
-    if (!isLeftOut && typeof options?.[name] !== 'function') throw invalid(`option '${name}' must be the class of @saga-bus/core`)
+  if (typeof states?.getByCorrelationId !== 'function') throw invalid("sagaBusStore takes the 'states' of a store or of a transaction")
+  const taken = optionsOf(options, CLASSES, 'sagaBusStore')
+  for (const name of ['ConcurrencyError', 'TransientError'] as const) {
+    const isLeftOut = name === 'TransientError' && taken[name] === undefined
+    if (!isLeftOut && typeof taken[name] !== 'function') throw invalid(`option '${name}' must be the class of @saga-bus/core`)
   }
-  return options
+  return taken
 }
 
 function causedBy(cause: SagaStoreError, error: Error): Error {

@@ -1,7 +1,7 @@
 import { isDate } from 'node:util/types'
 import type { BackendName } from '../backend'
 import { CorruptDataError, type CorruptSaga, errorOf, invalidArgument } from '../errors'
-import type { CorruptOptions, SagaMetadata } from './states'
+import type { CorruptOptions, SagaMetadata, Stored } from './state-types'
 
 const DATES = ['createdAt', 'updatedAt', 'archivedAt', 'timeoutExpiresAt'] as const
 
@@ -36,7 +36,8 @@ export class StateJson {
   /** Fills in what the metadata lacks, and makes JSON of it. Dates and the other values are checked by the native side. */
   record(sagaName: string, state: object, metadata: SagaMetadata | undefined, terms: RecordTerms): StateRecord {
     const { operation, version, isChange } = terms
-    if (metadata === undefined) throw invalidArgument('a state is an object with `metadata: { sagaId, ... }`', operation, this.#backend)
+    if (typeof state !== 'object' || state === null || metadata === undefined)
+      throw invalidArgument('a state is an object with `metadata: { sagaId, ... }`', operation, this.#backend)
     const { sagaId, isCompleted = false, version: _, createdAt, updatedAt, ...rest } = metadata
     const { timeoutExpiresAt, archivedAt } = rest
     const now = new Date()
@@ -57,7 +58,7 @@ export class StateJson {
       stored = { metadata, ...withoutMetadata(state) }
       text = JSON.stringify(stored)
     } catch (cause) {
-      throw this.#unserializable(operation, id, unserializable(stored), cause)
+      throw this.#unserializable(operation, id, partOf(stored), cause)
     }
     // Told apart from a backslash in the text below; PostgreSQL's jsonb can keep neither.
     if (text.includes('\\u0000') || text.includes('\\ud')) {
@@ -67,14 +68,15 @@ export class StateJson {
     return { stored, text }
   }
 
-  #unserializable(operation: string, id: string, { path, what }: Unserializable, cause?: unknown): Error {
+  #unserializable(operation: string, sagaId: unknown, { path, what }: Unserializable, cause?: unknown): Error {
     const message = `the state cannot be kept as JSON: ${path === '' ? 'it' : path} ${what}`
+    const id = typeof sagaId === 'string' ? sagaId : undefined
     return errorOf('SERIALIZATION', message, { backend: this.#backend, operation, id, details: { path }, cause })
   }
 
   /** The states of a list, and those that cannot be read. */
-  listed<T>(found: Listed, operation: string): { sagas: { sagaName: string; state: T }[]; corrupt: CorruptSaga[] } {
-    const sagas: { sagaName: string; state: T }[] = []
+  listed<T extends object>(found: Listed, operation: string): { sagas: { sagaName: string; state: Stored<T> }[]; corrupt: CorruptSaga[] } {
+    const sagas: { sagaName: string; state: Stored<T> }[] = []
     const corrupt: CorruptSaga[] = []
     for (let at = 0; at < found.length; at += 3) {
       const [sagaName, sagaId, text] = found.slice(at, at + 3) as [string, string, string | { problem: string }]
@@ -90,7 +92,7 @@ export class StateJson {
   }
 
   /** The state that a text is, with Dates in its metadata. */
-  parsed<T>(text: string, id: string, operation = 'states'): T {
+  parsed<T extends object>(text: string, id: string, operation = 'states'): Stored<T> {
     let state: { metadata?: Record<string, unknown> } | null = null
     let cause: unknown
     try {
@@ -107,7 +109,7 @@ export class StateJson {
       if (Number.isNaN(date.getTime())) throw this.#corrupt(operation, id, `has a metadata.${name} that is no date`)
       metadata[name] = date
     }
-    return state as T
+    return state as unknown as Stored<T>
   }
 
   #corrupt(operation: string, id: string, what: string, cause?: unknown): Error {
@@ -147,6 +149,15 @@ function withoutMetadata(state: object): object {
 interface Unserializable {
   path: string
   what: string
+}
+
+/** Which part of a state is to blame; none, if that cannot be found out either (a getter throws, it is nested too deeply). */
+function partOf(state: object): Unserializable {
+  try {
+    return unserializable(state)
+  } catch {
+    return { path: '', what: 'cannot be serialised' }
+  }
 }
 
 /** Which part of a value JSON cannot keep. */

@@ -1,100 +1,30 @@
 import { isDate } from 'node:util/types'
-import { type Operation, takenDate, unknownOption } from '../arguments'
-import { type CorruptSaga, errorOf, invalidArgument, SagaStoreError } from '../errors'
+import { type Accepted, mostOf, type Operation, optionsOf, takenDate } from '../arguments'
+import { errorOf, invalidArgument, SagaStoreError } from '../errors'
 import { OPERATIONS } from '../operations'
 import type { Runner } from './runner'
 import { type Listed, metadataOf, StateJson, type StateRecord, withoutCorrupt } from './state-json'
+import type {
+  ClaimedSaga,
+  ClaimOptions,
+  CorruptOptions,
+  FindOptions,
+  ModifyOptions,
+  ReindexResult,
+  SagaFilter,
+  SagaMetadata,
+  SagaPage,
+  SagaState,
+  Stored,
+  TimedOutOptions,
+  TimedOutSaga,
+} from './state-types'
 
-/** What a saga engine keeps beside the state of a saga. Dates are Dates, when it is stored too: a text or a number is refused. */
-export interface SagaMetadata {
-  /** Unique among the sagas of one name. */
-  sagaId: string
-  /** Counts the updates. Default of a new saga: 1. */
-  version?: number
-  createdAt?: Date
-  updatedAt?: Date
-  isCompleted?: boolean
-  archivedAt?: Date | null
-  traceParent?: string | null
-  traceState?: string | null
-  timeoutMs?: number | null
-  /** `findTimedOut` finds the saga from then on, unless it has ended. */
-  timeoutExpiresAt?: Date | null
-}
-
-/** A saga's state: anything that `JSON.stringify` takes, with `metadata`. */
-export interface SagaState {
-  metadata: SagaMetadata
-}
-
-/** Which sagas of a name are meant. */
-export interface SagaFilter {
-  /** Only those that have ended, or only those that have not. */
-  completed?: boolean
-}
-
-/** What becomes of sagas that cannot be read. */
-export interface CorruptOptions {
-  /**
-   * Is told each of them; the others are answered. Without it the operation rejects with `CORRUPT_DATA`: the error has
-   * all of them (`corrupt`), and what would have been answered (`found`).
-   */
-  onCorrupt?: (problem: CorruptSaga) => void
-}
-
-/** One page of `findByName`. */
-export interface SagaPage<T> {
-  items: T[]
-  /** Where the next page begins; none on the last one. */
-  cursor?: string
-}
-
-/** A saga whose timeout has passed. */
-export interface TimedOutSaga<T> {
-  sagaName: string
-  state: T
-}
-
-/** What `reindex` came to. */
-export interface ReindexResult {
-  /** Sagas that were looked at. */
-  found: number
-  /** Those of them that were not in just the lists in which they belong, and are now. */
-  added: number
-  /** Those that were in lists and are not stored any more. */
-  removed: number
-  /** Those whose state cannot be read; they stay as they are. */
-  unreadable: number
-}
-
-/** Which sagas `claimTimedOut` gives to whom, and for how long. */
-export interface ClaimOptions extends CorruptOptions {
-  /** The worker: 1 to 256 bytes of UTF-8. */
-  workerId: string
-  /** How long nobody else is given them: 1 to 604,800,000 (a week). */
-  leaseMs: number
-  /** At most so many: 1 to 1,000. Default 100. */
-  limit?: number
-  /** Timeouts up to then. Default: the present. */
-  now?: Date
-  /** Only those of this name. */
-  sagaName?: string
-}
-
-/** A saga whose timeout has passed, and which one worker has for a while. */
-export interface ClaimedSaga<T> extends TimedOutSaga<T> {
-  workerId: string
-  /** By the clock of this process, and never later than the store's: stop working on it then. */
-  leasedUntil: Date
-}
-
-/** How `modify` goes about conflicts. */
-export interface ModifyOptions {
-  /** Further attempts. Default 3. */
-  maxRetries?: number
-  /** The pause before the first of them is a random part of this; each one doubles it. Default 100. */
-  retryDelayMs?: number
-}
+const FILTER: Accepted<SagaFilter> = { completed: true }
+const FIND: Accepted<FindOptions> = { completed: true, limit: true, cursor: true, onCorrupt: true }
+const TIMED_OUT: Accepted<TimedOutOptions> = { now: true, limit: true, sagaName: true, onCorrupt: true }
+const CLAIM: Accepted<ClaimOptions> = { workerId: true, leaseMs: true, ...TIMED_OUT }
+const MODIFY: Accepted<ModifyOptions> = { maxRetries: true, retryDelayMs: true }
 
 const MAX_LISTED = 1_000
 
@@ -114,12 +44,12 @@ export class SagaStates {
   }
 
   /** The state, or null. Dates of its metadata are Dates. */
-  getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null> {
+  getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<Stored<T> | null> {
     return this.#find(OPERATIONS['states.getById'], sagaName, sagaId)
   }
 
   /** The state, or null. Dates of its metadata are Dates. */
-  getByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null> {
+  getByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<Stored<T> | null> {
     return this.#find(OPERATIONS['states.getByCorrelationId'], sagaName, correlationId)
   }
 
@@ -135,7 +65,7 @@ export class SagaStates {
     try {
       given = this.#insertion('states.insert', sagaName, correlationId, state).given
     } catch (error) {
-      return await this.#runner.refuse(error)
+      return await this.#runner.refuse(error, 'states.insert')
     }
     await this.#runner.run(OPERATIONS['states.insert'], given)
   }
@@ -154,7 +84,7 @@ export class SagaStates {
     try {
       given = this.#change('states.update', sagaName, state, expectedVersion).given
     } catch (error) {
-      return await this.#runner.refuse(error)
+      return await this.#runner.refuse(error, 'states.update')
     }
     await this.#runner.run(OPERATIONS['states.update'], given)
   }
@@ -181,37 +111,36 @@ export class SagaStates {
   async modify<T extends object = SagaState>(
     sagaName: string,
     sagaId: string,
-    change: (state: T) => T | Promise<T>,
-    options: ModifyOptions = {},
-  ): Promise<T> {
-    const { maxRetries = 3, retryDelayMs = 100 } = options
-    for (const [name, value] of Object.entries({ maxRetries, retryDelayMs })) {
-      if (!Number.isSafeInteger(value) || value < 0)
-        return await this.#runner.refuse(this.#invalid(`${name} must be a whole number from 0 on`, 'states.modify'))
+    change: (state: Stored<T>) => T | Promise<T>,
+    options?: ModifyOptions,
+  ): Promise<Stored<T>> {
+    let taken: Required<ModifyOptions>
+    try {
+      taken = this.#modifying(change, options)
+    } catch (error) {
+      return await this.#runner.refuse(error, 'states.modify')
     }
-    if (typeof change !== 'function') return await this.#runner.refuse(this.#invalid('modify takes a function', 'states.modify'))
     for (let attempt = 0; ; attempt += 1) {
       const state = await this.getById<T>(sagaName, sagaId)
       if (state === null) throw this.#notFound(sagaName, sagaId)
-      const before = (state as unknown as SagaState).metadata
-      const { version: expectedVersion = 0 } = before
-      const unchanged = before.updatedAt?.getTime()
+      const { version = 0, updatedAt } = state.metadata as SagaMetadata
+      const unchanged = updatedAt?.getTime()
       const changed = await change(state)
-      const metadata = metadataOf(changed)
-      if (metadata === undefined || metadata.sagaId !== sagaId) {
-        throw this.#invalid('the changed state must have the metadata of the saga', 'states.modify')
-      }
-      // A copy of the state has another Date of the same time.
-      const isDated = metadata.updatedAt != null && !(isDate(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged)
       try {
-        return await this.#write<T>(OPERATIONS['states.update'], () =>
-          this.#change('states.modify', sagaName, changed, expectedVersion, { isDated }),
-        )
+        return await this.#write<T>('states.modify', () => {
+          const metadata = metadataOf(changed)
+          if (metadata === undefined || metadata.sagaId !== sagaId) {
+            throw this.#invalid('the changed state must have the metadata of the saga', 'states.modify')
+          }
+          // A copy of the state has another Date of the same time.
+          const isDated = metadata.updatedAt != null && !(isDate(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged)
+          return this.#change('states.modify', sagaName, changed, version, { isDated })
+        })
       } catch (error) {
         const isConflict = error instanceof SagaStoreError && error.code === 'CONCURRENCY_CONFLICT'
-        if (!isConflict || attempt >= maxRetries) throw error
+        if (!isConflict || attempt >= taken.maxRetries) throw error
       }
-      const pause = Math.random() * retryDelayMs * 2 ** attempt
+      const pause = Math.random() * taken.retryDelayMs * 2 ** attempt
       await new Promise((resolve) => setTimeout(resolve, pause))
     }
   }
@@ -226,26 +155,26 @@ export class SagaStates {
    * @throws NotFoundError if the saga has been deleted
    * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
    */
-  async save<T extends object>(sagaName: string, state: T): Promise<T> {
-    const { id, correlationId } = (state ?? {}) as { id?: unknown; correlationId?: unknown }
-    const given = metadataOf(state)
-    const sagaId = (given?.sagaId ?? id) as string
-    const metadata: SagaMetadata = { ...given, sagaId }
-    const expected = metadata.version ?? undefined
-    if (expected !== undefined) {
-      return await this.#write<T>(OPERATIONS['states.update'], () => this.#change('states.save', sagaName, state, expected, { metadata }))
-    }
-    const insertion = () => this.#insertion('states.save', sagaName, (correlationId ?? sagaId) as string, state, metadata)
-    return await this.#write<T>(OPERATIONS['states.insert'], insertion)
+  async save<T extends object>(sagaName: string, state: T): Promise<Stored<T>> {
+    return await this.#write<T>('states.save', () => {
+      const { id, correlationId } = (state ?? {}) as { id?: unknown; correlationId?: unknown }
+      const given = metadataOf(state)
+      const sagaId = (given?.sagaId ?? id) as string
+      const metadata: SagaMetadata = { ...given, sagaId }
+      const expected = metadata.version ?? undefined
+      return expected === undefined
+        ? this.#insertion('states.save', sagaName, (correlationId ?? sagaId) as string, state, metadata)
+        : this.#change('states.save', sagaName, state, expected, { metadata })
+    })
   }
 
   /** `getById`, under the name that `@saga-bus/store-redis` documents. */
-  findById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null> {
+  findById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<Stored<T> | null> {
     return this.getById<T>(sagaName, sagaId)
   }
 
   /** `getByCorrelationId`, under the name that `@saga-bus/store-redis` documents. */
-  findByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null> {
+  findByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<Stored<T> | null> {
     return this.getByCorrelationId<T>(sagaName, correlationId)
   }
 
@@ -257,15 +186,12 @@ export class SagaStates {
    *
    * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
    */
-  async findByName<T extends object = SagaState>(
-    sagaName: string,
-    options: SagaFilter & CorruptOptions & { limit?: number; cursor?: string } = {},
-  ): Promise<SagaPage<T>> {
-    let taken: typeof options
+  async findByName<T extends object = SagaState>(sagaName: string, options?: FindOptions): Promise<SagaPage<T>> {
+    let taken: FindOptions
     try {
-      taken = this.#taken(options, ['completed', 'limit', 'cursor', 'onCorrupt'], 'findByName')
+      taken = this.#taken(options, FIND, 'states.findByName')
     } catch (error) {
-      return await this.#runner.refuse(error)
+      return await this.#runner.refuse(error, 'states.findByName')
     }
     const { completed, limit = 100, cursor, onCorrupt } = taken
     const listed = await this.#runner.run<Listed>(OPERATIONS['states.findByName'], [sagaName, completed, cursor, limit])
@@ -276,18 +202,27 @@ export class SagaStates {
   }
 
   /** How many sagas of a name there are; on DynamoDB a moment ago. */
-  countByName(sagaName: string, options: SagaFilter = {}): Promise<number> {
-    return this.#runner.run(OPERATIONS['states.countByName'], [sagaName, options.completed])
+  countByName(sagaName: string, options?: SagaFilter): Promise<number> {
+    let completed: boolean | undefined
+    try {
+      completed = this.#options(options, FILTER, 'states.countByName').completed
+    } catch (error) {
+      return this.#runner.refuse(error, 'states.countByName')
+    }
+    return this.#runner.run(OPERATIONS['states.countByName'], [sagaName, completed])
   }
 
   /**
    * Removes sagas that ended before a time, in bounded batches, at most `limit` of them; answers how many. A saga ends
    * when an insert or an update first makes it completed; one that is inserted as such, at its `updatedAt`.
    */
-  async deleteCompletedBefore(sagaName: string, before: Date, options: { limit?: number } = {}): Promise<number> {
-    const { limit = Number.POSITIVE_INFINITY } = options
-    if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
-      return await this.#runner.refuse(this.#invalid('limit must be a whole number above 0', 'states.deleteCompletedBefore'))
+  async deleteCompletedBefore(sagaName: string, before: Date, options?: { limit?: number }): Promise<number> {
+    const operation = 'states.deleteCompletedBefore'
+    let limit: number
+    try {
+      limit = mostOf(this.#options(options, { limit: true }, operation), operation, this.#runner.backend)
+    } catch (error) {
+      return await this.#runner.refuse(error, operation)
     }
     const until = takenDate(before)
     let removed = 0
@@ -307,14 +242,12 @@ export class SagaStates {
    *
    * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others
    */
-  async findTimedOut<T extends object = SagaState>(
-    options: CorruptOptions & { now?: Date; limit?: number; sagaName?: string } = {},
-  ): Promise<TimedOutSaga<T>[]> {
-    let taken: typeof options
+  async findTimedOut<T extends object = SagaState>(options?: TimedOutOptions): Promise<TimedOutSaga<T>[]> {
+    let taken: TimedOutOptions
     try {
-      taken = this.#taken(options, ['now', 'limit', 'sagaName', 'onCorrupt'], 'findTimedOut')
+      taken = this.#taken(options, TIMED_OUT, 'states.findTimedOut')
     } catch (error) {
-      return await this.#runner.refuse(error)
+      return await this.#runner.refuse(error, 'states.findTimedOut')
     }
     const { limit = 100, sagaName, onCorrupt } = taken
     const now = takenDate(taken.now ?? new Date())
@@ -328,18 +261,6 @@ export class SagaStates {
     }
   }
 
-  /** The options of a method, of which it knows all, and `onCorrupt` is a function. */
-  #taken<O extends CorruptOptions>(options: O, accepted: readonly (keyof O & string)[], method: string): O {
-    const isObject = options === undefined || (typeof options === 'object' && options !== null)
-    const unknown = isObject ? unknownOption(options, accepted) : `options are an object; accepted: ${accepted.join(', ')}`
-    if (unknown !== undefined) throw this.#invalid(unknown, `states.${method}`)
-    const { onCorrupt } = options ?? {}
-    if (onCorrupt !== undefined && typeof onCorrupt !== 'function') {
-      throw this.#invalid("option 'onCorrupt' must be a function", `states.${method}`)
-    }
-    return { ...options }
-  }
-
   /**
    * Has sagas found by `findByName`, `countByName` and `findTimedOut` that other software has written without what
    * these go by, such as `@saga-bus/store-redis`: on Redis the whole keyspace is gone through on every primary, in
@@ -350,12 +271,13 @@ export class SagaStates {
    * @param options `sagaName`: only the sagas of this name
    * @throws UnsupportedError in a transaction
    */
-  async reindex(options: { sagaName?: string } = {}): Promise<ReindexResult> {
-    const unknown = Object.keys(options).find((name) => name !== 'sagaName')
-    if (unknown !== undefined) {
-      return await this.#runner.refuse(this.#invalid(`unknown option '${unknown}'; accepted: sagaName`, 'states.reindex'))
+  async reindex(options?: { sagaName?: string }): Promise<ReindexResult> {
+    let sagaName: string | undefined
+    try {
+      sagaName = this.#options(options, { sagaName: true }, 'states.reindex').sagaName
+    } catch (error) {
+      return await this.#runner.refuse(error, 'states.reindex')
     }
-    const { sagaName } = options
     const result: ReindexResult = { found: 0, added: 0, removed: 0, unreadable: 0 }
     let cursor: string | undefined
     do {
@@ -377,58 +299,80 @@ export class SagaStates {
    * @throws SagaStoreError `UNSUPPORTED` in a transaction that is only sent at its end (Redis, DynamoDB)
    */
   async claimTimedOut<T extends object = SagaState>(options: ClaimOptions): Promise<ClaimedSaga<T>[]> {
-    let taken: typeof options
+    let taken: ClaimOptions
     try {
-      taken = this.#taken(options, ['workerId', 'leaseMs', 'limit', 'now', 'sagaName', 'onCorrupt'], 'claimTimedOut')
+      taken = this.#taken(options, CLAIM, 'states.claimTimedOut')
     } catch (error) {
-      return await this.#runner.refuse(error)
+      return await this.#runner.refuse(error, 'states.claimTimedOut')
     }
-    const { workerId, leaseMs, limit = 100, sagaName, onCorrupt } = taken ?? ({} as ClaimOptions)
-    const now = takenDate(taken?.now ?? new Date())
+    const { workerId, leaseMs, limit = 100, sagaName, onCorrupt } = taken
+    const now = takenDate(taken.now ?? new Date())
     // Taken before the lease begins.
-    const leasedUntil = Date.now() + leaseMs
+    const began = Date.now()
     const listed = await this.#runner.run<Listed>(OPERATIONS['states.claimTimedOut'], [workerId, leaseMs, now, sagaName, limit])
     const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.claimTimedOut')
-    const claimed = sagas.map((saga) => ({ ...saga, workerId, leasedUntil: new Date(leasedUntil) }))
+    const claimed = sagas.map((saga) => ({ ...saga, workerId, leasedUntil: new Date(began + leaseMs) }))
     return withoutCorrupt(claimed, corrupt, onCorrupt)
   }
 
   /** No async function: each of its promises costs event-loop time. */
-  #find<T>(operation: Operation, sagaName: string, id: string): Promise<T | null> {
+  #find<T extends object>(operation: Operation, sagaName: string, id: string): Promise<Stored<T> | null> {
     return this.#runner
       .run<string | null>(operation, [sagaName, id])
       .then((text) => (text === null ? null : this.#json.parsed<T>(text, id)))
   }
 
   /** Stores what `make` makes; answers the state as it is stored. */
-  async #write<T>(operation: Operation, make: () => StateRecord): Promise<T> {
-    let record: StateRecord
+  async #write<T extends object>(method: string, make: () => StateRecord & { operation: Operation }): Promise<Stored<T>> {
+    let record: StateRecord & { operation: Operation }
     try {
       record = make()
     } catch (error) {
-      return await this.#runner.refuse(error)
+      return await this.#runner.refuse(error, method)
     }
-    await this.#runner.run(operation, record.given)
-    return record.stored as T
+    await this.#runner.run(record.operation, record.given)
+    return record.stored as Stored<T>
   }
 
-  #insertion(operation: string, sagaName: string, correlationId: string, state: object, metadata = metadataOf(state)): StateRecord {
+  #insertion(method: string, sagaName: string, correlationId: string, state: object, metadata = metadataOf(state)) {
     const version = metadata?.version ?? 1
-    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation, version, isChange: false })
-    return { given: [...given, correlationId], stored }
+    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation: method, version, isChange: false })
+    return { operation: OPERATIONS['states.insert'], given: [...given, correlationId], stored }
   }
 
   /** `isDated`: its `updatedAt` is meant, whatever it is. */
   #change(
-    operation: string,
+    method: string,
     sagaName: string,
     state: object,
     expected: number,
     { isDated = false, metadata = metadataOf(state) }: { isDated?: boolean; metadata?: SagaMetadata | undefined } = {},
-  ): StateRecord {
+  ) {
+    if (typeof expected !== 'number') throw this.#invalid('the version that is expected must be a whole number', method)
     const version = expected + 1
-    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation, version, isChange: !isDated })
-    return { given: [...given, expected], stored }
+    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation: method, version, isChange: !isDated })
+    return { operation: OPERATIONS['states.update'], given: [...given, expected], stored }
+  }
+
+  #options<O extends object>(options: O | undefined, accepted: Accepted<O>, method: string): O {
+    return optionsOf(options, accepted, method, this.#runner.backend)
+  }
+
+  /** The options of what lists sagas. */
+  #taken<O extends CorruptOptions>(options: O | undefined, accepted: Accepted<O>, method: string): O {
+    const taken = this.#options(options, accepted, method)
+    if (taken.onCorrupt === undefined || typeof taken.onCorrupt === 'function') return taken
+    throw this.#invalid("option 'onCorrupt' must be a function", method)
+  }
+
+  #modifying(change: unknown, options: ModifyOptions | undefined): Required<ModifyOptions> {
+    const { maxRetries = 3, retryDelayMs = 100 } = this.#options(options, MODIFY, 'states.modify')
+    for (const [name, value] of Object.entries({ maxRetries, retryDelayMs })) {
+      const isCount = Number.isSafeInteger(value) && value >= 0
+      if (!isCount) throw this.#invalid(`${name} must be a whole number from 0 on`, 'states.modify')
+    }
+    if (typeof change !== 'function') throw this.#invalid('modify takes a function', 'states.modify')
+    return { maxRetries, retryDelayMs }
   }
 
   #notFound(sagaName: string, sagaId: string): Error {

@@ -1,11 +1,12 @@
 import { isMainThread } from 'node:worker_threads'
+import { isRecord } from '../arguments'
 import type { BackendName } from '../backend'
 import type { Carrier } from '../clients/carrier'
 import { recognize } from '../clients/recognize'
-import { invalidArgument, toError } from '../errors'
+import { invalidArgument, SagaStoreError, toError } from '../errors'
 import { native } from '../native'
 import { Observer } from '../observe'
-import type { AnyStoreOptions } from '../options'
+import type { Logger } from '../options'
 import { realSetImmediate } from '../promises'
 import { Conversations } from '../run/conversation'
 
@@ -25,10 +26,18 @@ export interface Parts {
   requiresTransaction: boolean
 }
 
-/** Opens a store, without any I/O; `backend`: the only one that is meant. */
-export function open(backend: BackendName | null, options: string | AnyStoreOptions): Parts {
-  const given = typeof options === 'string' ? { url: options } : asObject(options)
-  const { logger, client, getTransaction, requireTransaction, ...rest } = given as AnyStoreOptions & { client?: unknown; url?: string }
+/** Options as they were given, before anything is known of their types. */
+interface Given {
+  url?: string
+  client?: unknown
+  logger?: Logger
+  getTransaction?: () => unknown
+  requireTransaction?: boolean
+}
+
+/** Opens a store, without any I/O. `backend`: the only one that is meant; `args`: those of its constructor. */
+export function open(backend: BackendName | null, args: readonly unknown[]): Parts {
+  const { logger, client, getTransaction, requireTransaction, ...rest } = givenBy(args, backend)
   if (getTransaction !== undefined && typeof getTransaction !== 'function') {
     throw invalidArgument("option 'getTransaction' must be a function", 'open', backend ?? undefined)
   }
@@ -36,7 +45,7 @@ export function open(backend: BackendName | null, options: string | AnyStoreOpti
     throw invalidArgument("option 'requireTransaction' must be true or false", 'open', backend ?? undefined)
   }
   const carrier = client === undefined ? undefined : clientCarrier(client, rest.url, backend)
-  const json = JSON.stringify(rest, jsonValue)
+  const json = jsonOf(rest, backend)
   const opened =
     carrier === undefined
       ? native.NativeStore.open(backend, json, realSetImmediate, isMainThread)
@@ -56,8 +65,8 @@ export function open(backend: BackendName | null, options: string | AnyStoreOpti
 }
 
 /** The backend that the URL's scheme names, or that the client given talks to. */
-export function backendOf(options: string | AnyStoreOptions): BackendName {
-  const { url, client } = (typeof options === 'string' ? { url: options } : asObject(options)) as { url?: unknown; client?: unknown }
+export function backendOf(args: readonly unknown[]): BackendName {
+  const { url, client } = givenBy(args, null)
   if (client !== undefined) return clientCarrier(client, url, null).backend
   if (typeof url !== 'string' || url === '')
     throw invalidArgument("openStore takes a connection string or options with 'url' or 'client'", 'open')
@@ -66,9 +75,21 @@ export function backendOf(options: string | AnyStoreOptions): BackendName {
   return backend as BackendName
 }
 
-export function asObject<T extends AnyStoreOptions>(options: T): T {
-  if (typeof options !== 'object' || options === null) throw invalidArgument('a store takes a connection string or options', 'open')
-  return options
+/** The options: own properties of the only argument that are not undefined. */
+function givenBy([options, ...others]: readonly unknown[], backend: BackendName | null): Given {
+  const invalid = (message: string, cause?: unknown) => invalidArgument(message, 'open', backend ?? undefined, cause)
+  if (others.some((other) => other !== undefined)) {
+    throw invalid("a store takes one argument: a connection string, or options with 'url' or 'client' among them")
+  }
+  const given: Given = backend === 'memory' ? { url: 'memory://' } : {}
+  if (options === undefined && backend === 'memory') return given
+  if (typeof options === 'string') return { url: options }
+  try {
+    if (!isRecord(options)) throw invalid('a store takes a connection string or options')
+    return { ...given, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) }
+  } catch (error) {
+    throw error instanceof SagaStoreError ? error : invalid('the options cannot be read', error)
+  }
 }
 
 function clientCarrier(client: unknown, url: unknown, backend: BackendName | null): Carrier {
@@ -84,6 +105,14 @@ function clientCarrier(client: unknown, url: unknown, backend: BackendName | nul
     throw invalidArgument(message, 'open', carrier.backend)
   }
   return carrier
+}
+
+function jsonOf(options: object, backend: BackendName | null): string {
+  try {
+    return JSON.stringify(options, jsonValue)
+  } catch (cause) {
+    throw invalidArgument('the options cannot be read', 'open', backend ?? undefined, cause)
+  }
 }
 
 /** JSON drops or changes these without a word; as `false` they are refused as the wrong type. */

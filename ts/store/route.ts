@@ -1,6 +1,6 @@
 import type { Arguments, Operation } from '../arguments'
 import type { BackendName } from '../backend'
-import { errorOf, type Failure, invalidArgument, raise } from '../errors'
+import { errorOf, type Failure, invalidArgument, raise, SagaStoreError } from '../errors'
 import type { Runner } from '../kinds/runner'
 import { subjectOf } from '../observe'
 import { OPERATIONS } from '../operations'
@@ -48,13 +48,13 @@ export class Router implements Runner {
     return {
       backend: this.backend,
       run: (operation, first, data, expiresAt, routingSlipId) => this.#watched(route, operation, [first, data, expiresAt], routingSlipId),
-      refuse: (error) => this.refuse(error),
+      refuse: (error, operation) => this.refuse(error, operation),
     }
   }
 
-  /** A rejection that is found out on this side of the boundary: it makes way like all other answers. */
-  refuse(error: unknown): Promise<never> {
-    return this.#direct.makesWay() ? turn().then(() => Promise.reject(error)) : Promise.reject(error)
+  refuse(error: unknown, operation: string): Promise<never> {
+    const isCoded = error instanceof SagaStoreError
+    return this.#rejected(isCoded ? error : invalidArgument('an argument cannot be read', operation, this.backend, error))
   }
 
   /** Where operations go that are called here and now; none: to the store's own connections. */
@@ -84,7 +84,7 @@ export class Router implements Runner {
       if (route !== undefined) checkRoute(route, operation.name, this.backend)
       if (this.#parts.requiresTransaction) route = this.#required(route, operation)
     } catch (error) {
-      return this.refuse(error)
+      return this.#rejected(error)
     }
     const { client, native, conversations } = this.#parts
     if (route === undefined) return this.#own<T>(operation, ...args)
@@ -95,12 +95,17 @@ export class Router implements Runner {
     }
     if (operation.kind === 'store') {
       const message = `${operation.name} is not part of a transaction: call it outside`
-      return this.refuse(errorOf('UNSUPPORTED', message, { backend: this.backend, operation: operation.name }))
+      return this.#rejected(errorOf('UNSUPPORTED', message, { backend: this.backend, operation: operation.name }))
     }
     if ('carrier' in route) return conversations.run<T>(route, operation, args)
     const [first, data, expiresAt] = args
     const running = native.runIn(route.transaction, operation.number, first, data, expiresAt)
     return (running as Promise<T>).then(undefined, raise)
+  }
+
+  /** A rejection that is found out on this side of the boundary: it makes way like all other answers. */
+  #rejected(error: unknown): Promise<never> {
+    return this.#direct.makesWay() ? turn().then(() => Promise.reject(error)) : Promise.reject(error)
   }
 
   /** With `requireTransaction`: the route, if it leads into a transaction, or may; operations on tables need none. */

@@ -1,11 +1,12 @@
 import { inspect } from 'node:util'
+import { mostOf, optionsOf } from '../arguments'
 import type { BackendName, Capabilities, Health, Statistics } from '../backend'
 import type { Carrier } from '../clients/carrier'
-import { invalidArgument, raise, SagaStoreError, toError } from '../errors'
+import { raise, SagaStoreError, toError } from '../errors'
 import { Payloads } from '../kinds/payloads'
 import { SagaStates } from '../kinds/states'
 import { OPERATIONS } from '../operations'
-import type { AnyStoreOptions, SagaStoreAdapter, TransactionOptions } from '../options'
+import type { SagaStoreAdapter, TransactionOptions } from '../options'
 import { within } from '../promises'
 import { open, type Parts } from './open'
 import { Router } from './route'
@@ -28,8 +29,8 @@ export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
   #states: SagaStates | undefined
 
   /** @internal */
-  protected constructor(backend: BackendName | null, options: string | AnyStoreOptions) {
-    const parts = open(backend, options)
+  protected constructor(backend: BackendName | null, args: readonly unknown[]) {
+    const parts = open(backend, args)
     const router = new Router(parts)
     super(router)
     this.backend = parts.backend
@@ -55,10 +56,12 @@ export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
    * there it is what stands in lists of sagas that have ended by themselves. DynamoDB removes them too, within days; this call reads the whole table to find the others, and is charged for it:
    * one read unit for every 4 KB stored, and a write unit for every KB removed.
    */
-  purgeExpired(options: { limit?: number } = {}): Promise<number> {
-    const limit = options.limit ?? Number.POSITIVE_INFINITY
-    if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
-      return this.#router.refuse(invalidArgument('limit must be a whole number above 0', 'purgeExpired', this.backend))
+  purgeExpired(options?: { limit?: number }): Promise<number> {
+    let limit: number
+    try {
+      limit = mostOf(optionsOf(options, { limit: true }, 'purgeExpired', this.backend), 'purgeExpired', this.backend)
+    } catch (error) {
+      return this.#router.refuse(error, 'purgeExpired')
     }
     return this.#router.run(OPERATIONS.purgeExpired, limit)
   }
@@ -114,7 +117,7 @@ export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
    * @throws TimeoutError if `work` took longer than `operationTimeoutMs`
    * @throws UnsupportedError if the server, or the client that the store was given, has no transactions
    */
-  transaction<T>(work: (tx: SagaTransaction) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
+  transaction<T>(work: (tx: SagaTransaction) => Promise<T> | T, options?: TransactionOptions): Promise<T> {
     return this.#transactions.run(work, options)
   }
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { takenDate } from '../arguments'
+import { optionsOf, takenDate } from '../arguments'
 import type { BackendName } from '../backend'
 import type { Carrier } from '../clients/carrier'
 import { errorOf, type Failure, invalidArgument, raise, SagaStoreError, toError } from '../errors'
@@ -25,27 +25,28 @@ export class Transactions {
     this.#backend = parts.backend
   }
 
-  run<T>(work: Work<T>, options: TransactionOptions): Promise<T> {
-    const refusal = this.#refusalOf(work, options)
-    if (refusal !== undefined) return this.#router.refuse(refusal)
-    const start = () => this.#transact(work, options)
+  run<T>(work: Work<T>, options: TransactionOptions | undefined): Promise<T> {
+    let isolation: string | undefined
+    try {
+      isolation = this.#isolationOf(work, options)
+    } catch (error) {
+      return this.#router.refuse(error, 'transaction')
+    }
+    const start = () => this.#transact(work, isolation)
     const { observer } = this.#parts
     return observer.isActive ? observer.watch({ operation: 'transaction' }, start) : start()
   }
 
-  #refusalOf(work: unknown, options: TransactionOptions): Error | undefined {
+  #isolationOf(work: unknown, options: TransactionOptions | undefined): string | undefined {
     const invalid = (message: string) => invalidArgument(message, 'transaction', this.#backend)
-    if (typeof work !== 'function') return invalid('transaction takes a function')
-    const unknown = Object.keys(options).find((name) => name !== 'isolation')
-    if (unknown !== undefined) return invalid(`unknown option '${unknown}'; accepted: isolation`)
-    const { isolation } = options
+    if (typeof work !== 'function') throw invalid('transaction takes a function')
+    const { isolation } = optionsOf(options, { isolation: true }, 'transaction', this.#backend)
     const levels: readonly string[] = this.#parts.native.capabilities.isolation
-    if (isolation === undefined || levels.includes(isolation)) return undefined
-    const accepted = levels.length === 0 ? `not for ${this.#backend}` : `one of '${levels.join("', '")}'`
-    return invalid(`option 'isolation' is ${accepted}`)
+    if (isolation === undefined || levels.includes(isolation)) return isolation
+    throw invalid(`option 'isolation' is ${levels.length === 0 ? `not for ${this.#backend}` : `one of '${levels.join("', '")}'`}`)
   }
 
-  async #transact<T>(work: Work<T>, { isolation }: TransactionOptions): Promise<T> {
+  async #transact<T>(work: Work<T>, isolation: string | undefined): Promise<T> {
     const route = this.#router.route('transaction')
     if (route !== undefined && !('carrier' in route && !route.isJoined)) {
       checkRoute(route, 'transaction', this.#backend)
@@ -145,13 +146,15 @@ export class Transactions {
   }
 
   async #query<Row>(route: Route, sql: string, values: readonly unknown[]): Promise<Row[]> {
-    checkRoute(route, 'query', this.#backend)
     const { native, conversations, direct } = this.#parts
-    if (!('carrier' in route)) return native.queryIn(route.transaction, sql, [...values]).then(undefined, raise) as Promise<Row[]>
-    if (this.#backend !== 'postgres' && this.#backend !== 'sqlite')
-      throw this.#unsupported('query is for SQL: PostgreSQL and SQLite', 'query')
-    // A library may read them later than now.
-    const bound = values.map((value) => (value === undefined ? null : takenDate(value)))
+    let bound: unknown[]
+    try {
+      checkRoute(route, 'query', this.#backend)
+      bound = this.#bound(sql, values)
+    } catch (error) {
+      return this.#router.refuse(error, 'query')
+    }
+    if (!('carrier' in route)) return native.queryIn(route.transaction, sql, bound).then(undefined, raise) as Promise<Row[]>
     const confirmed = conversations.confirm(route, 'query')
     if (confirmed !== undefined) await confirmed
     try {
@@ -161,6 +164,16 @@ export class Transactions {
     } catch (error) {
       throw toError({ ...conversations.classify(error), operation: 'query' })
     }
+  }
+
+  /** The values of a statement. A library may read them later than now. */
+  #bound(sql: unknown, values: readonly unknown[]): unknown[] {
+    if (this.#backend !== 'postgres' && this.#backend !== 'sqlite')
+      throw this.#unsupported('query is for SQL: PostgreSQL and SQLite', 'query')
+    const invalid = (message: string) => invalidArgument(message, 'query', this.#backend)
+    if (typeof sql !== 'string') throw invalid('query takes a statement as text')
+    if (!Array.isArray(values)) throw invalid('query takes its values as an array')
+    return Array.from(values, (value) => (value === undefined ? null : takenDate(value)))
   }
 
   #unsupported(message: string, operation: string): Error {
