@@ -24,7 +24,17 @@ await build({
 const generator = require.resolve('dts-bundle-generator/dist/bin/dts-bundle-generator.js')
 execFileSync(
   process.execPath,
-  [generator, '--silent', '--no-banner', '--export-referenced-types=false', '--project', 'tsconfig.json', '--out-file', 'index.d.ts', 'ts/index.ts'],
+  [
+    generator,
+    '--silent',
+    '--no-banner',
+    '--export-referenced-types=false',
+    '--project',
+    'tsconfig.json',
+    '--out-file',
+    'index.d.ts',
+    'ts/index.ts',
+  ],
   { cwd: root, stdio: 'inherit' },
 )
 const types = join(root, 'index.d.ts')
