@@ -1,7 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { SagaStore, SagaStoreError, SagaTransaction } from '../../index.js'
 import type { Executor } from '../support/executors'
 import { rejectionOf } from '../support/promises'
+import { sharedStore } from '../support/stores'
 
 type Operations = Pick<SagaStore | SagaTransaction, 'put' | 'putMany' | 'touch'>
 
@@ -52,10 +53,9 @@ async function inTransaction(store: SagaStore, work: (tx: SagaTransaction) => Pr
 /** What is refused, and when arguments are read, the same on every backend and client. */
 export function argumentBehavior(executor: Executor): void {
   let store: SagaStore
-  beforeEach(async () => {
-    store = await executor.open()
+  sharedStore(executor, (opened) => {
+    store = opened
   })
-  afterEach(() => store.close())
 
   it('refuses data that is gone, and seconds in place of milliseconds', async () => {
     await store.put('kept', Buffer.from('kept'), inAMinute())
@@ -87,10 +87,9 @@ export function argumentBehavior(executor: Executor): void {
 /** That what is changed after a call changes nothing, whatever the call waits for. */
 export function atTheCallBehavior(executor: Executor): void {
   let store: SagaStore
-  beforeEach(async () => {
-    store = await executor.open()
+  sharedStore(executor, (opened) => {
+    store = opened
   })
-  afterEach(() => store.close())
 
   describe('arguments are taken at the call', () => {
     it('the ids of a getMany', async () => {

@@ -55,7 +55,8 @@ describe.skipIf(process.platform !== 'linux')('the clock is set by an hour while
     ['ioredis', find('redis'), ioredis] as const,
     ['the mongodb client', find('mongodb'), mongodb] as const,
   ]) {
-    it.skipIf(missing(target))(name, async () => {
+    // Each waits three seconds: they do it together.
+    it.skipIf(missing(target))(name, { concurrent: true }, async () => {
       const clock = join(temporaryDirectory(), 'clock')
       writeFileSync(clock, '+0')
       const options = target.options()
