@@ -86,6 +86,15 @@ impl OptionReader {
     /// A name that goes into SQL, quoted: letters, digits and underscores, at most 63 of them.
     pub fn identifier(&mut self, name: &'static str, default: &str) -> Result<String> {
         let text = self.string(name)?.unwrap_or_else(|| default.to_owned());
+        self.checked_identifier(name, text)
+    }
+
+    /// The same, where there is no default.
+    pub fn optional_identifier(&mut self, name: &'static str) -> Result<Option<String>> {
+        self.string(name)?.map(|text| self.checked_identifier(name, text)).transpose()
+    }
+
+    fn checked_identifier(&self, name: &'static str, text: String) -> Result<String> {
         let mut letters = text.bytes();
         let starts_well = letters.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
         if starts_well && text.len() <= 63 && letters.all(|b| b.is_ascii_alphanumeric() || b == b'_') {

@@ -19,9 +19,6 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Payloads, Self::States];
-
     /// As `ts/operations.ts` has it.
     pub const fn name(self) -> &'static str {
         match self {

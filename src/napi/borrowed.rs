@@ -3,7 +3,6 @@
 //! before it comes back with the answer. A client that answers at once never leaves the call.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -13,6 +12,7 @@ use napi::{Env, sys};
 use napi_derive::napi;
 
 use super::arguments::{self, Raw};
+use super::conversations::{Conversation, Work};
 use super::dynamic::{Reader, Writer};
 use super::opaque::Opaque;
 use super::store::NativeStore;
@@ -43,16 +43,6 @@ const BUFFERED: u32 = 2;
 const IS_SYNCHRONOUS: u32 = 4;
 const ONE_SERVER: u32 = 8;
 
-type Work = Pin<Box<dyn Future<Output = Answer> + Send>>;
-
-/// An operation that waits for its client.
-struct Conversation {
-    client: Arc<Client>,
-    work: Work,
-    /// The payloads of the call, as the caller's buffers hold them.
-    payloads: Vec<Bytes>,
-}
-
 /// A transaction of the store's own on a client; none while an operation has it, and when it has ended.
 pub(super) type Unit = Arc<Mutex<Option<Box<dyn UnitOfWork>>>>;
 
@@ -82,32 +72,6 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         *self.home.lock().unwrap_or_else(PoisonError::into_inner) = self.unit.take();
-    }
-}
-
-/// The conversations of one store, by handle.
-#[derive(Default)]
-pub(super) struct Conversations {
-    open: Vec<Option<Conversation>>,
-    free: Vec<u32>,
-}
-
-impl Conversations {
-    fn keep(&mut self, conversation: Conversation) -> u32 {
-        if let Some(handle) = self.free.pop() {
-            self.open[handle as usize] = Some(conversation);
-            return handle;
-        }
-        self.open.push(Some(conversation));
-        u32::try_from(self.open.len() - 1).unwrap_or(u32::MAX)
-    }
-
-    fn take(&mut self, handle: u32) -> Option<Conversation> {
-        let taken = self.open.get_mut(handle as usize)?.take();
-        if taken.is_some() {
-            self.free.push(handle);
-        }
-        taken
     }
 }
 

@@ -9,6 +9,7 @@ mod arguments;
 mod borrowed;
 mod bridge;
 mod calls;
+mod conversations;
 mod direct;
 mod dynamic;
 mod opaque;

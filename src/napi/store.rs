@@ -9,9 +9,10 @@ use napi::{Env, sys};
 use napi_derive::napi;
 
 use super::arguments::Raw;
-use super::borrowed::{Conversations, reindex_given};
+use super::borrowed::reindex_given;
 use super::bridge::JsSide;
 use super::calls::Caller;
+use super::conversations::Conversations;
 use super::direct;
 use super::dynamic::Reader;
 use super::values::{Answer, Failure, answer_value, failure_object};

@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod payloads;
 pub(crate) mod schema;
 pub(crate) mod states;
+pub(crate) mod tables;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -20,6 +21,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use crate::error::{Error, Kind, Result};
+use crate::time::Millis;
 
 /// Which database's SQL is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,18 @@ pub(crate) enum Dialect {
     /// SQLite 3.35 and later. One row a statement; times are ISO 8601 text in UTC.
     #[cfg(feature = "sqlite")]
     Sqlite,
+}
+
+impl Dialect {
+    /// A time as a parameter.
+    pub(crate) fn time(self, at: Millis) -> Value<'static> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres => Value::Int(at.0),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => Value::Text(at.to_iso().into()),
+        }
+    }
 }
 
 /// Why [`controls_transaction`] is refused.

@@ -279,31 +279,34 @@ pub(crate) mod postgres {
     /// Everything that `initialize` makes, as one statement: on a client of the application the next
     /// statement may run on another connection. Who comes second waits, and finds it there.
     pub(crate) fn create_at_once(table: &Table) -> String {
-        let mut body = format!("perform pg_advisory_xact_lock({});", lock_key(table));
-        if let Some(schema) = table.schema() {
-            // Asks for no privilege if the schema is there.
-            body.push_str(" if not exists (select 1 from pg_namespace where nspname = '");
-            body.push_str(schema);
-            body.push_str("') then create schema \"");
-            body.push_str(schema);
-            body.push_str("\"; end if;");
-        }
-        for statement in super::statements(Dialect::Postgres, table) {
-            body.push(' ');
-            body.push_str(&statement);
-            body.push(';');
-        }
-        format!("do $sagastore$ begin {body} end $sagastore$")
+        let mut statements: Vec<String> = schema_if_missing(table).into_iter().collect();
+        statements.extend(super::statements(Dialect::Postgres, table));
+        in_block(table, &statements)
     }
 
     /// The index alone, in the same way; it keeps writers waiting while it is made.
     pub(crate) fn create_index_at_once(table: &Table) -> String {
-        let index = super::statements(Dialect::Postgres, table).pop().unwrap_or_default();
-        format!("do $sagastore$ begin perform pg_advisory_xact_lock({}); {index}; end $sagastore$", lock_key(table))
+        in_block(table, &[super::statements(Dialect::Postgres, table).pop().unwrap_or_default()])
+    }
+
+    /// Makes the table's schema where it is missing; asks for no privilege where it is there.
+    pub(in crate::sql) fn schema_if_missing(table: &Table) -> Option<String> {
+        table.schema().map(|schema| {
+            format!(
+                "if not exists (select 1 from pg_namespace where nspname = '{schema}') then create schema \"{schema}\"; end if"
+            )
+        })
+    }
+
+    /// Statements as one: on a client of the application the next one may run on another connection.
+    /// Who comes second waits, and finds it done.
+    pub(in crate::sql) fn in_block(table: &Table, statements: &[String]) -> String {
+        let (lock, body) = (lock_key(table), statements.join("; "));
+        format!("do $sagastore$ begin perform pg_advisory_xact_lock({lock}); {body}; end $sagastore$")
     }
 
     /// One lock for each table name; advisory locks are per database.
-    pub(in crate::sql) fn lock_key(table: &Table) -> i64 {
+    fn lock_key(table: &Table) -> i64 {
         let text = format!("sagastore:{}", table.quoted());
         let hash = text
             .bytes()

@@ -25,18 +25,18 @@ use crate::contract::driver::Opened;
 use crate::contract::guest::ClientDriver;
 use crate::contract::settings::Settings;
 use crate::error::Result;
-use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
 use crate::options::OptionReader;
 use crate::registry::Lease;
 use crate::runtime::Task;
+use crate::sql::Dialect;
 use crate::sql::states::{StateSql, batches};
-use crate::sql::{Dialect, Table};
+use crate::sql::tables::Tables;
 use driver::Postgres;
 use pool::Pool;
 
 /// Opens a store on a libpq URL.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
-    let (table, states_table) = tables(&mut options)?;
+    let Tables { payloads: table, states: states_table } = Tables::read(&mut options, Dialect::Postgres)?;
     let pool_size = options.number("poolSize", 4, 1..=100)?;
     options.finish()?;
     let address = address::parse(url)?;
@@ -66,29 +66,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
 
 /// What works on clients of the application. Takes `namespace`, `schema`, `tableName` and `statesTableName`.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn ClientDriver>> {
-    let (table, states_table) = tables(&mut options)?;
+    let Tables { payloads: table, states: states_table } = Tables::read(&mut options, Dialect::Postgres)?;
     options.finish()?;
     Ok(Arc::new(guest::Hosted::new(table, states_table)))
-}
-
-/// The table of payloads and that of sagas.
-fn tables(options: &mut OptionReader) -> Result<(Table, Table)> {
-    let schema = match options.string("schema")? {
-        None => None,
-        // Read again as an identifier, under the same rules as the table's name.
-        Some(schema) => Some(identifier("schema", &schema)?),
-    };
-    let namespace = Namespace::read(options)?;
-    let payloads = options.identifier("tableName", &namespace.table(PAYLOADS, "saga_store"))?;
-    let states = options.identifier("statesTableName", &namespace.table(SAGAS, "saga_instances"))?;
-    if payloads == states {
-        return Err(same_place("tableName", "statesTableName"));
-    }
-    Ok((Table::new(schema.clone(), payloads), Table::new(schema, states)))
-}
-
-/// `OptionReader::identifier` for an option without a default.
-fn identifier(name: &'static str, text: &str) -> Result<String> {
-    let json = serde_json::json!({ name: text }).to_string();
-    OptionReader::parse(&json)?.identifier(name, text)
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rusqlite::{Connection, Error as DriverError, MAIN_DB, OpenFlags};
 
-use super::checkpoint;
 use super::error::{Failure, is_busy, opening};
 use super::location::Location;
 use super::locks;
@@ -25,6 +24,9 @@ const PAGE_SIZE: u32 = 16_384;
 /// pages, one small get at a time takes an eighth more. The writer does as well with the default: hardly any page
 /// that it has written is wanted again.
 pub(super) const READERS_CACHE_KIB: i32 = 16_384;
+
+/// A WAL that starts over keeps this much of its file, to write into instead of growing again.
+const WAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 
 /// Statements kept prepared: some eight for each table, and stores of several tables may share.
 const STATEMENTS: usize = 64;
@@ -90,7 +92,7 @@ fn set_up(connection: &Connection, durability: Durability) -> Result<(), DriverE
         connection.pragma_update(None, "page_size", PAGE_SIZE)?;
         switch_to_wal(connection)?;
     }
-    connection.pragma_update(None, "journal_size_limit", checkpoint::WAL_KEPT_BYTES)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
     // The pragma clears the WAL hook, so it comes before the hook.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(())

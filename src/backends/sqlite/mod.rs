@@ -15,10 +15,12 @@ mod locks;
 mod payloads;
 mod presence;
 mod schema;
+mod slot;
 mod states;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod wal;
 mod worker;
 
 use std::sync::Arc;
@@ -27,14 +29,14 @@ use crate::contract::driver::Opened;
 use crate::contract::guest::ClientDriver;
 use crate::contract::settings::Settings;
 use crate::error::Result;
-use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
 use crate::options::OptionReader;
 use crate::registry::Lease;
 use crate::runtime::Task;
+use crate::sql::Dialect;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::TimeColumn;
 use crate::sql::states::StateSql;
-use crate::sql::{Dialect, Table};
+use crate::sql::tables::Tables;
 use connection::Durability;
 use database::Database;
 use driver::Sqlite;
@@ -43,7 +45,7 @@ use location::Location;
 /// Opens `sqlite:///absolute.db`, `sqlite:relative.db` or `sqlite::memory:`. Does not touch
 /// the file and starts no thread.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
-    let (table, states_table) = tables(&mut options)?;
+    let Tables { payloads: table, states: states_table } = Tables::read(&mut options, Dialect::Sqlite)?;
     let durability = match options.choice("durability", &["full", "normal"])? {
         "normal" => Durability::Normal,
         _ => Durability::Full,
@@ -79,19 +81,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
 
 /// What works on clients of the application. Takes `namespace`, `tableName` and `statesTableName`.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn ClientDriver>> {
-    let (table, states_table) = tables(&mut options)?;
+    let Tables { payloads: table, states: states_table } = Tables::read(&mut options, Dialect::Sqlite)?;
     options.finish()?;
     Ok(Arc::new(guest::Hosted::new(table, states_table)))
-}
-
-/// The table of payloads and that of sagas.
-fn tables(options: &mut OptionReader) -> Result<(Table, Table)> {
-    let namespace = Namespace::read(options)?;
-    let payloads = options.identifier("tableName", &namespace.table(PAYLOADS, "saga_store"))?;
-    let states = options.identifier("statesTableName", &namespace.table(SAGAS, "saga_instances"))?;
-    // SQLite does not tell capitals from small letters.
-    if payloads.eq_ignore_ascii_case(&states) {
-        return Err(same_place("tableName", "statesTableName"));
-    }
-    Ok((Table::new(None, payloads), Table::new(None, states)))
 }

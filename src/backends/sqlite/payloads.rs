@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::{Connection, MAIN_DB};
 
-use super::checkpoint::restart_if_due;
-use super::database::{Database, Slot};
+use super::database::Database;
 use super::error::Failure;
 use super::executor::{Alone, Purpose, Transaction, cell};
+use super::slot::Slot;
+use super::wal::restart_if_due;
 use crate::contract::payloads::{Read, Write};
 use crate::contract::report::Usage;
 use crate::contract::step::Reply;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::connection::journal_mode;
-use super::database::{Database, Slot};
+use super::database::Database;
 use super::error::{Failure, missing_table};
 use super::executor::{Alone, Purpose, Transaction};
 use super::location::Location;
 use super::payloads::is_read_only;
+use super::slot::Slot;
 use crate::contract::report::Probe;
 use crate::error::{Detail, Error, Kind, Result};
 use crate::sql::schema::{PayloadTable, create, create_index, inspect};

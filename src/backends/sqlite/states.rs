@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::checkpoint::restart_if_due;
 use super::database::Database;
 use super::executor::{Alone, Purpose, Transaction};
 use super::payloads::{begin_turn, for_each, wake_checkpoints};
+use super::wal::restart_if_due;
 use crate::contract::states::{StateRead, StateWrite};
 use crate::contract::step::Reply;
 use crate::error::Result;

@@ -9,9 +9,10 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Error as DriverError};
 use tokio::sync::OwnedMutexGuard;
 
-use super::database::{Database, Slot};
+use super::database::Database;
 use super::error::{Failure, ends_transaction, of_query, running};
 use super::executor::{commit, execute};
+use super::slot::Slot;
 use crate::contract::dynamic::Dynamic;
 use crate::contract::step::{Reply, Step};
 use crate::contract::transaction::Transaction;

@@ -275,12 +275,7 @@ impl PayloadSql {
     }
 
     fn time(&self, at: Millis) -> Value<'static> {
-        match self.dialect {
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres => Value::Int(at.0),
-            #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => Value::Text(at.to_iso().into()),
-        }
+        self.dialect.time(at)
     }
 }
 

@@ -3,7 +3,7 @@
 //! A lease is for one timeout: `timeout_claimed_for` says which. So an update, also one of older
 //! software that knows nothing of leases, ends it by moving the timeout.
 
-use super::{cells, found_of, number, time};
+use super::{cells, found_of, number};
 use crate::contract::states::{Claim, FoundState};
 use crate::contract::step::Reply;
 use crate::error::Result;
@@ -38,7 +38,7 @@ impl Claims {
     pub(crate) async fn claim<E: Executor>(&self, on: &mut E, claim: &Claim, now: Millis) -> Result<Reply> {
         let Claim { worker, lease_ms, now: at, name, limit } = claim;
         let name = name.as_ref().map(|name| Value::text(name));
-        let (at, live) = (time(self.dialect, *at), time(self.dialect, now));
+        let (at, live) = (self.dialect.time(*at), self.dialect.time(now));
         let mut values = Vec::with_capacity(7);
         match self.dialect {
             #[cfg(feature = "postgres")]
@@ -48,7 +48,7 @@ impl Claims {
             }
             #[cfg(feature = "sqlite")]
             Dialect::Sqlite => {
-                values.extend([Value::text(worker), time(self.dialect, now.plus(*lease_ms))]);
+                values.extend([Value::text(worker), self.dialect.time(now.plus(*lease_ms))]);
                 values.extend(name);
                 values.extend([at, live.clone(), live, number(*limit)]);
             }

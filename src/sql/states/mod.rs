@@ -348,7 +348,7 @@ impl StateSql {
     }
 
     fn time(&self, at: Millis) -> Value<'static> {
-        time(self.dialect, at)
+        self.dialect.time(at)
     }
 
     fn optional(&self, at: Option<Millis>) -> Value<'static> {
@@ -382,16 +382,6 @@ pub(crate) async fn purge_both<E: Executor>(
 /// place of `updated_at`, which changes each time.)
 pub(super) fn ended(row: &str, now: &str) -> String {
     format!("case when {row}is_completed then coalesce({row}completed_at, {row}updated_at) else {now} end")
-}
-
-/// A time as a parameter.
-pub(super) fn time(dialect: Dialect, at: Millis) -> Value<'static> {
-    match dialect {
-        #[cfg(feature = "postgres")]
-        Dialect::Postgres => Value::Int(at.0),
-        #[cfg(feature = "sqlite")]
-        Dialect::Sqlite => Value::Text(at.to_iso().into()),
-    }
 }
 
 pub(super) fn number(number: u64) -> Value<'static> {

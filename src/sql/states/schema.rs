@@ -3,9 +3,11 @@
 
 #[cfg(feature = "postgres")]
 use super::upkeep::{self, Kept};
-#[cfg(feature = "postgres")]
 use crate::error::Detail;
 use crate::error::{Error, Kind, Result};
+#[cfg(feature = "postgres")]
+#[cfg(feature = "postgres")]
+use crate::sql::schema::postgres;
 use crate::sql::schema::{Column, columns, name_of_index};
 use crate::sql::{Dialect, Executor, Table, Value};
 
@@ -269,28 +271,17 @@ async fn missing<E: Executor>(on: &mut E, table: &Table, found: &[Column]) -> Re
 #[cfg(feature = "postgres")]
 fn structure(table: &Table) -> Vec<String> {
     let dialect = Dialect::Postgres;
-    let mut statements = Vec::new();
-    if let Some(schema) = table.schema() {
-        // Asks for no privilege if the schema is there.
-        statements.push(format!(
-            "if not exists (select 1 from pg_namespace where nspname = '{schema}') then create schema \"{schema}\"; end if"
-        ));
-    }
+    let mut statements: Vec<String> = postgres::schema_if_missing(table).into_iter().collect();
     statements.push(create(dialect, table));
     statements.extend(OURS.iter().map(|name| add(dialect, table, name)));
     statements.extend(indexes(table));
     statements
 }
 
-/// Runs statements as one: on a client of the application the next one may run on another connection.
-/// Who comes second waits, and finds it done.
+/// Runs statements as one.
 #[cfg(feature = "postgres")]
 async fn in_block<E: Executor>(on: &mut E, table: &Table, statements: &[String]) -> Result<()> {
-    let lock = crate::sql::schema::postgres::lock_key(table);
-    let body = statements.join("; ");
-    on.run(&format!("do $sagastore$ begin perform pg_advisory_xact_lock({lock}); {body}; end $sagastore$"), &[])
-        .await
-        .map(drop)
+    on.run(&postgres::in_block(table, statements), &[]).await.map(drop)
 }
 
 #[cfg(feature = "sqlite")]
