@@ -54,7 +54,7 @@ export class SagaStoreError extends Error {
   }
 }
 
-/** `NOT_FOUND`: no record has this id, or its time is over. */
+/** `NOT_FOUND`: no record has this id, or it has expired. */
 export class NotFoundError extends SagaStoreError {}
 
 /** `ALREADY_EXISTS`: the saga id, or the correlation id, is taken. */

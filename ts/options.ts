@@ -56,13 +56,13 @@ export interface StoreOptions {
   /** How long a saga is kept after its last change, in ms. Default 0: until it is deleted. */
   defaultTtlMs?: number
   /**
-   * Called at each operation: the transaction of the application that it is to join, from an AsyncLocalStorage
-   * of the application's for example; `undefined` for none. See `withTransaction` for what it may be.
+   * The store calls it at each operation. It answers the transaction of the application that the operation joins, for
+   * example from an AsyncLocalStorage, or `undefined` for none. See `withTransaction` for what may be a transaction.
    */
   getTransaction?: () => unknown
   /**
-   * Operations on payloads and sagas outside of any transaction are refused with `INVALID_ARGUMENT`, in place of being
-   * stored at once. `initialize`, `cleanup`, `purgeExpired`, `health` and `statistics` need none. Default false.
+   * Operations on payloads and sagas outside of any transaction are `INVALID_ARGUMENT`; without this option they run by
+   * themselves. `initialize`, `cleanup`, `purgeExpired`, `health` and `statistics` need none. Default false.
    */
   requireTransaction?: boolean
 }

@@ -37,7 +37,7 @@ export interface Carrier {
   begin?<T>(work: (transaction: unknown) => Promise<T>, options: BeginOptions): Promise<T>
   /** Whether a transaction of a store's own is sent to it as a whole, at its end (Redis, DynamoDB). */
   readonly takesUnits?: boolean
-  /** Called before each operation; throws what speaks against it. */
+  /** Called before each operation; throws an error if it must not run. */
   check?(): void
   /** Called when it is joined as a transaction, also again: from now on it is known whether the session is still the same. */
   join?(): void

@@ -16,16 +16,16 @@ export class Payloads<Deleted extends boolean | undefined> {
   }
 
   /**
-   * Stores a payload, replacing data and expiry of an earlier one together. Once it has resolved,
-   * a `get` of any process sees it; if it rejects, the event must not be emitted. Inside a transaction
-   * it is stored when that commits, or not at all.
+   * Stores a payload. Data and expiry of an earlier one are replaced together. Once it has resolved,
+   * a `get` of any process sees the payload; if it rejects, do not emit the event. In a transaction
+   * the payload is stored when that commits, or not at all.
    *
    * @param id the claim id: 1 to 1,024 bytes of UTF-8
    * @param data the payload; it must not be changed or transferred before the promise has settled (as with
    *   `fs.write`): other bytes could be stored
-   * @param expiresAt when it ceases to exist; never, if left out. A time that has passed already
-   *   (a saga that timed out and still has to compensate) is kept for `lateRetentionMs`, and logged at warn; one
-   *   before 2001 is refused, as it is seconds in place of milliseconds
+   * @param expiresAt when the payload ceases to exist; never, if left out. If the time has passed already (a saga
+   *   that timed out and still has to compensate), the payload is kept for `lateRetentionMs`, and the store logs a
+   *   warning. A time before 2001 is refused: it was made of seconds, not of milliseconds
    * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
    */
   put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void> {

@@ -97,15 +97,15 @@ export function transactionCarrier(transaction: unknown, what: string, operation
 }
 
 /**
- * Runs `work` with the operations of every store of that kind of database, made from a URL or from
- * a client, joining `transaction`: they are committed or rolled back with it. Stores of other kinds
- * of database are not touched. Beginning, committing and rolling back stay the application's.
+ * Runs `work`. In it the operations of every store of that kind of database join `transaction`: they are committed or
+ * rolled back with it, whether the store was made from a URL or from a client. Stores of other kinds of database do
+ * not join. The application begins, commits and rolls back.
  *
  * @param transaction what the library gives: a `pg` client, the `tx` of Prisma's, Drizzle's, Kysely's or
  *   Knex's transaction, postgres.js's `sql` of `sql.begin`, a better-sqlite3 or node:sqlite handle, a
  *   `multi()` of ioredis or node-redis, a MongoDB `ClientSession`, or an array of DynamoDB's `TransactItems`.
  *   A client, handle or session that is in no transaction when an operation runs: `INVALID_ARGUMENT`, nothing is stored
- * @param work runs at once; what it starts and does not wait for is refused with `CLOSED` afterwards
+ * @param work runs at once. Operations that it starts and does not wait for are `CLOSED` once it has ended
  * @returns what `work` returns; a promise of it if `work` is asynchronous
  * @throws InvalidArgumentError if `transaction` cannot be recognised
  */

@@ -51,10 +51,10 @@ export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
   }
 
   /**
-   * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
-   * many. Sagas whose time is over (`defaultTtlMs`, `completedTtlMs`) are among them. Redis removes both by itself:
-   * there it is what stands in lists of sagas that have ended by themselves. DynamoDB removes them too, within days; this call reads the whole table to find the others, and is charged for it:
-   * one read unit for every 4 KB stored, and a write unit for every KB removed.
+   * Removes payloads and sagas whose time is over (`expiresAt`; `defaultTtlMs`, `completedTtlMs`), at most `limit` of
+   * them, in batches. Answers how many. Redis removes both by itself; there this call removes from the lists of sagas
+   * what is no longer stored. DynamoDB removes both within days; there this call reads the whole table, and AWS charges
+   * for it: one read unit for every 4 KB stored, and a write unit for every KB removed.
    */
   purgeExpired(options?: { limit?: number }): Promise<number> {
     let limit: number
@@ -107,10 +107,10 @@ export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
   }
 
   /**
-   * Runs `work` in a transaction: what it does through `tx`, or through this store, is stored as a whole
-   * when it resolves, and not at all when it rejects. Where two transactions got in each other's way
-   * (`retryable`), everything is rolled back and `work` runs again, at most `retry.attempts` times.
-   * After `operationTimeoutMs` it is rolled back.
+   * Runs `work` in a transaction. What it does through `tx`, or through this store, is stored as a whole
+   * when it resolves, and not at all when it rejects. If another transaction got in its way (`retryable`),
+   * everything is rolled back and `work` runs again, at most `retry.attempts` times. After `operationTimeoutMs`
+   * the transaction is rolled back.
    *
    * Inside another transaction of this store, or of the application (`withTransaction`), it joins that one.
    *
