@@ -402,42 +402,42 @@ declare const OPERATIONS: {
 		readonly by: null;
 	};
 	readonly initialize: {
-		readonly number: 100;
+		readonly number: 1000;
 		readonly name: "initialize";
 		readonly kind: "store";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly purgeExpired: {
-		readonly number: 101;
+		readonly number: 1001;
 		readonly name: "purgeExpired";
 		readonly kind: "store";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly health: {
-		readonly number: 102;
+		readonly number: 1002;
 		readonly name: "health";
 		readonly kind: "store";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly statistics: {
-		readonly number: 103;
+		readonly number: 1003;
 		readonly name: "statistics";
 		readonly kind: "store";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly transaction: {
-		readonly number: 104;
+		readonly number: 1004;
 		readonly name: "transaction";
 		readonly kind: "store";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "states.reindex": {
-		readonly number: 105;
+		readonly number: 1005;
 		readonly name: "states.reindex";
 		readonly kind: "store";
 		readonly writes: true;
@@ -449,8 +449,8 @@ interface Runner {
 	readonly backend: BackendName;
 	/** Runs an operation with these arguments; it rejects with errors of this package. */
 	run<T>(operation: Operation, first?: unknown, data?: unknown, expiresAt?: unknown, routingSlipId?: string): Promise<T>;
-	/** A rejection of what is found out before anything runs. */
-	refuse(error: unknown): Promise<never>;
+	/** A rejection of what is found out before anything runs. What reading the arguments has thrown is `INVALID_ARGUMENT`. */
+	refuse(error: unknown, operation: string): Promise<never>;
 }
 /** What a saga engine keeps beside the state of a saga. Dates are Dates, when it is stored too: a text or a number is refused. */
 export interface SagaMetadata {
@@ -472,6 +472,17 @@ export interface SagaMetadata {
 export interface SagaState {
 	metadata: SagaMetadata;
 }
+/** The metadata of a state that is stored: whole. */
+export interface StoredMetadata extends SagaMetadata {
+	version: number;
+	createdAt: Date;
+	updatedAt: Date;
+	isCompleted: boolean;
+}
+/** A state as it is read, or as it has been stored: what the application keeps, with its metadata whole. */
+export type Stored<T extends object> = T & {
+	metadata: StoredMetadata;
+};
 /** Which sagas of a name are meant. */
 export interface SagaFilter {
 	/** Only those that have ended, or only those that have not. */
@@ -485,16 +496,32 @@ export interface CorruptOptions {
 	 */
 	onCorrupt?: (problem: CorruptSaga) => void;
 }
+/** Options of `findByName`. */
+export interface FindOptions extends SagaFilter, CorruptOptions {
+	/** At most so many: 1 to 1,000. Default 100. */
+	limit?: number;
+	/** That of the page before. */
+	cursor?: string;
+}
 /** One page of `findByName`. */
-export interface SagaPage<T> {
-	items: T[];
+export interface SagaPage<T extends object> {
+	items: Stored<T>[];
 	/** Where the next page begins; none on the last one. */
 	cursor?: string;
 }
+/** Options of `findTimedOut`. */
+export interface TimedOutOptions extends CorruptOptions {
+	/** Timeouts up to then. Default: the present. */
+	now?: Date;
+	/** At most so many: 1 to 1,000. Default 100. */
+	limit?: number;
+	/** Only those of this name. */
+	sagaName?: string;
+}
 /** A saga whose timeout has passed. */
-export interface TimedOutSaga<T> {
+export interface TimedOutSaga<T extends object> {
 	sagaName: string;
-	state: T;
+	state: Stored<T>;
 }
 /** What `reindex` came to. */
 export interface ReindexResult {
@@ -508,20 +535,14 @@ export interface ReindexResult {
 	unreadable: number;
 }
 /** Which sagas `claimTimedOut` gives to whom, and for how long. */
-export interface ClaimOptions extends CorruptOptions {
+export interface ClaimOptions extends TimedOutOptions {
 	/** The worker: 1 to 256 bytes of UTF-8. */
 	workerId: string;
 	/** How long nobody else is given them: 1 to 604,800,000 (a week). */
 	leaseMs: number;
-	/** At most so many: 1 to 1,000. Default 100. */
-	limit?: number;
-	/** Timeouts up to then. Default: the present. */
-	now?: Date;
-	/** Only those of this name. */
-	sagaName?: string;
 }
 /** A saga whose timeout has passed, and which one worker has for a while. */
-export interface ClaimedSaga<T> extends TimedOutSaga<T> {
+export interface ClaimedSaga<T extends object> extends TimedOutSaga<T> {
 	workerId: string;
 	/** By the clock of this process, and never later than the store's: stop working on it then. */
 	leasedUntil: Date;
@@ -543,9 +564,9 @@ export declare class SagaStates {
 	/** @internal */
 	constructor(runner: Runner);
 	/** The state, or null. Dates of its metadata are Dates. */
-	getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null>;
+	getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<Stored<T> | null>;
 	/** The state, or null. Dates of its metadata are Dates. */
-	getByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
+	getByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<Stored<T> | null>;
 	/**
 	 * Stores a new saga, with the version that its metadata has (1, if it has none) and its dates.
 	 *
@@ -577,7 +598,7 @@ export declare class SagaStates {
 	 * @throws NotFoundError if there is no such saga
 	 * @throws ConcurrencyError if there were conflicts `maxRetries` times more
 	 */
-	modify<T extends object = SagaState>(sagaName: string, sagaId: string, change: (state: T) => T | Promise<T>, options?: ModifyOptions): Promise<T>;
+	modify<T extends object = SagaState>(sagaName: string, sagaId: string, change: (state: Stored<T>) => T | Promise<T>, options?: ModifyOptions): Promise<Stored<T>>;
 	/**
 	 * Inserts a state that has no version: under `state.correlationId`, or under its saga id where it has none. Updates
 	 * the saga of one that has a version. The saga id is `metadata.sagaId`, or `state.id`.
@@ -588,11 +609,11 @@ export declare class SagaStates {
 	 * @throws NotFoundError if the saga has been deleted
 	 * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
 	 */
-	save<T extends object>(sagaName: string, state: T): Promise<T>;
+	save<T extends object>(sagaName: string, state: T): Promise<Stored<T>>;
 	/** `getById`, under the name that `@saga-bus/store-redis` documents. */
-	findById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<T | null>;
+	findById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<Stored<T> | null>;
 	/** `getByCorrelationId`, under the name that `@saga-bus/store-redis` documents. */
-	findByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<T | null>;
+	findByCorrelationId<T extends object = SagaState>(sagaName: string, correlationId: string): Promise<Stored<T> | null>;
 	/**
 	 * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
 	 * with the cursor of a page tells each saga once, whatever is inserted meanwhile. A page has fewer items where some
@@ -601,10 +622,7 @@ export declare class SagaStates {
 	 *
 	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
 	 */
-	findByName<T extends object = SagaState>(sagaName: string, options?: SagaFilter & CorruptOptions & {
-		limit?: number;
-		cursor?: string;
-	}): Promise<SagaPage<T>>;
+	findByName<T extends object = SagaState>(sagaName: string, options?: FindOptions): Promise<SagaPage<T>>;
 	/** How many sagas of a name there are; on DynamoDB a moment ago. */
 	countByName(sagaName: string, options?: SagaFilter): Promise<number>;
 	/**
@@ -621,11 +639,7 @@ export declare class SagaStates {
 	 *
 	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others
 	 */
-	findTimedOut<T extends object = SagaState>(options?: CorruptOptions & {
-		now?: Date;
-		limit?: number;
-		sagaName?: string;
-	}): Promise<TimedOutSaga<T>[]>;
+	findTimedOut<T extends object = SagaState>(options?: TimedOutOptions): Promise<TimedOutSaga<T>[]>;
 	/**
 	 * Has sagas found by `findByName`, `countByName` and `findTimedOut` that other software has written without what
 	 * these go by, such as `@saga-bus/store-redis`: on Redis the whole keyspace is gone through on every primary, in
@@ -1015,7 +1029,7 @@ export declare class SagaStore extends Payloads<boolean> implements SagaStoreAda
 	/** Which backend it is. */
 	readonly backend: BackendName;
 	/** @internal */
-	protected constructor(backend: BackendName | null, options: string | AnyStoreOptions);
+	protected constructor(backend: BackendName | null, args: readonly unknown[]);
 	/** The state of saga instances: see `SagaStates`. */
 	get states(): SagaStates;
 	/** What this backend can do. */
@@ -1069,29 +1083,43 @@ export declare class SagaStore extends Payloads<boolean> implements SagaStoreAda
 }
 /** Payloads in the process's own memory. */
 export declare class MemorySagaStore extends SagaStore {
-	constructor(options?: string | MemoryStoreOptions);
+	constructor(...args: [
+		options?: string | MemoryStoreOptions
+	]);
 }
 /** Payloads in an SQLite file. */
 export declare class SqliteSagaStore extends SagaStore {
-	constructor(options: string | SqliteStoreOptions);
+	constructor(...args: [
+		options: string | SqliteStoreOptions
+	]);
 }
 /** Payloads in PostgreSQL. */
 export declare class PostgresSagaStore extends SagaStore {
-	constructor(options: string | PostgresStoreOptions);
+	constructor(...args: [
+		options: string | PostgresStoreOptions
+	]);
 }
 /** Payloads in Redis: a single server, Sentinel or Cluster. */
 export declare class RedisSagaStore extends SagaStore {
-	constructor(options: string | RedisStoreOptions);
+	constructor(...args: [
+		options: string | RedisStoreOptions
+	]);
 }
 /** Payloads in MongoDB, or a server that speaks its protocol. */
 export declare class MongoSagaStore extends SagaStore {
-	constructor(options: string | MongoStoreOptions);
+	constructor(...args: [
+		options: string | MongoStoreOptions
+	]);
 }
 /** Payloads in a DynamoDB table: `initialize` creates it and switches its TTL on. */
 export declare class DynamoDBSagaStore extends SagaStore {
-	constructor(options: string | DynamoDBStoreOptions);
+	constructor(...args: [
+		options: string | DynamoDBStoreOptions
+	]);
 }
 /** Opens the store that the URL's scheme names, or that works on the client given. */
-export declare function openStore(options: string | AnyStoreOptions): SagaStore;
+export declare function openStore(...args: [
+	options: string | AnyStoreOptions
+]): SagaStore;
 
 export {};

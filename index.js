@@ -134,7 +134,10 @@ function listed(values) {
   return Array.from(values);
 }
 function taken(args) {
-  return args.map((argument) => Array.isArray(argument) ? argument.map(takenDate) : takenDate(argument));
+  return args.map((argument) => isList(argument) ? argument.map(takenDate) : takenDate(argument));
+}
+function isList(value) {
+  return !(0, import_types.isProxy)(value) && Array.isArray(value);
 }
 function takenDate(value) {
   return (0, import_types.isDate)(value) ? new Date(Date.prototype.getTime.call(value)) : value;
@@ -158,9 +161,31 @@ function writtenBy({ writes, by }, [first]) {
       return void 0;
   }
 }
-function unknownOption(options, accepted) {
-  const unknown = Object.keys(options ?? {}).find((name) => !accepted.includes(name));
-  return unknown === void 0 ? void 0 : `unknown option '${unknown}'; accepted: ${accepted.join(", ")}`;
+var NONE = Object.freeze(/* @__PURE__ */ Object.create(null));
+function optionsOf(given, accepted, operation, backend) {
+  if (given === void 0) return NONE;
+  const invalid = (what, cause) => invalidArgument(`${what}; accepted: ${Object.keys(accepted).join(", ")}`, operation, backend, cause);
+  const taken2 = /* @__PURE__ */ Object.create(null);
+  try {
+    if (!isRecord(given)) throw invalid("options are an object");
+    for (const name of Object.keys(given)) {
+      const value = given[name];
+      if (value === void 0) continue;
+      if (!Object.hasOwn(accepted, name)) throw invalid(`unknown option '${name}'`);
+      if (typeof value === "bigint") throw invalid(`option '${name}' is a bigint`);
+      taken2[name] = value;
+    }
+  } catch (error) {
+    throw error instanceof SagaStoreError ? error : invalid("the options cannot be read", error);
+  }
+  return taken2;
+}
+function isRecord(value) {
+  return typeof value === "object" && value !== null && !(0, import_types.isDate)(value) && !(Symbol.iterator in value);
+}
+function mostOf({ limit = Number.POSITIVE_INFINITY }, operation, backend) {
+  if (limit === Number.POSITIVE_INFINITY || Number.isSafeInteger(limit) && limit > 0) return limit;
+  throw invalidArgument("limit must be a whole number above 0", operation, backend);
 }
 
 // ts/kinds/state-json.ts
@@ -174,7 +199,8 @@ var StateJson = class {
   /** Fills in what the metadata lacks, and makes JSON of it. Dates and the other values are checked by the native side. */
   record(sagaName, state, metadata, terms) {
     const { operation, version, isChange } = terms;
-    if (metadata === void 0) throw invalidArgument("a state is an object with `metadata: { sagaId, ... }`", operation, this.#backend);
+    if (typeof state !== "object" || state === null || metadata === void 0)
+      throw invalidArgument("a state is an object with `metadata: { sagaId, ... }`", operation, this.#backend);
     const { sagaId, isCompleted = false, version: _, createdAt, updatedAt, ...rest } = metadata;
     const { timeoutExpiresAt, archivedAt } = rest;
     const now = /* @__PURE__ */ new Date();
@@ -192,7 +218,7 @@ var StateJson = class {
       stored = { metadata, ...withoutMetadata(state) };
       text2 = JSON.stringify(stored);
     } catch (cause) {
-      throw this.#unserializable(operation, id, unserializable(stored), cause);
+      throw this.#unserializable(operation, id, partOf(stored), cause);
     }
     if (text2.includes("\\u0000") || text2.includes("\\ud")) {
       const found = unserializable(JSON.parse(text2));
@@ -200,8 +226,9 @@ var StateJson = class {
     }
     return { stored, text: text2 };
   }
-  #unserializable(operation, id, { path, what }, cause) {
+  #unserializable(operation, sagaId, { path, what }, cause) {
     const message = `the state cannot be kept as JSON: ${path === "" ? "it" : path} ${what}`;
+    const id = typeof sagaId === "string" ? sagaId : void 0;
     return errorOf("SERIALIZATION", message, { backend: this.#backend, operation, id, details: { path }, cause });
   }
   /** The states of a list, and those that cannot be read. */
@@ -267,6 +294,13 @@ function withoutMetadata(state) {
   const { metadata: _, ...rest } = plain;
   return rest;
 }
+function partOf(state) {
+  try {
+    return unserializable(state);
+  } catch {
+    return { path: "", what: "cannot be serialised" };
+  }
+}
 function unserializable(value, path = "", open2 = /* @__PURE__ */ new Set()) {
   const nothing = { path: "", what: "cannot be serialised" };
   if (typeof value === "bigint") return { path, what: "is a BigInt" };
@@ -289,10 +323,10 @@ function unserializable(value, path = "", open2 = /* @__PURE__ */ new Set()) {
 }
 
 // ts/kinds/saga-bus.ts
-var CLASSES = ["ConcurrencyError", "TransientError"];
+var CLASSES = { ConcurrencyError: true, TransientError: true };
 var SOUNDS_TRANSIENT = /timeout|network/i;
 function sagaBusStore(states, options) {
-  const { ConcurrencyError: Conflict, TransientError: Transient } = checked(options);
+  const { ConcurrencyError: Conflict, TransientError: Transient } = checked(states, options);
   const raise2 = (error) => {
     if (error instanceof ConcurrencyError) throw causedBy(error, new Conflict(error.sagaId, error.expectedVersion, error.actualVersion));
     if (!(error instanceof SagaStoreError) || !error.retryable) throw error;
@@ -312,15 +346,15 @@ function sagaBusStore(states, options) {
     delete: (sagaName, sagaId) => states.delete(sagaName, sagaId).catch(raise2)
   };
 }
-function checked(options) {
+function checked(states, options) {
   const invalid = (message) => invalidArgument(message, "sagaBusStore");
-  const unknown = unknownOption(options, CLASSES);
-  if (unknown !== void 0) throw invalid(unknown);
-  for (const name of CLASSES) {
-    const isLeftOut = name === "TransientError" && options?.[name] === void 0;
-    if (!isLeftOut && typeof options?.[name] !== "function") throw invalid(`option '${name}' must be the class of @saga-bus/core`);
+  if (typeof states?.getByCorrelationId !== "function") throw invalid("sagaBusStore takes the 'states' of a store or of a transaction");
+  const taken2 = optionsOf(options, CLASSES, "sagaBusStore");
+  for (const name of ["ConcurrencyError", "TransientError"]) {
+    const isLeftOut = name === "TransientError" && taken2[name] === void 0;
+    if (!isLeftOut && typeof taken2[name] !== "function") throw invalid(`option '${name}' must be the class of @saga-bus/core`);
   }
-  return options;
+  return taken2;
 }
 function causedBy(cause, error) {
   error.cause ??= cause;
@@ -357,15 +391,20 @@ var OPERATIONS = {
   "states.deleteCompletedBefore": { number: 16, name: "states.deleteCompletedBefore", kind: "states", writes: true, by: null },
   "states.findTimedOut": { number: 17, name: "states.findTimedOut", kind: "states", writes: false, by: null },
   "states.claimTimedOut": { number: 18, name: "states.claimTimedOut", kind: "states", writes: true, by: null },
-  initialize: { number: 100, name: "initialize", kind: "store", writes: true, by: null },
-  purgeExpired: { number: 101, name: "purgeExpired", kind: "store", writes: true, by: null },
-  health: { number: 102, name: "health", kind: "store", writes: false, by: null },
-  statistics: { number: 103, name: "statistics", kind: "store", writes: false, by: null },
-  transaction: { number: 104, name: "transaction", kind: "store", writes: true, by: null },
-  "states.reindex": { number: 105, name: "states.reindex", kind: "store", writes: true, by: null }
+  initialize: { number: 1e3, name: "initialize", kind: "store", writes: true, by: null },
+  purgeExpired: { number: 1001, name: "purgeExpired", kind: "store", writes: true, by: null },
+  health: { number: 1002, name: "health", kind: "store", writes: false, by: null },
+  statistics: { number: 1003, name: "statistics", kind: "store", writes: false, by: null },
+  transaction: { number: 1004, name: "transaction", kind: "store", writes: true, by: null },
+  "states.reindex": { number: 1005, name: "states.reindex", kind: "store", writes: true, by: null }
 };
 
 // ts/kinds/states.ts
+var FILTER = { completed: true };
+var FIND = { completed: true, limit: true, cursor: true, onCorrupt: true };
+var TIMED_OUT = { now: true, limit: true, sagaName: true, onCorrupt: true };
+var CLAIM = { workerId: true, leaseMs: true, ...TIMED_OUT };
+var MODIFY = { maxRetries: true, retryDelayMs: true };
 var MAX_LISTED = 1e3;
 var SagaStates = class {
   #runner;
@@ -395,7 +434,7 @@ var SagaStates = class {
     try {
       given = this.#insertion("states.insert", sagaName, correlationId, state).given;
     } catch (error) {
-      return await this.#runner.refuse(error);
+      return await this.#runner.refuse(error, "states.insert");
     }
     await this.#runner.run(OPERATIONS["states.insert"], given);
   }
@@ -413,7 +452,7 @@ var SagaStates = class {
     try {
       given = this.#change("states.update", sagaName, state, expectedVersion).given;
     } catch (error) {
-      return await this.#runner.refuse(error);
+      return await this.#runner.refuse(error, "states.update");
     }
     await this.#runner.run(OPERATIONS["states.update"], given);
   }
@@ -434,35 +473,33 @@ var SagaStates = class {
    * @throws NotFoundError if there is no such saga
    * @throws ConcurrencyError if there were conflicts `maxRetries` times more
    */
-  async modify(sagaName, sagaId, change, options = {}) {
-    const { maxRetries = 3, retryDelayMs = 100 } = options;
-    for (const [name, value] of Object.entries({ maxRetries, retryDelayMs })) {
-      if (!Number.isSafeInteger(value) || value < 0)
-        return await this.#runner.refuse(this.#invalid(`${name} must be a whole number from 0 on`, "states.modify"));
+  async modify(sagaName, sagaId, change, options) {
+    let taken2;
+    try {
+      taken2 = this.#modifying(change, options);
+    } catch (error) {
+      return await this.#runner.refuse(error, "states.modify");
     }
-    if (typeof change !== "function") return await this.#runner.refuse(this.#invalid("modify takes a function", "states.modify"));
     for (let attempt = 0; ; attempt += 1) {
       const state = await this.getById(sagaName, sagaId);
       if (state === null) throw this.#notFound(sagaName, sagaId);
-      const before = state.metadata;
-      const { version: expectedVersion = 0 } = before;
-      const unchanged = before.updatedAt?.getTime();
+      const { version = 0, updatedAt } = state.metadata;
+      const unchanged = updatedAt?.getTime();
       const changed = await change(state);
-      const metadata = metadataOf(changed);
-      if (metadata === void 0 || metadata.sagaId !== sagaId) {
-        throw this.#invalid("the changed state must have the metadata of the saga", "states.modify");
-      }
-      const isDated = metadata.updatedAt != null && !((0, import_types3.isDate)(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged);
       try {
-        return await this.#write(
-          OPERATIONS["states.update"],
-          () => this.#change("states.modify", sagaName, changed, expectedVersion, { isDated })
-        );
+        return await this.#write("states.modify", () => {
+          const metadata = metadataOf(changed);
+          if (metadata === void 0 || metadata.sagaId !== sagaId) {
+            throw this.#invalid("the changed state must have the metadata of the saga", "states.modify");
+          }
+          const isDated = metadata.updatedAt != null && !((0, import_types3.isDate)(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged);
+          return this.#change("states.modify", sagaName, changed, version, { isDated });
+        });
       } catch (error) {
         const isConflict = error instanceof SagaStoreError && error.code === "CONCURRENCY_CONFLICT";
-        if (!isConflict || attempt >= maxRetries) throw error;
+        if (!isConflict || attempt >= taken2.maxRetries) throw error;
       }
-      const pause = Math.random() * retryDelayMs * 2 ** attempt;
+      const pause = Math.random() * taken2.retryDelayMs * 2 ** attempt;
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }
@@ -477,16 +514,14 @@ var SagaStates = class {
    * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
    */
   async save(sagaName, state) {
-    const { id, correlationId } = state ?? {};
-    const given = metadataOf(state);
-    const sagaId = given?.sagaId ?? id;
-    const metadata = { ...given, sagaId };
-    const expected = metadata.version ?? void 0;
-    if (expected !== void 0) {
-      return await this.#write(OPERATIONS["states.update"], () => this.#change("states.save", sagaName, state, expected, { metadata }));
-    }
-    const insertion = () => this.#insertion("states.save", sagaName, correlationId ?? sagaId, state, metadata);
-    return await this.#write(OPERATIONS["states.insert"], insertion);
+    return await this.#write("states.save", () => {
+      const { id, correlationId } = state ?? {};
+      const given = metadataOf(state);
+      const sagaId = given?.sagaId ?? id;
+      const metadata = { ...given, sagaId };
+      const expected = metadata.version ?? void 0;
+      return expected === void 0 ? this.#insertion("states.save", sagaName, correlationId ?? sagaId, state, metadata) : this.#change("states.save", sagaName, state, expected, { metadata });
+    });
   }
   /** `getById`, under the name that `@saga-bus/store-redis` documents. */
   findById(sagaName, sagaId) {
@@ -504,12 +539,12 @@ var SagaStates = class {
    *
    * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
    */
-  async findByName(sagaName, options = {}) {
+  async findByName(sagaName, options) {
     let taken2;
     try {
-      taken2 = this.#taken(options, ["completed", "limit", "cursor", "onCorrupt"], "findByName");
+      taken2 = this.#taken(options, FIND, "states.findByName");
     } catch (error) {
-      return await this.#runner.refuse(error);
+      return await this.#runner.refuse(error, "states.findByName");
     }
     const { completed, limit = 100, cursor, onCorrupt } = taken2;
     const listed2 = await this.#runner.run(OPERATIONS["states.findByName"], [sagaName, completed, cursor, limit]);
@@ -519,17 +554,26 @@ var SagaStates = class {
     return withoutCorrupt(page, corrupt, onCorrupt);
   }
   /** How many sagas of a name there are; on DynamoDB a moment ago. */
-  countByName(sagaName, options = {}) {
-    return this.#runner.run(OPERATIONS["states.countByName"], [sagaName, options.completed]);
+  countByName(sagaName, options) {
+    let completed;
+    try {
+      completed = this.#options(options, FILTER, "states.countByName").completed;
+    } catch (error) {
+      return this.#runner.refuse(error, "states.countByName");
+    }
+    return this.#runner.run(OPERATIONS["states.countByName"], [sagaName, completed]);
   }
   /**
    * Removes sagas that ended before a time, in bounded batches, at most `limit` of them; answers how many. A saga ends
    * when an insert or an update first makes it completed; one that is inserted as such, at its `updatedAt`.
    */
-  async deleteCompletedBefore(sagaName, before, options = {}) {
-    const { limit = Number.POSITIVE_INFINITY } = options;
-    if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
-      return await this.#runner.refuse(this.#invalid("limit must be a whole number above 0", "states.deleteCompletedBefore"));
+  async deleteCompletedBefore(sagaName, before, options) {
+    const operation = "states.deleteCompletedBefore";
+    let limit;
+    try {
+      limit = mostOf(this.#options(options, { limit: true }, operation), operation, this.#runner.backend);
+    } catch (error) {
+      return await this.#runner.refuse(error, operation);
     }
     const until = takenDate(before);
     let removed = 0;
@@ -548,12 +592,12 @@ var SagaStates = class {
    *
    * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others
    */
-  async findTimedOut(options = {}) {
+  async findTimedOut(options) {
     let taken2;
     try {
-      taken2 = this.#taken(options, ["now", "limit", "sagaName", "onCorrupt"], "findTimedOut");
+      taken2 = this.#taken(options, TIMED_OUT, "states.findTimedOut");
     } catch (error) {
-      return await this.#runner.refuse(error);
+      return await this.#runner.refuse(error, "states.findTimedOut");
     }
     const { limit = 100, sagaName, onCorrupt } = taken2;
     const now = takenDate(taken2.now ?? /* @__PURE__ */ new Date());
@@ -566,17 +610,6 @@ var SagaStates = class {
       most = Math.min(MAX_LISTED, enough);
     }
   }
-  /** The options of a method, of which it knows all, and `onCorrupt` is a function. */
-  #taken(options, accepted, method) {
-    const isObject = options === void 0 || typeof options === "object" && options !== null;
-    const unknown = isObject ? unknownOption(options, accepted) : `options are an object; accepted: ${accepted.join(", ")}`;
-    if (unknown !== void 0) throw this.#invalid(unknown, `states.${method}`);
-    const { onCorrupt } = options ?? {};
-    if (onCorrupt !== void 0 && typeof onCorrupt !== "function") {
-      throw this.#invalid("option 'onCorrupt' must be a function", `states.${method}`);
-    }
-    return { ...options };
-  }
   /**
    * Has sagas found by `findByName`, `countByName` and `findTimedOut` that other software has written without what
    * these go by, such as `@saga-bus/store-redis`: on Redis the whole keyspace is gone through on every primary, in
@@ -587,12 +620,13 @@ var SagaStates = class {
    * @param options `sagaName`: only the sagas of this name
    * @throws UnsupportedError in a transaction
    */
-  async reindex(options = {}) {
-    const unknown = Object.keys(options).find((name) => name !== "sagaName");
-    if (unknown !== void 0) {
-      return await this.#runner.refuse(this.#invalid(`unknown option '${unknown}'; accepted: sagaName`, "states.reindex"));
+  async reindex(options) {
+    let sagaName;
+    try {
+      sagaName = this.#options(options, { sagaName: true }, "states.reindex").sagaName;
+    } catch (error) {
+      return await this.#runner.refuse(error, "states.reindex");
     }
-    const { sagaName } = options;
     const result = { found: 0, added: 0, removed: 0, unreadable: 0 };
     let cursor;
     do {
@@ -615,16 +649,16 @@ var SagaStates = class {
   async claimTimedOut(options) {
     let taken2;
     try {
-      taken2 = this.#taken(options, ["workerId", "leaseMs", "limit", "now", "sagaName", "onCorrupt"], "claimTimedOut");
+      taken2 = this.#taken(options, CLAIM, "states.claimTimedOut");
     } catch (error) {
-      return await this.#runner.refuse(error);
+      return await this.#runner.refuse(error, "states.claimTimedOut");
     }
-    const { workerId, leaseMs, limit = 100, sagaName, onCorrupt } = taken2 ?? {};
-    const now = takenDate(taken2?.now ?? /* @__PURE__ */ new Date());
-    const leasedUntil = Date.now() + leaseMs;
+    const { workerId, leaseMs, limit = 100, sagaName, onCorrupt } = taken2;
+    const now = takenDate(taken2.now ?? /* @__PURE__ */ new Date());
+    const began = Date.now();
     const listed2 = await this.#runner.run(OPERATIONS["states.claimTimedOut"], [workerId, leaseMs, now, sagaName, limit]);
     const { sagas, corrupt } = this.#json.listed(listed2, "states.claimTimedOut");
-    const claimed = sagas.map((saga) => ({ ...saga, workerId, leasedUntil: new Date(leasedUntil) }));
+    const claimed = sagas.map((saga) => ({ ...saga, workerId, leasedUntil: new Date(began + leaseMs) }));
     return withoutCorrupt(claimed, corrupt, onCorrupt);
   }
   /** No async function: each of its promises costs event-loop time. */
@@ -632,26 +666,45 @@ var SagaStates = class {
     return this.#runner.run(operation, [sagaName, id]).then((text2) => text2 === null ? null : this.#json.parsed(text2, id));
   }
   /** Stores what `make` makes; answers the state as it is stored. */
-  async #write(operation, make) {
+  async #write(method, make) {
     let record;
     try {
       record = make();
     } catch (error) {
-      return await this.#runner.refuse(error);
+      return await this.#runner.refuse(error, method);
     }
-    await this.#runner.run(operation, record.given);
+    await this.#runner.run(record.operation, record.given);
     return record.stored;
   }
-  #insertion(operation, sagaName, correlationId, state, metadata = metadataOf(state)) {
+  #insertion(method, sagaName, correlationId, state, metadata = metadataOf(state)) {
     const version = metadata?.version ?? 1;
-    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation, version, isChange: false });
-    return { given: [...given, correlationId], stored };
+    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation: method, version, isChange: false });
+    return { operation: OPERATIONS["states.insert"], given: [...given, correlationId], stored };
   }
   /** `isDated`: its `updatedAt` is meant, whatever it is. */
-  #change(operation, sagaName, state, expected, { isDated = false, metadata = metadataOf(state) } = {}) {
+  #change(method, sagaName, state, expected, { isDated = false, metadata = metadataOf(state) } = {}) {
+    if (typeof expected !== "number") throw this.#invalid("the version that is expected must be a whole number", method);
     const version = expected + 1;
-    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation, version, isChange: !isDated });
-    return { given: [...given, expected], stored };
+    const { given, stored } = this.#json.record(sagaName, state, metadata, { operation: method, version, isChange: !isDated });
+    return { operation: OPERATIONS["states.update"], given: [...given, expected], stored };
+  }
+  #options(options, accepted, method) {
+    return optionsOf(options, accepted, method, this.#runner.backend);
+  }
+  /** The options of what lists sagas. */
+  #taken(options, accepted, method) {
+    const taken2 = this.#options(options, accepted, method);
+    if (taken2.onCorrupt === void 0 || typeof taken2.onCorrupt === "function") return taken2;
+    throw this.#invalid("option 'onCorrupt' must be a function", method);
+  }
+  #modifying(change, options) {
+    const { maxRetries = 3, retryDelayMs = 100 } = this.#options(options, MODIFY, "states.modify");
+    for (const [name, value] of Object.entries({ maxRetries, retryDelayMs })) {
+      const isCount = Number.isSafeInteger(value) && value >= 0;
+      if (!isCount) throw this.#invalid(`${name} must be a whole number from 0 on`, "states.modify");
+    }
+    if (typeof change !== "function") throw this.#invalid("modify takes a function", "states.modify");
+    return { maxRetries, retryDelayMs };
   }
   #notFound(sagaName, sagaId) {
     const message = `not found: no saga '${sagaName}' has this saga id`;
@@ -2365,9 +2418,10 @@ function subjectOf(operation, args, routingSlipId) {
   const id = idOf(operation, args);
   if (id !== void 0) subject.id = id;
   if (operation.by === "ids") subject.batchSize = first.length;
-  if (data instanceof Uint8Array) subject.bytes = data.byteLength;
+  if ((0, import_types4.isUint8Array)(data)) subject.bytes = data.byteLength;
   if (routingSlipId !== void 0) subject.routingSlipId = routingSlipId;
-  const times = (Array.isArray(expiresAt) ? expiresAt : [expiresAt]).filter(import_types4.isDate).map((date) => Date.prototype.getTime.call(date));
+  const expiries = operation.by === "ids" ? expiresAt ?? [] : [expiresAt];
+  const times = expiries.filter(import_types4.isDate).map((date) => Date.prototype.getTime.call(date));
   if (times.length > 0) subject.expiresAt = times.reduce((first2, at) => Math.min(first2, at));
   return subject;
 }
@@ -2863,9 +2917,8 @@ function asBuffer(value) {
 }
 
 // ts/store/open.ts
-function open(backend, options) {
-  const given = typeof options === "string" ? { url: options } : asObject(options);
-  const { logger, client, getTransaction, requireTransaction, ...rest } = given;
+function open(backend, args) {
+  const { logger, client, getTransaction, requireTransaction, ...rest } = givenBy(args, backend);
   if (getTransaction !== void 0 && typeof getTransaction !== "function") {
     throw invalidArgument("option 'getTransaction' must be a function", "open", backend ?? void 0);
   }
@@ -2873,7 +2926,7 @@ function open(backend, options) {
     throw invalidArgument("option 'requireTransaction' must be true or false", "open", backend ?? void 0);
   }
   const carrier = client === void 0 ? void 0 : clientCarrier5(client, rest.url, backend);
-  const json = JSON.stringify(rest, jsonValue);
+  const json = jsonOf(rest, backend);
   const opened = carrier === void 0 ? native.NativeStore.open(backend, json, realSetImmediate, import_node_worker_threads.isMainThread) : native.NativeStore.openOnClients(carrier.backend, json, realSetImmediate, import_node_worker_threads.isMainThread);
   if (!(opened instanceof native.NativeStore)) throw toError(opened);
   const direct = opened.operations();
@@ -2888,8 +2941,8 @@ function open(backend, options) {
     requiresTransaction: requireTransaction === true
   };
 }
-function backendOf2(options) {
-  const { url, client } = typeof options === "string" ? { url: options } : asObject(options);
+function backendOf2(args) {
+  const { url, client } = givenBy(args, null);
   if (client !== void 0) return clientCarrier5(client, url, null).backend;
   if (typeof url !== "string" || url === "")
     throw invalidArgument("openStore takes a connection string or options with 'url' or 'client'", "open");
@@ -2897,9 +2950,20 @@ function backendOf2(options) {
   if (typeof backend !== "string") throw toError(backend);
   return backend;
 }
-function asObject(options) {
-  if (typeof options !== "object" || options === null) throw invalidArgument("a store takes a connection string or options", "open");
-  return options;
+function givenBy([options, ...others], backend) {
+  const invalid = (message, cause) => invalidArgument(message, "open", backend ?? void 0, cause);
+  if (others.some((other2) => other2 !== void 0)) {
+    throw invalid("a store takes one argument: a connection string, or options with 'url' or 'client' among them");
+  }
+  const given = backend === "memory" ? { url: "memory://" } : {};
+  if (options === void 0 && backend === "memory") return given;
+  if (typeof options === "string") return { url: options };
+  try {
+    if (!isRecord(options)) throw invalid("a store takes a connection string or options");
+    return { ...given, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== void 0)) };
+  } catch (error) {
+    throw error instanceof SagaStoreError ? error : invalid("the options cannot be read", error);
+  }
 }
 function clientCarrier5(client, url, backend) {
   if (url !== void 0) throw invalidArgument("give either 'url' or 'client', not both", "open", backend ?? void 0);
@@ -2914,6 +2978,13 @@ function clientCarrier5(client, url, backend) {
   }
   return carrier;
 }
+function jsonOf(options, backend) {
+  try {
+    return JSON.stringify(options, jsonValue);
+  } catch (cause) {
+    throw invalidArgument("the options cannot be read", "open", backend ?? void 0, cause);
+  }
+}
 function jsonValue(_name, value) {
   const isLost = typeof value === "function" || typeof value === "symbol" || typeof value === "bigint";
   return isLost || typeof value === "number" && !Number.isFinite(value) ? false : value;
@@ -2923,6 +2994,7 @@ function jsonValue(_name, value) {
 var import_node_util = require("node:util");
 
 // ts/kinds/payloads.ts
+var import_types5 = require("node:util/types");
 var Payloads = class {
   #runner;
   /** @internal */
@@ -2943,7 +3015,15 @@ var Payloads = class {
    * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
    */
   put(id, data, expiresAt, options) {
-    return this.#runner.run(OPERATIONS.put, id, unshared(data), expiresAt, options?.routingSlipId);
+    let bytes;
+    let routingSlipId;
+    try {
+      bytes = unshared(data);
+      if (options !== void 0) routingSlipId = routingSlipIdOf2(options, this.#runner.backend);
+    } catch (error) {
+      return this.#runner.refuse(error, "put");
+    }
+    return this.#runner.run(OPERATIONS.put, id, bytes, expiresAt, routingSlipId);
   }
   /**
    * The payload.
@@ -3007,12 +3087,17 @@ var Payloads = class {
     return found;
   }
   #refuse(message, operation, cause) {
-    return this.#runner.refuse(invalidArgument(message, operation, this.#runner.backend, cause));
+    return this.#runner.refuse(invalidArgument(message, operation, this.#runner.backend, cause), operation);
   }
 };
+function routingSlipIdOf2(options, backend) {
+  const { routingSlipId } = optionsOf(options, { routingSlipId: true }, "put", backend);
+  if (routingSlipId === void 0 || typeof routingSlipId === "string") return routingSlipId;
+  throw invalidArgument("option 'routingSlipId' must be a string", "put", backend);
+}
 var COPIED_BYTES = 4096;
 function unshared(data) {
-  if (!(data instanceof Uint8Array) || data.byteLength <= COPIED_BYTES) return data;
+  if (!(0, import_types5.isUint8Array)(data) || data.byteLength <= COPIED_BYTES) return data;
   const memory = data.buffer;
   return memory.resizable === true || memory instanceof SharedArrayBuffer ? Uint8Array.prototype.slice.call(data) : data;
 }
@@ -3054,12 +3139,12 @@ var Router = class {
     return {
       backend: this.backend,
       run: (operation, first, data, expiresAt, routingSlipId) => this.#watched(route, operation, [first, data, expiresAt], routingSlipId),
-      refuse: (error) => this.refuse(error)
+      refuse: (error, operation) => this.refuse(error, operation)
     };
   }
-  /** A rejection that is found out on this side of the boundary: it makes way like all other answers. */
-  refuse(error) {
-    return this.#direct.makesWay() ? turn().then(() => Promise.reject(error)) : Promise.reject(error);
+  refuse(error, operation) {
+    const isCoded = error instanceof SagaStoreError;
+    return this.#rejected(isCoded ? error : invalidArgument("an argument cannot be read", operation, this.backend, error));
   }
   /** Where operations go that are called here and now; none: to the store's own connections. */
   route(operation) {
@@ -3086,7 +3171,7 @@ var Router = class {
       if (route !== void 0) checkRoute(route, operation.name, this.backend);
       if (this.#parts.requiresTransaction) route = this.#required(route, operation);
     } catch (error) {
-      return this.refuse(error);
+      return this.#rejected(error);
     }
     const { client, native: native2, conversations } = this.#parts;
     if (route === void 0) return this.#own(operation, ...args);
@@ -3097,12 +3182,16 @@ var Router = class {
     }
     if (operation.kind === "store") {
       const message = `${operation.name} is not part of a transaction: call it outside`;
-      return this.refuse(errorOf("UNSUPPORTED", message, { backend: this.backend, operation: operation.name }));
+      return this.#rejected(errorOf("UNSUPPORTED", message, { backend: this.backend, operation: operation.name }));
     }
     if ("carrier" in route) return conversations.run(route, operation, args);
     const [first, data, expiresAt] = args;
     const running = native2.runIn(route.transaction, operation.number, first, data, expiresAt);
     return running.then(void 0, raise);
+  }
+  /** A rejection that is found out on this side of the boundary: it makes way like all other answers. */
+  #rejected(error) {
+    return this.#direct.makesWay() ? turn().then(() => Promise.reject(error)) : Promise.reject(error);
   }
   /** With `requireTransaction`: the route, if it leads into a transaction, or may; operations on tables need none. */
   #required(route, operation) {
@@ -3121,20 +3210,11 @@ var Router = class {
     return this.#asked(operation, first, data, expiresAt).then(void 0, raise);
   }
   #asked(operation, first, data, expiresAt) {
+    if (operation === OPERATIONS.put) return this.#direct.put(first, data, expiresAt);
+    if (operation.kind !== "store") return this.#direct.run(operation.number, first, data, expiresAt);
     const { native: native2 } = this.#parts;
-    switch (operation.kind) {
-      case "payloads":
-        if (operation === OPERATIONS.put) return this.#direct.put(first, data, expiresAt);
-        if (operation === OPERATIONS.touch) return native2.touch(first, expiresAt);
-        if (operation === OPERATIONS.putMany) return native2.putMany(first, data, expiresAt);
-        return native2[operation.name](first);
-      case "store":
-        if (operation === OPERATIONS["states.reindex"]) return native2.reindex(first);
-        return native2[operation.name](first);
-      // All other kinds have their arguments in a list.
-      default:
-        return this.#direct.state(operation.number, first);
-    }
+    if (operation === OPERATIONS["states.reindex"]) return native2.reindex(first);
+    return native2[operation.name](first);
   }
   #get(id) {
     if (this.#answersHere && this.#gets === 0) {
@@ -3189,24 +3269,25 @@ var Transactions = class {
     this.#backend = parts.backend;
   }
   run(work, options) {
-    const refusal2 = this.#refusalOf(work, options);
-    if (refusal2 !== void 0) return this.#router.refuse(refusal2);
-    const start = () => this.#transact(work, options);
+    let isolation;
+    try {
+      isolation = this.#isolationOf(work, options);
+    } catch (error) {
+      return this.#router.refuse(error, "transaction");
+    }
+    const start = () => this.#transact(work, isolation);
     const { observer } = this.#parts;
     return observer.isActive ? observer.watch({ operation: "transaction" }, start) : start();
   }
-  #refusalOf(work, options) {
+  #isolationOf(work, options) {
     const invalid = (message) => invalidArgument(message, "transaction", this.#backend);
-    if (typeof work !== "function") return invalid("transaction takes a function");
-    const unknown = Object.keys(options).find((name) => name !== "isolation");
-    if (unknown !== void 0) return invalid(`unknown option '${unknown}'; accepted: isolation`);
-    const { isolation } = options;
+    if (typeof work !== "function") throw invalid("transaction takes a function");
+    const { isolation } = optionsOf(options, { isolation: true }, "transaction", this.#backend);
     const levels = this.#parts.native.capabilities.isolation;
-    if (isolation === void 0 || levels.includes(isolation)) return void 0;
-    const accepted = levels.length === 0 ? `not for ${this.#backend}` : `one of '${levels.join("', '")}'`;
-    return invalid(`option 'isolation' is ${accepted}`);
+    if (isolation === void 0 || levels.includes(isolation)) return isolation;
+    throw invalid(`option 'isolation' is ${levels.length === 0 ? `not for ${this.#backend}` : `one of '${levels.join("', '")}'`}`);
   }
-  async #transact(work, { isolation }) {
+  async #transact(work, isolation) {
     const route = this.#router.route("transaction");
     if (route !== void 0 && !("carrier" in route && !route.isJoined)) {
       checkRoute(route, "transaction", this.#backend);
@@ -3298,12 +3379,15 @@ var Transactions = class {
     return new SagaTransaction(this.#router.on(route), (sql, values) => this.#query(route, sql, values));
   }
   async #query(route, sql, values) {
-    checkRoute(route, "query", this.#backend);
     const { native: native2, conversations, direct } = this.#parts;
-    if (!("carrier" in route)) return native2.queryIn(route.transaction, sql, [...values]).then(void 0, raise);
-    if (this.#backend !== "postgres" && this.#backend !== "sqlite")
-      throw this.#unsupported("query is for SQL: PostgreSQL and SQLite", "query");
-    const bound = values.map((value) => value === void 0 ? null : takenDate(value));
+    let bound;
+    try {
+      checkRoute(route, "query", this.#backend);
+      bound = this.#bound(sql, values);
+    } catch (error) {
+      return this.#router.refuse(error, "query");
+    }
+    if (!("carrier" in route)) return native2.queryIn(route.transaction, sql, bound).then(void 0, raise);
     const confirmed = conversations.confirm(route, "query");
     if (confirmed !== void 0) await confirmed;
     try {
@@ -3313,6 +3397,15 @@ var Transactions = class {
     } catch (error) {
       throw toError({ ...conversations.classify(error), operation: "query" });
     }
+  }
+  /** The values of a statement. A library may read them later than now. */
+  #bound(sql, values) {
+    if (this.#backend !== "postgres" && this.#backend !== "sqlite")
+      throw this.#unsupported("query is for SQL: PostgreSQL and SQLite", "query");
+    const invalid = (message) => invalidArgument(message, "query", this.#backend);
+    if (typeof sql !== "string") throw invalid("query takes a statement as text");
+    if (!Array.isArray(values)) throw invalid("query takes its values as an array");
+    return Array.from(values, (value) => value === void 0 ? null : takenDate(value));
   }
   #unsupported(message, operation) {
     return errorOf("UNSUPPORTED", message, { backend: this.#backend, operation });
@@ -3329,8 +3422,8 @@ var SagaStore = class extends Payloads {
   #transactions;
   #states;
   /** @internal */
-  constructor(backend, options) {
-    const parts = open(backend, options);
+  constructor(backend, args) {
+    const parts = open(backend, args);
     const router = new Router(parts);
     super(router);
     this.backend = parts.backend;
@@ -3353,10 +3446,12 @@ var SagaStore = class extends Payloads {
    * there it is what stands in lists of sagas that have ended by themselves. DynamoDB removes them too, within days; this call reads the whole table to find the others, and is charged for it:
    * one read unit for every 4 KB stored, and a write unit for every KB removed.
    */
-  purgeExpired(options = {}) {
-    const limit = options.limit ?? Number.POSITIVE_INFINITY;
-    if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit > 0)) {
-      return this.#router.refuse(invalidArgument("limit must be a whole number above 0", "purgeExpired", this.backend));
+  purgeExpired(options) {
+    let limit;
+    try {
+      limit = mostOf(optionsOf(options, { limit: true }, "purgeExpired", this.backend), "purgeExpired", this.backend);
+    } catch (error) {
+      return this.#router.refuse(error, "purgeExpired");
     }
     return this.#router.run(OPERATIONS.purgeExpired, limit);
   }
@@ -3407,7 +3502,7 @@ var SagaStore = class extends Payloads {
    * @throws TimeoutError if `work` took longer than `operationTimeoutMs`
    * @throws UnsupportedError if the server, or the client that the store was given, has no transactions
    */
-  transaction(work, options = {}) {
+  transaction(work, options) {
     return this.#transactions.run(work, options);
   }
   /** Answers what is under way, then lets go of the connections. Safe to call again. */
@@ -3439,33 +3534,33 @@ var SagaStore = class extends Payloads {
 
 // ts/store/classes.ts
 var MemorySagaStore = class extends SagaStore {
-  constructor(options = "memory://") {
-    super("memory", typeof options === "string" ? options : { url: "memory://", ...asObject(options) });
+  constructor(...args) {
+    super("memory", args);
   }
 };
 var SqliteSagaStore = class extends SagaStore {
-  constructor(options) {
-    super("sqlite", options);
+  constructor(...args) {
+    super("sqlite", args);
   }
 };
 var PostgresSagaStore = class extends SagaStore {
-  constructor(options) {
-    super("postgres", options);
+  constructor(...args) {
+    super("postgres", args);
   }
 };
 var RedisSagaStore = class extends SagaStore {
-  constructor(options) {
-    super("redis", options);
+  constructor(...args) {
+    super("redis", args);
   }
 };
 var MongoSagaStore = class extends SagaStore {
-  constructor(options) {
-    super("mongodb", options);
+  constructor(...args) {
+    super("mongodb", args);
   }
 };
 var DynamoDBSagaStore = class extends SagaStore {
-  constructor(options) {
-    super("dynamodb", options);
+  constructor(...args) {
+    super("dynamodb", args);
   }
 };
 var classes2 = {
@@ -3476,8 +3571,8 @@ var classes2 = {
   mongodb: MongoSagaStore,
   dynamodb: DynamoDBSagaStore
 };
-function openStore(options) {
-  return new classes2[backendOf2(options)](options);
+function openStore(...args) {
+  return new classes2[backendOf2(args)](...args);
 }
 // Annotate the CommonJS export names for ESM import in node:
 0 && (module.exports = {

@@ -47,21 +47,9 @@ export declare class NativeStore {
   /** What the backend can do. */
   get capabilities(): NativeCapabilities
   /** The operations that are called most, as functions that do not need to look for their store. */
-  operations(): { put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>; get(id: string): Promise<Buffer>; getHere(id: string): Buffer | undefined; state(operation: number, given: unknown[]): Promise<unknown>; makesWay(): boolean }
+  operations(): { put(id: string, data: Uint8Array, expiresAt?: Date): Promise<void>; get(id: string): Promise<Buffer>; getHere(id: string): Buffer | undefined; run(operation: number, first: unknown, data?: unknown, expiresAt?: unknown): Promise<unknown>; makesWay(): boolean }
   /** Whether `getHere` is worth a call. */
   get answersHere(): boolean
-  /** The payload or null. */
-  find(id: string): Promise<Buffer | null>
-  /** Whether there is a payload. */
-  has(id: string): Promise<boolean>
-  /** Removes a payload. */
-  delete(id: string): Promise<boolean>
-  /** Sets another expiry. */
-  touch(id: string, expiresAt: Date): Promise<boolean>
-  /** Stores several payloads: three arrays of one length. */
-  putMany(ids: string[], data: Uint8Array[], expiresAt: (Date | undefined)[]): Promise<void>
-  /** Several payloads, null where there is none, in the order of the ids. */
-  getMany(ids: string[]): Promise<(Buffer | null)[]>
   /** Removes expired payloads; answers how many. */
   purgeExpired(limit: number): Promise<number>
   /** A part of what has sagas found that other software has written: `[sagaName, cursor]`. */
@@ -109,6 +97,20 @@ export interface NativeCapabilities {
   consistentReads: boolean
 }
 
+/** One operation. */
+export interface NativeOperation {
+  /** The name. */
+  name: string
+  /** How the addon is told of it. */
+  number: number
+  /** The kind of records; `'store'` for what is done to a store as a whole. */
+  kind: string
+  /** Whether it changes what is stored. */
+  writes: boolean
+  /** What its first argument says about the record. */
+  by?: string
+}
+
 /** What TypeScript does by itself needs these. */
 export interface NativeSettings {
   /** ms */
@@ -120,3 +122,6 @@ export interface NativeSettings {
   /** ms */
   retryMaxMs: number
 }
+
+/** All operations, in the order of their numbers. */
+export declare function operations(): Array<NativeOperation>
