@@ -2,7 +2,6 @@
 //! thread. A call either ends at once or leaves a request, which TypeScript carries to the client
 //! before it comes back with the answer. A client that answers at once never leaves the call.
 
-use std::future::Future;
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
