@@ -504,8 +504,8 @@ var SagaStates = class {
     }
   }
   /**
-   * Inserts a state that has no version: under `state.correlationId`, or under its saga id where it has none. Updates
-   * the saga of one that has a version. The saga id is `metadata.sagaId`, or `state.id`.
+   * Inserts a state that has no version, and updates the saga of a state that has one. The saga id is
+   * `metadata.sagaId`, or `state.id`. The correlation id of a new saga is `state.correlationId`, or its saga id.
    *
    * @param state with the version that it was read with in `metadata.version`; a new one has none
    * @returns the state as it is stored: save this one the next time
@@ -532,10 +532,10 @@ var SagaStates = class {
     return this.getByCorrelationId(sagaName, correlationId);
   }
   /**
-   * Sagas of a name, a page of at most `limit` (1 to 1,000, default 100), in the order of their saga ids. Going on
-   * with the cursor of a page tells each saga once, whatever is inserted meanwhile. A page has fewer items where some
-   * cannot be read; what tells the last one is that it has no cursor. DynamoDB's list follows a change a moment later,
-   * as its indexes do; the states in it are read consistently.
+   * Sagas of a name in the order of their saga ids, in pages of at most `limit` (1 to 1,000, default 100). Give the
+   * cursor of a page to get the next one. Each saga is listed once, also when others are inserted meanwhile. The last
+   * page has no cursor. A page has fewer items where some cannot be read. On DynamoDB the list follows a change a
+   * moment later, as its indexes do; the states in it are read consistently.
    *
    * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
    */
@@ -564,8 +564,8 @@ var SagaStates = class {
     return this.#runner.run(OPERATIONS["states.countByName"], [sagaName, completed]);
   }
   /**
-   * Removes sagas that ended before a time, in bounded batches, at most `limit` of them; answers how many. A saga ends
-   * when an insert or an update first makes it completed; one that is inserted as such, at its `updatedAt`.
+   * Removes sagas that ended before a time, at most `limit` of them, in batches. Answers how many. A saga ends when an
+   * insert or an update first makes it completed. One that is inserted as completed has ended at its `updatedAt`.
    */
   async deleteCompletedBefore(sagaName, before, options) {
     const operation = "states.deleteCompletedBefore";
@@ -586,9 +586,9 @@ var SagaStates = class {
     return removed;
   }
   /**
-   * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present), the
-   * longest overdue first, at most `limit` (1 to 1,000, default 100). On DynamoDB one is found a moment after it was
-   * stored. Those that cannot be read take nobody's place, as long as there are no more than 1,000 of both together.
+   * Sagas that have not ended and whose `metadata.timeoutExpiresAt` has passed at `now` (default: the present). The
+   * longest overdue comes first. At most `limit` (1 to 1,000, default 100) are answered; those that cannot be read do
+   * not count, as long as there are no more than 1,000 of both. DynamoDB finds a saga a moment after it was stored.
    *
    * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others
    */
@@ -611,11 +611,11 @@ var SagaStates = class {
     }
   }
   /**
-   * Has sagas found by `findByName`, `countByName` and `findTimedOut` that other software has written without what
-   * these go by, such as `@saga-bus/store-redis`: on Redis the whole keyspace is gone through on every primary, in
-   * bounded steps, and each state is put into the lists in which it belongs. States and versions stay as they are.
-   * Whoever is interrupted calls it again. Call it once when the new version runs, and again when the last old worker
-   * has ended. On the other backends it finds nothing to do: there the database keeps what lists go by.
+   * For sagas that other software has written to Redis, such as `@saga-bus/store-redis`. It does not write the lists
+   * that `findByName`, `countByName` and `findTimedOut` read, so these do not find its sagas. `reindex` reads all keys
+   * of every primary, in small steps, and puts each state into its lists. States and versions stay as they are. If it
+   * is interrupted, call it again. Call it once when the new version runs, and once more when the last old worker has
+   * ended. On the other backends there is nothing to do: the database keeps the lists.
    *
    * @param options `sagaName`: only the sagas of this name
    * @throws UnsupportedError in a transaction
@@ -637,10 +637,10 @@ var SagaStates = class {
     return result;
   }
   /**
-   * The same sagas as `findTimedOut`, each given to one worker: until the lease ends, `claimTimedOut` answers a saga
-   * to nobody else, and not to the same worker again. (`findTimedOut` still shows it.) State and version stay as they
-   * are, so what the worker does ends with an ordinary `update`. One that ends the saga, or moves or clears its
-   * timeout, ends the lease as well. Leases are judged by the server's clock where it has one.
+   * The same sagas as `findTimedOut`, each given to one worker. Until the lease ends, `claimTimedOut` gives the saga to
+   * nobody else, and not to the same worker again. (`findTimedOut` still shows it.) State and version stay as they are:
+   * the worker does its work and then calls `update`. An update that ends the saga, or changes or removes its timeout,
+   * ends the lease too. The server's clock decides when a lease is over, where the server has one.
    *
    * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others, which the
    * worker has
@@ -3002,16 +3002,16 @@ var Payloads = class {
     this.#runner = runner;
   }
   /**
-   * Stores a payload, replacing data and expiry of an earlier one together. Once it has resolved,
-   * a `get` of any process sees it; if it rejects, the event must not be emitted. Inside a transaction
-   * it is stored when that commits, or not at all.
+   * Stores a payload. Data and expiry of an earlier one are replaced together. Once it has resolved,
+   * a `get` of any process sees the payload; if it rejects, do not emit the event. In a transaction
+   * the payload is stored when that commits, or not at all.
    *
    * @param id the claim id: 1 to 1,024 bytes of UTF-8
    * @param data the payload; it must not be changed or transferred before the promise has settled (as with
    *   `fs.write`): other bytes could be stored
-   * @param expiresAt when it ceases to exist; never, if left out. A time that has passed already
-   *   (a saga that timed out and still has to compensate) is kept for `lateRetentionMs`, and logged at warn; one
-   *   before 2001 is refused, as it is seconds in place of milliseconds
+   * @param expiresAt when the payload ceases to exist; never, if left out. If the time has passed already (a saga
+   *   that timed out and still has to compensate), the payload is kept for `lateRetentionMs`, and the store logs a
+   *   warning. A time before 2001 is refused: it was made of seconds, not of milliseconds
    * @throws PayloadTooLargeError, AlreadyExpiredError, InvalidArgumentError, ConnectionError, TimeoutError
    */
   put(id, data, expiresAt, options) {
@@ -3441,10 +3441,10 @@ var SagaStore = class extends Payloads {
     return this.#parts.native.capabilities;
   }
   /**
-   * Removes payloads whose time is over, in bounded batches, at most `limit` of them; answers how
-   * many. Sagas whose time is over (`defaultTtlMs`, `completedTtlMs`) are among them. Redis removes both by itself:
-   * there it is what stands in lists of sagas that have ended by themselves. DynamoDB removes them too, within days; this call reads the whole table to find the others, and is charged for it:
-   * one read unit for every 4 KB stored, and a write unit for every KB removed.
+   * Removes payloads and sagas whose time is over (`expiresAt`; `defaultTtlMs`, `completedTtlMs`), at most `limit` of
+   * them, in batches. Answers how many. Redis removes both by itself; there this call removes from the lists of sagas
+   * what is no longer stored. DynamoDB removes both within days; there this call reads the whole table, and AWS charges
+   * for it: one read unit for every 4 KB stored, and a write unit for every KB removed.
    */
   purgeExpired(options) {
     let limit;
@@ -3492,10 +3492,10 @@ var SagaStore = class extends Payloads {
     return { backend: this.backend, ...statistics };
   }
   /**
-   * Runs `work` in a transaction: what it does through `tx`, or through this store, is stored as a whole
-   * when it resolves, and not at all when it rejects. Where two transactions got in each other's way
-   * (`retryable`), everything is rolled back and `work` runs again, at most `retry.attempts` times.
-   * After `operationTimeoutMs` it is rolled back.
+   * Runs `work` in a transaction. What it does through `tx`, or through this store, is stored as a whole
+   * when it resolves, and not at all when it rejects. If another transaction got in its way (`retryable`),
+   * everything is rolled back and `work` runs again, at most `retry.attempts` times. After `operationTimeoutMs`
+   * the transaction is rolled back.
    *
    * Inside another transaction of this store, or of the application (`withTransaction`), it joins that one.
    *
