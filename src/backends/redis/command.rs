@@ -8,6 +8,13 @@ use fred::types::{ClusterHash, CustomCommand};
 use fred::util::redis_keyslot;
 
 use crate::contract::dynamic::Dynamic;
+use crate::error::Result;
+
+/// The replies to a group of requests, one for each, in order.
+pub(super) type Replies = Vec<Result<Value, FredError>>;
+
+/// What EXEC answers: the replies to the commands, or nothing at all.
+pub(super) type Transacted = Result<Value>;
 
 /// When a key ceases to exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,6 @@ use fred::socket2::TcpKeepalive;
 use fred::types::config::{Config, ConnectionConfig, Server, ServerConfig, TcpConfig, TlsConfig, TlsConnector};
 use url::Url;
 
-use super::wire::Address;
 use crate::error::{Error, Kind, Result};
 
 /// The longest key prefix, in characters.
@@ -30,6 +29,16 @@ const URL_FORMS: &str = "the Redis URL is not valid; accepted: redis://[user:pas
 enum Trust {
     System,
     CaFile(PathBuf),
+}
+
+/// Where a server is, and what it wants to be told first.
+#[derive(Clone)]
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) database: Option<u8>,
 }
 
 /// Where to connect, and how.

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use fred::error::{Error as FredError, ErrorKind};
 use futures_util::future::BoxFuture;
 
-use super::command::Request;
+use super::command::{Replies, Request, Transacted};
 use super::config::Endpoint;
 use super::error;
-use super::link::{Link, Replies, Transacted};
+use super::link::Link;
 use super::survey::{Clock, Survey};
 use crate::error::Result;
 use crate::runtime;

@@ -231,6 +231,11 @@ pub(super) fn silent() -> Error {
     Error::new(Kind::Connection, "Redis does not answer, and too much is waiting for it already").unsent()
 }
 
+/// What everything fails with that is under way on a connection when it ends.
+pub(super) fn ended() -> FredError {
+    FredError::new(ErrorKind::IO, "the connection has ended")
+}
+
 /// A reply of a type that the command never has.
 pub(super) fn unexpected() -> Error {
     Error::new(Kind::Backend, "Redis answered with a reply of an unexpected type")

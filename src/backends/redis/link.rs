@@ -16,7 +16,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
-use super::command::Request;
+use super::command::{Replies, Request, Transacted};
 use super::config::Endpoint;
 use super::error;
 use super::wire::{Wire, words};
@@ -25,12 +25,6 @@ use crate::error::Result;
 
 /// Replies from here on are handed on as fred has read them: at 256 KiB that is a tenth more throughput.
 const LARGEST_COPY: usize = 128 << 10;
-
-/// The replies to a group of requests, one for each, in order.
-pub(super) type Replies = Vec<Result<Value, FredError>>;
-
-/// What EXEC answers: the replies to the commands, or nothing at all.
-pub(super) type Transacted = Result<Value>;
 
 /// A way to the servers, which ends when any of its connections does.
 pub(super) struct Link {
@@ -151,7 +145,7 @@ impl Link {
                 biased;
                 (head, tail) = replies => gather(count, head, tail).into_iter().map(|reply| reply.map(own)).collect(),
                 // A command that reaches fred's queue just after its task has ended stays there.
-                _ = ended.wait_for(|ended| *ended) => vec![Err(self::ended()); count],
+                _ = ended.wait_for(|ended| *ended) => vec![Err(error::ended()); count],
             }
         };
         Ok(replies.boxed())
@@ -190,7 +184,7 @@ impl Link {
             tokio::select! {
                 biased;
                 transacted = replies => transacted,
-                _ = ended.wait_for(|ended| *ended) => Err(error::command(self::ended())),
+                _ = ended.wait_for(|ended| *ended) => Err(error::command(error::ended())),
             }
         };
         Ok(transacted.boxed())
@@ -214,11 +208,6 @@ impl Link {
     pub(super) async fn gone(&self) {
         drop(self.ended.clone().wait_for(|ended| *ended).await);
     }
-}
-
-/// What everything in flight fails with.
-pub(super) fn ended() -> FredError {
-    FredError::new(ErrorKind::IO, "the connection has ended")
 }
 
 /// Data in memory of its own: what fred reads into is free for the next replies, and not held

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 
-use super::command::Request;
+use super::command::{Replies, Request, Transacted};
 use super::config::Endpoint;
 use super::connection::Connection;
 use super::error;
-use super::link::{Replies, Transacted};
 use super::survey::Survey;
 use crate::contract::report::Pool;
 use crate::error::{Error, Kind, Result};

@@ -1,6 +1,6 @@
 //! A connection of our own to the only server there is, without TLS: what groups need and no more, at a
 //! fraction of what fred takes for each command. It knows nothing of reconnecting; when it breaks, everything
-//! in flight has failed and the next operation connects (see `executor.rs`).
+//! in flight has failed and the next operation connects (see `shared.rs`).
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,20 +14,10 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::command::Request;
-use super::config::keepalive;
-use super::link::{Replies, ended};
+use super::command::{Replies, Request};
+use super::config::{Address, keepalive};
+use super::error::ended;
 use super::resp::{Incoming, Outgoing};
-
-/// Where a server is, and what it wants to be told first.
-#[derive(Clone)]
-pub(super) struct Address {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) username: Option<String>,
-    pub(super) password: Option<String>,
-    pub(super) database: Option<u8>,
-}
 
 /// A connection.
 pub(super) struct Wire {
