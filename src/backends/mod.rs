@@ -1,5 +1,22 @@
-//! One folder for each backend, with the same file names in each: `mod.rs` (options and the
-//! `Driver`), the executor or worker that carries requests, `payloads.rs`, `error.rs`.
+//! One folder for each backend. In each the same file name means the same thing; not every backend has every file.
+//!
+//! ```text
+//! mod.rs          opens a store: takes the backend's own options, and refuses unknown ones
+//! driver.rs       the driver: capabilities, and where each operation goes on connections of the store's own
+//! guest.rs        the client driver: the same on clients of the application
+//! payloads(.rs)   the claim check, over whatever carries its requests
+//! states(.rs)     saga state, likewise
+//! transaction.rs  transactions of the store's own
+//! initialize.rs   creates and checks what a store needs
+//! inspect.rs      health and usage
+//! channel.rs      where requests travel: over a connection of the store's own, or over a client of the application
+//! shared.rs       the connections that stores of one URL share: made, replaced, closed
+//! error.rs        errors of the driver, of clients and of the database in the store's terms
+//! tests.rs        what is tried on a real database, beside the suites in TypeScript
+//! ```
+//!
+//! In the folder of a kind: `queued.rs` has what waits for the end of a transaction, `groups.rs` what runs together,
+//! `claims.rs` sagas that are given to one worker each. Each folder's `mod.rs` lists its files.
 
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;

@@ -12,6 +12,8 @@ use fred::types::config::{Config, ConnectionConfig, Server, ServerConfig, TcpCon
 use url::Url;
 
 use crate::error::{Error, Kind, Result};
+use crate::namespace::{Namespace, PAYLOADS, SAGAS};
+use crate::options::OptionReader;
 
 /// The longest key prefix, in characters.
 const MAX_PREFIX: usize = 128;
@@ -84,9 +86,9 @@ impl Endpoint {
         Ok(Self { config, trust, connect_timeout })
     }
 
-    /// Whether this is a Redis Cluster.
-    pub(super) fn is_cluster(&self) -> bool {
-        self.config.server.is_clustered()
+    /// Whether one server has all keys: this is no Redis Cluster.
+    pub(super) fn one_server(&self) -> bool {
+        !self.config.server.is_clustered()
     }
 
     /// The only server there is, if it is spoken to without TLS.
@@ -210,8 +212,31 @@ fn tls(trust: &Trust) -> Result<TlsConfig> {
     Ok(TlsConnector::from(config).into())
 }
 
+/// What the keys of each kind begin with.
+#[derive(Clone)]
+pub(super) struct Prefixes {
+    pub(super) payloads: String,
+    pub(super) states: String,
+}
+
+impl Prefixes {
+    /// Takes `namespace`, `keyPrefix` and `statesKeyPrefix`.
+    pub(super) fn read(options: &mut OptionReader) -> Result<Self> {
+        let namespace = Namespace::read(options)?;
+        let mut read = |name, default: String| -> Result<String> {
+            let prefix = options.string(name)?.unwrap_or(default);
+            check_prefix(name, &prefix)?;
+            Ok(prefix)
+        };
+        let payloads = read("keyPrefix", namespace.prefix(PAYLOADS, "saga:storage"))?;
+        let states = read("statesKeyPrefix", namespace.prefix(SAGAS, "saga-bus") + ":")?;
+        check_apart(&payloads, &states)?;
+        Ok(Self { payloads, states })
+    }
+}
+
 /// Checks a prefix, the option of this name.
-pub(super) fn check_prefix(name: &str, prefix: &str) -> Result<()> {
+fn check_prefix(name: &str, prefix: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:{}-/".contains(c);
     if (1..=MAX_PREFIX).contains(&prefix.len()) && prefix.chars().all(allowed) {
         return Ok(());
@@ -221,7 +246,7 @@ pub(super) fn check_prefix(name: &str, prefix: &str) -> Result<()> {
 
 /// Refuses prefixes under which a payload and a saga could have one key. Payloads have any id behind `{payloads}:`.
 /// Sagas have `{states}saga:{name}:...` and `{states}names`; the latter begins with `{payloads}:` only if the former do.
-pub(super) fn check_apart(payloads: &str, states: &str) -> Result<()> {
+fn check_apart(payloads: &str, states: &str) -> Result<()> {
     let (payloads, sagas) = (format!("{payloads}:"), format!("{states}saga:"));
     if !payloads.starts_with(&sagas) && !sagas.starts_with(&payloads) {
         return Ok(());
@@ -260,7 +285,7 @@ mod tests {
         assert_eq!(endpoint.config.username.as_deref(), Some("user"));
         assert_eq!(endpoint.config.database, Some(2));
         assert!(endpoint.client_config().unwrap().tls.is_some());
-        assert!(!endpoint.is_cluster());
+        assert!(endpoint.one_server());
     }
 
     #[test]

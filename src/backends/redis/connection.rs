@@ -26,6 +26,8 @@ const MAX_ABANDONED_GROUPS: usize = 64;
 const SLOWEST: usize = 1 << 20;
 /// No connection counts as silent sooner.
 const SILENCE: Duration = Duration::from_secs(5);
+/// Servers get no longer to tell their time.
+const ASKING: Duration = Duration::from_secs(5);
 /// Saying goodbye to a server takes no longer.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -84,6 +86,27 @@ impl Connection {
     /// The server's clock.
     pub(super) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Reads the servers' clocks; nothing if they do not answer.
+    pub(super) async fn ask_time(&self) {
+        let survey = tokio::time::timeout(ASKING, Survey::take(&self.link)).await;
+        if let Ok(Ok(survey)) = survey {
+            self.clock.update(&survey);
+        }
+    }
+
+    /// Before expiries are sent: reads the servers' clocks, if ours has been set since the last time; if that was only
+    /// long ago, beside the work.
+    pub(super) async fn keep_time(self: &Arc<Self>) {
+        if self.clock.has_jumped() {
+            self.ask_time().await;
+        } else if self.clock.is_due()
+            && let Ok(runtime) = runtime::io()
+        {
+            let connection = Arc::clone(self);
+            runtime.spawn(async move { connection.ask_time().await });
+        }
     }
 
     /// What the servers said when it was opened.
@@ -153,7 +176,7 @@ impl Connection {
         let traffic = self.traffic();
         let patience = SILENCE.max(Duration::from_secs((traffic.bytes / SLOWEST) as u64));
         // In a cluster the other servers' replies say nothing about the one that is silent.
-        let since = if self.link.is_cluster() { started } else { traffic.progress };
+        let since = if self.link.one_server() { traffic.progress } else { started };
         since.elapsed() >= patience
     }
 }

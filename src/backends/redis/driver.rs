@@ -1,12 +1,13 @@
 //! Redis as a driver.
 
-use super::{inspect, payloads, states};
 use std::sync::Arc;
 
-use super::channel::Own;
+use super::channel::OwnChannel;
+use super::config::Prefixes;
 use super::shared::Connector;
-use super::states::States;
-use super::transaction::{Collected, OnOwn};
+use super::states::{States, groups, reindex};
+use super::transaction::QueuedTransaction;
+use super::{inspect, payloads};
 use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
 use crate::contract::driver::{Batching, Driver};
 use crate::contract::operation::{Access, Group, RecordKind, Work};
@@ -31,9 +32,34 @@ pub(super) static CAPABILITIES: Capabilities = Capabilities {
 };
 
 pub(super) struct Redis {
-    pub(super) prefix: String,
-    pub(super) states_prefix: String,
+    pub(super) prefixes: Prefixes,
     pub(super) shared: Lease<Connector>,
+}
+
+impl Redis {
+    /// Connects if need be.
+    async fn channel(&self) -> Result<OwnChannel<'_>> {
+        OwnChannel::of(self.shared.arc()).await
+    }
+
+    async fn run_group(&self, group: Group<'_>) -> Result<Vec<Result<Reply>>> {
+        let (on, Prefixes { payloads: prefix, states }) = (self.channel().await?, &self.prefixes);
+        match group {
+            Group::Payloads(Work::Write(group)) => payloads::write(&on, prefix, group).await,
+            Group::Payloads(Work::Read(group)) => payloads::read(&on, prefix, group).await,
+            Group::States(Work::Write(group)) => Ok(groups::write(&on, states, group).await),
+            Group::States(Work::Read(group)) => Ok(groups::read(&on, states, group).await),
+        }
+    }
+}
+
+fn size(group: Group<'_>) -> usize {
+    match group {
+        Group::Payloads(Work::Write(group)) => group.len(),
+        Group::Payloads(Work::Read(group)) => group.len(),
+        Group::States(Work::Write(group)) => group.len(),
+        Group::States(Work::Read(group)) => group.len(),
+    }
 }
 
 impl Driver for Redis {
@@ -50,53 +76,38 @@ impl Driver for Redis {
     }
 
     fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
-        match group {
-            Group::Payloads(Work::Write(group)) => Box::pin(payloads::write(self.shared.arc(), &self.prefix, group)),
-            Group::Payloads(Work::Read(group)) => Box::pin(payloads::read(self.shared.arc(), &self.prefix, group)),
-            Group::States(Work::Write(group)) => {
-                Box::pin(states::groups::write(self.shared.arc(), &self.states_prefix, group))
-            }
-            Group::States(Work::Read(group)) => {
-                Box::pin(states::groups::read(self.shared.arc(), &self.states_prefix, group))
-            }
-        }
+        let count = size(group);
+        Box::pin(async move { self.run_group(group).await.unwrap_or_else(|error| vec![Err(error); count]) })
     }
 
     /// Asks nobody: nothing is sent before the commit.
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
-        let collected = Collected::new(self.prefix.clone(), self.states_prefix.clone());
-        let transaction = OnOwn::new(Arc::clone(self.shared.arc()), collected);
+        let transaction = QueuedTransaction::new(Arc::clone(self.shared.arc()), self.prefixes.clone());
         Box::pin(async { Ok(Box::new(transaction) as Box<dyn Transaction>) })
     }
 
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
-        Box::pin(async { inspect::initialize(&Own::of(self.shared.arc()).await?, &self.states_prefix).await })
+        Box::pin(async { inspect::initialize(&self.channel().await?, &self.prefixes.states).await })
     }
 
     /// Redis removes expired keys by itself, but not what stands of sagas in lists.
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
         Box::pin(async move {
-            let own = Own::of(self.shared.arc()).await?;
-            States { on: &own, prefix: &self.states_prefix }.tidy_all_expired(now, limit).await
+            let on = self.channel().await?;
+            States { on: &on, prefix: &self.prefixes.states }.tidy_all_expired(now, limit).await
         })
     }
 
     fn reindex<'a>(&'a self, name: Option<&'a str>, cursor: Option<&'a str>) -> Task<'a, Result<Reindexed>> {
-        Box::pin(async move {
-            let own = Own::of(self.shared.arc()).await?;
-            states::reindex::run(&own, &self.states_prefix, name, cursor).await
-        })
+        Box::pin(async move { reindex::run(&self.channel().await?, &self.prefixes.states, name, cursor).await })
     }
 
     fn probe(&self) -> Task<'_, Result<Probe>> {
-        Box::pin(async {
-            let own = Own::of(self.shared.arc()).await?;
-            inspect::probe(&own, own.connection.clock()).await
-        })
+        Box::pin(async { inspect::probe(&self.channel().await?).await })
     }
 
     fn usage(&self, _now: Millis) -> Task<'_, Result<Usage>> {
-        Box::pin(async { inspect::usage(&Own::of(self.shared.arc()).await?, &self.prefix).await })
+        Box::pin(async { inspect::usage(&self.channel().await?, &self.prefixes.payloads).await })
     }
 
     fn pool(&self) -> Option<Pool> {

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::guest::Hosted;
+use super::config::Prefixes;
+use super::guest::RedisOnClients;
 use crate::contract::client::{Ask, Client, ClientError, Facts};
 use crate::contract::dynamic::Dynamic;
 use crate::contract::guest::ClientDriver;
@@ -82,6 +83,10 @@ fn server(ahead: i64, reply: impl Fn(&str) -> Dynamic) -> impl FnMut(&str, &[Dyn
     }
 }
 
+fn guest() -> RedisOnClients {
+    RedisOnClients::new(Prefixes { payloads: "p".into(), states: "saga-bus:".into() })
+}
+
 fn put(id: &str, expires_at: Option<Millis>) -> Step {
     Step::Payload(Work::Write(Write::Put { id: id.into(), data: Bytes::from_static(b"data"), expires_at }))
 }
@@ -92,7 +97,7 @@ fn sent(asked: &[Ask]) -> Vec<String> {
 
 #[test]
 fn a_put_without_expiry_is_one_request() {
-    let guest = Hosted::new("p".into(), "saga-bus:".into());
+    let guest = guest();
     let step = put("a", None);
     let (done, asked) =
         drive(Facts::default(), async |on| guest.run(on, &step).await, server(0, |_| Dynamic::text("OK")));
@@ -102,7 +107,7 @@ fn a_put_without_expiry_is_one_request() {
 
 #[test]
 fn the_clock_is_asked_once_before_the_first_expiry() {
-    let guest = Hosted::new("p".into(), "saga-bus:".into());
+    let guest = guest();
     let at = Millis::now().plus(86_400_000);
     let step = put("a", Some(at));
     let run =
@@ -118,7 +123,7 @@ fn the_clock_is_asked_once_before_the_first_expiry() {
 
 #[test]
 fn a_put_that_the_server_drops_fails_and_the_clock_is_asked_again() {
-    let guest = Hosted::new("p".into(), "saga-bus:".into());
+    let guest = guest();
     let step = put("a", Some(Millis::now().plus(60_000)));
     let reply = |command: &str| if command.starts_with("EXISTS") { Dynamic::Int(0) } else { Dynamic::text("OK") };
     let (done, asked) = drive(Facts::default(), async |on| guest.run(on, &step).await, server(0, reply));
@@ -129,7 +134,7 @@ fn a_put_that_the_server_drops_fails_and_the_clock_is_asked_again() {
 
 #[test]
 fn nothing_is_written_while_nobody_tells_the_time_because_nobody_is_there() {
-    let guest = Hosted::new("p".into(), "saga-bus:".into());
+    let guest = guest();
     let step = put("a", Some(Millis::now().plus(86_400_000)));
     let gone = || ClientError { code: Some("ECONNRESET".into()), ..ClientError::default() };
     let (done, asked) = drive(
@@ -143,7 +148,7 @@ fn nothing_is_written_while_nobody_tells_the_time_because_nobody_is_there() {
 
 #[test]
 fn errors_of_single_commands_are_told_apart() {
-    let guest = Hosted::new("p".into(), "saga-bus:".into());
+    let guest = guest();
     let step = Step::Payload(Work::Read(Read::Find { id: "a".into() }));
     let wrong = || ClientError {
         name: "ReplyError".into(),
@@ -174,7 +179,7 @@ fn errors_of_single_commands_are_told_apart() {
 
 #[test]
 fn a_multi_takes_what_needs_no_answer() {
-    let guest = Hosted::new("p".into(), "saga-bus:".into());
+    let guest = guest();
     let step = put("a", Some(Millis::now().plus(86_400_000)));
     let (done, asked) = drive(BUFFERED, async |on| guest.run(on, &step).await, |_, _| Ok(Dynamic::Null));
     assert_eq!(done.unwrap(), Reply::Done);
@@ -197,7 +202,7 @@ fn a_multi_takes_what_needs_no_answer() {
 
 #[test]
 fn a_clusters_multi_has_one_slot() {
-    let guest = Hosted::new("p".into(), "saga-bus:".into());
+    let guest = guest();
     let check = |cluster: bool, key: Dynamic, ids: &[&str]| {
         let steps: Vec<Step> = ids.iter().map(|id| put(id, None)).collect();
         let queued = Dynamic::map([("cluster", Dynamic::Bool(cluster)), ("key", key)]);

@@ -4,23 +4,19 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
 use bytes::Bytes;
-use fred::error::Error as FredError;
 
-use super::channel::{Servers, read_clock};
+use super::channel::{Servers, escaped, read_clock, scan};
 use super::command::Request;
 use super::error;
-use super::states::{Pipe, reindex};
-use super::survey::Clock;
+use super::states::reindex;
 use crate::contract::report::{Probe, Usage};
 use crate::error::{Detail, Error, Kind, Result};
 
-/// Keys that a SCAN step looks at.
-const SCAN_COUNT: &str = "1000";
 /// The first version that has PXAT.
 const OLDEST: (u64, u64) = (6, 2);
 
 /// Checks every server; answers warnings. `states_prefix` is that of sagas.
-pub(super) async fn initialize(servers: &(impl Servers + Pipe), states_prefix: &str) -> Result<Vec<String>> {
+pub(super) async fn initialize(servers: &impl Servers, states_prefix: &str) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     for node in servers.nodes().await? {
         servers.ask(node.as_ref(), &["PING"]).await?;
@@ -64,18 +60,18 @@ fn eviction_warning(info: &str) -> Option<String> {
 }
 
 /// Asks all servers for a sign of life.
-pub(super) async fn probe(servers: &impl Servers, clock: &Clock) -> Result<Probe> {
+pub(super) async fn probe(servers: &impl Servers) -> Result<Probe> {
     let nodes = servers.nodes().await?;
     for node in &nodes {
         servers.ask(node.as_ref(), &["PING"]).await?;
     }
-    read_clock(servers, clock).await?;
+    read_clock(servers).await?;
     let first = nodes.first().and_then(Option::as_ref);
     let info = servers.ask(first, &["INFO", "server"]).await;
     let info = info.ok().and_then(|info| info.as_string());
     let server_version = info.and_then(|info| field(&info, "redis_version").map(str::to_owned));
     let mut details = Vec::new();
-    if let Some(ahead) = clock.ahead() {
+    if let Some(ahead) = servers.clock().ahead() {
         details.push(("clockOffsetMs", Detail::Number(ahead)));
     }
     if first.is_some() {
@@ -92,10 +88,7 @@ pub(super) async fn usage(servers: &impl Servers, prefix: &str) -> Result<Usage>
         let (mut seen, hasher) = (HashSet::new(), RandomState::new());
         let mut cursor = String::from("0");
         loop {
-            let words = ["SCAN", &cursor, "MATCH", &pattern, "COUNT", SCAN_COUNT];
-            let page = servers.ask(node.as_ref(), &words).await?;
-            let (next, mut keys) =
-                page.convert::<(String, Vec<Bytes>)>().map_err(|_: FredError| error::unexpected())?;
+            let (next, mut keys) = scan(servers, node.as_ref(), &cursor, &pattern).await?;
             // SCAN may tell a key twice.
             keys.retain(|key| seen.insert(hasher.hash_one(key)));
             count(servers, keys, &mut usage).await?;
@@ -108,14 +101,9 @@ pub(super) async fn usage(servers: &impl Servers, prefix: &str) -> Result<Usage>
     Ok(usage)
 }
 
-/// The characters of a key prefix, or of a saga's name, that mean something in a pattern.
-pub(super) fn escaped(prefix: &str) -> String {
-    prefix.chars().flat_map(|c| "*?[]^\\-".contains(c).then_some('\\').into_iter().chain([c])).collect()
-}
-
 async fn count(servers: &impl Servers, keys: Vec<Bytes>, usage: &mut Usage) -> Result<()> {
     let requests = keys.into_iter().map(|key| Request::Length { key }).collect();
-    for reply in servers.run(requests).await? {
+    for reply in servers.send(requests).await? {
         match reply {
             // A key that has gone since the SCAN counts as an empty one.
             Ok(length) => {
@@ -152,11 +140,5 @@ mod tests {
         assert_eq!(eviction_warning("maxmemory:1000\r\nmaxmemory_policy:noeviction\r\n"), None);
         let warning = eviction_warning("maxmemory:1000\r\nmaxmemory_policy:volatile-lru\r\n").unwrap();
         assert!(warning.contains("volatile-lru"));
-    }
-
-    #[test]
-    fn patterns_are_escaped() {
-        assert_eq!(escaped("saga:storage"), "saga:storage");
-        assert_eq!(escaped("{a-b}"), "{a\\-b}");
     }
 }

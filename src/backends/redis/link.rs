@@ -79,9 +79,9 @@ impl Link {
         Self { way, abort, ended }
     }
 
-    /// Whether the servers are a cluster.
-    pub(super) fn is_cluster(&self) -> bool {
-        matches!(&self.way, Way::Fred(client) if client.is_clustered())
+    /// Whether one server has all keys.
+    pub(super) fn one_server(&self) -> bool {
+        !matches!(&self.way, Way::Fred(client) if client.is_clustered())
     }
 
     /// Whether it has not ended.

@@ -2,33 +2,34 @@
 //! TLS, and otherwise through the `fred` crate.
 //!
 //! ```text
-//! mod.rs         options, the driver
-//! config.rs      the URL, certificates, fred's settings
-//! payloads.rs    operations as commands, and their replies
-//! command.rs     the commands, as fred's and in words
-//! inspect.rs     initialize, health, usage
-//! servers.rs     the servers, over our connection or a client of the application
-//! transaction.rs transactions of the store's own
-//! guest.rs       operations on a client of the application
-//! state_plans.rs changes of saga state in a transaction
-//! states.rs      saga state, step by step over whichever servers have its keys
-//! state_keys.rs  its keys, and what a stored state tells
-//! state_lists.rs the lists of sagas, and how they are kept right
-//! state_reindex.rs  sagas that software without our lists has written
-//! state_scripts.rs  what is asked of one key
-//! state_groups.rs  groups of operations, round by round
-//! slot.rs        which keys may be in one transaction of a cluster
-//! shared.rs    the connection that stores share: made, made again, replaced
-//! connection.rs  one link and its traffic
-//! link.rs        what carries commands: a connection of our own, or one fred client
-//! wire.rs        a connection of our own to the only server
-//! resp.rs        Redis' protocol on it
-//! survey.rs      the servers' clock and our sessions there
-//! error.rs       fred's errors in the store's terms
+//! mod.rs            opens a store, on connections of its own or on clients of the application
+//! guest.rs          the client driver: on clients of the application
+//! driver.rs         the driver: on connections of the store's own
+//! transaction.rs    transactions of the store's own: changes of all kinds, collected and sent at the end
+//! inspect.rs        initialize, health, usage
+//! states/           saga state
+//! payloads.rs       payloads: operations as commands, and their replies
+//! commit_script.rs  the script at the end of a transaction that has conditions
+//! slot.rs           which keys may be in one transaction of a cluster
+//! channel.rs        where requests travel: over a connection of the store's own, or over a client
+//! shared.rs         the connection that stores share: made, replaced, given up
+//! connection.rs     one link and its traffic
+//! survey.rs         what servers say of themselves: their clock, and our sessions there
+//! link.rs           what carries commands: a connection of our own, or one fred client
+//! wire.rs           a connection of our own to the only server
+//! resp.rs           Redis' protocol on it
+//! config.rs         the URL, certificates, fred's settings, key prefixes
+//! error.rs          errors of fred, of clients and of servers in the store's terms
+//! command.rs        the commands, as fred's and in words
 //! ```
+//!
+//! Each file imports only from those that stand below it. A kind of records has a file or a folder here, a key prefix
+//! in `config.rs`, its lines in both drivers, and a variant in `transaction.rs` if its changes can wait for the end of
+//! a transaction.
 
 mod channel;
 mod command;
+mod commit_script;
 mod config;
 mod connection;
 mod driver;
@@ -55,42 +56,28 @@ use crate::contract::driver::Opened;
 use crate::contract::guest::ClientDriver;
 use crate::contract::settings::Settings;
 use crate::error::Result;
-use crate::namespace::{Namespace, PAYLOADS, SAGAS};
 use crate::options::OptionReader;
 use crate::registry::Lease;
-use config::Endpoint;
+use config::{Endpoint, Prefixes};
 use driver::Redis;
+use guest::RedisOnClients;
 use shared::Connector;
 
 /// Opens a Redis URL without connecting. Takes `namespace`, `keyPrefix`, `statesKeyPrefix` and `tlsCaFile`.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
-    let (prefix, states_prefix) = prefixes(&mut options)?;
+    let prefixes = Prefixes::read(&mut options)?;
     let ca_file = options.string("tlsCaFile")?;
     options.finish()?;
     let key = format!("redis:{url} {ca_file:?} {:?}", settings.connect_timeout);
     let endpoint = Endpoint::parse(url, ca_file, settings.connect_timeout)?;
     let shared = Lease::take(key, || Connector::new(endpoint));
-    let guest = guest::Hosted::new(prefix.clone(), states_prefix.clone());
-    Ok(Opened { driver: Arc::new(Redis { prefix, states_prefix, shared }), guest: Some(Arc::new(guest)) })
+    let guest = RedisOnClients::new(prefixes.clone());
+    Ok(Opened { driver: Arc::new(Redis { prefixes, shared }), guest: Some(Arc::new(guest)) })
 }
 
 /// What works on clients of the application. Takes `namespace`, `keyPrefix` and `statesKeyPrefix`.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn ClientDriver>> {
-    let (prefix, states_prefix) = prefixes(&mut options)?;
+    let prefixes = Prefixes::read(&mut options)?;
     options.finish()?;
-    Ok(Arc::new(guest::Hosted::new(prefix, states_prefix)))
-}
-
-/// That of payloads and that of sagas.
-fn prefixes(options: &mut OptionReader) -> Result<(String, String)> {
-    let namespace = Namespace::read(options)?;
-    let mut read = |name, default: String| -> Result<String> {
-        let prefix = options.string(name)?.unwrap_or(default);
-        config::check_prefix(name, &prefix)?;
-        Ok(prefix)
-    };
-    let payloads = read("keyPrefix", namespace.prefix(PAYLOADS, "saga:storage"))?;
-    let states = read("statesKeyPrefix", namespace.prefix(SAGAS, "saga-bus") + ":")?;
-    config::check_apart(&payloads, &states)?;
-    Ok((payloads, states))
+    Ok(Arc::new(RedisOnClients::new(prefixes)))
 }

@@ -17,15 +17,12 @@
 //!
 //! "Soon" is ten minutes: a server's clock would have to jump by more within half a minute.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use fred::prelude::Value;
 
-use super::channel::{Answers, Own, Servers};
+use super::channel::{Answers, Channel, Servers};
 use super::command::{Request, Until};
 use super::error;
-use super::shared::{Connector, ask_time, keep_time};
 use crate::contract::payloads::{Read, Write};
 use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
@@ -35,44 +32,33 @@ use crate::time::Millis;
 const SOON_MS: i64 = 10 * 60 * 1_000;
 
 /// Runs a group of writes in one pipeline.
-pub(super) async fn write(on: &Arc<Connector>, prefix: &str, group: &[Write]) -> Vec<Result<Reply>> {
-    let own = match Own::of(on).await {
-        Ok(own) => own,
-        Err(error) => return vec![Err(error); group.len()],
-    };
-    let connection = &own.connection;
+pub(super) async fn write(on: &impl Servers, prefix: &str, group: &[Write]) -> Result<Vec<Result<Reply>>> {
     if group.iter().any(|write| expiry(write).is_some()) {
-        keep_time(connection).await;
+        on.keep_time().await?;
     }
-    let plan = Plan::new(group, prefix, Millis::now(), connection.clock().shift());
-    match own.run(plan.requests).await {
-        Ok(replies) => {
-            let (answers, lost) = answer_writes(group, &plan.checked, replies);
-            if lost {
-                // Before the put is repeated.
-                ask_time(connection).await;
-            }
-            answers
-        }
-        Err(error) => vec![Err(error); group.len()],
+    let plan = Plan::new(group, prefix, Millis::now(), on.clock().shift());
+    let (answers, lost) = answer_writes(group, &plan.checked, on.send(plan.requests).await?);
+    if lost {
+        // Before the put is repeated.
+        on.ask_time().await?;
     }
+    Ok(answers)
 }
 
 /// Runs a group of reads in one pipeline.
-pub(super) async fn read(on: &Arc<Connector>, prefix: &str, group: &[Read]) -> Vec<Result<Reply>> {
-    let requests = group.iter().map(|read| request(read, prefix)).collect();
-    let sent = match Own::of(on).await {
-        Ok(own) => own.run(requests).await,
-        Err(error) => Err(error),
-    };
-    match sent {
-        Ok(replies) => group.iter().zip(replies).map(|(read, reply)| answer_read(read, reply)).collect(),
-        Err(error) => vec![Err(error); group.len()],
-    }
+pub(super) async fn read(on: &impl Channel, prefix: &str, group: &[Read]) -> Result<Vec<Result<Reply>>> {
+    let replies = on.send(group.iter().map(|read| request(read, prefix)).collect()).await?;
+    Ok(group.iter().zip(replies).map(|(read, reply)| answer_read(read, reply)).collect())
+}
+
+/// Runs a single read.
+pub(super) async fn read_one(on: &impl Channel, prefix: &str, read: &Read) -> Result<Reply> {
+    let mut replies = on.send(vec![request(read, prefix)]).await?;
+    answer_read(read, replies.pop().unwrap_or_else(|| Err(error::unexpected())))
 }
 
 /// The request of a read.
-pub(super) fn request(read: &Read, prefix: &str) -> Request {
+fn request(read: &Read, prefix: &str) -> Request {
     match read {
         Read::Find { id } => Request::Get { key: key(prefix, id) },
         Read::Has { id } => Request::Exists { key: key(prefix, id) },
@@ -98,14 +84,14 @@ pub(super) fn expiry(write: &Write) -> Option<Millis> {
 }
 
 /// The requests of a group of writes, and which of the writes have an EXISTS behind them.
-pub(super) struct Plan {
-    pub(super) requests: Vec<Request>,
-    pub(super) checked: Vec<bool>,
+struct Plan {
+    requests: Vec<Request>,
+    checked: Vec<bool>,
 }
 
 impl Plan {
     /// `shift` is what the server's clock is ahead of ours.
-    pub(super) fn new(group: &[Write], prefix: &str, now: Millis, shift: i64) -> Self {
+    fn new(group: &[Write], prefix: &str, now: Millis, shift: i64) -> Self {
         let mut plan = Self { requests: Vec::with_capacity(group.len()), checked: Vec::with_capacity(group.len()) };
         for write in group {
             let soon = expiry(write).is_some_and(|at| is_soon(at, now));
@@ -169,7 +155,7 @@ pub(super) fn queued(write: &Write, prefix: &str, now: Millis, shift: Option<i64
 }
 
 /// The answers to writes, of the replies to their plan, and whether a put was lost at once.
-pub(super) fn answer_writes(group: &[Write], checked: &[bool], replies: Answers) -> (Vec<Result<Reply>>, bool) {
+fn answer_writes(group: &[Write], checked: &[bool], replies: Answers) -> (Vec<Result<Reply>>, bool) {
     let mut replies = replies.into_iter();
     let mut next = move || replies.next().unwrap_or_else(|| Err(error::unexpected()));
     let mut answers = Vec::with_capacity(group.len());
@@ -209,7 +195,7 @@ pub(super) fn answer_write(write: &Write, reply: Result<Value>) -> Result<Reply>
 }
 
 /// The answer to a read.
-pub(super) fn answer_read(read: &Read, reply: Result<Value>) -> Result<Reply> {
+fn answer_read(read: &Read, reply: Result<Value>) -> Result<Reply> {
     match (read, reply?) {
         (Read::Find { .. }, Value::Null) => Ok(Reply::Data(None)),
         (Read::Find { .. }, Value::Bytes(data)) => Ok(Reply::Data(Some(data))),

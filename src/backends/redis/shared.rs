@@ -2,7 +2,6 @@
 //! the next one after it broke, and replaced when it has fallen silent.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 
@@ -10,13 +9,9 @@ use super::command::{Replies, Request, Transacted};
 use super::config::Endpoint;
 use super::connection::Connection;
 use super::error;
-use super::survey::Survey;
 use crate::contract::report::Pool;
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
-
-/// Servers get no longer to tell their time.
-const ASKING: Duration = Duration::from_secs(5);
 
 /// A connection being made; everybody who waits for it gets the same answer.
 type Connecting = Shared<BoxFuture<'static, Result<Arc<Connection>>>>;
@@ -45,9 +40,9 @@ impl Connector {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the server is a cluster.
-    pub(super) fn is_cluster(&self) -> bool {
-        self.endpoint.is_cluster()
+    /// Whether one server has all keys.
+    pub(super) fn one_server(&self) -> bool {
+        self.endpoint.one_server()
     }
 
     /// A connection; makes one if there is none. A failure is told to those who wait for it, and
@@ -149,7 +144,7 @@ impl Connector {
     async fn try_replace(&self, silent: &Arc<Connection>) {
         let last_reply = silent.progress();
         let mut opened = Connection::open(&self.endpoint).await;
-        if !self.is_cluster() && silent.progress() > last_reply {
+        if self.one_server() && silent.progress() > last_reply {
             // A server that was paused has gone on meanwhile.
             opened = Err(Error::closed());
         }
@@ -191,26 +186,5 @@ impl Connector {
         if let Some(current) = current {
             current.quit().await;
         }
-    }
-}
-
-/// Reads the servers' clocks; nothing if they do not answer.
-pub(super) async fn ask_time(connection: &Connection) {
-    let survey = tokio::time::timeout(ASKING, Survey::take(connection.link())).await;
-    if let Ok(Ok(survey)) = survey {
-        connection.clock().update(&survey);
-    }
-}
-
-/// Before expiries are sent: reads the servers' clocks, if ours has been set since the last time; if that was only long
-/// ago, beside the work.
-pub(super) async fn keep_time(connection: &Arc<Connection>) {
-    if connection.clock().has_jumped() {
-        ask_time(connection).await;
-    } else if connection.clock().is_due()
-        && let Ok(runtime) = runtime::io()
-    {
-        let connection = Arc::clone(connection);
-        runtime.spawn(async move { ask_time(&connection).await });
     }
 }

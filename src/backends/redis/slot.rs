@@ -4,8 +4,6 @@ use bytes::Bytes;
 use fred::util::redis_keyslot;
 
 use super::error::TAG_HINT;
-use super::payloads::key;
-use crate::contract::step::Step;
 use crate::error::{Error, Result};
 
 /// The key that the others of a transaction have to go with: the first.
@@ -18,13 +16,8 @@ impl Anchor {
         Self(first)
     }
 
-    /// Whether all steps' keys go with it, and with each other.
-    pub(super) fn check(&self, prefix: &str, steps: &[Step]) -> Result<()> {
-        self.check_keys(steps.iter().map(|step| (key(prefix, step.id()), step.id())))
-    }
-
-    /// The same of keys, each with the id that it is about.
-    pub(super) fn check_keys<'a>(&self, keys: impl IntoIterator<Item = (Bytes, &'a str)>) -> Result<()> {
+    /// Whether all these keys go with it, and with each other; each with the id that it is about.
+    pub(super) fn check<'a>(&self, keys: impl IntoIterator<Item = (Bytes, &'a str)>) -> Result<()> {
         let mut anchor = self.0.clone();
         for (key, id) in keys {
             match &anchor {
@@ -63,21 +56,20 @@ fn shown(key: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::operation::Work;
-    use crate::contract::payloads::Write;
     use crate::error::Kind;
 
-    fn deletes(ids: &[&str]) -> Vec<Step> {
-        ids.iter().map(|id| Step::Payload(Work::Write(Write::Delete { id: (*id).into() }))).collect()
+    /// What a transaction with payloads of these ids says.
+    fn check(anchor: &Anchor, prefix: &str, ids: &[&str]) -> Result<()> {
+        anchor.check(ids.iter().map(|id| (Bytes::from(format!("{prefix}:{id}")), *id)))
     }
 
     #[test]
     fn keys_of_one_slot_go_together() {
         let empty = Anchor::default();
-        assert!(empty.check("p", &deletes(&["{a}1", "{a}2", "x{a}y"])).is_ok());
-        assert!(empty.check("{p}", &deletes(&["a", "b", "c"])).is_ok());
-        assert!(empty.check("p", &deletes(&["a"])).is_ok());
-        let error = empty.check("p", &deletes(&["{a}1", "{b}1"])).unwrap_err();
+        assert!(check(&empty, "p", &["{a}1", "{a}2", "x{a}y"]).is_ok());
+        assert!(check(&empty, "{p}", &["a", "b", "c"]).is_ok());
+        assert!(check(&empty, "p", &["a"]).is_ok());
+        let error = check(&empty, "p", &["{a}1", "{b}1"]).unwrap_err();
         assert_eq!((error.kind(), error.id()), (Kind::InvalidArgument, Some("{b}1")));
         assert!(error.message().contains("hash tag") && error.message().contains("'p:{b}1'"), "{error}");
     }
@@ -86,18 +78,18 @@ mod tests {
     fn what_is_queued_already_counts() {
         // What the application has queued has no prefix of ours.
         let order = Anchor::at(Some(Bytes::from_static(b"order:{7}")));
-        assert!(order.check("p", &deletes(&["slip-{7}"])).is_ok());
-        assert!(order.check("p", &deletes(&["slip-7"])).is_err());
+        assert!(check(&order, "p", &["slip-{7}"]).is_ok());
+        assert!(check(&order, "p", &["slip-7"]).is_err());
         let mut anchor = Anchor::default();
         anchor.keep(&Bytes::from_static(b"p:{a}1"));
         anchor.keep(&Bytes::from_static(b"p:{b}1"));
-        assert!(anchor.check("p", &deletes(&["{a}2"])).is_ok());
-        assert!(anchor.check("p", &deletes(&["{b}2"])).is_err());
+        assert!(check(&anchor, "p", &["{a}2"]).is_ok());
+        assert!(check(&anchor, "p", &["{b}2"]).is_err());
     }
 
     #[test]
     fn long_keys_are_cut() {
-        let error = Anchor::at(Some(Bytes::from(vec![b'x'; 1_000]))).check("p", &deletes(&["y"])).unwrap_err();
+        let error = check(&Anchor::at(Some(Bytes::from(vec![b'x'; 1_000]))), "p", &["y"]).unwrap_err();
         assert!(error.message().len() < 600);
     }
 }

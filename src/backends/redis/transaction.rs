@@ -1,197 +1,224 @@
-//! A transaction of the store's own: collected here, sent as MULTI and EXEC at the end; with saga state
-//! in it the end is one script, which looks whether it may do all of it. The same on a connection of the
-//! store's own and on a client of the application.
+//! A transaction of the store's own: its changes are collected here, and sent as MULTI and EXEC at the end. If one of
+//! them has conditions, the end is one script, which looks whether they hold and then does everything. The same on a
+//! connection of the store's own and on a client of the application.
+//!
+//! A kind of records whose changes can wait for the end has a variant of [`Change`]; nothing else here knows of kinds
+//! but [`Changes::collect`], which makes them.
 
+use std::collections::HashSet;
+use std::future::ready;
+use std::slice;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use fred::prelude::Value;
 
-use super::channel::{Answers, Own, Servers};
-use super::command::Request;
+use super::channel::{Answers, ClientChannel, OwnChannel, Servers};
+use super::commit_script::CommitScript;
+use super::config::Prefixes;
 use super::error;
 use super::payloads::{answer_write, expiry, key, queued};
-use super::shared::{Connector, keep_time};
+use super::shared::Connector;
 use super::slot::Anchor;
+use super::states::States;
 use super::states::queued::Planned;
-use super::states::scripts::{Finale, number_of};
-use super::states::{Pipe, States};
+use super::survey::Clock;
+use crate::contract::client::Client;
+use crate::contract::guest::UnitOfWork;
 use crate::contract::operation::Operation;
-use crate::contract::operation::Work;
 use crate::contract::payloads::Write;
-use crate::contract::states::{StateWrite, changed_twice};
+use crate::contract::states::changed_twice;
 use crate::contract::step::{Queued, Reply, Step, not_queueable};
 use crate::contract::transaction::Transaction;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::runtime::Task;
 use crate::time::Millis;
 
-/// Where a transaction goes.
-pub(super) trait Transact: Pipe {
-    /// Whether all keys of a transaction have to be in one slot.
-    fn is_cluster(&self) -> bool;
+/// A change that waits for the end.
+enum Change {
+    /// Of a payload. It has no condition.
+    Payload(Write),
+    /// Of a saga, which must be then as it was when the change was called.
+    State(Planned),
+}
 
-    /// Sends commands as MULTI and EXEC; the reply to each, or none if a key that is watched has changed.
-    fn transact(&self, requests: Vec<Request>) -> impl Future<Output = Result<Option<Answers>>> + Send;
+impl Change {
+    /// Whether the servers' time matters.
+    fn expires(&self) -> bool {
+        match self {
+            Self::Payload(write) => expiry(write).is_some(),
+            // The time that is left is sent.
+            Self::State(_) => false,
+        }
+    }
+
+    /// Adds what must hold, and what is to be done then. `shift` is what to add to our time to have the servers'.
+    fn join(&self, prefixes: &Prefixes, now: Millis, shift: Option<i64>, script: &mut CommitScript) {
+        match self {
+            Self::Payload(write) => script.then(queued(write, &prefixes.payloads, now, shift)),
+            Self::State(planned) => planned.join(&prefixes.states, script),
+        }
+    }
+
+    /// Judges the reply of a change without conditions, which has one command.
+    fn judge(&self, reply: Result<Value>) -> Result<()> {
+        match self {
+            Self::Payload(write) => answer_write(write, reply).map(drop),
+            Self::State(_) => Err(error::unexpected()),
+        }
+    }
+
+    /// Why one of its conditions does not hold.
+    async fn refusal(&self, prefixes: &Prefixes, on: &impl Servers) -> Error {
+        match self {
+            Self::Payload(_) => error::unexpected(),
+            Self::State(planned) => States { on, prefix: &prefixes.states }.refusal(planned).await,
+        }
+    }
 }
 
 /// Changes that have not been sent. Nothing is to be undone before the commit.
-pub(super) struct Collected {
-    prefix: String,
-    states_prefix: String,
+struct Changes {
+    prefixes: Prefixes,
     anchor: Anchor,
-    writes: Vec<Write>,
-    states: Vec<Planned>,
+    /// Those with conditions, and the keys that no two of them may have in common.
+    conditional: Vec<Change>,
+    keys: HashSet<Bytes>,
+    blind: Vec<Change>,
 }
 
-impl Collected {
-    pub(super) fn new(prefix: String, states_prefix: String) -> Self {
-        let (writes, states) = (Vec::new(), Vec::new());
-        Self { prefix, states_prefix, anchor: Anchor::default(), writes, states }
+impl Changes {
+    fn new(prefixes: Prefixes) -> Self {
+        let (conditional, blind) = (Vec::new(), Vec::new());
+        Self { prefixes, anchor: Anchor::default(), conditional, keys: HashSet::new(), blind }
     }
 
-    pub(super) fn check(&self, is_cluster: bool, steps: &[Step]) -> Result<()> {
-        // A change of saga state, of which a call has one, looks for its keys itself.
+    fn check(&self, one_server: bool, steps: &[Step]) -> Result<()> {
+        // A change with conditions, of which a call has one, looks for its keys itself.
         if steps.iter().all(|step| matches!(step.queued(), Queued::Conditional(_))) {
             return Ok(());
         }
         if let Some(step) = steps.iter().find(|step| !matches!(step.queued(), Queued::Blind(_))) {
             return Err(not_queueable(step));
         }
-        if is_cluster { self.anchor.check(&self.prefix, steps) } else { Ok(()) }
+        if one_server {
+            return Ok(());
+        }
+        self.anchor.check(steps.iter().map(|step| (key(&self.prefixes.payloads, step.id()), step.id())))
     }
 
-    /// A step that needs no answer.
-    pub(super) fn collect(&mut self, is_cluster: bool, step: &Step) -> Result<Reply> {
-        self.check(is_cluster, std::slice::from_ref(step))?;
-        let Step::Payload(Work::Write(write)) = step else { return Err(not_queueable(step)) };
-        self.anchor.keep(&key(&self.prefix, step.id()));
-        self.writes.push(match write {
-            Write::Put { id, data, expires_at } => Write::Put {
-                id: id.clone(),
-                // A copy: the caller's buffer is its own again once the put is answered.
-                data: Bytes::copy_from_slice(data),
-                expires_at: *expires_at,
-            },
-            other => other.clone(),
-        });
+    /// Collects a step. If it has to ask what is stored, it does so over `on`.
+    async fn collect<S: Servers>(
+        &mut self,
+        one_server: bool,
+        step: &Step,
+        on: impl Future<Output = Result<S>>,
+    ) -> Result<Reply> {
+        match step.queued() {
+            Queued::Blind(write) => {
+                self.check(one_server, slice::from_ref(step))?;
+                self.anchor.keep(&key(&self.prefixes.payloads, step.id()));
+                self.blind.push(Change::Payload(own(write)));
+            }
+            Queued::Conditional(write) => {
+                let on = on.await?;
+                let planned = States { on: &on, prefix: &self.prefixes.states }.plan(write).await?;
+                if let Some(planned) = planned {
+                    let keys = planned.places(&self.prefixes.states);
+                    self.add(one_server, write.id(), &keys, Change::State(planned))?;
+                }
+            }
+            Queued::No => return Err(not_queueable(step)),
+        }
         Ok(Reply::Done)
     }
 
-    /// A change of saga state, of which is asked now what it needs to know.
-    pub(super) async fn collect_state(&mut self, on: &impl Transact, write: &StateWrite) -> Result<Reply> {
-        let Some(planned) = (States { on, prefix: &self.states_prefix }).plan(write).await? else {
-            return Ok(Reply::Done);
-        };
-        let places = planned.places(&self.states_prefix);
-        let mut known = self.states.iter().flat_map(|known| known.places(&self.states_prefix));
-        if known.any(|known| places.contains(&known)) {
-            return Err(changed_twice(write.id()));
+    /// Takes a change with conditions, and its keys.
+    fn add(&mut self, one_server: bool, id: &str, keys: &[Bytes], change: Change) -> Result<()> {
+        if keys.iter().any(|key| self.keys.contains(key)) {
+            return Err(changed_twice(id));
         }
-        if on.is_cluster() {
-            self.anchor.check_keys(places.iter().map(|place| (place.clone(), write.id())))?;
-            self.anchor.keep(&places[0]);
+        if !one_server {
+            self.anchor.check(keys.iter().map(|key| (key.clone(), id)))?;
         }
-        self.states.push(planned);
-        Ok(Reply::Done)
+        if let Some(first) = keys.first() {
+            self.anchor.keep(first);
+        }
+        self.keys.extend(keys.iter().cloned());
+        self.conditional.push(change);
+        Ok(())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.states.is_empty()
-    }
-
-    /// Whether the servers' time matters.
-    pub(super) fn has_expiry(&self) -> bool {
-        self.writes.iter().any(|write| expiry(write).is_some())
-    }
-
-    /// Has everything happen, or nothing. `shift` is what to add to our time to have the servers'.
-    pub(super) async fn send(&self, on: &impl Transact, shift: Option<i64>) -> Result<()> {
-        let now = Millis::now();
-        let requests = self.writes.iter().filter_map(|write| queued(write, &self.prefix, now, shift)).collect();
-        if self.states.is_empty() {
-            return committed(&self.writes, on.transact(requests).await?);
+    /// Has everything happen, or nothing.
+    async fn commit<S: Servers>(&self, on: impl Future<Output = Result<S>>) -> Result<()> {
+        if self.conditional.is_empty() && self.blind.is_empty() {
+            return Ok(());
         }
-        let mut script = Finale::default();
+        let on = on.await?;
+        if self.conditional.iter().chain(&self.blind).any(Change::expires) {
+            on.keep_time().await?;
+        }
+        let (now, shift) = (Millis::now(), on.clock().known_shift());
+        let mut script = CommitScript::default();
         // Up to which condition they are a change's.
-        let mut ends = Vec::with_capacity(self.states.len());
-        for planned in &self.states {
-            planned.join(&self.states_prefix, &mut script);
+        let mut ends = Vec::with_capacity(self.conditional.len());
+        for change in &self.conditional {
+            change.join(&self.prefixes, now, shift, &mut script);
             ends.push(script.conditions());
         }
-        script.then(requests);
+        for change in &self.blind {
+            change.join(&self.prefixes, now, shift, &mut script);
+        }
+        if self.conditional.is_empty() {
+            return committed(&self.blind, on.transact(script.requests()).await?);
+        }
         match finished(on.transact(vec![script.request()?]).await?)? {
             0 => Ok(()),
             condition => {
-                let change = ends.iter().position(|end| condition <= *end);
-                let planned = change.and_then(|change| self.states.get(change)).ok_or_else(error::unexpected)?;
-                Err(States { on, prefix: &self.states_prefix }.refusal(planned).await)
+                let at = ends.iter().position(|end| condition <= *end);
+                let change = at.and_then(|at| self.conditional.get(at)).ok_or_else(error::unexpected)?;
+                Err(change.refusal(&self.prefixes, &on).await)
             }
         }
     }
 }
 
-/// On a connection of the store's own.
-pub(super) struct OnOwn {
-    shared: Arc<Connector>,
-    collected: Collected,
-}
-
-impl OnOwn {
-    pub(super) fn new(shared: Arc<Connector>, collected: Collected) -> Self {
-        Self { shared, collected }
-    }
-
-    async fn send(self) -> Result<()> {
-        if self.collected.is_empty() {
-            return Ok(());
+/// In memory of its own: the caller's buffer is the caller's again once the put is answered.
+fn own(write: &Write) -> Write {
+    match write {
+        Write::Put { id, data, expires_at } => {
+            Write::Put { id: id.clone(), data: Bytes::copy_from_slice(data), expires_at: *expires_at }
         }
-        // The connection of all other operations: what they have sent comes before.
-        let own = Own::of(&self.shared).await?;
-        let clock = own.connection.clock();
-        if self.collected.has_expiry() {
-            keep_time(&own.connection).await;
-        }
-        self.collected.send(&own, clock.known_shift()).await
+        other => other.clone(),
     }
 }
 
-impl Pipe for Own<'_> {
-    async fn pipe(&self, requests: Vec<Request>) -> Result<Answers> {
-        self.run(requests).await
+/// A transaction that is sent at its end. `S` is what a channel to the servers is made of: the connections of the
+/// store's own, or, beside the client that each call brings, the clock of the servers behind it.
+pub(super) struct QueuedTransaction<S> {
+    servers: S,
+    changes: Changes,
+}
+
+impl<S> QueuedTransaction<S> {
+    pub(super) fn new(servers: S, prefixes: Prefixes) -> Self {
+        Self { servers, changes: Changes::new(prefixes) }
     }
 }
 
-impl Transact for Own<'_> {
-    fn is_cluster(&self) -> bool {
-        self.shared.is_cluster()
-    }
-
-    async fn transact(&self, requests: Vec<Request>) -> Result<Option<Answers>> {
-        match self.shared.transact(&self.connection, requests).await? {
-            Value::Null => Ok(None),
-            Value::Array(replies) => Ok(Some(replies.into_iter().map(Ok).collect())),
-            _ => Err(error::unexpected()),
-        }
-    }
-}
-
-impl Transaction for OnOwn {
+/// On the connection of all other operations: what they have sent comes before.
+impl Transaction for QueuedTransaction<Arc<Connector>> {
     fn check(&self, steps: &[Step]) -> Result<()> {
-        self.collected.check(self.shared.is_cluster(), steps)
+        self.changes.check(self.servers.one_server(), steps)
     }
 
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
-        Box::pin(async move {
-            match step.queued() {
-                Queued::Conditional(write) => self.collected.collect_state(&Own::of(&self.shared).await?, write).await,
-                Queued::Blind(_) | Queued::No => self.collected.collect(self.shared.is_cluster(), step),
-            }
-        })
+        let Self { servers, changes } = self;
+        Box::pin(changes.collect(servers.one_server(), step, OwnChannel::of(servers)))
     }
 
     fn commit(self: Box<Self>) -> Task<'static, Result<()>> {
-        Box::pin(self.send())
+        Box::pin(async move { self.changes.commit(OwnChannel::of(&self.servers)).await })
     }
 
     fn roll_back(self: Box<Self>) -> Task<'static, ()> {
@@ -199,27 +226,40 @@ impl Transaction for OnOwn {
     }
 }
 
-/// What the script answers that EXEC has run.
-fn finished(replies: Option<Answers>) -> Result<usize> {
-    let mut replies = replies.ok_or_else(error::conflict)?;
-    match (replies.pop(), replies.is_empty()) {
-        (Some(reply), true) => usize::try_from(number_of(reply)?).map_err(|_| error::unexpected()),
-        _ => Err(error::unexpected()),
+impl UnitOfWork for QueuedTransaction<Arc<Clock>> {
+    fn check(&self, on: &Client, steps: &[Step]) -> Result<()> {
+        self.changes.check(on.facts().one_server, steps)
+    }
+
+    fn run<'a>(&'a mut self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
+        let Self { servers, changes } = self;
+        Box::pin(changes.collect(on.facts().one_server, step, ready(Ok(ClientChannel::new(on, servers)))))
+    }
+
+    fn commit<'a>(&'a mut self, on: &'a Client) -> Task<'a, Result<()>> {
+        Box::pin(self.changes.commit(ready(Ok(ClientChannel::new(on, &self.servers)))))
     }
 }
 
-/// Whether all writes have happened, of what EXEC answered.
-fn committed(writes: &[Write], replies: Option<Answers>) -> Result<()> {
+/// What the script answers that EXEC has run.
+fn finished(replies: Option<Answers>) -> Result<usize> {
+    let reply = replies.ok_or_else(error::conflict)?;
+    let [reply] = <[_; 1]>::try_from(reply).map_err(|_| error::unexpected())?;
+    reply?.as_i64().and_then(|at| usize::try_from(at).ok()).ok_or_else(error::unexpected)
+}
+
+/// Whether all changes have happened, of what EXEC answered.
+fn committed(changes: &[Change], replies: Option<Answers>) -> Result<()> {
     let replies = replies.ok_or_else(error::conflict)?;
-    if replies.len() != writes.len() {
+    if replies.len() != changes.len() {
         return Err(error::unexpected());
     }
-    let answers = writes.iter().zip(replies).map(|(write, reply)| answer_write(write, reply));
-    let failed: Vec<_> = answers.filter_map(Result::err).collect();
+    let judged = changes.iter().zip(replies).map(|(change, reply)| change.judge(reply));
+    let failed: Vec<_> = judged.filter_map(Result::err).collect();
     match failed.first() {
         None => Ok(()),
         // None of them has happened.
-        Some(first) if failed.len() == writes.len() => Err(first.clone()),
+        Some(first) if failed.len() == changes.len() => Err(first.clone()),
         Some(first) => Err(error::partly(first)),
     }
 }
@@ -227,21 +267,21 @@ fn committed(writes: &[Write], replies: Option<Answers>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Error, Kind};
+    use crate::error::Kind;
 
-    fn writes() -> Vec<Write> {
+    fn changes() -> Vec<Change> {
         let put = Write::Put { id: "a".into(), data: Bytes::new(), expires_at: None };
-        vec![put, Write::Delete { id: "b".into() }]
+        [put, Write::Delete { id: "b".into() }].map(Change::Payload).into()
     }
 
     #[test]
     fn exec_has_to_answer_every_command() {
         let ok = || Ok(Value::from("OK"));
-        assert!(committed(&writes(), Some(vec![ok(), Ok(Value::Integer(0))])).is_ok());
-        let error = committed(&writes(), None).unwrap_err();
+        assert!(committed(&changes(), Some(vec![ok(), Ok(Value::Integer(0))])).is_ok());
+        let error = committed(&changes(), None).unwrap_err();
         assert!(error.is_retryable() && error.message().contains("watched key"), "{error:?}");
         for replies in [vec![], vec![ok()], vec![ok(), ok()], vec![Ok(Value::Queued), Ok(Value::Integer(1))]] {
-            assert!(committed(&writes(), Some(replies.clone())).is_err(), "{replies:?}");
+            assert!(committed(&changes(), Some(replies.clone())).is_err(), "{replies:?}");
         }
         assert_eq!(finished(Some(vec![Ok(Value::Integer(2))])).unwrap(), 2);
         assert!(finished(None).unwrap_err().is_retryable());
@@ -253,9 +293,9 @@ mod tests {
     #[test]
     fn a_failed_command_says_whether_the_others_have_happened() {
         let failed = || Err(Error::new(Kind::Backend, "no memory"));
-        let error = committed(&writes(), Some(vec![failed(), Ok(Value::Integer(0))])).unwrap_err();
+        let error = committed(&changes(), Some(vec![failed(), Ok(Value::Integer(0))])).unwrap_err();
         assert!(error.message().contains("part of it may have happened"), "{error:?}");
-        let error = committed(&writes(), Some(vec![failed(), failed()])).unwrap_err();
+        let error = committed(&changes(), Some(vec![failed(), failed()])).unwrap_err();
         assert_eq!(error.message(), "no memory");
     }
 }

@@ -2,16 +2,19 @@
 //!
 //! A lease is a key of its own beside the state, in whichever slot: one script looks at it and sets it,
 //! and the server ends it by its clock. Its value begins with the timeout that it is for, so an update
-//! that moves the timeout ends it, whoever writes that.
+//! that moves the timeout ends it, whoever writes that. A claim does this:
 //!
-//! The lease is taken before the state is read. What was leased before, ended and let go in between is
-//! seen to have ended; and what is read once the lease is held nobody else acts on.
+//! 1. It reads the overdue sagas from the lists, the longest overdue first.
+//! 2. It takes the leases of those that nobody has.
+//! 3. It reads their states. A saga that another worker has ended meanwhile is left out, and its lists are written
+//!    again. While the lease lasts, no other worker is given the saga.
 
 use std::collections::{HashSet, VecDeque};
 
-use super::keys::{Keys, names};
-use super::scripts::{self as ask, number_of, scored_of, texts_of};
-use super::{Pipe, States};
+use super::States;
+use super::keys::Keys;
+use super::scripts::{self as ask, number_of, scored_of};
+use crate::backends::redis::channel::Channel;
 use crate::backends::redis::error;
 use crate::contract::states::{Claim, FoundState};
 use crate::contract::step::Reply;
@@ -52,13 +55,10 @@ impl<'a> Overdue<'a> {
     }
 }
 
-impl<P: Pipe> States<'_, P> {
+impl<C: Channel> States<'_, C> {
     /// Gives sagas to a worker.
     pub(crate) async fn claim_timed_out(&self, claim: &Claim) -> Result<Reply> {
-        let known_names = match &claim.name {
-            Some(name) => vec![name.to_string()],
-            None => texts_of(self.one(ask::remembered(&names(self.prefix))).await?)?,
-        };
+        let known_names = self.names(claim.name.as_deref()).await?;
         let mut lists = Vec::with_capacity(known_names.len());
         for name in &known_names {
             let keys = self.keys(name);
@@ -106,7 +106,7 @@ impl<P: Pipe> States<'_, P> {
                 let least = list.last.map_or_else(|| String::from("-inf"), |last| last.to_string());
                 ask::scored(&list.keys.list("timeouts"), &least, claim.now.0, wanted(list))
             });
-            let mut replies = self.on.pipe(pages.collect()).await?.into_iter();
+            let mut replies = self.on.send(pages.collect()).await?.into_iter();
             for list in &mut empty {
                 let found = scored_of(replies.next().unwrap_or_else(|| Err(error::unexpected())))?;
                 let asked = wanted(list);
@@ -124,7 +124,7 @@ impl<P: Pipe> States<'_, P> {
     ) -> Result<()> {
         let leases =
             overdue.iter().map(|(keys, due, id)| ask::lease(keys.lease(id), *due, &claim.worker, claim.lease_ms));
-        let taken = self.on.pipe(leases.collect()).await?;
+        let taken = self.on.send(leases.collect()).await?;
         let mut ours = Vec::with_capacity(overdue.len());
         for (saga, taken) in overdue.iter().zip(taken) {
             if number_of(taken)? == 1 {

@@ -1,39 +1,41 @@
-//! Groups of operations on saga state over the store's own connection: what all of them wait for
-//! goes in one pipeline, round after round.
+//! Groups of operations on saga state over the store's own connection. The members of a group run beside each other,
+//! in rounds:
+//!
+//! 1. Each member runs until it waits for replies, or is done.
+//! 2. The requests of all members go in one pipeline.
+//! 3. Each member gets its replies, and the next round begins.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-use super::{Pipe, States};
-use crate::backends::redis::channel::{Answers, Own, Servers};
+use super::States;
+use crate::backends::redis::channel::{Answers, Channel};
 use crate::backends::redis::command::Request;
-use crate::backends::redis::shared::Connector;
-use crate::contract::operation::Work;
-use crate::contract::operation::chains;
+use crate::contract::operation::{Work, chains};
 use crate::contract::states::{StateRead, StateStep, StateWrite};
 use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
 use crate::runtime::Task;
 
 /// Runs a group of changes; those of one saga in their order.
-pub(crate) async fn write(on: &Arc<Connector>, prefix: &str, group: &[StateWrite]) -> Vec<Result<Reply>> {
+pub(crate) async fn write(on: &impl Channel, prefix: &str, group: &[StateWrite]) -> Vec<Result<Reply>> {
     let steps: Vec<StateStep> = group.iter().cloned().map(Work::Write).collect();
     run(on, prefix, &steps, &chains(group)).await
 }
 
 /// Runs a group of questions.
-pub(crate) async fn read(on: &Arc<Connector>, prefix: &str, group: &[StateRead]) -> Vec<Result<Reply>> {
+pub(crate) async fn read(on: &impl Channel, prefix: &str, group: &[StateRead]) -> Vec<Result<Reply>> {
     let chains: Vec<Vec<usize>> = (0..group.len()).map(|at| vec![at]).collect();
     let steps: Vec<StateStep> = group.iter().cloned().map(Work::Read).collect();
     run(on, prefix, &steps, &chains).await
 }
 
-/// What a member of a group waits for.
+/// What a member of a group sends, and waits for.
 #[derive(Default)]
-struct Slot {
+struct MemberChannel {
     exchange: Mutex<Exchange>,
-    together: bool,
+    one_server: bool,
 }
 
 #[derive(Default)]
@@ -44,18 +46,18 @@ enum Exchange {
     Answered(Result<Answers>),
 }
 
-impl Slot {
+impl MemberChannel {
     fn swap(&self, exchange: Exchange) -> Exchange {
         std::mem::replace(&mut *self.exchange.lock().unwrap_or_else(PoisonError::into_inner), exchange)
     }
 }
 
-impl Pipe for Slot {
-    fn is_together(&self) -> bool {
-        self.together
+impl Channel for MemberChannel {
+    fn one_server(&self) -> bool {
+        self.one_server
     }
 
-    async fn pipe(&self, requests: Vec<Request>) -> Result<Answers> {
+    async fn send(&self, requests: Vec<Request>) -> Result<Answers> {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
@@ -73,19 +75,15 @@ impl Pipe for Slot {
 
 /// One of the futures of a group.
 struct Member<'a> {
-    slot: Arc<Slot>,
+    channel: Arc<MemberChannel>,
     work: Task<'a, Vec<(usize, Result<Reply>)>>,
 }
 
-async fn run(on: &Arc<Connector>, prefix: &str, steps: &[StateStep], chains: &[Vec<usize>]) -> Vec<Result<Reply>> {
-    let own = match Own::of(on).await {
-        Ok(own) => own,
-        Err(error) => return vec![Err(error); steps.len()],
-    };
+async fn run(on: &impl Channel, prefix: &str, steps: &[StateStep], chains: &[Vec<usize>]) -> Vec<Result<Reply>> {
     let unanswered = || Err(Error::new(Kind::Backend, "an operation on saga state waited for something else"));
     let mut results: Vec<Result<Reply>> = (0..steps.len()).map(|_| unanswered()).collect();
-    let mut members: Vec<Member<'_>> =
-        chains.iter().map(|chain| member(prefix, steps, chain, !on.is_cluster())).collect();
+    let one_server = on.one_server();
+    let mut members: Vec<Member<'_>> = chains.iter().map(|chain| member(prefix, steps, chain, one_server)).collect();
     while !members.is_empty() {
         let mut left = Vec::with_capacity(members.len());
         let polled = poll_fn(|context| {
@@ -103,17 +101,17 @@ async fn run(on: &Arc<Connector>, prefix: &str, steps: &[StateStep], chains: &[V
             }
         }
         members = keep(members, &left);
-        let slots: Vec<Arc<Slot>> = members.iter().map(|member| Arc::clone(&member.slot)).collect();
-        if !exchange(&own, &slots).await {
+        let channels: Vec<Arc<MemberChannel>> = members.iter().map(|member| Arc::clone(&member.channel)).collect();
+        if !exchange(on, &channels).await {
             break;
         }
     }
     results
 }
 
-fn member<'a>(prefix: &'a str, steps: &'a [StateStep], chain: &'a [usize], together: bool) -> Member<'a> {
-    let slot = Arc::new(Slot { together, ..Slot::default() });
-    let on = Arc::clone(&slot);
+fn member<'a>(prefix: &'a str, steps: &'a [StateStep], chain: &'a [usize], one_server: bool) -> Member<'a> {
+    let channel = Arc::new(MemberChannel { one_server, ..MemberChannel::default() });
+    let on = Arc::clone(&channel);
     let work = Box::pin(async move {
         let states = States { on: &*on, prefix };
         let mut done = Vec::with_capacity(chain.len());
@@ -122,7 +120,7 @@ fn member<'a>(prefix: &'a str, steps: &'a [StateStep], chain: &'a [usize], toget
         }
         done
     });
-    Member { slot, work }
+    Member { channel, work }
 }
 
 /// The members at these places, which are in order.
@@ -133,10 +131,10 @@ fn keep<'a>(members: Vec<Member<'a>>, places: &[usize]) -> Vec<Member<'a>> {
 }
 
 /// Sends what the members have asked for, and hands them the answers; whether they asked at all.
-async fn exchange(own: &Own<'_>, slots: &[Arc<Slot>]) -> bool {
-    let (mut all, mut counts) = (Vec::new(), Vec::with_capacity(slots.len()));
-    for slot in slots {
-        if let Exchange::Asked(requests) = slot.swap(Exchange::Idle) {
+async fn exchange(on: &impl Channel, channels: &[Arc<MemberChannel>]) -> bool {
+    let (mut all, mut counts) = (Vec::new(), Vec::with_capacity(channels.len()));
+    for channel in channels {
+        if let Exchange::Asked(requests) = channel.swap(Exchange::Idle) {
             counts.push(requests.len());
             all.extend(requests);
         } else {
@@ -144,15 +142,15 @@ async fn exchange(own: &Own<'_>, slots: &[Arc<Slot>]) -> bool {
         }
     }
     if all.is_empty() {
-        return slots.is_empty();
+        return channels.is_empty();
     }
-    let mut answers = own.run(all).await.map(Vec::into_iter);
-    for (slot, count) in slots.iter().zip(counts).filter(|(_, count)| *count > 0) {
+    let mut answers = on.send(all).await.map(Vec::into_iter);
+    for (channel, count) in channels.iter().zip(counts).filter(|(_, count)| *count > 0) {
         let answers = match &mut answers {
             Ok(answers) => Ok(answers.by_ref().take(count).collect()),
             Err(error) => Err(error.clone()),
         };
-        slot.swap(Exchange::Answered(answers));
+        channel.swap(Exchange::Answered(answers));
     }
     true
 }

@@ -1,10 +1,20 @@
-//! The lists of sagas: written from what is stored, and looked at again behind it.
+//! The lists of sagas. They are written from what is stored:
+//!
+//! 1. A change is noted as unsettled before it begins (`changes.rs`).
+//! 2. When the state has been changed, the lists are written from it, and the state is looked at once more. If it has
+//!    changed meanwhile, they are written again.
+//! 3. The note is taken away. If the client dies before, the note stays.
+//!
+//! Whoever lists or counts first writes the lists of all sagas that are noted. He leaves the notes of changes that may
+//! be under way, and takes away the others.
 
 use std::collections::BTreeSet;
 
+use super::States;
+use super::changes::Mark;
 use super::keys::{Keys, Known, LISTS, corrupt, names, version_at_head};
-use super::scripts::{self as ask, number_of, state_of, text_of, texts_of};
-use super::{Mark, Pipe, States};
+use super::scripts::{self as ask, known_of, number_of, text_of, texts_of};
+use crate::backends::redis::channel::Channel;
 use crate::backends::redis::command::Request;
 use crate::backends::redis::error;
 use crate::contract::arguments::MAX_LISTED;
@@ -16,7 +26,7 @@ const SETTLED: usize = 8;
 /// A change that began so long ago is not under way any more.
 const ABANDONED_MS: i64 = 60_000;
 /// Sagas that are asked for in one go: their states are all in memory then.
-const AT_ONCE: usize = 200;
+pub(super) const AT_ONCE: usize = 200;
 
 /// What is stored of a saga.
 enum Standing {
@@ -32,6 +42,19 @@ impl Standing {
     fn version(&self) -> Option<i64> {
         if let Self::There(known, _) = self { Some(known.version) } else { None }
     }
+
+    /// Sets when the saga has ended, if it has and nobody has noted it.
+    fn end_at(&mut self, at: Millis) {
+        if let Self::There(Known { ended_at: Some(ended_at), sets_end: false, .. }, _) = self {
+            *ended_at = at;
+        }
+    }
+
+    /// What writes the lists of the saga.
+    fn requests(&self, keys: Keys<'_>, id: &str) -> Vec<Request> {
+        let known = if let Self::There(known, expires_at) = self { Some((known, *expires_at)) } else { None };
+        list_requests(keys, id, known)
+    }
 }
 
 /// What the lists of some sagas were.
@@ -45,7 +68,7 @@ pub(crate) struct Mended {
     pub(crate) broken: u64,
 }
 
-impl<P: Pipe> States<'_, P> {
+impl<C: Channel> States<'_, C> {
     /// Writes the lists of a saga, until they are those of what is stored.
     pub(crate) async fn settle(
         &self,
@@ -56,7 +79,7 @@ impl<P: Pipe> States<'_, P> {
         expires_at: Option<Millis>,
     ) -> Result<()> {
         let state = keys.state(correlation_id);
-        for reply in self.on.pipe(list_requests(keys, id, Some((&known, expires_at)))).await? {
+        for reply in self.on.send(list_requests(keys, id, Some((&known, expires_at)))).await? {
             reply?;
         }
         let head = text_of(self.one(ask::head(&state)).await?)?.unwrap_or_default();
@@ -78,47 +101,41 @@ impl<P: Pipe> States<'_, P> {
     pub(crate) async fn sync_all(&self, keys: Keys<'_>, ids: &[&str], ended: Option<Millis>) -> Result<Mended> {
         let mut mended = Mended::default();
         for ids in ids.chunks(AT_ONCE) {
-            let mut left: Vec<_> = ids.iter().copied().zip(self.standings(keys, ids).await?).collect();
+            let mut sagas: Vec<_> = ids.iter().copied().zip(self.standings(keys, ids).await?).collect();
             for round in 0..SETTLED {
-                let broken = left.len();
-                left.retain(|(_, standing)| !matches!(standing, Standing::Broken));
-                mended.broken += (broken - left.len()) as u64;
-                if left.is_empty() {
+                let count = sagas.len();
+                sagas.retain(|(_, standing)| !matches!(standing, Standing::Broken));
+                mended.broken += (count - sagas.len()) as u64;
+                if sagas.is_empty() {
                     break;
                 }
-                for (_, standing) in &mut left {
-                    if let Standing::There(known, _) = standing
-                        && !known.sets_end
-                    {
-                        known.ended_at = known.ended_at.map(|at| ended.unwrap_or(at));
-                    }
+                if let Some(at) = ended {
+                    sagas.iter_mut().for_each(|(_, standing)| standing.end_at(at));
                 }
-                let changed = self.write_lists(keys, &left).await?;
+                let changed = self.write_lists(keys, &sagas).await?;
                 if round == 0 {
-                    for ((_, standing), _) in left.iter().zip(changed).filter(|(_, changed)| *changed) {
+                    for ((_, standing), _) in sagas.iter().zip(changed).filter(|(_, changed)| *changed) {
                         let there = matches!(standing, Standing::There(..));
                         *if there { &mut mended.misplaced } else { &mut mended.gone } += 1;
                     }
                 }
-                let ids: Vec<&str> = left.iter().map(|(id, _)| *id).collect();
-                let after = self.standings(keys, &ids).await?;
-                let pairs = left.into_iter().zip(after);
-                let moved = pairs.filter(|((_, before), after)| before.version() != after.version());
-                left = moved.map(|((id, _), after)| (id, after)).collect();
+                // Those that have changed meanwhile are written again.
+                let ids: Vec<&str> = sagas.iter().map(|(id, _)| *id).collect();
+                let pairs = sagas.into_iter().zip(self.standings(keys, &ids).await?);
+                let changed = pairs.filter(|((_, before), after)| before.version() != after.version());
+                sagas = changed.map(|((id, _), after)| (id, after)).collect();
             }
         }
         Ok(mended)
     }
 
     async fn standings(&self, keys: Keys<'_>, ids: &[&str]) -> Result<Vec<Standing>> {
-        let indexes = ids.iter().map(|id| ask::get(keys.id(id))).collect();
-        let indexes: Vec<Option<String>> =
-            self.on.pipe(indexes).await?.into_iter().map(text_of).collect::<Result<_>>()?;
+        let indexes = self.correlation_ids(keys, ids).await?;
         let states = indexes.iter().flatten().flat_map(|correlation_id| {
             let state = keys.state(correlation_id);
             [ask::get(state.clone()), ask::time_left(&state)]
         });
-        let mut replies = self.on.pipe(states.collect()).await?.into_iter();
+        let mut replies = self.on.send(states.collect()).await?.into_iter();
         let mut found = Vec::with_capacity(ids.len());
         for (id, index) in ids.iter().zip(indexes) {
             if index.is_none() {
@@ -129,8 +146,7 @@ impl<P: Pipe> States<'_, P> {
                 return Err(error::unexpected());
             };
             let left = u64::try_from(number_of(left)?).ok().map(|left| Millis::now().plus(left));
-            let known = state_of(state).and_then(|state| state.map(|state| Known::of(state.as_bytes())).transpose());
-            found.push(match known {
+            found.push(match known_of(state) {
                 Ok(Some(known)) if known.saga_id == **id => Standing::There(known, left),
                 Ok(_) => Standing::Gone,
                 Err(error) if error.kind() == Kind::CorruptData => Standing::Broken,
@@ -142,22 +158,17 @@ impl<P: Pipe> States<'_, P> {
 
     /// Whether the lists of each were other ones.
     async fn write_lists(&self, keys: Keys<'_>, sagas: &[(&str, Standing)]) -> Result<Vec<bool>> {
-        let (mut requests, mut counts) = (Vec::new(), Vec::with_capacity(sagas.len()));
-        for (id, standing) in sagas {
-            let known = if let Standing::There(known, left) = standing { Some((known, *left)) } else { None };
-            let of_saga = list_requests(keys, id, known);
-            counts.push(of_saga.len());
-            requests.extend(of_saga);
-        }
-        let mut replies = self.on.pipe(requests).await?.into_iter();
+        let requests: Vec<_> = sagas.iter().map(|(id, standing)| standing.requests(keys, id)).collect();
+        let counts: Vec<usize> = requests.iter().map(Vec::len).collect();
+        let mut replies = self.on.send(requests.into_iter().flatten().collect()).await?.into_iter();
         let mut changed = Vec::with_capacity(counts.len());
         for count in counts {
-            let mut is = false;
+            let mut is_changed = false;
             for (at, reply) in replies.by_ref().take(count).enumerate() {
                 // A name may follow.
-                is |= number_of(reply)? != 0 && at < LISTS.len();
+                is_changed |= number_of(reply)? != 0 && at < LISTS.len();
             }
-            changed.push(is);
+            changed.push(is_changed);
         }
         Ok(changed)
     }
@@ -172,15 +183,15 @@ impl<P: Pipe> States<'_, P> {
     /// Takes sagas out of the lists that have ceased to exist by themselves, a page of them, at most `limit`; how
     /// many. None, if there are none.
     pub(crate) async fn tidy_expired(&self, keys: Keys<'_>, now: Millis, limit: u64) -> Result<u64> {
-        let (mut skip, mut removed) = (0, 0);
+        let (mut skip, mut removed, limit) = (0, 0, MAX_LISTED.min(limit));
         loop {
-            let page = ask::up_to(&keys.list("expires"), &now.0.to_string(), skip, MAX_LISTED.min(limit));
+            let page = ask::up_to(&keys.list("expires"), &now.0.to_string(), skip, limit);
             let over = texts_of(self.one(page).await?)?;
             let mended = self.sync_all(keys, &over.iter().map(String::as_str).collect::<Vec<_>>(), None).await?;
             removed += mended.gone;
             // Those that cannot be read stay where they are.
             skip += mended.broken;
-            if removed > 0 || (over.len() as u64) < MAX_LISTED.min(limit) {
+            if removed > 0 || (over.len() as u64) < limit {
                 return Ok(removed);
             }
         }
@@ -188,7 +199,7 @@ impl<P: Pipe> States<'_, P> {
 
     /// The same for all names, as far as they are known: those of sagas that have had a time to live.
     pub(crate) async fn tidy_all_expired(&self, now: Millis, limit: u64) -> Result<u64> {
-        let known = match texts_of(self.one(ask::remembered(&names(self.prefix))).await?) {
+        let known = match self.names(None).await {
             // Who may use the keys of payloads alone has no sagas.
             Err(error) if error.message().contains("(NOPERM)") => return Ok(0),
             known => known?,
@@ -207,6 +218,7 @@ impl<P: Pipe> States<'_, P> {
         Ok(removed)
     }
 
+    /// Writes the lists of sagas whose changes are noted as unsettled.
     pub(crate) async fn settle_marks(&self, keys: Keys<'_>) -> Result<()> {
         let unsettled = keys.unsettled();
         // One that ends while nobody knows when ends now: its dates may say anything.
@@ -228,20 +240,18 @@ impl<P: Pipe> States<'_, P> {
 /// What puts a saga into its lists, and takes it out of the others: a request for each list, and perhaps one more,
 /// which remembers the name.
 pub(crate) fn list_requests(keys: Keys<'_>, id: &str, known: Option<(&Known, Option<Millis>)>) -> Vec<Request> {
-    let lists = match known {
-        Some((known, expires_at)) => known.lists(expires_at),
-        None => LISTS.map(|list| (list, None)),
+    let Some((known, expires_at)) = known else {
+        return LISTS.iter().map(|list| ask::drop_from(&keys.list(list), id)).collect();
     };
-    let sets_end = known.is_some_and(|(known, _)| known.sets_end);
+    let lists = known.lists(expires_at).into_iter();
     let mut requests: Vec<Request> = lists
-        .into_iter()
         .map(|(list, score)| match score {
-            Some(score) if list == "ended" && !sets_end => ask::add_if_absent(&keys.list(list), score, id),
+            Some(score) if list == "ended" && !known.sets_end => ask::add_if_absent(&keys.list(list), score, id),
             Some(score) => ask::add(&keys.list(list), score, id),
             None => ask::drop_from(&keys.list(list), id),
         })
         .collect();
-    if known.is_some_and(|(known, expires_at)| known.timeout_at.is_some() || expires_at.is_some()) {
+    if known.timeout_at.is_some() || expires_at.is_some() {
         requests.push(ask::remember(&names(keys.prefix), keys.name));
     }
     requests

@@ -1,15 +1,24 @@
-//! Changes of saga state that wait for the end of a transaction. What they need to know is read when
-//! they are called; at the end one script looks whether all of it still holds, and only then does
-//! everything, the commands about payloads too. Nothing can come between, so no change is noted as
-//! unsettled. In a Cluster all keys have to be in one slot, which takes a hash tag in both prefixes.
+//! Changes of saga state in one script: those of a transaction, and single ones where one server has all keys. A
+//! transaction does this:
+//!
+//! 1. When a change is called, it reads what it needs to know: where the index leads, and what is stored there. If the
+//!    change is not possible then, it is refused at once.
+//! 2. At the commit one script looks whether all of that still holds. Only then does it everything, the commands on
+//!    payloads too.
+//! 3. If a condition no longer holds, nothing is written. The change is looked at once more, for the right error.
+//!
+//! Nothing can come between, so no change is noted as unsettled. In a Cluster all keys have to be in one slot, which
+//! takes a hash tag in both prefixes.
 
 use bytes::Bytes;
 
 use super::keys::{Keys, Known};
 use super::lists::list_requests;
 use super::scripts::{self as ask, number_of, text_of};
-use super::{Pipe, States, left};
+use super::{States, left};
+use crate::backends::redis::channel::Channel;
 use crate::backends::redis::command::Request;
+use crate::backends::redis::commit_script::CommitScript;
 use crate::backends::redis::error;
 use crate::contract::states::{Saga, StateWrite, changed_meanwhile, conflict, correlation_taken, missing, taken};
 use crate::contract::step::Reply;
@@ -44,39 +53,39 @@ impl Planned {
     }
 
     /// Adds what must hold, and what is to be done then, to a script.
-    pub(crate) fn join(&self, prefix: &str, script: &mut ask::Finale) {
+    pub(crate) fn join(&self, prefix: &str, script: &mut CommitScript) {
         let keys = self.keys(prefix);
         let [index, state] = self.places(prefix);
-        script.require_index(&index, self.index.as_deref().unwrap_or_default());
+        script.require_value(&index, self.index.as_deref().unwrap_or_default());
         match &self.write {
             StateWrite::Insert { saga, correlation_id } => {
                 if let Some(stale) = self.index.as_ref().filter(|index| **index != **correlation_id) {
-                    script.require_state(&keys.state(stale), &saga.id, "gone");
+                    ask::require_state(script, &keys.state(stale), &saga.id, "gone");
                 }
                 script.require_free(&state);
                 self.store(keys, &Known::about(saga, true), saga, script);
             }
             StateWrite::Update { saga, expected } => {
-                script.require_state(&state, &saga.id, &expected.to_string());
+                ask::require_state(script, &state, &saga.id, &expected.to_string());
                 self.store(keys, &Known::about(saga, false), saga, script);
             }
             _ => {
-                script.require_state(&state, &self.id, "there");
+                ask::require_state(script, &state, &self.id, "there");
                 script.then([Request::Unlink { key: state }, Request::Unlink { key: index }]);
                 script.then(list_requests(keys, &self.id, None));
             }
         }
     }
 
-    fn store(&self, keys: Keys<'_>, known: &Known, saga: &Saga, script: &mut ask::Finale) {
+    fn store(&self, keys: Keys<'_>, known: &Known, saga: &Saga, script: &mut CommitScript) {
         let ([index, state], left) = (self.places(keys.prefix), left(saga));
         script.then([ask::set(&state, &saga.state, left), ask::set(&index, &self.correlation_id, left)]);
         script.then(list_requests(keys, &saga.id, Some((known, saga.expires_at))));
     }
 }
 
-impl<P: Pipe> States<'_, P> {
-    /// What there is to do at the end, if anything is. What does not hold now is an error at once.
+impl<C: Channel> States<'_, C> {
+    /// What there is to do at the end, if anything is. A change that is not possible now is an error at once.
     pub(crate) async fn plan(&self, write: &StateWrite) -> Result<Option<Planned>> {
         let planned = |id: &str, index: Option<String>, correlation_id: String| {
             Some(Planned { write: write.clone(), id: id.into(), index, correlation_id })
@@ -122,8 +131,8 @@ impl<P: Pipe> States<'_, P> {
         }
     }
 
-    /// A change in one script, if what is known from the index of its saga id is all there is to
-    /// know. Otherwise nothing has happened.
+    /// Runs a single change in one script. None: nothing has happened, because a condition did not hold, or because
+    /// the change has to know more than where the index of its saga id leads.
     pub(crate) async fn as_one_script(&self, write: &StateWrite) -> Result<Option<Reply>> {
         let (name, id) = match write {
             StateWrite::Insert { saga, .. } | StateWrite::Update { saga, .. } => (&saga.name, &saga.id),
@@ -138,7 +147,7 @@ impl<P: Pipe> States<'_, P> {
             _ => index.clone(),
         };
         let Some(correlation_id) = correlation_id else { return Ok(None) };
-        let mut script = ask::Finale::default();
+        let mut script = CommitScript::default();
         let planned = Planned { write: write.clone(), id: id.clone(), index, correlation_id };
         planned.join(self.prefix, &mut script);
         match self.one(script.request()?).await? {
@@ -168,7 +177,7 @@ impl<P: Pipe> States<'_, P> {
         }
     }
 
-    /// The error of a transaction in which this did not hold any more.
+    /// The error of a transaction at whose commit the conditions of this change no longer held.
     pub(crate) async fn refusal(&self, planned: &Planned) -> Error {
         match self.plan(&planned.write).await {
             Ok(_) => changed_meanwhile(&planned.id),

@@ -1,28 +1,25 @@
-//! Sagas that software without our lists has written, such as `@saga-bus/store-redis`: the keyspace is
-//! gone through on every primary, and each state that is found is put into the lists in which it belongs;
-//! then the lists are gone through for what is not stored any more. Nothing but lists and indexes is
-//! written, and each step can be done again, so whoever is interrupted begins again.
+//! Sagas that software without our lists has written, such as `@saga-bus/store-redis`:
+//!
+//! 1. The keys of every primary are scanned. Each state that is found is put into the lists in which it belongs.
+//! 2. The lists are scanned. Each saga that is not stored any more is taken out.
+//!
+//! Only lists and indexes are written. Each step can be done again, so who is interrupted begins again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use fred::error::Error as FredError;
 use fred::prelude::Value;
 
-use super::keys::{Keys, Known, LISTS, names};
-use super::scripts::{self as ask, number_of, state_of, text_of, texts_of};
-use super::{Pipe, States};
-use crate::backends::redis::channel::Servers;
-use crate::backends::redis::error;
-use crate::backends::redis::inspect::escaped;
+use super::States;
+use super::keys::{Keys, LISTS, names};
+use super::lists::AT_ONCE;
+use super::scripts::{self as ask, known_of, number_of, text_of};
+use crate::backends::redis::channel::{Channel, SCAN_COUNT, Servers, escaped};
+use crate::backends::redis::{channel, error};
 use crate::contract::states::Reindexed;
 use crate::error::{Error, Kind, Result};
 
-/// Keys that a SCAN looks at.
-const SCAN_COUNT: &str = "1000";
-/// States that are in memory at once.
-const AT_ONCE: usize = 200;
 /// A call goes on with its steps until then, and leaves the others to the next one.
 const LASTS: Duration = Duration::from_millis(500);
 /// SCANs on each server with which `initialize` looks for such sagas, and how many of them it looks at.
@@ -89,7 +86,7 @@ impl Found {
 }
 
 /// Does as much as a call may take; the cursor of what was done before comes from its answer.
-pub(crate) async fn run<S: Servers + Pipe>(
+pub(crate) async fn run<S: Servers>(
     on: &S,
     prefix: &str,
     name: Option<&str>,
@@ -112,7 +109,7 @@ pub(crate) async fn run<S: Servers + Pipe>(
     }
 }
 
-async fn in_keys<S: Servers + Pipe>(
+async fn in_keys<S: Servers>(
     states: &States<'_, S>,
     name: Option<&str>,
     server: Option<String>,
@@ -151,15 +148,14 @@ async fn in_keys<S: Servers + Pipe>(
     }
 }
 
-async fn scan<S: Servers + Pipe>(
+async fn scan<S: Servers>(
     states: &States<'_, S>,
     name: Option<&str>,
     node: Option<&S::Name>,
     cursor: &str,
 ) -> Result<(String, Found)> {
     let pattern = format!("{}saga:{}:*", escaped(states.prefix), name.map_or_else(|| String::from("*"), escaped));
-    let page = states.on.ask(node, &["SCAN", cursor, "MATCH", &pattern, "COUNT", SCAN_COUNT]).await?;
-    let (next, keys) = page.convert::<(String, Vec<Bytes>)>().map_err(|_: FredError| error::unexpected())?;
+    let (next, keys) = channel::scan(states.on, node, cursor, &pattern).await?;
     let mut found = Found::default();
     for key in keys {
         found.note(states.prefix, name, &key);
@@ -168,36 +164,35 @@ async fn scan<S: Servers + Pipe>(
 }
 
 /// Puts the sagas of these correlation ids into their lists.
-async fn bring_in<P: Pipe>(
-    states: &States<'_, P>,
+async fn bring_in<C: Channel>(
+    states: &States<'_, C>,
     keys: Keys<'_>,
     correlation_ids: &[&str],
     done: &mut Reindexed,
 ) -> Result<()> {
     let stored = correlation_ids.iter().map(|correlation_id| ask::get(keys.state(correlation_id))).collect();
     let mut sagas = Vec::with_capacity(correlation_ids.len());
-    for (correlation_id, reply) in correlation_ids.iter().zip(states.on.pipe(stored).await?) {
-        match state_of(reply).and_then(|state| state.map(|state| Known::of(state.as_bytes())).transpose()) {
+    for (correlation_id, reply) in correlation_ids.iter().zip(states.on.send(stored).await?) {
+        match known_of(reply) {
             Ok(Some(known)) => sagas.push((known.saga_id, *correlation_id)),
             Ok(None) => {}
             Err(error) if error.kind() == Kind::CorruptData => done.unreadable += 1,
             Err(error) => return Err(error),
         }
     }
-    let indexes = sagas.iter().map(|(id, _)| ask::get(keys.id(id))).collect();
-    for ((id, correlation_id), index) in sagas.iter().zip(states.on.pipe(indexes).await?) {
-        if text_of(index)?.as_deref() != Some(correlation_id) {
+    let ids: Vec<&str> = sagas.iter().map(|(id, _)| id.as_str()).collect();
+    for ((id, correlation_id), index) in sagas.iter().zip(states.correlation_ids(keys, &ids).await?) {
+        if index.as_deref() != Some(correlation_id) {
             lead_to(states, keys, id, correlation_id).await?;
         }
     }
-    let ids: Vec<&str> = sagas.iter().map(|(id, _)| id.as_str()).collect();
     done.found += ids.len() as u64;
     done.added += states.sync_all(keys, &ids, None).await?.misplaced;
     Ok(())
 }
 
 /// Has the index of a saga lead to its state, unless it leads to another one of the same saga.
-async fn lead_to<P: Pipe>(states: &States<'_, P>, keys: Keys<'_>, id: &str, correlation_id: &str) -> Result<()> {
+async fn lead_to<C: Channel>(states: &States<'_, C>, keys: Keys<'_>, id: &str, correlation_id: &str) -> Result<()> {
     if let Some(other) = text_of(states.one(ask::claim(keys.id(id), correlation_id)).await?)? {
         if states.is_at(keys, &other, id).await? {
             return Ok(());
@@ -210,17 +205,18 @@ async fn lead_to<P: Pipe>(states: &States<'_, P>, keys: Keys<'_>, id: &str, corr
 }
 
 /// The first list of the first name behind `after`.
-async fn first_list<P: Pipe>(states: &States<'_, P>, name: Option<&str>, after: Option<&str>) -> Result<Option<Place>> {
-    let known = match name {
-        Some(name) => vec![name.to_owned()],
-        None => texts_of(states.one(ask::remembered(&names(states.prefix))).await?)?,
-    };
-    let next = known.into_iter().filter(|name| after.is_none_or(|after| name.as_str() > after)).min();
+async fn first_list<C: Channel>(
+    states: &States<'_, C>,
+    name: Option<&str>,
+    after: Option<&str>,
+) -> Result<Option<Place>> {
+    let next =
+        states.names(name).await?.into_iter().filter(|name| after.is_none_or(|after| name.as_str() > after)).min();
     Ok(next.map(|name| Place::List { name, list: 0, cursor: String::from("0") }))
 }
 
-async fn in_list<P: Pipe>(
-    states: &States<'_, P>,
+async fn in_list<C: Channel>(
+    states: &States<'_, C>,
     only: Option<&str>,
     name: String,
     list: usize,
@@ -248,12 +244,10 @@ async fn in_list<P: Pipe>(
 }
 
 /// Those of which there is no state where their index leads.
-async fn not_stored<'b, P: Pipe>(states: &States<'_, P>, keys: Keys<'_>, ids: &'b [String]) -> Result<Vec<&'b str>> {
-    let indexes = ids.iter().map(|id| ask::get(keys.id(id))).collect();
-    let indexes: Vec<Option<String>> =
-        states.on.pipe(indexes).await?.into_iter().map(text_of).collect::<Result<_>>()?;
+async fn not_stored<'b, C: Channel>(states: &States<'_, C>, keys: Keys<'_>, ids: &'b [String]) -> Result<Vec<&'b str>> {
+    let indexes = states.correlation_ids(keys, ids).await?;
     let there = indexes.iter().flatten().map(|correlation_id| ask::exists(&keys.state(correlation_id))).collect();
-    let mut there = states.on.pipe(there).await?.into_iter();
+    let mut there = states.on.send(there).await?.into_iter();
     let mut gone = Vec::new();
     for (id, index) in ids.iter().zip(indexes) {
         let is_there = index.is_some() && number_of(there.next().unwrap_or_else(|| Err(error::unexpected())))? != 0;
@@ -265,7 +259,7 @@ async fn not_stored<'b, P: Pipe>(states: &States<'_, P>, keys: Keys<'_>, ids: &'
 }
 
 /// A warning, if there are sagas in the first keys that are in no list. Whoever may not look is not warned.
-pub(crate) async fn warning<S: Servers + Pipe>(on: &S, prefix: &str) -> Result<Option<String>> {
+pub(crate) async fn warning<S: Servers>(on: &S, prefix: &str) -> Result<Option<String>> {
     match first_unlisted(&States { on, prefix }).await {
         Ok(Some(name)) => Ok(Some(format!(
             "there are sagas '{name}' that other software has written and that no list has: findByName, countByName and \
@@ -276,7 +270,7 @@ pub(crate) async fn warning<S: Servers + Pipe>(on: &S, prefix: &str) -> Result<O
     }
 }
 
-async fn first_unlisted<S: Servers + Pipe>(states: &States<'_, S>) -> Result<Option<String>> {
+async fn first_unlisted<S: Servers>(states: &States<'_, S>) -> Result<Option<String>> {
     let (pages, most) = LOOKED_AT;
     for node in states.on.nodes().await? {
         let (mut cursor, mut looked) = (String::from("0"), 0);
@@ -298,21 +292,18 @@ async fn first_unlisted<S: Servers + Pipe>(states: &States<'_, S>) -> Result<Opt
     Ok(None)
 }
 
-async fn is_unlisted<P: Pipe>(states: &States<'_, P>, keys: Keys<'_>, correlation_ids: &[String]) -> Result<bool> {
+async fn is_unlisted<C: Channel>(states: &States<'_, C>, keys: Keys<'_>, correlation_ids: &[String]) -> Result<bool> {
     // Of a change that is under way the lists are behind.
     if number_of(states.one(ask::size(&keys.unsettled())).await?)? != 0 {
         return Ok(false);
     }
     let stored = correlation_ids.iter().map(|correlation_id| ask::get(keys.state(correlation_id))).collect();
-    let known = states.on.pipe(stored).await?.into_iter().filter_map(|reply| {
-        let state = state_of(reply).ok().flatten()?;
-        Known::of(state.as_bytes()).ok()
-    });
+    let known = states.on.send(stored).await?.into_iter().filter_map(|reply| known_of(reply).ok().flatten());
     let scores = known.map(|known| {
         let list = if known.completed { "completed" } else { "open" };
         ask::score(&keys.list(list), &known.saga_id)
     });
-    for reply in states.on.pipe(scores.collect()).await? {
+    for reply in states.on.send(scores.collect()).await? {
         if matches!(reply?, Value::Null) {
             return Ok(true);
         }

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use fred::prelude::Value;
 
-use super::keys::{HEAD_BYTES, corrupt};
+use super::keys::{HEAD_BYTES, Known, corrupt};
 use crate::backends::redis::command::{Request, Until};
+use crate::backends::redis::commit_script::{CommitScript, Condition};
 use crate::backends::redis::error;
 use crate::error::Result;
 
@@ -54,17 +55,13 @@ const LOOK_AT: (&str, &str) = ("local function look(KEYS, ARGV) ", "return versi
 const REMOVE: &str =
     "if look(KEYS, ARGV) == 'absent' then return 'absent' end redis.call('DEL', KEYS[1]) return 'done'";
 
-/// Does everything that it is given, if all conditions hold; answers the first that does not, or 0.
-const FINISH: &str = "local at = 0 local function word() at = at + 1 return ARGV[at] end \
-    for n = 1, tonumber(word()) do \
-    local kind, key, value, json = word(), word(), word(), word() local holds \
-    if kind == 'index' then holds = (redis.call('GET', key) or '') == value \
-    elseif kind == 'free' then holds = redis.call('EXISTS', key) == 0 \
-    else local found = look({key}, {value, json}) local gone = found == 'absent' or found == 'corrupt' \
-    if kind == 'gone' then holds = gone elseif kind == 'there' then holds = found ~= 'absent' else holds = found == kind end end \
-    if not holds then return n end end \
-    while at < #ARGV do local words = {} for n = 1, tonumber(word()) do words[n] = word() end \
-    redis.call(unpack(words)) end return 0";
+/// What a transaction's end knows of states: the state of a saga must have a version, or be "there", readable or not,
+/// or be "gone".
+static STATE: Condition = Condition { name: "state", text: &[LOOK_AT.0, LOOK, LOOK_AT.1, HOLDS] };
+const HOLDS: &str = "local function state(key) local id, json, wanted = word(), word(), word() \
+    local found = look({key}, {id, json}) local gone = found == 'absent' or found == 'corrupt' \
+    if wanted == 'gone' then return gone elseif wanted == 'there' then return found ~= 'absent' end \
+    return found == wanted end ";
 
 /// The scripts by name, for servers that are played.
 #[cfg(test)]
@@ -79,64 +76,9 @@ pub(crate) fn scripts() -> [(&'static str, String); 6] {
     ]
 }
 
-/// One script at the end of a transaction, see [`FINISH`].
-#[derive(Default)]
-pub(crate) struct Finale {
-    keys: Vec<Bytes>,
-    conditions: Vec<[Bytes; 4]>,
-    requests: Vec<Request>,
-}
-
-impl Finale {
-    fn require(&mut self, kind: &str, key: &Bytes, value: &str, json: Bytes) {
-        self.keys.push(key.clone());
-        self.conditions.push([text(kind), key.clone(), text(value), json]);
-    }
-
-    /// An index must lead there; to nothing, if that is empty.
-    pub(crate) fn require_index(&mut self, key: &Bytes, correlation_id: &str) {
-        self.require("index", key, correlation_id, Bytes::new());
-    }
-
-    /// Nothing must be there.
-    pub(crate) fn require_free(&mut self, key: &Bytes) {
-        self.require("free", key, "", Bytes::new());
-    }
-
-    /// The state of this saga must have a version, or be "there", readable or not, or be "gone".
-    pub(crate) fn require_state(&mut self, key: &Bytes, saga_id: &str, found: &str) {
-        self.require(found, key, saga_id, json(saga_id));
-    }
-
-    /// How many conditions there are.
-    pub(crate) fn conditions(&self) -> usize {
-        self.conditions.len()
-    }
-
-    /// What is done if everything holds.
-    pub(crate) fn then(&mut self, requests: impl IntoIterator<Item = Request>) {
-        for request in requests {
-            self.keys.push(request.key().clone());
-            self.requests.push(request);
-        }
-    }
-
-    /// The script. Its reply is the number of the first condition that does not hold, or 0.
-    pub(crate) fn request(self) -> Result<Request> {
-        let key = self.keys.first().cloned().ok_or_else(error::unexpected)?;
-        let script = Bytes::from([LOOK_AT.0, LOOK, LOOK_AT.1, FINISH].concat());
-        let count = |count: usize| Bytes::from(count.to_string());
-        let mut words = vec![Bytes::from_static(b"EVAL"), script, count(self.keys.len())];
-        words.extend(self.keys);
-        words.push(count(self.conditions.len()));
-        words.extend(self.conditions.into_iter().flatten());
-        for request in self.requests {
-            let command = request.plain();
-            words.push(count(command.len()));
-            words.extend(command);
-        }
-        Ok(Request::Words { key, words })
-    }
+/// See [`STATE`].
+pub(crate) fn require_state(script: &mut CommitScript, key: &Bytes, saga_id: &str, wanted: &str) {
+    script.require(&STATE, key, [text(saga_id), json(saga_id), text(wanted)]);
 }
 
 fn words(key: Bytes, words: Vec<Bytes>) -> Request {
@@ -339,6 +281,11 @@ pub(crate) fn state_of(reply: Result<Value>) -> Result<Option<String>> {
         // No UTF-8.
         other => other.as_string().map(Some).ok_or_else(corrupt),
     }
+}
+
+/// A reply that is a state, or nothing: what it tells.
+pub(crate) fn known_of(reply: Result<Value>) -> Result<Option<Known>> {
+    state_of(reply)?.map(|state| Known::of(state.as_bytes())).transpose()
 }
 
 /// A reply that is a list of texts.

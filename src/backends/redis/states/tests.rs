@@ -10,9 +10,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use fred::prelude::Value;
 
+use super::States;
 use super::scripts::scripts;
-use super::{Pipe, States};
-use crate::backends::redis::channel::Answers;
+use crate::backends::redis::channel::{Answers, Channel};
 use crate::backends::redis::command::Request;
 use crate::contract::operation::Work;
 use crate::contract::states::{Saga, StateRead, StateStep, StateWrite};
@@ -134,15 +134,19 @@ impl Data {
 }
 
 /// The servers, as one client sees them: each request waits until it is let through.
-struct Servers {
+struct Played {
     data: Arc<Mutex<Data>>,
     /// Requests that may be run before the next one waits.
     passes: Mutex<usize>,
 }
 
-impl Pipe for Servers {
+impl Channel for Played {
+    fn one_server(&self) -> bool {
+        false
+    }
+
     /// One request after the other, as on several servers.
-    async fn pipe(&self, requests: Vec<Request>) -> Result<Answers> {
+    async fn send(&self, requests: Vec<Request>) -> Result<Answers> {
         let mut answers = Vec::with_capacity(requests.len());
         for request in requests {
             poll_fn(|_| {
@@ -160,8 +164,8 @@ impl Pipe for Servers {
     }
 }
 
-fn servers(data: &Arc<Mutex<Data>>, passes: usize) -> Servers {
-    Servers { data: Arc::clone(data), passes: Mutex::new(passes) }
+fn servers(data: &Arc<Mutex<Data>>, passes: usize) -> Played {
+    Played { data: Arc::clone(data), passes: Mutex::new(passes) }
 }
 
 fn poll<T>(work: &mut Pin<Box<dyn Future<Output = T> + '_>>) -> Poll<T> {

@@ -1,0 +1,137 @@
+//! Questions about sagas. Lists are settled before they are read, and what they name is looked at: a saga that is not
+//! as its list says is not shown, and its lists are written again.
+
+use std::collections::BTreeMap;
+
+use super::States;
+use super::keys::Known;
+use super::scripts::{self as ask, number_of, state_of, text_of, texts_of};
+use crate::backends::redis::channel::Channel;
+use crate::contract::states::{FoundState, StateRead};
+use crate::contract::step::Reply;
+use crate::error::Result;
+use crate::time::Millis;
+
+impl<C: Channel> States<'_, C> {
+    /// Answers a question.
+    pub(super) async fn read(&self, read: &StateRead) -> Result<Reply> {
+        match read {
+            StateRead::ById { name, id } => {
+                let keys = self.keys(name);
+                let Some(correlation_id) = text_of(self.one(ask::get(keys.id(id))).await?)? else {
+                    return Ok(Reply::State(None));
+                };
+                let found = self.stored(keys, &correlation_id).await?.filter(|(known, _)| known.saga_id == **id);
+                Ok(Reply::State(found.map(|(_, state)| state)))
+            }
+            StateRead::ByCorrelation { name, correlation_id } => {
+                state_of(self.one(ask::get(self.keys(name).state(correlation_id))).await?).map(Reply::State)
+            }
+            StateRead::List { name, completed, after, limit } => {
+                self.list(name, *completed, after.as_deref(), *limit).await
+            }
+            StateRead::Count { name, completed } => {
+                let keys = self.keys(name);
+                self.tidy(keys).await?;
+                let lists = lists_of(*completed).iter().map(|list| ask::size(&keys.list(list))).collect();
+                let mut count = 0;
+                for reply in self.on.send(lists).await? {
+                    count += number_of(reply)?;
+                }
+                Ok(Reply::Count(u64::try_from(count).unwrap_or_default()))
+            }
+            StateRead::TimedOut { now, name, limit } => self.timed_out(*now, name.as_deref(), *limit).await,
+        }
+    }
+
+    async fn list(&self, name: &str, completed: Option<bool>, after: Option<&str>, limit: u64) -> Result<Reply> {
+        let keys = self.keys(name);
+        self.tidy(keys).await?;
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (mut listed, mut last) = (Vec::new(), after.map(str::to_owned));
+        loop {
+            let lists = lists_of(completed);
+            let pages = lists.iter().map(|list| ask::behind(&keys.list(list), last.as_deref(), limit));
+            // Each with the lists that have it.
+            let mut ids: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+            for (page, list) in self.on.send(pages.collect()).await?.into_iter().zip(lists) {
+                for id in texts_of(page)? {
+                    ids.entry(id).or_default().push(list);
+                }
+            }
+            let (ids, lists): (Vec<String>, Vec<_>) = ids.into_iter().take(most).unzip();
+            let mut outdated = Vec::new();
+            for ((id, lists), found) in ids.iter().zip(lists).zip(self.fetch(keys, &ids).await?) {
+                let Some((_, stored)) = found else {
+                    outdated.push(id.as_str());
+                    continue;
+                };
+                let known = stored.as_ref().ok().map(|(known, _)| known.completed);
+                // Software that knows nothing of lists may have ended it.
+                if known.is_some_and(|ended| lists.iter().any(|list| *list != list_of(ended))) {
+                    outdated.push(id);
+                }
+                if known.is_none() || completed.is_none() || known == completed {
+                    let state = stored.map(|(_, state)| state);
+                    listed.push(FoundState { name: name.into(), id: id.as_str().into(), state });
+                    if listed.len() == most {
+                        break;
+                    }
+                }
+            }
+            self.sync_all(keys, &outdated, None).await?;
+            if listed.len() == most || ids.len() < most {
+                return Ok(Reply::States(listed));
+            }
+            last = ids.last().cloned();
+        }
+    }
+
+    async fn timed_out(&self, now: Millis, name: Option<&str>, limit: u64) -> Result<Reply> {
+        let mut overdue: Vec<(Millis, FoundState)> = Vec::new();
+        for saga_name in &self.names(name).await? {
+            let keys = self.keys(saga_name);
+            self.settle_marks(keys).await?;
+            loop {
+                let page = ask::up_to(&keys.list("timeouts"), &now.0.to_string(), 0, limit);
+                let ids = texts_of(self.one(page).await?)?;
+                let (mut found, mut outdated) = (Vec::new(), Vec::new());
+                for (id, there) in ids.iter().zip(self.fetch(keys, &ids).await?) {
+                    match there {
+                        Some((_, Ok((Known { timeout_at: Some(due), .. }, state)))) if due <= now => {
+                            let (name, id) = (saga_name.as_str().into(), id.as_str().into());
+                            found.push((due, FoundState { name, id, state: Ok(state) }));
+                        }
+                        // Since when is not known.
+                        Some((_, Err(why))) => {
+                            let (name, id) = (saga_name.as_str().into(), id.as_str().into());
+                            found.push((now, FoundState { name, id, state: Err(why) }));
+                        }
+                        _ => outdated.push(id.as_str()),
+                    }
+                }
+                self.sync_all(keys, &outdated, None).await?;
+                // What was outdated has made room for others.
+                if outdated.is_empty() || ids.len() as u64 != limit {
+                    overdue.append(&mut found);
+                    break;
+                }
+            }
+        }
+        overdue.sort_by_key(|(at, _)| *at);
+        overdue.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(Reply::States(overdue.into_iter().map(|(_, found)| found).collect()))
+    }
+}
+
+fn list_of(completed: bool) -> &'static str {
+    if completed { "completed" } else { "open" }
+}
+
+fn lists_of(completed: Option<bool>) -> &'static [&'static str] {
+    match completed {
+        None => &["open", "completed"],
+        Some(false) => &["open"],
+        Some(true) => &["completed"],
+    }
+}
