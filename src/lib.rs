@@ -21,6 +21,8 @@
 pub mod backends;
 mod buffers;
 pub mod codec;
+#[cfg(any(feature = "redis", feature = "mongodb"))]
+mod connecting;
 pub mod contract;
 pub mod error;
 pub mod namespace;

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt, Shared};
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::event::EventHandler;
 use mongodb::event::cmap::CmapEvent;
@@ -15,8 +14,9 @@ use super::address::Address;
 use super::clock::Clock;
 use super::error;
 use super::hello::{Deployment, Hello};
+use crate::connecting::Connecting;
 use crate::contract::report::Pool;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::runtime;
 use crate::time::Millis;
 
@@ -100,30 +100,26 @@ pub(super) struct WriteSession {
     pub(super) number: i64,
 }
 
-/// A connection being made; everybody who waits for it gets the same answer.
-type Connecting = Shared<BoxFuture<'static, Result<Arc<Server>>>>;
-
 /// Carries commands to the servers of one URL.
 pub(super) struct Connector {
     address: Address,
     counts: Arc<Counts>,
     clock: Clock,
+    connecting: Arc<Connecting<Server>>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     client: Option<Client>,
-    server: Option<Arc<Server>>,
-    connecting: Option<Connecting>,
     idle_sessions: Vec<WriteSession>,
-    closed: bool,
 }
 
 impl Connector {
     /// Does not connect.
     pub(super) fn new(address: Address) -> Self {
-        Self { address, counts: Arc::default(), clock: Clock::new(), state: Mutex::default() }
+        let connecting = Arc::new(Connecting::new("MongoDB"));
+        Self { address, counts: Arc::default(), clock: Clock::new(), connecting, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -140,45 +136,13 @@ impl Connector {
         &self.clock
     }
 
-    /// The client; makes it, and asks the server what it is, if that has not been done. A failure
-    /// is told to those who wait for it, and the next operation tries again.
+    /// The client; makes it, and asks the server what it is, if that has not been done.
     pub(super) async fn server(self: &Arc<Self>) -> Result<Arc<Server>> {
-        let connecting = {
-            let mut state = self.state();
-            if state.closed {
-                return Err(Error::closed());
-            }
-            if let Some(server) = &state.server {
-                return Ok(Arc::clone(server));
-            }
-            if let Some(connecting) = &state.connecting {
-                connecting.clone()
-            } else {
-                let connecting = self.connect()?;
-                state.connecting = Some(connecting.clone());
-                connecting
-            }
+        let open = || {
+            let shared = Arc::clone(self);
+            async move { shared.open().await }
         };
-        connecting.await
-    }
-
-    /// Connects in a task of its own, which goes on if the operation that needs it gives up.
-    fn connect(self: &Arc<Self>) -> Result<Connecting> {
-        let shared = Arc::clone(self);
-        let task = runtime::io()?.spawn(async move {
-            let opened = shared.open().await.map(Arc::new);
-            let mut state = shared.state();
-            state.connecting = None;
-            if let Ok(server) = &opened {
-                if state.closed {
-                    return Err(Error::closed());
-                }
-                state.server = Some(Arc::clone(server));
-            }
-            opened
-        });
-        let ended = |_| Err(Error::new(Kind::Backend, "connecting to MongoDB failed in an unforeseen way"));
-        Ok(task.map(move |joined| joined.unwrap_or_else(ended)).boxed().shared())
+        self.connecting.get(|_| true, open).await
     }
 
     async fn open(&self) -> Result<Server> {
@@ -246,7 +210,7 @@ impl Connector {
     /// Takes a session back whose last write has come to its end.
     pub(super) fn give_back(&self, session: WriteSession) {
         let mut state = self.state();
-        if !state.closed {
+        if !self.connecting.is_closed() {
             state.idle_sessions.push(session);
         }
     }
@@ -259,15 +223,12 @@ impl Connector {
 
     /// Ends the connections; ready when they are gone.
     pub(super) async fn close(&self) {
-        let (client, connecting, sessions) = {
-            let mut state = self.state();
-            state.closed = true;
-            state.server = None;
-            (state.client.take(), state.connecting.take(), std::mem::take(&mut state.idle_sessions))
-        };
-        drop(sessions);
-        if let Some(connecting) = connecting {
-            drop(tokio::time::timeout(GOODBYE, connecting).await);
+        // Nobody gives sessions back behind this.
+        let (_, attempt) = self.connecting.close();
+        let State { client, idle_sessions } = std::mem::take(&mut *self.state());
+        drop(idle_sessions);
+        if let Some(attempt) = attempt {
+            drop(tokio::time::timeout(GOODBYE, attempt).await);
         }
         if let Some(client) = client {
             let goodbye = client.clone().shutdown();
