@@ -208,7 +208,7 @@ impl<'a> ClientChannel<'a> {
         self.request("queue", vec![Dynamic::List(vec![request.words()])]).await.map(drop)
     }
 
-    /// Of the client, which is a `multi()`: whether it is a cluster's, and the first key in it.
+    /// Of the client, which is a `multi()`: whether one server has all keys, and the first key in it.
     pub(super) async fn queued(&self) -> Result<(bool, Option<Bytes>)> {
         let found = self.request("queued", Vec::new()).await?;
         let first = match found.get("key") {
@@ -216,7 +216,7 @@ impl<'a> ClientChannel<'a> {
             Some(Dynamic::Bytes(key)) => Some(key.clone()),
             _ => None,
         };
-        Ok((found.get("cluster") == Some(&Dynamic::Bool(true)), first))
+        Ok((found.get("cluster") != Some(&Dynamic::Bool(true)), first))
     }
 }
 

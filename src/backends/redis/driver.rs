@@ -41,25 +41,14 @@ impl Redis {
     async fn channel(&self) -> Result<OwnChannel<'_>> {
         OwnChannel::of(self.shared.arc()).await
     }
-
-    async fn run_group(&self, group: Group<'_>) -> Result<Vec<Result<Reply>>> {
-        let (on, Prefixes { payloads: prefix, states }) = (self.channel().await?, &self.prefixes);
-        match group {
-            Group::Payloads(Work::Write(group)) => payloads::write(&on, prefix, group).await,
-            Group::Payloads(Work::Read(group)) => payloads::read(&on, prefix, group).await,
-            Group::States(Work::Write(group)) => Ok(groups::write(&on, states, group).await),
-            Group::States(Work::Read(group)) => Ok(groups::read(&on, states, group).await),
-        }
-    }
 }
 
-fn size(group: Group<'_>) -> usize {
-    match group {
-        Group::Payloads(Work::Write(group)) => group.len(),
-        Group::Payloads(Work::Read(group)) => group.len(),
-        Group::States(Work::Write(group)) => group.len(),
-        Group::States(Work::Read(group)) => group.len(),
-    }
+/// Runs a group. If it fails as a whole, each of its operations does.
+fn answers<'a>(
+    count: usize,
+    group: impl Future<Output = Result<Vec<Result<Reply>>>> + Send + 'a,
+) -> Task<'a, Vec<Result<Reply>>> {
+    Box::pin(async move { group.await.unwrap_or_else(|error| vec![Err(error); count]) })
 }
 
 impl Driver for Redis {
@@ -76,8 +65,21 @@ impl Driver for Redis {
     }
 
     fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
-        let count = size(group);
-        Box::pin(async move { self.run_group(group).await.unwrap_or_else(|error| vec![Err(error); count]) })
+        let Prefixes { payloads: prefix, states } = &self.prefixes;
+        match group {
+            Group::Payloads(Work::Write(group)) => {
+                answers(group.len(), async move { payloads::write(&self.channel().await?, prefix, group).await })
+            }
+            Group::Payloads(Work::Read(group)) => {
+                answers(group.len(), async move { payloads::read(&self.channel().await?, prefix, group).await })
+            }
+            Group::States(Work::Write(group)) => {
+                answers(group.len(), async move { Ok(groups::write(&self.channel().await?, states, group).await) })
+            }
+            Group::States(Work::Read(group)) => {
+                answers(group.len(), async move { Ok(groups::read(&self.channel().await?, states, group).await) })
+            }
+        }
     }
 
     /// Asks nobody: nothing is sent before the commit.

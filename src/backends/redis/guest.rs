@@ -61,8 +61,8 @@ impl RedisOnClients {
         if !on.facts().buffered {
             return Ok(());
         }
-        let (is_cluster, first) = self.channel(on).queued().await?;
-        if !is_cluster {
+        let (one_server, first) = self.channel(on).queued().await?;
+        if one_server {
             return Ok(());
         }
         let key = |step| (payloads::key(&self.prefixes.payloads, Step::id(step)), Step::id(step));
