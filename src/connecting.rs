@@ -171,7 +171,7 @@ mod tests {
         run(async {
             let shared = Arc::new(Connecting::new("Test"));
             let (send, receive) = oneshot::channel::<()>();
-            let waiting = shared.get(|_| true, || async move { receive.await.map_err(|_| failure()) });
+            let waiting = shared.get(|()| true, || async move { receive.await.map_err(|_| failure()) });
             let closing = async {
                 let (current, attempt) = shared.close();
                 assert!(current.is_none());

@@ -110,7 +110,9 @@ impl<C: Channel> States<'_, C> {
                     break;
                 }
                 if let Some(at) = ended {
-                    sagas.iter_mut().for_each(|(_, standing)| standing.end_at(at));
+                    for (_, standing) in &mut sagas {
+                        standing.end_at(at);
+                    }
                 }
                 let changed = self.write_lists(keys, &sagas).await?;
                 if round == 0 {
