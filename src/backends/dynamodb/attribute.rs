@@ -9,6 +9,9 @@ use bytes::Bytes;
 
 use crate::contract::dynamic::Dynamic;
 
+/// DynamoDB's limit of an item: 400 KB. It counts all attributes with their names.
+pub(super) const MAX_ITEM_BYTES: u64 = 409_600;
+
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Attribute {

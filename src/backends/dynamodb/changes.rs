@@ -1,5 +1,7 @@
 //! Changes that all happen, or none of them: `TransactWriteItems`.
 
+use std::sync::Arc;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 
@@ -8,11 +10,13 @@ use super::error::{self, Failure, classify};
 use super::expression::{self, Expression, sdk_names, sdk_values};
 use super::requests::{Input, Request};
 use crate::contract::dynamic::Dynamic;
+use crate::contract::step::Step;
+use crate::error::Error;
 
 /// One change of those that happen together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
-    table: String,
+    pub(super) table: String,
     pub(super) action: Action,
     /// What must be true of the item, for any of them to happen.
     condition: Option<Expression>,
@@ -29,6 +33,25 @@ pub(super) enum Action {
     Delete(Item),
     /// Nothing, to the item of a key.
     Check(Item),
+}
+
+/// A change that waits for the end of a transaction, and what it means if its condition does not hold then.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) change: Change,
+    /// `None`: it has no condition.
+    pub(super) refused: Option<Refused>,
+}
+
+/// Why the condition of a change does not hold.
+#[derive(Clone, Debug)]
+pub(super) enum Refused {
+    /// For one reason alone.
+    Because(Error),
+    /// The record of this id has changed since it was read.
+    Changed(String),
+    /// The step has to be planned again, which says why; if it can be, the record has changed in between.
+    LookAgain(Arc<Step>),
 }
 
 impl Change {
@@ -73,6 +96,11 @@ impl Change {
     /// The id of its item.
     pub(super) fn id(&self) -> Option<&str> {
         expression::id_of(self.item())
+    }
+
+    /// Whether it is about the same item as another one.
+    pub(super) fn has_item_of(&self, other: &Self) -> bool {
+        self.id() == other.id() && self.table == other.table
     }
 
     /// Its expressions, and their values.

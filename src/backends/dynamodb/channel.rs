@@ -1,5 +1,5 @@
-//! Who carries requests about a table, and what is done over whichever it is: the store's own
-//! connections ([`super::session`]) or a client of the application ([`super::guest`]).
+//! Where requests about a table travel: on the store's own connections ([`super::session`]) or on a client of the
+//! application ([`super::client`]). Code of a kind is generic over it. And single requests, over either of them.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use super::attribute::Item;
 use super::changes::Change;
 use super::clock::Clock;
 use super::error::{Cause, Failure};
-use super::expression::{self, Expression, IS_EXPIRED, IS_LIVE, SET_EXPIRY};
-use super::payloads::item::HEAD;
+use super::expression::{self, Expression, HEAD, IS_EXPIRED, IS_LIVE, SET_EXPIRY};
 use super::requests::{Delete, Get, Put, Request, Update};
+use crate::contract::operation::RecordKind;
 use crate::error::{Kind, Result};
 use crate::time::Millis;
 
@@ -19,9 +19,14 @@ use crate::time::Millis;
 const NOBODY: &str = "sagastore:probe";
 
 /// A table, and a way to it.
-pub(super) trait Transport: Sync {
+pub(super) trait Channel: Send + Sync {
     /// Whether several requests may be under way at once.
     const IN_PARALLEL: bool;
+
+    /// Leads to the table of another kind of records.
+    fn to(&self, kind: RecordKind) -> Self
+    where
+        Self: Sized;
 
     /// The table's name.
     fn table(&self) -> &str;
@@ -39,9 +44,9 @@ pub(super) trait Transport: Sync {
     fn pause(&self, pause: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// Does all of this, beside each other if `T` can.
-pub(super) async fn all<T: Transport, F: Future + Send>(work: Vec<F>) -> Vec<F::Output> {
-    if T::IN_PARALLEL {
+/// Does all of this, beside each other if `C` can.
+pub(super) async fn all<C: Channel, F: Future + Send>(work: Vec<F>) -> Vec<F::Output> {
+    if C::IN_PARALLEL {
         return join_all(work).await;
     }
     let mut done = Vec::with_capacity(work.len());
@@ -61,39 +66,39 @@ fn held(outcome: Result<(), Failure>) -> Result<bool, Failure> {
 }
 
 /// Stores an item, whatever was there.
-pub(super) async fn put(on: &impl Transport, item: Item) -> Result<(), Failure> {
+pub(super) async fn put(on: &impl Channel, item: Item) -> Result<(), Failure> {
     on.send(Put(item)).await
 }
 
 /// Removes a payload if its time is not over; whether there was one.
-pub(super) async fn delete(on: &impl Transport, id: &str, now: Millis) -> Result<bool, Failure> {
+pub(super) async fn delete(on: &impl Channel, id: &str, now: Millis) -> Result<bool, Failure> {
     delete_if(on, id, IS_LIVE, now).await
 }
 
 /// Removes a payload if its time is over; whether there was one.
-pub(super) async fn delete_expired(on: &impl Transport, id: &str, now: Millis) -> Result<bool, Failure> {
+pub(super) async fn delete_expired(on: &impl Channel, id: &str, now: Millis) -> Result<bool, Failure> {
     delete_if(on, id, IS_EXPIRED, now).await
 }
 
-async fn delete_if(on: &impl Transport, id: &str, condition: &'static str, now: Millis) -> Result<bool, Failure> {
+async fn delete_if(on: &impl Channel, id: &str, condition: &'static str, now: Millis) -> Result<bool, Failure> {
     let condition = Expression::new(condition, expression::clock(now));
     held(on.send(Delete { key: expression::key(id), condition }).await)
 }
 
 /// Sets another expiry if the time is not over; whether there was a payload.
-pub(super) async fn touch(on: &impl Transport, id: &str, expires_at: Millis, now: Millis) -> Result<bool, Failure> {
+pub(super) async fn touch(on: &impl Channel, id: &str, expires_at: Millis, now: Millis) -> Result<bool, Failure> {
     let change = Expression::new(SET_EXPIRY, expression::expiry_values(expires_at));
     let condition = Expression::new(IS_LIVE, expression::clock(now));
     held(on.send(Update { key: expression::key(id), change, condition }).await)
 }
 
 /// An item, as much of it as `projection` names.
-pub(super) async fn get(on: &impl Transport, id: &str, projection: &'static str) -> Result<Option<Item>, Failure> {
+pub(super) async fn get(on: &impl Channel, id: &str, projection: &'static str) -> Result<Option<Item>, Failure> {
     on.send(Get { key: expression::key(id), projection }).await
 }
 
 /// Whether the table is there, asked in the way of an ordinary read.
-pub(super) async fn exists(on: &impl Transport) -> Result<bool> {
+pub(super) async fn exists(on: &impl Channel) -> Result<bool> {
     match get(on, NOBODY, HEAD).await {
         Ok(_) => Ok(true),
         Err(failure) if failure.cause == Cause::NoTable => Ok(false),
@@ -103,7 +108,7 @@ pub(super) async fn exists(on: &impl Transport) -> Result<bool> {
 
 /// Before the first request: whether our clock is the server's. Any answer tells, a refusal too;
 /// a difference takes two of them. An error if the server cannot be reached.
-pub(super) async fn read_clock(on: &impl Transport) -> Result<()> {
+pub(super) async fn read_clock(on: &impl Channel) -> Result<()> {
     for _ in 0..2 {
         if on.clock().ahead().is_some() {
             break;

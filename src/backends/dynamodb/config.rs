@@ -4,6 +4,7 @@ use std::fmt;
 
 use url::Url;
 
+use crate::contract::operation::RecordKind;
 use crate::error::{Error, Result};
 use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
 use crate::options::OptionReader;
@@ -28,6 +29,14 @@ pub(super) struct Tables {
 }
 
 impl Tables {
+    /// The table of a kind of records.
+    pub(super) fn of(&self, kind: RecordKind) -> &str {
+        match kind {
+            RecordKind::Payloads => &self.payloads,
+            RecordKind::States => &self.states,
+        }
+    }
+
     fn new(payloads: Option<String>, namespace: &Namespace, options: &mut OptionReader) -> Result<Self> {
         let states = options.string("statesTableName")?;
         let tables = Self {

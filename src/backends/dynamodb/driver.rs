@@ -1,17 +1,19 @@
-//! DynamoDb as a driver.
+//! The driver: each operation, and the code that runs it.
 
-use super::{initialize, payloads, states, sweep};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::channel::Channel;
 use super::config::Tables;
-use super::session::Session;
-use super::shared::Connector;
+use super::queue::Queue;
+use super::session::{Patience, Session};
+use super::shared::SharedClient;
 use super::sweep::Sweep;
-use super::transaction::{Collected, OnOwn, Patience};
+use super::transaction::OwnTransaction;
+use super::{initialize, payloads, states, sweep};
 use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
 use crate::contract::driver::{Batching, Driver};
 use crate::contract::operation::{Access, Group, RecordKind, Work};
@@ -37,8 +39,8 @@ pub(super) static CAPABILITIES: Capabilities = Capabilities {
 };
 
 pub(super) struct DynamoDb {
-    pub(super) tables: Tables,
-    pub(super) shared: Lease<Connector>,
+    pub(super) tables: Arc<Tables>,
+    pub(super) shared: Lease<SharedClient>,
     pub(super) operation_timeout: Duration,
     pub(super) patience: Patience,
     pub(super) sizes: Sizes,
@@ -49,12 +51,12 @@ pub(super) struct DynamoDb {
 
 impl DynamoDb {
     pub(super) async fn session(&self) -> Result<Session<'_>> {
-        Session::open(&self.shared, &self.tables.payloads, self.patience).await
+        Session::open(&self.shared, &self.tables, self.patience).await
     }
 
     /// To the table of sagas.
     pub(super) async fn states_session(&self) -> Result<Session<'_>> {
-        Ok(self.session().await?.about(&self.tables.states))
+        Ok(self.session().await?.to(RecordKind::States))
     }
 }
 
@@ -108,8 +110,8 @@ impl Driver for DynamoDb {
             // The clock is known then.
             drop(self.session().await?);
             let shared = Arc::clone(self.shared.arc());
-            let collected = Collected::new(self.tables.clone(), Arc::clone(&shared.clock));
-            Ok(Box::new(OnOwn::new(shared, self.patience, collected)) as Box<dyn Transaction>)
+            let queue = Queue::new(Arc::clone(&self.tables), Arc::clone(&shared.clock));
+            Ok(Box::new(OwnTransaction::new(shared, self.patience, queue)) as Box<dyn Transaction>)
         })
     }
 
@@ -129,7 +131,7 @@ impl Driver for DynamoDb {
             let now = self.shared.clock.stored(now);
             let mut sweep = self.sweep.lock().await;
             let purged = Box::pin(sweep::purge(&session, &mut sweep, now, limit, Some(slice))).await?;
-            let session = session.about(&self.tables.states);
+            let session = session.to(RecordKind::States);
             let mut sweep = self.states_sweep.lock().await;
             let of_states = sweep::purge_if_there(&session, &mut sweep, now, limit - purged.removed, Some(slice));
             let of_states = Box::pin(of_states).await?;

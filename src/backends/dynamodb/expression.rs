@@ -53,6 +53,9 @@ const NAMES: [(&str, &str); 15] = [
     ("#worker", WORKER),
 ];
 
+/// The attributes that tell whether an item is there, or has expired.
+pub(super) const HEAD: &str = "#id, #at, #ms";
+
 /// True of an item whose time is not over; the values are those of [`clock`]. One whose expiry is
 /// no number cannot expire.
 pub(super) const IS_LIVE: &str = "attribute_exists(#id) AND (NOT attribute_type(#at, :N) OR #at > :s OR \

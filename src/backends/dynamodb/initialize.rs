@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::channel::{Transport, all, exists};
+use super::channel::{Channel, all, exists};
 use super::error::{Cause, Failure};
 use super::expression::EXPIRES_AT;
 use super::tables::{Contents, Create, Describe, DescribeTtl, Description, EnableTtl, TtlSetting};
@@ -25,17 +25,17 @@ enum Ttl {
 
 /// Makes both tables usable, within `limit` if there is one; answers warnings. Who may not make the
 /// table of sagas can keep payloads all the same.
-pub(super) async fn initialize<T: Transport>(payloads: &T, sagas: &T, limit: Option<Duration>) -> Result<Vec<String>> {
+pub(super) async fn initialize<C: Channel>(payloads: &C, sagas: &C, limit: Option<Duration>) -> Result<Vec<String>> {
     let both = vec![(payloads, Contents::Payloads), (sagas, Contents::Sagas)];
     let made = both.into_iter().map(|(on, contents)| initialize_table(on, contents, limit));
     let mut warnings = Vec::new();
-    for made in all::<T, _>(made.collect()).await {
+    for made in all::<C, _>(made.collect()).await {
         warnings.extend(made?);
     }
     Ok(warnings)
 }
 
-async fn initialize_table(on: &impl Transport, contents: Contents, limit: Option<Duration>) -> Result<Vec<String>> {
+async fn initialize_table(on: &impl Channel, contents: Contents, limit: Option<Duration>) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     let mut waiting = Waiting { until: limit.map(|limit| Instant::now() + limit), pause: PAUSES.0 };
     loop {
@@ -76,7 +76,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    async fn wait(&mut self, on: &impl Transport) -> Result<()> {
+    async fn wait(&mut self, on: &impl Channel) -> Result<()> {
         if self.until.is_some_and(|until| Instant::now() + self.pause >= until) {
             let text = format!("table {} is still being created: call initialize() again", on.table());
             return Err(Error::new(Kind::Timeout, text));
@@ -117,7 +117,7 @@ fn lacks_indexes(table: &Description, name: &str, contents: Contents) -> Option<
 }
 
 /// Who comes second finds the table being created. A warning if the table of sagas may not be made.
-async fn create(on: &impl Transport, contents: Contents) -> Result<Option<String>> {
+async fn create(on: &impl Channel, contents: Contents) -> Result<Option<String>> {
     match on.send(Create(contents)).await {
         Ok(()) => Ok(None),
         Err(failure) if failure.cause == Cause::InUse || failure.error.is_throttled() => Ok(None),
@@ -137,7 +137,7 @@ async fn create(on: &impl Transport, contents: Contents) -> Result<Option<String
     }
 }
 
-async fn ttl(on: &impl Transport) -> Result<Ttl, Failure> {
+async fn ttl(on: &impl Channel) -> Result<Ttl, Failure> {
     match on.send(DescribeTtl).await {
         Ok(setting) => Ok(read_ttl(setting)),
         Err(failure) if failure.cause == Cause::Denied => Ok(Ttl::Unknown),
@@ -168,7 +168,7 @@ fn complaint(ttl: &Ttl, table: &str, contents: Contents) -> Option<String> {
     Some(format!("TTL of table {table} {what}: expired {things} are not removed by DynamoDB, only by cleanup()"))
 }
 
-async fn ensure_ttl(on: &impl Transport, contents: Contents, waiting: &mut Waiting) -> Result<Option<String>> {
+async fn ensure_ttl(on: &impl Channel, contents: Contents, waiting: &mut Waiting) -> Result<Option<String>> {
     let things = contents.name();
     loop {
         let found = match ttl(on).await {
@@ -225,7 +225,7 @@ fn optional(failure: Failure, table: &str, contents: Contents) -> Result<Option<
 }
 
 /// Looks at the table.
-pub(super) async fn probe(on: &impl Transport) -> Result<Probe> {
+pub(super) async fn probe(on: &impl Channel) -> Result<Probe> {
     let mut probe = Probe::default();
     if let Some(ahead) = on.clock().ahead() {
         probe.details.push(("clockOffsetMs", Detail::Number(ahead)));

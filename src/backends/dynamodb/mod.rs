@@ -1,46 +1,55 @@
 //! DynamoDB, through the `aws-sdk-dynamodb` crate.
 //!
 //! ```text
-//! mod.rs          options, the driver
+//! mod.rs          opens a store; the files
 //! config.rs       the URL and the options
-//! attribute.rs    items as such, in the forms in which they travel
-//! item.rs         a payload as an item: attributes, sizes, conditions on the expiry
-//! requests.rs     requests about items, for the SDK and for clients of the application
-//! pages.rs        requests about many items: scans and queries
-//! changes.rs      several changes as one request
-//! tables.rs       requests about tables
-//! transport.rs    who carries requests, and single operations over whichever it is
-//! shared.rs     the SDK client that stores share: region, credentials, TLS
-//! session.rs      the store's own way to a table, and batches on it
-//! guest.rs        on a client of the application
+//! driver.rs       on the store's own connections: each operation, and the code that runs it
+//! guest.rs        the same on clients of the application
+//!
+//! channel.rs      where requests travel, and single requests over it
+//! session.rs      the channel of the store's own connections
+//! client.rs       the channel of a client of the application
+//! shared.rs       the SDK's client, which stores share: region, credentials, TLS
 //! clock.rs        the server's clock beside ours
-//! single.rs       one payload operation as one request
-//! payloads.rs     groups of operations as batches and single requests
-//! collect.rs      what a transaction can carry
-//! transaction.rs  the store's own transaction
-//! state_item.rs   a saga as items: attributes, indexes, conditions
-//! states.rs       saga state, found by an id
-//! state_lists.rs  saga state, found by an index
-//! state_plans.rs  changes of saga state in a transaction
-//! state_groups.rs groups of operations on saga state
-//! initialize.rs   the tables, their TTL, health
-//! sweep.rs        reading the whole table: cleanup, statistics
+//!
+//! attribute.rs    items as such, in the forms in which they travel
+//! expression.rs   attributes, conditions on the expiry, keys
+//! requests.rs     requests about single items
+//! pages.rs        requests about many items: scans and queries
+//! tables.rs       requests about tables
+//! changes.rs      several changes as one request
 //! error.rs        errors of both SDKs in the store's terms
+//!
+//! payloads/       payloads: items, single operations, groups, changes in a transaction
+//! states/         saga state: the same
+//!
+//! plan.rs         what a step of each kind adds to a transaction
+//! load.rs         how much a transaction takes
+//! queue.rs        changes that are kept and sent together
+//! transaction.rs  the store's own transaction
+//! collector.rs    a transaction that the application collects
+//!
+//! initialize.rs   the tables, their TTL, health
+//! sweep.rs        reads a whole table: cleanup, statistics
 //! ```
 
 mod attribute;
 mod changes;
 mod channel;
+mod client;
 mod clock;
-mod collect;
+mod collector;
 mod config;
 mod driver;
 mod error;
 mod expression;
 mod guest;
 mod initialize;
+mod load;
 mod pages;
 mod payloads;
+mod plan;
+mod queue;
 mod requests;
 mod session;
 mod shared;
@@ -63,22 +72,23 @@ use crate::registry::Lease;
 use crate::sizes::Sizes;
 use config::Config;
 use driver::DynamoDb;
-use guest::Hosted;
-use shared::Connector;
-use transaction::Patience;
+use guest::DynamoDbOnClients;
+use session::Patience;
+use shared::SharedClient;
 
 /// Opens a DynamoDB URL without connecting. Takes `namespace`, `tableName`, `statesTableName`, `region`, `endpoint`
 /// and `credentials`.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
     let Config { tables, place } = Config::read(url, &mut options)?;
     options.finish()?;
+    let tables = Arc::new(tables);
     let connect_timeout = settings.connect_timeout;
     let key = format!("dynamodb:{} {connect_timeout:?}", place.key());
-    let shared = Lease::take(key, || Connector::new(place, connect_timeout));
+    let shared = Lease::take(key, || SharedClient::new(place, connect_timeout));
     // A little less than the commit may take, so that the error says what came of it.
     let patience = Patience { retry: settings.retry, limit: settings.operation_timeout.mul_f64(0.9) };
     let own = Some((Arc::clone(shared.arc()), patience));
-    let guest = Arc::new(Hosted::new(tables.clone(), Arc::clone(&shared.clock), own));
+    let guest = Arc::new(DynamoDbOnClients::new(Arc::clone(&tables), Arc::clone(&shared.clock), own));
     let driver = Arc::new(DynamoDb {
         tables,
         shared,
@@ -97,5 +107,5 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn ClientDriver>> {
     let tables = config::read_tables(&mut options)?;
     options.finish()?;
-    Ok(Arc::new(Hosted::new(tables, Arc::default(), None)))
+    Ok(Arc::new(DynamoDbOnClients::new(Arc::new(tables), Arc::default(), None)))
 }

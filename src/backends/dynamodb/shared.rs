@@ -39,8 +39,8 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 /// Where an endpoint is named but no region: what DynamoDB Local and others do not care about.
 const ANY_REGION: &str = "us-east-1";
 
-/// Carries requests to one place.
-pub(super) struct Connector {
+/// The client of one place, and what is known of that place.
+pub(super) struct SharedClient {
     place: Place,
     pub(super) connect_timeout: Duration,
     state: Mutex<State>,
@@ -82,7 +82,7 @@ impl Singly {
     }
 }
 
-impl Connector {
+impl SharedClient {
     /// Does not connect.
     pub(super) fn new(place: Place, connect_timeout: Duration) -> Self {
         Self {

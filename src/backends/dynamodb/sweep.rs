@@ -6,11 +6,10 @@
 use std::time::{Duration, Instant};
 
 use super::attribute::Item;
-use super::channel::{Transport, all, delete_expired, exists};
-use super::expression::Expression;
-use super::expression::{self, IS_EXPIRED};
+use super::channel::{Channel, all, delete_expired, exists};
+use super::expression::{self, Expression, HEAD, IS_EXPIRED};
 use super::pages::Scan;
-use super::payloads::item::{self, HEAD, WHOLE};
+use super::payloads::item::{self, WHOLE};
 use crate::contract::report::Usage;
 use crate::error::{Error, Result};
 use crate::time::Millis;
@@ -39,8 +38,8 @@ pub(super) struct Purged {
 }
 
 impl Sweep {
-    fn new<T: Transport>(began: Millis) -> Self {
-        let segments = if T::IN_PARALLEL { SEGMENTS } else { 1 };
+    fn new<C: Channel>(began: Millis) -> Self {
+        let segments = if C::IN_PARALLEL { SEGMENTS } else { 1 };
         Self { began, segments: vec![Position::Start; segments] }
     }
 
@@ -49,9 +48,9 @@ impl Sweep {
     }
 
     /// Reads the next page of each segment.
-    async fn next_pages<T: Transport>(
+    async fn next_pages<C: Channel>(
         &self,
-        on: &T,
+        on: &C,
         projection: &'static str,
         filter: Option<Expression>,
     ) -> Result<Vec<ScannedSegment>> {
@@ -65,7 +64,7 @@ impl Sweep {
                 Ok(ScannedSegment { segment, items, next })
             }
         });
-        all::<T, _>(scans.collect()).await.into_iter().collect()
+        all::<C, _>(scans.collect()).await.into_iter().collect()
     }
 
     fn go_to(&mut self, segment: i32, position: Position) {
@@ -89,8 +88,8 @@ struct ScannedSegment {
 ///
 /// Without a `slice` it goes on to the end. Dropped in the middle, it has removed what it has, and
 /// `state` says where to go on.
-pub(super) async fn purge<T: Transport>(
-    on: &T,
+pub(super) async fn purge<C: Channel>(
+    on: &C,
     state: &mut Option<Sweep>,
     now: Millis,
     limit: u64,
@@ -99,12 +98,12 @@ pub(super) async fn purge<T: Transport>(
     let until = slice.map(|slice| Instant::now() + slice);
     let mut removed = 0;
     loop {
-        let sweep = state.get_or_insert_with(|| Sweep::new::<T>(now));
+        let sweep = state.get_or_insert_with(|| Sweep::new::<C>(now));
         if sweep.is_at_end() {
             if sweep.began == now {
                 return Ok(Purged { removed, unfinished: false });
             }
-            *sweep = Sweep::new::<T>(now);
+            *sweep = Sweep::new::<C>(now);
         }
         if removed >= limit {
             return Ok(Purged { removed, unfinished: false });
@@ -117,8 +116,8 @@ pub(super) async fn purge<T: Transport>(
 }
 
 /// The same of a table that perhaps nobody has made.
-pub(super) async fn purge_if_there<T: Transport>(
-    on: &T,
+pub(super) async fn purge_if_there<C: Channel>(
+    on: &C,
     state: &mut Option<Sweep>,
     now: Millis,
     limit: u64,
@@ -131,7 +130,7 @@ pub(super) async fn purge_if_there<T: Transport>(
 }
 
 /// One page of each segment; at most `room` payloads. The sweep moves on past what has been removed.
-async fn purge_pages<T: Transport>(on: &T, sweep: &mut Sweep, now: Millis, room: u64) -> Result<u64> {
+async fn purge_pages<C: Channel>(on: &C, sweep: &mut Sweep, now: Millis, room: u64) -> Result<u64> {
     let filter = Expression::new(IS_EXPIRED, expression::clock(now));
     let scanned = sweep.next_pages(on, HEAD, Some(filter)).await?;
     let mut room = usize::try_from(room).unwrap_or(usize::MAX);
@@ -153,7 +152,7 @@ async fn purge_pages<T: Transport>(on: &T, sweep: &mut Sweep, now: Millis, room:
     }
     let deletes = ids.iter().map(|id| delete_expired(on, id, now));
     let mut removed = 0;
-    for outcome in all::<T, _>(deletes.collect()).await {
+    for outcome in all::<C, _>(deletes.collect()).await {
         removed += u64::from(outcome.map_err(Error::from)?);
     }
     for (segment, position) in moves {
@@ -163,9 +162,9 @@ async fn purge_pages<T: Transport>(on: &T, sweep: &mut Sweep, now: Millis, room:
 }
 
 /// Counts payloads and their bytes, which means reading them.
-pub(super) async fn usage<T: Transport>(on: &T, now: Millis) -> Result<Usage> {
+pub(super) async fn usage<C: Channel>(on: &C, now: Millis) -> Result<Usage> {
     let mut usage = Usage::default();
-    let mut sweep = Sweep::new::<T>(now);
+    let mut sweep = Sweep::new::<C>(now);
     while !sweep.is_at_end() {
         for ScannedSegment { segment, items, next } in sweep.next_pages(on, WHOLE, None).await? {
             for item in items {

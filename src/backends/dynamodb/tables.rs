@@ -11,7 +11,7 @@ use super::expression::{
     CORRELATION_ID, ENDED_AT, EXPIRES_AT, EXPIRES_AT_MS, ID, LISTED_IN, SAGA_ID, SHARD, TIMEOUT_AT,
 };
 use super::requests::{Input, Request, take};
-use super::states::lists::{COMPLETED, LISTING, TIMEOUTS};
+use super::states::item::{COMPLETED, LISTING, TIMEOUTS};
 use crate::contract::dynamic::Dynamic;
 
 /// What a table is for.

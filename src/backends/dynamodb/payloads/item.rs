@@ -2,15 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::backends::dynamodb::attribute::{Attribute, Item};
+use crate::backends::dynamodb::attribute::{Attribute, Item, MAX_ITEM_BYTES};
 use crate::backends::dynamodb::expression::{
     DATA, EXPIRES_AT, EXPIRES_AT_MS, ID, corrupt, is_expired, key, set_expiry,
 };
 use crate::error::Result;
 use crate::time::Millis;
-
-/// The limit of an item: 400 KB, names and all attributes counted.
-pub(crate) const MAX_ITEM_BYTES: u64 = 409_600;
 
 /// The largest that the two expiry attributes can be: names, and numbers of 13 and of 16 digits.
 const EXPIRY_BYTES: u64 = EXPIRES_AT.len() as u64 + 8 + EXPIRES_AT_MS.len() as u64 + 9;
@@ -21,10 +18,8 @@ pub(crate) const fn max_payload_bytes(id_bytes: u64) -> u64 {
     MAX_ITEM_BYTES - (ID.len() as u64 + id_bytes) - DATA.len() as u64 - EXPIRY_BYTES
 }
 
-/// What reads ask for; and without the payload.
+/// The attributes that a `get` asks for.
 pub(crate) const WHOLE: &str = "#id, #data, #at, #ms";
-/// What tells whether a payload exists.
-pub(crate) const HEAD: &str = "#id, #at, #ms";
 
 /// A payload's item.
 pub(crate) fn encode(id: &str, data: &Bytes, expires_at: Option<Millis>) -> Item {

@@ -6,6 +6,7 @@
 //! requests can be; they run beside each other.
 
 pub(super) mod item;
+pub(super) mod queued;
 pub(super) mod single;
 
 use std::collections::HashMap;
@@ -14,18 +15,18 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 
 use super::attribute::Item;
-use super::channel::{self, Transport};
+use super::channel::{self, Channel};
 use super::error::{self, Cause};
+use super::expression::{self, HEAD};
 use super::requests::BatchGet;
 use super::session::Session;
-use crate::backends::dynamodb::expression;
 use crate::contract::operation::Operation;
 use crate::contract::payloads::{Read, Write};
 use crate::contract::step::Reply;
 use crate::error::{Error, Result};
 use crate::sizes::Sizes;
 use crate::time::Millis;
-use item::{HEAD, WHOLE, payload_bytes};
+use item::{WHOLE, payload_bytes};
 use single::reply_of;
 
 /// Puts in a BatchWriteItem, at most.

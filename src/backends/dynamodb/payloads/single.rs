@@ -1,16 +1,16 @@
 //! One payload operation as one request.
 
-use super::item::{self, HEAD, WHOLE};
+use super::item::{self, WHOLE};
 use crate::backends::dynamodb::attribute::Item;
-use crate::backends::dynamodb::channel::{self, Transport};
-use crate::backends::dynamodb::expression;
+use crate::backends::dynamodb::channel::{self, Channel};
+use crate::backends::dynamodb::expression::{self, HEAD};
 use crate::contract::payloads::{Read, Write};
 use crate::contract::step::Reply;
 use crate::error::{Error, Result};
 use crate::time::Millis;
 
 /// Runs a write.
-pub(crate) async fn write(on: &impl Transport, write: &Write) -> Result<Reply> {
+pub(crate) async fn write(on: &impl Channel, write: &Write) -> Result<Reply> {
     let clock = on.clock();
     match write {
         Write::Put { id, data, expires_at } => {
@@ -26,7 +26,7 @@ pub(crate) async fn write(on: &impl Transport, write: &Write) -> Result<Reply> {
 }
 
 /// Runs a read.
-pub(crate) async fn read(on: &impl Transport, read: &Read) -> Result<Reply> {
+pub(crate) async fn read(on: &impl Channel, read: &Read) -> Result<Reply> {
     let (id, projection, whole) = match read {
         Read::Find { id } => (id, WHOLE, true),
         Read::Has { id } => (id, HEAD, false),

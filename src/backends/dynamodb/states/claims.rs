@@ -4,11 +4,11 @@
 //! not what the saga is, and TTL removes it. It is for one timeout, so an update that moves the timeout
 //! ends it. The saga is read once the lease is held: what others have ended before is seen to have.
 
-use super::States;
 use super::item::{LEASE, LISTED, decode, is_unclaimed, lease, lease_key, number_of, saga_key};
 use super::lists::{fetch, is_due, overdue};
+use super::saga::States;
 use crate::backends::dynamodb::attribute::Item;
-use crate::backends::dynamodb::channel::{Transport, all};
+use crate::backends::dynamodb::channel::{Channel, all};
 use crate::backends::dynamodb::expression::{self, TIMEOUT_AT, id_of, is_expired};
 use crate::backends::dynamodb::requests::Update;
 use crate::contract::states::{Claim, FoundState};
@@ -38,7 +38,7 @@ impl Overdue {
 }
 
 /// Gives sagas to a worker.
-pub(crate) async fn claim<T: Transport>(states: &States<'_, T>, claim: &Claim) -> Result<Reply> {
+pub(crate) async fn claim<C: Channel>(states: &States<'_, C>, claim: &Claim) -> Result<Reply> {
     let mut merged = overdue(claim.now, claim.limit.max(READ_ON));
     let limit = usize::try_from(claim.limit).unwrap_or(usize::MAX);
     let prefix = saga_key(claim.name.as_deref().unwrap_or_default(), "");
@@ -63,7 +63,7 @@ pub(crate) async fn claim<T: Transport>(states: &States<'_, T>, claim: &Claim) -
 }
 
 /// Those that nobody has, as a look tells: a refused write costs as much as one that is not.
-async fn free<T: Transport>(states: &States<'_, T>, overdue: Vec<Overdue>) -> Result<Vec<Overdue>> {
+async fn free<C: Channel>(states: &States<'_, C>, overdue: Vec<Overdue>) -> Result<Vec<Overdue>> {
     let leases: Vec<&str> = overdue.iter().map(|saga| &*saga.lease).collect();
     let leases = fetch(states, &leases, LEASE).await?;
     let now = states.now();
@@ -81,15 +81,15 @@ async fn free<T: Transport>(states: &States<'_, T>, overdue: Vec<Overdue>) -> Re
 }
 
 /// Leases sagas, and answers what has timed out indeed.
-async fn take<T: Transport>(
-    states: &States<'_, T>,
+async fn take<C: Channel>(
+    states: &States<'_, C>,
     claim: &Claim,
     sagas: &[Overdue],
     claimed: &mut Vec<FoundState>,
 ) -> Result<()> {
     let leases: Vec<_> = sagas.iter().map(|saga| lease_one(states, claim, saga)).collect();
     let mut ours = Vec::with_capacity(sagas.len());
-    for (saga, leased) in sagas.iter().zip(all::<T, _>(leases).await) {
+    for (saga, leased) in sagas.iter().zip(all::<C, _>(leases).await) {
         if leased? {
             ours.push(saga);
         }
@@ -109,7 +109,7 @@ async fn take<T: Transport>(
 }
 
 /// Leases a saga, unless somebody else has it.
-async fn lease_one<T: Transport>(states: &States<'_, T>, claim: &Claim, saga: &Overdue) -> Result<bool> {
+async fn lease_one<C: Channel>(states: &States<'_, C>, claim: &Claim, saga: &Overdue) -> Result<bool> {
     let now = states.now();
     let update = Update {
         key: expression::key(&saga.lease),

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use super::States;
+use super::saga::States;
 use crate::backends::dynamodb::error;
 use crate::backends::dynamodb::session::Session;
 use crate::contract::operation::chains;

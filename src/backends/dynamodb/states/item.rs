@@ -16,19 +16,22 @@
 //! Three indexes list sagas: `listedIn` is `{sagaName}#open#{shard}` or `{sagaName}#ended#{shard}`,
 //! and the shard one of a few by the saga id, so that the sagas of a name are in several partitions.
 //! `endedAt` is there when it has ended, and says when it did so first, `timeoutAt` while it can time out; times are Unix
-//! milliseconds, but for `expiresAt` (see [`super::item`]). None of the indexes has the state in it,
+//! milliseconds, but for `expiresAt` (see [`expression`]). None of the indexes has the state in it,
 //! so that most updates do not write to any.
 
-use crate::backends::dynamodb::attribute::{Attribute, Item};
-use crate::backends::dynamodb::expression::Expression;
-use crate::backends::dynamodb::expression::{self, expired, set_expiry};
+use crate::backends::dynamodb::attribute::{Attribute, Item, MAX_ITEM_BYTES};
 use crate::backends::dynamodb::expression::{
-    CORRELATION_ID, CREATED_AT, ENDED_AT, LISTED_IN, NAME, SAGA_ID, SHARD, STATE, TIMEOUT_AT, UPDATED_AT, VERSION,
+    self, CORRELATION_ID, CREATED_AT, ENDED_AT, Expression, LISTED_IN, NAME, SAGA_ID, SHARD, STATE, TIMEOUT_AT,
+    UPDATED_AT, VERSION, expired, set_expiry,
 };
-use crate::backends::dynamodb::payloads::item::MAX_ITEM_BYTES;
 use crate::contract::states::{FoundState, Saga};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
+
+/// The indexes of the table of sagas.
+pub(crate) const LISTING: &str = "listing";
+pub(crate) const COMPLETED: &str = "completed";
+pub(crate) const TIMEOUTS: &str = "timeouts";
 
 /// Partitions of an index that the sagas of a name are spread over. Stored items are where it says.
 pub(crate) const SHARDS: u32 = 8;
@@ -66,6 +69,15 @@ const LEADS_THERE: &str = "#saga = :saga";
 const LEADS_NOWHERE_ELSE: &str = "attribute_not_exists(#id) OR #saga = :saga";
 /// The same where it may lead to one whose time is over.
 const LEADS_NOWHERE_ELSE_NOW: &str = concat!("attribute_not_exists(#id) OR #saga = :saga OR ", expired!());
+
+/// Which saga is to be removed.
+pub(crate) struct Removal<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) correlation_id: &'a str,
+    /// Only if it ended before.
+    pub(crate) before: Option<Millis>,
+}
 
 /// The id of a saga's item.
 pub(crate) fn saga_key(name: &str, id: &str) -> String {
@@ -231,6 +243,12 @@ pub(crate) fn text_of<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
 /// The whole number of an attribute.
 pub(crate) fn number_of(item: &Item, name: &str) -> Option<i64> {
     item.get(name).and_then(Attribute::as_n)?.parse().ok()
+}
+
+/// The correlation id of a saga's item.
+pub(crate) fn correlation_of(saga: &Item) -> Result<&str> {
+    let no_correlation_id = || Error::new(Kind::CorruptData, "the item of this saga has no correlationId");
+    text_of(saga, CORRELATION_ID).ok_or_else(no_correlation_id)
 }
 
 /// The state in a saga's item.

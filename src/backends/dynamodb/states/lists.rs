@@ -8,10 +8,12 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::item::{LISTED, SHARDS, decode, listed_in, number_of, saga_key, text_of};
-use super::{Removal, States};
+use super::item::{
+    COMPLETED, LISTED, LISTING, Removal, SHARDS, TIMEOUTS, decode, listed_in, number_of, saga_key, text_of,
+};
+use super::saga::States;
 use crate::backends::dynamodb::attribute::{Attribute, Item};
-use crate::backends::dynamodb::channel::{Transport, all};
+use crate::backends::dynamodb::channel::{Channel, all};
 use crate::backends::dynamodb::error;
 use crate::backends::dynamodb::expression::{
     self, CORRELATION_ID, ENDED_AT, Expression, SAGA_ID, TIMEOUT_AT, id_of, is_expired,
@@ -22,11 +24,6 @@ use crate::contract::states::FoundState;
 use crate::contract::step::Reply;
 use crate::error::Result;
 use crate::time::Millis;
-
-/// The indexes of the table of sagas.
-pub(crate) const LISTING: &str = "listing";
-pub(crate) const COMPLETED: &str = "completed";
-pub(crate) const TIMEOUTS: &str = "timeouts";
 
 /// Items of a BatchGetItem, at most.
 const BATCH: usize = 100;
@@ -76,7 +73,7 @@ impl Merged {
     }
 
     /// The next ones, at most `count`; none at the end.
-    pub(crate) async fn next<T: Transport>(&mut self, on: &T, count: usize) -> Result<Vec<Item>> {
+    pub(crate) async fn next<C: Channel>(&mut self, on: &C, count: usize) -> Result<Vec<Item>> {
         let mut taken = Vec::new();
         while taken.len() < count {
             self.fill(on).await?;
@@ -88,7 +85,7 @@ impl Merged {
     }
 
     /// Reads on in partitions of which nothing is left, until each has something or is at its end.
-    async fn fill<T: Transport>(&mut self, on: &T) -> Result<()> {
+    async fn fill<C: Channel>(&mut self, on: &C) -> Result<()> {
         loop {
             let empty = self.partitions.iter_mut().filter(|one| one.buffer.is_empty());
             let read = empty.filter_map(|partition| {
@@ -104,7 +101,7 @@ impl Merged {
             if read.is_empty() {
                 return Ok(());
             }
-            all::<T, _>(read).await.into_iter().collect::<Result<()>>()?;
+            all::<C, _>(read).await.into_iter().collect::<Result<()>>()?;
         }
     }
 }
@@ -124,8 +121,8 @@ fn within(partition: String) -> Item {
 }
 
 /// A page of the sagas of a name.
-pub(crate) async fn list<T: Transport>(
-    states: &States<'_, T>,
+pub(crate) async fn list<C: Channel>(
+    states: &States<'_, C>,
     name: &str,
     completed: Option<bool>,
     after: Option<&str>,
@@ -159,8 +156,8 @@ pub(crate) fn is_due(item: &Item, now: Millis) -> bool {
 }
 
 /// Sagas whose timeout has passed.
-pub(crate) async fn timed_out<T: Transport>(
-    states: &States<'_, T>,
+pub(crate) async fn timed_out<C: Channel>(
+    states: &States<'_, C>,
     now: Millis,
     name: Option<&str>,
     limit: u64,
@@ -174,8 +171,8 @@ pub(crate) async fn timed_out<T: Transport>(
 
 /// Reads sagas that an index has, until there are `limit` of which both are true: the first of what
 /// the index knows, the second of the item.
-async fn collect<T: Transport>(
-    states: &States<'_, T>,
+async fn collect<C: Channel>(
+    states: &States<'_, C>,
     merged: &mut Merged,
     limit: u64,
     may_be: impl Fn(&Item) -> bool,
@@ -204,17 +201,17 @@ async fn collect<T: Transport>(
 }
 
 /// Items of different ids, as they are now.
-pub(crate) async fn fetch<T: Transport>(
-    states: &States<'_, T>,
+pub(crate) async fn fetch<C: Channel>(
+    states: &States<'_, C>,
     ids: &[&str],
     projection: &'static str,
 ) -> Result<HashMap<String, Item>> {
     let batches = ids.chunks(BATCH).map(|batch| fetch_batch(states.on, batch.to_vec(), projection));
-    let batches: Result<Vec<_>> = all::<T, _>(batches.collect()).await.into_iter().collect();
+    let batches: Result<Vec<_>> = all::<C, _>(batches.collect()).await.into_iter().collect();
     Ok(batches?.into_iter().flatten().filter_map(|item| Some((id_of(&item)?.to_owned(), item))).collect())
 }
 
-async fn fetch_batch<T: Transport>(on: &T, mut ids: Vec<&str>, projection: &'static str) -> Result<Vec<Item>> {
+async fn fetch_batch<C: Channel>(on: &C, mut ids: Vec<&str>, projection: &'static str) -> Result<Vec<Item>> {
     let (mut items, mut empty) = (Vec::new(), 0);
     while !ids.is_empty() {
         let found = on.send(BatchGet { ids: &ids, projection }).await?;
@@ -233,7 +230,7 @@ async fn fetch_batch<T: Transport>(on: &T, mut ids: Vec<&str>, projection: &'sta
 }
 
 /// How many sagas of a name there are.
-pub(crate) async fn count<T: Transport>(states: &States<'_, T>, name: &str, completed: Option<bool>) -> Result<Reply> {
+pub(crate) async fn count<C: Channel>(states: &States<'_, C>, name: &str, completed: Option<bool>) -> Result<Reply> {
     let now = states.now();
     let counts = partitions(name, completed).into_iter().map(|partition| {
         let condition = Expression::new("#listed = :listed", within(partition));
@@ -251,13 +248,13 @@ pub(crate) async fn count<T: Transport>(states: &States<'_, T>, name: &str, comp
             }
         }
     });
-    let counts: Result<Vec<u64>> = all::<T, _>(counts.collect()).await.into_iter().collect();
+    let counts: Result<Vec<u64>> = all::<C, _>(counts.collect()).await.into_iter().collect();
     Ok(Reply::Count(counts?.into_iter().sum()))
 }
 
 /// Removes sagas that ended before a time, those first that ended first.
-pub(crate) async fn delete_completed<T: Transport>(
-    states: &States<'_, T>,
+pub(crate) async fn delete_completed<C: Channel>(
+    states: &States<'_, C>,
     name: &str,
     before: Millis,
     limit: u64,
@@ -285,7 +282,7 @@ pub(crate) async fn delete_completed<T: Transport>(
             };
             Some(async move { states.remove(&removal).await })
         });
-        for outcome in all::<T, _>(removals.collect()).await {
+        for outcome in all::<C, _>(removals.collect()).await {
             removed += u64::from(outcome?);
         }
     }

@@ -1,47 +1,42 @@
-//! Changes of saga state that wait for the end of a transaction. What they need to know is read when
-//! they are called; whether it still holds is decided at the end, by their conditions.
+//! Changes of saga state that wait for the end of a transaction.
+//!
+//! 1. When the operation is called, what it needs to know of the saga is read.
+//! 2. Its changes are planned, each with a condition: what was read must still be true at the end.
+//! 3. If a condition does not hold at the end, nothing of the transaction happens, and [`Refused`] says why.
 
-use super::item::{HEAD, saga_key};
-use super::{Removal, States, correlation_of};
-use crate::backends::dynamodb::changes::Change;
-use crate::backends::dynamodb::channel::Transport;
+use std::sync::Arc;
+
+use super::item::{HEAD, Removal, correlation_of, saga_key};
+use super::saga::States;
+use crate::backends::dynamodb::changes::{Planned, Refused};
+use crate::backends::dynamodb::channel::Channel;
 use crate::backends::dynamodb::error;
-use crate::contract::states::{Saga, StateWrite, changed_meanwhile, correlation_taken, taken};
-use crate::error::{Error, Result};
+use crate::contract::operation::Work;
+use crate::contract::states::{StateWrite, correlation_taken, taken};
+use crate::contract::step::Step;
+use crate::error::Result;
 
-/// A change, and what it means if its condition does not hold at the end.
-pub(crate) struct Planned {
-    pub(crate) change: Change,
-    pub(crate) refused: Refused,
+/// Whether the plan of a change depends on what is stored.
+pub(crate) fn looks_first(write: &StateWrite) -> bool {
+    !matches!(write, StateWrite::Insert { .. })
 }
 
-/// Why a condition does not hold.
-#[derive(Clone, Debug)]
-pub(crate) enum Refused {
-    /// For one reason alone.
-    Because(Error),
-    /// The saga is to have this version.
-    Version { saga: Box<Saga>, expected: i64 },
-    /// Something has changed since it was read, of this saga.
-    Changed(String),
-}
-
-impl<T: Transport> States<'_, T> {
-    /// What there is to do at the end. What does not hold now is an error at once, where a look was
-    /// needed.
+impl<C: Channel> States<'_, C> {
+    /// The changes to be made at the end. If a look at the saga shows that they cannot be made, that is an error now.
     pub(crate) async fn plan(&self, write: &StateWrite) -> Result<Vec<Planned>> {
+        let planned = |change, refused| Planned { change, refused: Some(refused) };
         match write {
             StateWrite::Insert { saga, correlation_id } => {
                 let reasons =
                     [taken(saga), correlation_taken(saga, correlation_id)].map(|error| error.with_id(&saga.id));
                 let changes = self.insertion(saga, correlation_id)?.into_iter().zip(reasons);
-                Ok(changes.map(|(change, error)| Planned { change, refused: Refused::Because(error) }).collect())
+                Ok(changes.map(|(change, error)| planned(change, Refused::Because(error))).collect())
             }
             StateWrite::Update { saga, expected } => {
                 let found = self.expected(saga, *expected).await?;
                 let changes = self.replacement(saga, *expected, &found)?.into_iter();
-                let refused = Refused::Version { saga: saga.clone(), expected: *expected };
-                Ok(changes.map(|change| Planned { change, refused: refused.clone() }).collect())
+                let refused = Refused::LookAgain(Arc::new(Step::State(Work::Write(write.clone()))));
+                Ok(changes.map(|change| planned(change, refused.clone())).collect())
             }
             StateWrite::Delete { name, id } => {
                 let Some(found) = self.item(&saga_key(name, id), HEAD).await? else { return Ok(Vec::new()) };
@@ -52,25 +47,13 @@ impl<T: Transport> States<'_, T> {
                 let Some(id) = self.led_to(name, correlation_id).await? else { return Ok(Vec::new()) };
                 Ok(self.planned_removal(&Removal { name, id: &id, correlation_id, before: None }))
             }
+            // A caller waits for their answers, so they are never queued.
             StateWrite::DeleteCompleted { .. } | StateWrite::ClaimTimedOut(_) => Err(error::unexpected()),
         }
     }
 
     fn planned_removal(&self, saga: &Removal<'_>) -> Vec<Planned> {
-        let refused = Refused::Changed(saga.id.to_owned());
-        let planned = |change| Planned { change, refused: refused.clone() };
-        self.removal(saga, false).into_iter().map(planned).collect()
-    }
-
-    /// The error of a transaction of which a condition did not hold.
-    pub(crate) async fn refusal(&self, refused: &Refused) -> Error {
-        match refused {
-            Refused::Because(error) => error.clone(),
-            Refused::Version { saga, expected } => match self.expected(saga, *expected).await {
-                Ok(_) => changed_meanwhile(&saga.id),
-                Err(error) => error.with_id(&saga.id),
-            },
-            Refused::Changed(id) => changed_meanwhile(id),
-        }
+        let refused = || Some(Refused::Changed(saga.id.to_owned()));
+        self.removal(saga, false).into_iter().map(|change| Planned { change, refused: refused() }).collect()
     }
 }
