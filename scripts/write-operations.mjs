@@ -10,9 +10,14 @@ const FILE = join('ts', 'operations.ts')
 
 /** In a process of its own: an addon that is loaded cannot be replaced on Windows. */
 const table = JSON.parse(
-  execFileSync(process.execPath, ['-e', "console.log(JSON.stringify(require('./native.js').operations()))"], { cwd: root, encoding: 'utf8' }),
+  execFileSync(process.execPath, ['-e', "console.log(JSON.stringify(require('./native.js').operations()))"], {
+    cwd: root,
+    encoding: 'utf8',
+  }),
 )
-const rows = table.map(({ name, number, kind, writes, by = null }) => `${JSON.stringify(name)}: ${JSON.stringify({ number, name, kind, writes, by })},`)
+const rows = table.map(
+  ({ name, number, kind, writes, by = null }) => `${JSON.stringify(name)}: ${JSON.stringify({ number, name, kind, writes, by })},`,
+)
 
 writeFileSync(
   join(root, FILE),
