@@ -45,7 +45,8 @@ pub trait Driver: Send + Sync + 'static {
     /// How operations may be grouped.
     fn batching(&self, kind: RecordKind, access: Access) -> Batching;
 
-    /// The runtime that runs them.
+    /// The runtime of [`Driver::run`]; that of writes also runs the steps of transactions. All else that answers a
+    /// [`Task`] runs on [`runtime::io`], which serves every network store of the process: it must not block.
     fn runtime_of(&self, _access: Access) -> Result<Handle> {
         runtime::io()
     }
