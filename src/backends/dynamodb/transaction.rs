@@ -32,14 +32,14 @@ impl Transaction for OwnTransaction {
         Box::pin(async move {
             let tables = Arc::clone(self.queue.tables());
             let session = Session::open(&self.shared, &tables, self.patience);
-            self.queue.add(session, step).await
+            Box::pin(self.queue.add(session, step)).await
         })
     }
 
     fn commit(self: Box<Self>) -> Task<'static, Result<()>> {
         Box::pin(async move {
             let session = Session::open(&self.shared, self.queue.tables(), self.patience);
-            self.queue.send(session).await
+            Box::pin(self.queue.send(session)).await
         })
     }
 

@@ -505,13 +505,15 @@ fn write_id(operation: &Write) -> &str {
 /// Splits a wave by kind of write, keeping the order within each.
 #[cfg(feature = "postgres")]
 fn by_kind(wave: &[usize], group: &[Write]) -> Vec<Vec<usize>> {
-    let kinds: [fn(&Write) -> bool; 3] = [
-        |operation| matches!(operation, Write::Put { .. }),
-        |operation| matches!(operation, Write::Delete { .. }),
-        |operation| matches!(operation, Write::Touch { .. }),
-    ];
-    let parts = kinds.iter().map(|is_kind| wave.iter().copied().filter(|&at| is_kind(&group[at])).collect::<Vec<_>>());
-    parts.filter(|part| !part.is_empty()).collect()
+    let [mut puts, mut deletes, mut touches] = [const { Vec::new() }; 3];
+    for &at in wave {
+        match group[at] {
+            Write::Put { .. } => puts.push(at),
+            Write::Delete { .. } => deletes.push(at),
+            Write::Touch { .. } => touches.push(at),
+        }
+    }
+    [puts, deletes, touches].into_iter().filter(|part| !part.is_empty()).collect()
 }
 
 #[cfg(feature = "postgres")]
