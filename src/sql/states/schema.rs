@@ -6,7 +6,6 @@ use super::upkeep::{self, Kept};
 use crate::error::Detail;
 use crate::error::{Error, Kind, Result};
 #[cfg(feature = "postgres")]
-#[cfg(feature = "postgres")]
 use crate::sql::schema::postgres;
 use crate::sql::schema::{Column, columns, name_of_index};
 use crate::sql::{Dialect, Executor, Table, Value};
@@ -24,7 +23,7 @@ const REQUIRED: [&str; 8] =
 pub(crate) fn all_statements(dialect: Dialect, payloads: &Table, states: &Table) -> Vec<String> {
     let mut all: Vec<String> =
         payloads.schema().map(|schema| format!("create schema if not exists \"{schema}\"")).into_iter().collect();
-    all.extend(super::schema::statements(dialect, payloads));
+    all.extend(crate::sql::schema::statements(dialect, payloads));
     all.extend(statements(dialect, states));
     all
 }
