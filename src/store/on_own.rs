@@ -56,7 +56,7 @@ impl Store {
     }
 
     /// The payload, for a caller that waits for nothing else, if it can be had on this thread, sooner than
-    /// from another one. Where it cannot, or is none, or may not be read: [`Store::get`] has the answer.
+    /// from another one. Where it cannot, or is none, or may not be read: [`Store::run`] has the answer.
     pub fn get_here(&self, id: &str) -> Option<Bytes> {
         let started = Instant::now();
         self.check_open().and_then(|()| check_id(id)).ok()?;
