@@ -56,6 +56,26 @@ export declare class NativeStore {
   reindex(given: unknown[]): Promise<object>
   /** The statements that make the tables; otherwise the fields of the error. */
   schema(): string[] | object
+  /**
+   * Renews the lease of an execution from now on, beside this thread. The promise resolves to the reason when the
+   * lease is lost, to null when it is not to be renewed any more; it does not keep the process alive.
+   */
+  keep(sagaId: string, token: string, leaseMs: number): Promise<string | null>
+  /** Renews the lease no more. */
+  unkeep(sagaId: string, token: string): void
+  /**
+   * Renews the lease of events from now on, beside this thread: those of one claim, whose token it is. The promise
+   * resolves to the ids whose lease is lost, and the others go on to be renewed: call it again with them. It resolves
+   * to none when none is to be renewed any more; it does not keep the process alive.
+   */
+  keepEvents(token: string, ids: string[], leaseMs: number): Promise<string[]>
+  /** Renews the lease of these events no more. */
+  unkeepEvents(token: string, ids: Array<string>): void
+  /**
+   * Resolves when others may have inserted events since the last time it was asked, and when the store is closed. It
+   * does not keep the process alive.
+   */
+  rung(): Promise<void>
   /** Creates what is missing; answers warnings. */
   initialize(): Promise<string[]>
   /** Whether the store can be used. */
@@ -74,6 +94,17 @@ export declare class NativeStore {
   commit(transaction: object): Promise<void>
   /** Rolls back. */
   rollBack(transaction: object): Promise<void>
+}
+
+/** Compresses or decompresses a stream of bytes, beside the event loop. */
+export declare class NativeZstd {
+  /** Of a level, one that compresses; of none, one that decompresses. */
+  static open(level: number | null, setImmediate: (callback: () => void) => unknown, isMainThread: boolean): NativeZstd
+  /**
+   * Takes some of a chunk: answers how many of its bytes, whether nothing more comes out of it, and what came out (at
+   * most a megabyte). One call after the other.
+   */
+  step(chunk: Uint8Array, isEnd: boolean): Promise<[consumed: number, isDone: boolean, output: Buffer]>
 }
 
 /** The name of the backend that a URL's scheme names; otherwise the fields of the error. */

@@ -8,6 +8,10 @@ export const USAGE = `Usage: npm run bench -- [OPTION...]
        npm run bench -- growth [redis|sqlite|postgres|dynamodb] [--rounds N] [--seconds S] [--quick]
        npm run bench -- floor [memory|sqlite|redis|postgres] [--quick]
        npm run bench -- states [redis|postgres|mongodb] [--size BYTES] [--concurrency N,...] [--rounds N] [--seconds S] [--quick]
+       npm run bench -- executions [sqlite|postgres|redis|mongodb|dynamodb] [--concurrency N,...] [--due N] [--finished N]
+                                   [--rounds N] [--seconds S] [--quick]
+       npm run bench -- outbox [sqlite|postgres|redis|mongodb|dynamodb] [--events N] [--keys N] [--workers N,...]
+                               [--rounds N] [--seconds S] [--quick]
 
 Without a backend: everything that has a target, in under fifteen minutes, with the targets beside the figures;
 writes bench/results/TIME.json and docs/benchmarks.svg.

@@ -7,7 +7,7 @@ const GRACE_MS = 60_000
 /**
  * Runs one task in a process of its own.
  *
- * @param {import('./trial.mjs').Task | import('./states/trial.mjs').Task} task
+ * @param {import('./trial.mjs').Task | import('./states/trial.mjs').Task | import('./executions/trial.mjs').Task | import('./outbox/trial.mjs').Task} task
  * @param {string} label for errors
  * @param {string} [program] another one than that of payloads
  * @returns {Promise<any>} what the trial answered

@@ -1,6 +1,7 @@
 // One trial in a fresh process. It is told over IPC what to do, answers with the figures, and ends.
 
 import { readFileSync } from 'node:fs'
+import { answerTask } from './answer.mjs'
 import { measure } from './measure.mjs'
 import { claimIds, Payload, Slip, shuffled } from './payloads.mjs'
 
@@ -35,18 +36,7 @@ const SEEDERS = 16
 const SEEDING_BYTES = 64 * 1024 * 1024
 const EXPIRES_AT = new Date(Date.now() + 24 * 3600 * 1000)
 
-const onOrphaned = () => process.exit(1)
-process.once('disconnect', onOrphaned)
-process.once('message', async (/** @type {Task} */ task) => {
-  try {
-    process.send?.({ result: await run(task) })
-  } catch (error) {
-    process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
-    process.exitCode = 1
-  }
-  process.off('disconnect', onOrphaned)
-  process.disconnect()
-})
+answerTask(run)
 
 /** @param {Task} task */
 async function run(task) {

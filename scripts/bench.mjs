@@ -29,6 +29,10 @@ const SERVERS = {
 /** @param {string[]} args */
 async function main(args) {
   if (args[0] === 'states') return await runEach(args.slice(1), ['redis', 'postgres', 'mongodb'], join('states', 'run.mjs'))
+  if (args[0] === 'executions' || args[0] === 'outbox') {
+    const backends = ['sqlite', 'postgres', 'redis', 'mongodb', 'dynamodb']
+    return await runEach(args.slice(1), backends, join(args[0], 'run.mjs'))
+  }
   if (args[0] === 'growth') return await measureGrowth(args.slice(1))
   if (args[0] === 'floor') return await runEach(args.slice(1), ['memory', 'sqlite', 'redis', 'postgres'], join('floor', 'run.mjs'))
   const options = parseOptions(args)

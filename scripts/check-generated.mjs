@@ -1,4 +1,4 @@
-// Fails if a generated file is not what its sources make of it. index.js and index.d.ts are built here;
+// Fails if a generated file is not what its sources make of it. What `npm run build:ts` makes is built here;
 // the others are what the last
 // `npm run build:native` wrote, so build before this.
 import { spawnSync } from 'node:child_process'
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const generated = [
-  { files: ['index.js', 'index.d.ts'], command: 'npm run build:ts' },
+  { files: ['index.js', 'index.d.ts', 'cli.js', 'docs/sagastore.1', 'docs/cli.md'], command: 'npm run build:ts' },
   { files: ['native.js', 'native.d.ts', 'ts/operations.ts'], command: 'npm run build:native' },
 ]
 

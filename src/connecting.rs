@@ -122,7 +122,7 @@ impl<T: Send + Sync + 'static> Connecting<T> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use futures_util::future::join;
+    use futures_util::future::{join, join3};
     use tokio::sync::oneshot;
 
     use super::*;
@@ -139,18 +139,24 @@ mod tests {
     fn all_wait_for_one_attempt_and_the_next_one_tries_again() {
         run(async {
             let (shared, attempts) = (Arc::new(Connecting::new("Test")), AtomicUsize::new(0));
-            let get = |answer: Result<usize>| {
+            let get_after = |before: Option<oneshot::Receiver<()>>, answer: Result<usize>| {
                 let (shared, attempts) = (Arc::clone(&shared), &attempts);
                 let open = move || {
                     attempts.fetch_add(1, Ordering::Relaxed);
-                    async {
-                        tokio::task::yield_now().await;
+                    async move {
+                        if let Some(before) = before {
+                            before.await.unwrap();
+                        }
                         answer
                     }
                 };
                 async move { shared.get(|number| *number != 2, open).await }
             };
-            let (one, two) = join(get(Err(failure())), get(Ok(1))).await;
+            let get = |answer| get_after(None, answer);
+            // The attempt fails only when both wait for it.
+            let (send, receive) = oneshot::channel();
+            let both_wait = async { send.send(()).unwrap() };
+            let (one, two, ()) = join3(get_after(Some(receive), Err(failure())), get(Ok(1)), both_wait).await;
             assert!(one.is_err() && two.is_err());
             assert_eq!(*get(Ok(2)).await.unwrap(), 2);
             // 2 counts as broken.

@@ -28,6 +28,10 @@ pub enum Kind {
     CorruptData,
     /// The backend cannot do this.
     Unsupported,
+    /// Somebody else has the lease, or nobody any more.
+    LeaseLost,
+    /// Nothing leads back from the status of the record.
+    InvalidState,
     /// The store has been closed.
     Closed,
     /// Anything else that the backend reported.
@@ -48,6 +52,8 @@ impl Kind {
             Self::Timeout => "TIMEOUT",
             Self::CorruptData => "CORRUPT_DATA",
             Self::Unsupported => "UNSUPPORTED",
+            Self::LeaseLost => "LEASE_LOST",
+            Self::InvalidState => "INVALID_STATE",
             Self::Closed => "CLOSED",
             Self::Backend => "BACKEND",
         }
@@ -157,6 +163,10 @@ impl Error {
     /// Names the record.
     #[must_use]
     pub fn with_id(mut self, id: &str) -> Self {
+        // What is about several records has no id: the names of such operations begin so.
+        if id.starts_with('\0') {
+            return self;
+        }
         self.0.id.get_or_insert_with(|| id.to_owned());
         self
     }

@@ -10,6 +10,14 @@ use crate::options::OptionReader;
 pub const PAYLOADS: &str = "payloads";
 /// The kind of saga state.
 pub const SAGAS: &str = "sagas";
+/// The kind of executions.
+pub const EXECUTIONS: &str = "executions";
+/// The log of executions, where it stands apart.
+pub const LOG: &str = "log";
+/// The kind of events.
+pub const OUTBOX: &str = "outbox";
+/// The kind of messages that have been applied.
+pub const INBOX: &str = "inbox";
 
 /// With an underscore and the longest kind behind it, a name is no longer than that of an index may begin with.
 const MAX_BYTES: usize = 32;
@@ -47,10 +55,20 @@ impl Namespace {
     }
 }
 
+/// Refuses two options that name one place for two kinds; each comes with the place that it names.
+pub fn check_places(places: &[(&str, &str)], is_same: impl Fn(&str, &str) -> bool) -> Result<()> {
+    for (at, (option, place)) in places.iter().enumerate() {
+        if let Some((other, _)) = places[..at].iter().find(|(_, known)| is_same(known, place)) {
+            return Err(same_place(other, option));
+        }
+    }
+    Ok(())
+}
+
 /// `INVALID_ARGUMENT`: two options name one place for two kinds.
 pub fn same_place(payloads: &str, sagas: &str) -> Error {
     Error::invalid(format!(
-        "options '{payloads}' and '{sagas}' must not name the same place: a payload could overwrite a saga"
+        "options '{payloads}' and '{sagas}' must not name the same place: one kind of records could overwrite another"
     ))
 }
 

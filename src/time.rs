@@ -38,6 +38,12 @@ impl Millis {
         Self(self.0.saturating_add(i64::try_from(millis).unwrap_or(i64::MAX)))
     }
 
+    /// This instant and `millis` less.
+    #[must_use]
+    pub fn minus(self, millis: u64) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(millis).unwrap_or(i64::MAX)))
+    }
+
     /// ISO 8601 in UTC with milliseconds, as JavaScript's `Date.toISOString()` writes it.
     /// Years after 9999 are written as the end of 9999, so that text order stays time order.
     pub fn to_iso(self) -> String {

@@ -32,7 +32,14 @@ export function takenDate<T>(value: T): T {
 
 /** The id of the record that an operation is about, where there is one. */
 export function idOf({ by }: Operation, [first]: Arguments): string | undefined {
-  const id = by === 'id' ? first : by === 'name_and_id' || by === 'name_and_other_id' ? (first as unknown[])[1] : undefined
+  const id =
+    by === 'id'
+      ? first
+      : by === 'id_in_list'
+        ? (first as unknown[])[0]
+        : by === 'name_and_id' || by === 'name_and_other_id'
+          ? (first as unknown[])[1]
+          : undefined
   return typeof id === 'string' ? id : undefined
 }
 
@@ -44,6 +51,11 @@ export function writtenBy({ writes, by }: Operation, [first]: Arguments): readon
       return [first as string]
     case 'ids':
       return first as string[]
+    case 'id_in_list': {
+      const [id] = first as [unknown]
+      // No saga's name is empty.
+      return typeof id === 'string' ? [`\0${id}`] : undefined
+    }
     case 'name_and_id': {
       const [name, id] = first as [unknown, unknown]
       // No payload's id has a NUL. What is no text is refused.
@@ -82,6 +94,22 @@ export function optionsOf<O extends object>(given: O | undefined, accepted: Acce
     }
   } catch (error) {
     throw error instanceof SagaStoreError ? error : invalid('the options cannot be read', error)
+  }
+  return taken
+}
+
+/** The options of a call, none of them null, but for those for which that is a value. The native side would take it for none. */
+export function presentOptions<O extends object>(
+  given: O | undefined,
+  accepted: Accepted<O>,
+  operation: string,
+  backend: BackendName,
+  nullable?: ReadonlySet<string>,
+): O {
+  const taken = optionsOf(given, accepted, operation, backend)
+  for (const [name, value] of Object.entries(taken)) {
+    if (value !== null || nullable?.has(name) === true) continue
+    throw invalidArgument(`option '${name}' must not be null`, operation, backend)
   }
   return taken
 }

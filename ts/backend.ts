@@ -1,3 +1,6 @@
+import type { ExecutionStatistics } from './kinds/execution-types'
+import type { OutboxStatistics } from './kinds/outbox-types'
+
 /** A backend's name. */
 export type BackendName = 'memory' | 'sqlite' | 'postgres' | 'redis' | 'mongodb' | 'dynamodb'
 
@@ -48,6 +51,10 @@ export interface Statistics {
   backend: BackendName
   /** Payloads stored, and how many of them have expired but are not removed yet. */
   payloads: { count: number; bytes: number; expired: number }
+  /** Executions by status, parked, leased; null where they cannot be counted (tables that were never made). */
+  executions: ExecutionStatistics | null
+  /** Events of the outbox: see `outbox.statistics`. null where they cannot be counted. */
+  outbox: OutboxStatistics | null
   /** Connections, where the backend has any; `waiting` are operations not yet sent. */
   pool: { open: number; idle: number; inUse: number; waiting: number } | null
   /** By operation, such as `put`. */

@@ -1,3 +1,6 @@
+import type { ExecutionStatus } from './kinds/execution-types'
+import type { MovedCounts, RejectedRecord, Verification } from './moving/types'
+
 /** Every reason for which an operation can be rejected. */
 export type SagaStoreErrorCode =
   | 'NOT_FOUND'
@@ -11,7 +14,10 @@ export type SagaStoreErrorCode =
   | 'SERIALIZATION'
   | 'CORRUPT_DATA'
   | 'UNSUPPORTED'
+  | 'LEASE_LOST'
+  | 'INVALID_STATE'
   | 'CLOSED'
+  | 'TRANSFER'
   | 'BACKEND'
 
 /** The fields of an error, as the native side hands them over. */
@@ -44,7 +50,8 @@ export class SagaStoreError extends Error {
   constructor(failure: Failure) {
     const cause = failure.cause ?? chain(failure.causes)
     super(describe(failure), cause === undefined ? undefined : { cause })
-    this.name = new.target.name
+    // Where an application has frozen Error.prototype, its names cannot be assigned to.
+    Object.defineProperty(this, 'name', { value: new.target.name, configurable: true, enumerable: true, writable: true })
     this.code = failure.code
     if (failure.backend !== undefined) this.backend = failure.backend
     if (failure.operation !== undefined) this.operation = failure.operation
@@ -57,9 +64,10 @@ export class SagaStoreError extends Error {
 /** `NOT_FOUND`: no record has this id, or it has expired. */
 export class NotFoundError extends SagaStoreError {}
 
-/** `ALREADY_EXISTS`: the saga id, or the correlation id, is taken. */
+/** `ALREADY_EXISTS`: the saga id, the correlation id or the event id is taken, or a message was accepted before. */
 export class AlreadyExistsError extends SagaStoreError {
-  declare readonly sagaName: string
+  /** Of saga state. */
+  declare readonly sagaName?: string
   /** Where it is the saga id that is taken. */
   declare readonly sagaId?: string
   /** Where it is the correlation id that is taken. */
@@ -68,7 +76,8 @@ export class AlreadyExistsError extends SagaStoreError {
 
 /** `CONCURRENCY_CONFLICT`: another update came between. */
 export class ConcurrencyError extends SagaStoreError {
-  declare readonly sagaName: string
+  /** Of saga state. */
+  declare readonly sagaName?: string
   declare readonly sagaId: string
   declare readonly expectedVersion: number
   /** The version that is stored. */
@@ -81,7 +90,7 @@ export class SerializationError extends SagaStoreError {
   declare readonly path: string
 }
 
-/** `PAYLOAD_TOO_LARGE`: refused before anything was sent. */
+/** `PAYLOAD_TOO_LARGE`: refused before anything was sent; the log of an execution, before anything was stored. */
 export class PayloadTooLargeError extends SagaStoreError {
   /** The payload's bytes. */
   declare readonly size: number
@@ -119,8 +128,35 @@ export interface CorruptSaga {
 /** `UNSUPPORTED`: this backend, or this version of its server, cannot do it. */
 export class UnsupportedError extends SagaStoreError {}
 
+/** `LEASE_LOST`: another worker has the execution or the event (`id`), or its lease was ended. Stop working on it. */
+export class LeaseLostError extends SagaStoreError {
+  /** Of the outbox: the ids of the events, all that were given. */
+  declare readonly lost?: readonly string[]
+}
+
+/** `INVALID_STATE`: the execution has ended, and nothing leads back from there without `force`; an event has been sent. */
+export class InvalidStateError extends SagaStoreError {
+  /** The status of the execution that is stored. */
+  declare readonly status: ExecutionStatus
+}
+
 /** `CLOSED`: the store has been closed. */
 export class ClosedError extends SagaStoreError {}
+
+/**
+ * `TRANSFER`: a move that did not end well. Records could not be moved, or what is on both sides is not the same, or the
+ * move was stopped, or the checkpoint is one of another move.
+ */
+export class TransferError extends SagaStoreError {
+  /** What has become of the records of each kind, up to here. */
+  declare readonly counts: MovedCounts
+  /** Where to go on: `resumeFrom`. Files have none. */
+  declare readonly checkpoint?: string
+  /** The first of the records that could not be moved, at most 100. */
+  declare readonly rejected: readonly RejectedRecord[]
+  /** With `verify`: what it has found. */
+  declare readonly verification?: Verification
+}
 
 const classes: Partial<Record<SagaStoreErrorCode, typeof SagaStoreError>> = {
   NOT_FOUND: NotFoundError,
@@ -134,7 +170,10 @@ const classes: Partial<Record<SagaStoreErrorCode, typeof SagaStoreError>> = {
   TIMEOUT: TimeoutError,
   CORRUPT_DATA: CorruptDataError,
   UNSUPPORTED: UnsupportedError,
+  LEASE_LOST: LeaseLostError,
+  INVALID_STATE: InvalidStateError,
   CLOSED: ClosedError,
+  TRANSFER: TransferError,
 }
 
 function describe(failure: Failure): string {

@@ -23,15 +23,114 @@ export {
   CorruptDataError,
   type CorruptSaga,
   InvalidArgumentError,
+  InvalidStateError,
+  LeaseLostError,
   NotFoundError,
   PayloadTooLargeError,
   SagaStoreError,
   type SagaStoreErrorCode,
   SerializationError,
   TimeoutError,
+  TransferError,
   UnsupportedError,
 } from './errors'
-export { type SagaBusOptions, type SagaBusStore, sagaBusStore } from './kinds/saga-bus'
+export {
+  type CqrsLogEntry,
+  type CqrsSagaOperations,
+  type CqrsSagaRun,
+  type CqrsSagaStorage,
+  cqrsSagaStorage,
+  type ExecutionStore,
+} from './kinds/cqrs-saga-storage'
+export type {
+  CheckpointChange,
+  CheckpointOptions,
+  CheckpointResult,
+  CreateOptions,
+  ExecutionClaimOptions,
+  ExecutionCleanupOptions,
+  ExecutionFilter,
+  ExecutionPage,
+  ExecutionStatistics,
+  ExecutionStatus,
+  ExecutionSummary,
+  GuardOptions,
+  HeldLease,
+  HistoryOptions,
+  HistoryPage,
+  LeaseOptions,
+  ListOptions,
+  LoadOptions,
+  PageOptions,
+  RecoverableOptions,
+  ReleaseOptions,
+  SagaExecution,
+  SagaLogEntry,
+  SagaStep,
+  SavedExecution,
+  StartOptions,
+  StatusOptions,
+  StepAction,
+  StepEntry,
+  StepStatus,
+  StepUpdate,
+} from './kinds/execution-types'
+export { SagaExecutions } from './kinds/executions'
+export { type IdempotencyStore, type IdempotencyStoreOptions, idempotencyStore } from './kinds/idempotency-store'
+export { type AcceptOptions, type InboxResult, SagaInbox, SagaInboxEntries } from './kinds/inbox'
+export { SagaOutbox } from './kinds/outbox'
+export {
+  type BusEvent,
+  type FailedBusEvent,
+  type OutboxEventBusError,
+  type OutboxEventBusOptions,
+  type OutboxEventBusOutbox,
+  outboxEventBusOutbox,
+} from './kinds/outbox-event-bus'
+export type { OutboxSource } from './kinds/outbox-joined'
+export { type OutboxContext, type OutboxHandler, OutboxRelay, type RelayStatistics } from './kinds/outbox-relay'
+export { OutboxSubscription } from './kinds/outbox-subscription'
+export type { RelayOptions, SubscribeOptions } from './kinds/outbox-terms'
+export type {
+  Claim,
+  DeadLetterFilter,
+  HeldEvent,
+  NewOutboxEvent,
+  OutboxArchiveOptions,
+  OutboxClaimOptions,
+  OutboxEvent,
+  OutboxFailOptions,
+  OutboxInsertOptions,
+  OutboxListOptions,
+  OutboxPage,
+  OutboxPageOptions,
+  OutboxStatistics,
+  OutboxStatus,
+  StuckOptions,
+} from './kinds/outbox-types'
+export { type SagaBusOptions, type SagaBusSource, type SagaBusStore, sagaBusStore } from './kinds/saga-bus'
+export { type RunChange, SagaRun } from './kinds/saga-run'
+export {
+  type SagazNewOutboxEvent,
+  type SagazOutbox,
+  type SagazOutboxEvent,
+  type SagazOutboxSource,
+  type SagazOutboxStatus,
+  sagazOutbox,
+} from './kinds/sagaz-outbox'
+export {
+  type SagazFilter,
+  type SagazRecord,
+  type SagazSource,
+  type SagazState,
+  type SagazStatus,
+  type SagazStep,
+  type SagazStepChange,
+  type SagazStepStatus,
+  type SagazStorage,
+  type SagazSummary,
+  sagazStorage,
+} from './kinds/sagaz-storage'
 export type {
   ClaimedSaga,
   ClaimOptions,
@@ -49,6 +148,45 @@ export type {
   TimedOutSaga,
 } from './kinds/state-types'
 export { SagaStates } from './kinds/states'
+export type {
+  ExportAllOptions,
+  ExportedRecord,
+  ExportOptions,
+  Given,
+  ImportOptions,
+  RecordCounts,
+} from './moving/facets'
+export { type ExportFileOptions, exportToFile, type ImportFileOptions, importFromFile } from './moving/files'
+export { MigratingStore, migrating } from './moving/migrating'
+export { MigratingStates } from './moving/migrating-states'
+export type {
+  EventRecord,
+  ExecutionRecord,
+  InboxRecord,
+  OnConflict,
+  PayloadRecord,
+  RecordKind,
+  RecordsOfKinds,
+  StateRecord,
+  StoredEntry,
+} from './moving/records'
+export { Transfer, transfer } from './moving/transfer'
+export type {
+  Difference,
+  KindCounts,
+  MovedCounts,
+  OnRejected,
+  PaceOptions,
+  RejectedRecord,
+  TransferIssue,
+  TransferOptions,
+  TransferProgress,
+  TransferResult,
+  TransferValidation,
+  Verification,
+  VerifyOptions,
+} from './moving/types'
+export { verify } from './moving/verify'
 export type { OperationContext } from './observe'
 export type {
   AnyStoreOptions,
@@ -61,6 +199,7 @@ export type {
   MongoClientOptions,
   MongoStoreOptions,
   MongoUrlOptions,
+  OutboxOptions,
   PayloadEntry,
   PostgresClientOptions,
   PostgresStoreOptions,

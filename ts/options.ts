@@ -28,7 +28,8 @@ export interface StoreOptions {
   /**
    * Names the tables, collections or key prefixes of every kind of record: 1 to 32 small letters, digits and
    * underscores, starting with a letter. With `orders`, payloads are in `orders_payloads` and sagas in `orders_sagas`
-   * (on Redis under `orders:payloads:` and `orders:sagas:`). An option that names one of them alone goes before it.
+   * (on Redis under `orders:payloads:` and `orders:sagas:`), executions in `orders_executions` and `orders_log`, events
+   * in `orders_outbox`, and accepted messages in `orders_inbox`. An option that names one of them alone goes before it.
    * Default: the names that the single options have by default.
    */
   namespace?: string
@@ -55,16 +56,48 @@ export interface StoreOptions {
   completedTtlMs?: number
   /** How long a saga is kept after its last change, in ms. Default 0: until it is deleted. */
   defaultTtlMs?: number
+  /** How long an execution that has ended is kept, in ms. Default 0: until it is deleted or cleaned up. */
+  executionTtlMs?: number
+  /** The pause after the first attempt at an execution that failed, in ms; each further one doubles it, up to five minutes. Default 1,000. */
+  recoveryBackoffMs?: number
+  /** More entries than that are refused in the log of one execution. Default 10,000. */
+  maxHistoryEntries?: number
+  /** More bytes than that are refused in the log of one execution. Default 50 MiB. */
+  maxHistoryBytes?: number
+  /** What holds for `store.outbox`. */
+  outbox?: OutboxOptions
   /**
    * The store calls it at each operation. It answers the transaction of the application that the operation joins, for
    * example from an AsyncLocalStorage, or `undefined` for none. See `withTransaction` for what may be a transaction.
    */
   getTransaction?: () => unknown
   /**
-   * Operations on payloads and sagas outside of any transaction are `INVALID_ARGUMENT`; without this option they run by
+   * Operations on payloads, sagas, executions, outbox and inbox outside of any transaction are `INVALID_ARGUMENT`; without this option they run by
    * themselves. `initialize`, `cleanup`, `purgeExpired`, `health` and `statistics` need none. Default false.
    */
   requireTransaction?: boolean
+}
+
+/** What holds for the outbox of a store. Stores on the same data should agree. */
+export interface OutboxOptions {
+  /** An event that has failed more often is a dead letter. Default 10. */
+  maxRetries?: number
+  /** An event that was given to workers so often, none of which answered, is a dead letter. Default 20. */
+  maxDeliveries?: number
+  /** The pause after the first failure, in ms, ±10 %; each further one doubles it, up to five minutes. Default 1,000. */
+  retryBackoffMs?: number
+  /** Whether a dead letter blocks the events of its `partitionKey` behind it, or lets them pass. Default `block`. */
+  onDeadLetter?: 'block' | 'skip'
+  /** How long events are kept that were sent, in ms. Default 0: they are removed when they are acknowledged. */
+  retainSentMs?: number
+  /** How long dead letters are kept, in ms. Default 0: until they are requeued, discarded or archived. */
+  retainDeadMs?: number
+  /**
+   * When other processes are told of new events (PostgreSQL). `commit`: by the process that inserted them, after the
+   * commit. `transaction`: by the transaction itself, also when the process ends then; such commits wait for one
+   * another on the whole server. Default `commit`.
+   */
+  notify?: 'commit' | 'transaction'
 }
 
 /** How payloads are compressed. */
@@ -104,6 +137,14 @@ export interface SqliteUrlOptions extends StoreOptions {
   tableName?: string
   /** The table of sagas. Default `saga_instances`. */
   statesTableName?: string
+  /** The table of executions. Default `saga_executions`. */
+  executionsTableName?: string
+  /** The table of their logs. Default `saga_logs`. */
+  logTableName?: string
+  /** The table of events; those that were sent and are kept are in the same with `_kept` behind its name. Default `saga_outbox`. */
+  outboxTableName?: string
+  /** The table of accepted messages. Default `saga_inbox`. */
+  inboxTableName?: string
   /** `full` (the default): a resolved put survives a power cut. `normal`: it survives the end of the process. */
   durability?: 'full' | 'normal'
 }
@@ -116,6 +157,14 @@ export interface SqliteClientOptions extends StoreOptions {
   tableName?: string
   /** The table of sagas. Default `saga_instances`. */
   statesTableName?: string
+  /** The table of executions. Default `saga_executions`. */
+  executionsTableName?: string
+  /** The table of their logs. Default `saga_logs`. */
+  logTableName?: string
+  /** The table of events; those that were sent and are kept are in the same with `_kept` behind its name. Default `saga_outbox`. */
+  outboxTableName?: string
+  /** The table of accepted messages. Default `saga_inbox`. */
+  inboxTableName?: string
 }
 
 /** Options of a PostgreSQL store: on connections of its own, or on a client of the application. */
@@ -131,6 +180,14 @@ export interface PostgresClientOptions extends StoreOptions {
   tableName?: string
   /** The table of sagas. Default `saga_instances`. */
   statesTableName?: string
+  /** The table of executions. Default `saga_executions`. */
+  executionsTableName?: string
+  /** The table of their logs. Default `saga_logs`. */
+  logTableName?: string
+  /** The table of events; those that were sent and are kept are in the same with `_kept` behind its name. Default `saga_outbox`. */
+  outboxTableName?: string
+  /** The table of accepted messages. Default `saga_inbox`. */
+  inboxTableName?: string
 }
 
 /** Options of a PostgreSQL store on connections of its own. */
@@ -143,6 +200,14 @@ export interface PostgresUrlOptions extends StoreOptions {
   tableName?: string
   /** The table of sagas. Default `saga_instances`. */
   statesTableName?: string
+  /** The table of executions. Default `saga_executions`. */
+  executionsTableName?: string
+  /** The table of their logs. Default `saga_logs`. */
+  logTableName?: string
+  /** The table of events; those that were sent and are kept are in the same with `_kept` behind its name. Default `saga_outbox`. */
+  outboxTableName?: string
+  /** The table of accepted messages. Default `saga_inbox`. */
+  inboxTableName?: string
   /** Connections at most. Default 4. */
   poolSize?: number
 }
@@ -158,6 +223,12 @@ export interface RedisClientOptions extends StoreOptions {
   keyPrefix?: string
   /** Keys of sagas are `{statesKeyPrefix}saga:{sagaName}:{correlationId}`, and indexes beside them. Default `saga-bus:`. */
   statesKeyPrefix?: string
+  /** Keys of executions are `{executionsKeyPrefix}{b0}:…` to `{b255}:…`; it has no `{`. Default `saga-exec:`. */
+  executionsKeyPrefix?: string
+  /** Keys of the outbox are `{outboxKeyPrefix}…`, all in one slot of a Cluster: see docs/options.md. Default `{saga-outbox}:`. */
+  outboxKeyPrefix?: string
+  /** Keys of accepted messages are `{inboxKeyPrefix}…`. Default `saga-inbox:`. */
+  inboxKeyPrefix?: string
 }
 
 /** Options of a Redis store on a connection of its own. */
@@ -168,6 +239,12 @@ export interface RedisUrlOptions extends StoreOptions {
   keyPrefix?: string
   /** Keys of sagas are `{statesKeyPrefix}saga:{sagaName}:{correlationId}`, and indexes beside them. Default `saga-bus:`. */
   statesKeyPrefix?: string
+  /** Keys of executions are `{executionsKeyPrefix}{b0}:…` to `{b255}:…`; it has no `{`. Default `saga-exec:`. */
+  executionsKeyPrefix?: string
+  /** Keys of the outbox are `{outboxKeyPrefix}…`, all in one slot of a Cluster: see docs/options.md. Default `{saga-outbox}:`. */
+  outboxKeyPrefix?: string
+  /** Keys of accepted messages are `{inboxKeyPrefix}…`. Default `saga-inbox:`. */
+  inboxKeyPrefix?: string
   /** A PEM file with the certificate authorities to trust. Default: the system's. */
   tlsCaFile?: string
 }
@@ -185,6 +262,14 @@ export interface MongoClientOptions extends StoreOptions {
   collectionName?: string
   /** The collection of sagas. Default `saga_instances`. */
   statesCollectionName?: string
+  /** The collection of executions. Default `saga_executions`. */
+  executionsCollectionName?: string
+  /** The collection of the older parts of their logs. Default `saga_logs`. */
+  logCollectionName?: string
+  /** The collection of events. Default `saga_outbox`. */
+  outboxCollectionName?: string
+  /** The collection of accepted messages. Default `saga_inbox`. */
+  inboxCollectionName?: string
 }
 
 /** Options of a MongoDB store on connections of its own. */
@@ -195,6 +280,14 @@ export interface MongoUrlOptions extends StoreOptions {
   collectionName?: string
   /** The collection of sagas. Default `saga_instances`. */
   statesCollectionName?: string
+  /** The collection of executions. Default `saga_executions`. */
+  executionsCollectionName?: string
+  /** The collection of the older parts of their logs. Default `saga_logs`. */
+  logCollectionName?: string
+  /** The collection of events. Default `saga_outbox`. */
+  outboxCollectionName?: string
+  /** The collection of accepted messages. Default `saga_inbox`. */
+  inboxCollectionName?: string
 }
 
 /** Options of a DynamoDB store: on connections of its own, or on a client of the application. */
@@ -208,6 +301,12 @@ export interface DynamoDBClientOptions extends StoreOptions {
   tableName?: string
   /** The table of sagas, with its indexes. Default `saga_instances`. */
   statesTableName?: string
+  /** The table of executions and their logs, with its indexes. Default `saga_executions`. */
+  executionsTableName?: string
+  /** The table of events, with its indexes. Default `saga_outbox`. */
+  outboxTableName?: string
+  /** The table of accepted messages. Default `saga_inbox`. */
+  inboxTableName?: string
 }
 
 /** Options of a DynamoDB store on connections of its own. */
@@ -218,6 +317,12 @@ export interface DynamoDBUrlOptions extends StoreOptions {
   tableName?: string
   /** The table of sagas, with its indexes. Default `saga_instances`. */
   statesTableName?: string
+  /** The table of executions and their logs, with its indexes. Default `saga_executions`. */
+  executionsTableName?: string
+  /** The table of events, with its indexes. Default `saga_outbox`. */
+  outboxTableName?: string
+  /** The table of accepted messages. Default `saga_inbox`. */
+  inboxTableName?: string
   /** Default: the URL's host, or what the AWS default chain says. */
   region?: string
   /** Another endpoint than AWS's own, such as DynamoDB Local. */

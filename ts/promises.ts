@@ -8,11 +8,14 @@ export function turn(): Promise<void> {
   return new Promise((resolve) => realSetImmediate(resolve))
 }
 
+/** The longest time of a timer: what is longer would be over at once. */
+export const LONGEST_TIMER_MS = 2_147_483_647
+
 /** What `running` comes to, unless it takes longer. */
 export async function within<T>(limitMs: number, running: Promise<T>, late: () => unknown): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late()), limitMs)
+    timer = setTimeout(() => reject(late()), Math.min(limitMs, LONGEST_TIMER_MS))
   })
   try {
     return await Promise.race([running, limit])

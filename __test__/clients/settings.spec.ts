@@ -143,7 +143,8 @@ describe.skipIf(isMissing('dynamodb'))('dynamodb', () => {
   it.each(settings)('with %o', async (options) => {
     for (const library of [DynamoDBDocumentClient, DynamoDBDocument]) {
       const under = new DynamoDBClient(configOf())
-      const names = { tableName: randomName('t'), statesTableName: randomName('t') }
+      const tables = ['tableName', 'statesTableName', 'executionsTableName', 'outboxTableName', 'inboxTableName']
+      const names = Object.fromEntries(tables.map((table) => [table, randomName('t')]))
       await on(library.from(under, options), names, () => under.destroy())
     }
   })

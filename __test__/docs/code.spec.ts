@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, describe, expect, it } from 'vitest'
 import { openStore } from '../../index.js'
+import { Given } from '../../ts/cli/given'
+import { parse } from '../../ts/cli/program'
 import { root } from '../support/programs'
 import { missing, randomName, sql, temporaryDirectory, temporarySchema } from '../support/targets'
 import { blocksOf, pagesWithCode, sorted } from './pages'
@@ -103,7 +105,21 @@ describe('commands in the README and in docs/', () => {
     if (script !== undefined) return script in scripts ? undefined : `there is no script '${script}'`
     const [, file] = /^node (\S+)/.exec(command) ?? []
     if (file !== undefined) return existsSync(join(root, file)) ? undefined : `there is no file '${file}'`
+    const [, line] = /^(?:source <\()?(?:npx )?sagastore (.*?)\)?$/.exec(command) ?? []
+    if (line !== undefined) return commandProblem(line)
     return /^npm (test|install sagastore)\b/.test(command) ? undefined : 'the command is not known'
+  }
+
+  /** What is wrong with a line of the command line. */
+  function commandProblem(line: string): string | undefined {
+    try {
+      const words = (line.split(/ [|<>] /)[0] as string).split(' ')
+      const { command, options, positionals } = parse(words, '')
+      Given.of(command, options, positionals)
+      return undefined
+    } catch (error) {
+      return (error as Error).message
+    }
   }
 
   it('exist', () => {
@@ -115,6 +131,13 @@ describe('commands in the README and in docs/', () => {
     // In the text, too: `npm run bench -- redis`.
     const inline = pages.flatMap(({ path, text }) => [...text.matchAll(/`(npm run [^`]+)`/g)].map(([, command]) => ({ path, command })))
     expect(inline.filter(({ command }) => problem(command as string) !== undefined)).toEqual([])
+    const ours = pages.flatMap(({ path, text }) =>
+      [...text.matchAll(/`(sagastore [a-z][^`<]*?)(?: <id>)?`/g)].map(([, command]) => ({ path, command })),
+    )
+    for (const { path, command } of ours) {
+      // In the text an id may be left out.
+      expect(problem(command as string) ?? 'the argument <', `${path}: ${command}`).toMatch(/^the argument <|^give ids/)
+    }
     expect(given.length).toBeGreaterThan(0)
   })
 })

@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { openStore } from '../../index.js'
 import { LOCAL_CREDENTIALS } from '../../scripts/services/servers.mjs'
+import { cannotClaim } from '../executions/backends'
 import { root } from '../support/programs'
 import { missing, temporaryDirectory } from '../support/targets'
 
@@ -62,6 +63,61 @@ describe('examples', () => {
     const skipped = missing({ name: 'order-saga', available: url !== undefined, variable })
     it.skipIf(skipped)(`order-saga on ${variable}`, () => orderSaga(url as string), 30_000)
   }
+
+  const recovery = async (...url: string[]) => {
+    const stdout = await run('recovery', ...url)
+    expect(stdout).toContain('[first] charging under the key charge-card')
+    expect(stdout).toContain('it ended by SIGKILL\n   the saga is running, and still leased to first\n')
+    expect(stdout).toContain('[second] takes the saga over, 2 steps are done\n   [second] charging under the key charge-card')
+    expect(stdout).toContain('print-label failed: the address does not exist\n   [second] cancel truck 7\n   [second] refund p-1\n')
+    expect(stdout).toContain('3. The saga is compensated: the address does not exist\n')
+    expect(stdout).toMatch(/ 6 +\d+ ms {2}charge-card +act +started\n +7 +\d+ ms {2}charge-card +act +completed\n/)
+    expect(stdout).toMatch(/ 15 +\d+ ms {2}check-customer +compensate +compensated\nDone\.\n$/)
+  }
+
+  it('recovery', () => recovery(), 30_000)
+
+  for (const variable of ['POSTGRES_URL', 'REDIS_URL', 'MONGODB_URL', 'DYNAMODB_URL']) {
+    const url = process.env[variable]
+    const about = { name: 'recovery', variable }
+    const skipped = missing({ ...about, available: url !== undefined }) || cannotClaim(about)
+    it.skipIf(skipped)(`recovery on ${variable}`, () => recovery(url as string), 30_000)
+  }
+
+  describe.skipIf(missing({ name: 'examples with a broker', available: process.env.REDIS_URL !== undefined, variable: 'REDIS_URL' }))(
+    'with a broker',
+    () => {
+      it('outbox', async () => {
+        const stdout = await run('outbox')
+        expect(stdout).toContain('order 4713: the payment was refused, rolled back\n   orders: 4711, 4712; events that wait: 2\n')
+        expect(stdout).toMatch(
+          /\[first\] publishing OrderPlaced 4712 …\n(?: {3}\[first\] published OrderPlaced 4711\n)? {3}it ended by SIGKILL/,
+        )
+        expect(stdout).toContain('[second] published OrderPlaced 4712\n')
+        expect(stdout).toContain('[second] MailWanted 4714: WRONGTYPE\n')
+        expect(stdout).toContain('dead letter: MailWanted, after 2 failures; held up: ann\n')
+        expect(stdout).toContain('   requeued: 1\n   [second] published MailWanted 4714\n   [second] published OrderPlaced 4714\n')
+        expect(stdout).toMatch(
+          / orders: OrderPlaced 4711, OrderPlaced 4712, OrderPlaced 4715, OrderPlaced 4714\n {3}mail: MailWanted 4714\n/,
+        )
+        expect(stdout).toMatch(/left in the outbox: 0\nDone\.\n$/)
+      }, 30_000)
+
+      const inbox = async (...url: string[]) => {
+        const stdout = await run('inbox', ...url)
+        expect(stdout).toMatch(/dies in the work of m-\d+-2 …\n {3}it ended by SIGKILL\n {3}in stock: 99\n/)
+        expect(stdout).toMatch(/\[second\] m-\d+-2: took 2 out of stock\n/)
+        expect(stdout).toMatch(/dies before the acknowledgement of m-\d+-3 …\n {3}it ended by SIGKILL\n {3}in stock: 93\n/)
+        expect(stdout).toMatch(/\[third\] m-\d+-3: a duplicate\n/)
+        expect(stdout.match(/: a duplicate\n/g)).toHaveLength(5)
+        expect(stdout).toMatch(/In stock: 85, which is 100 less 1, 2, 4, 8\nDone\.\n$/)
+      }
+
+      it('inbox', () => inbox(), 30_000)
+
+      it.skipIf(!available)('inbox on POSTGRES_URL', () => inbox(process.env.POSTGRES_URL as string), 30_000)
+    },
+  )
 
   describe.skipIf(missing({ name: 'examples on PostgreSQL', available, variable: 'POSTGRES_URL' }))('on PostgreSQL', () => {
     it.each(['pg', 'drizzle', 'prisma'])('%s', async (name) => {

@@ -92,4 +92,68 @@ export class TransientError extends Error {}
 export const createBus = (options) => options
 `,
   },
+  'outbox-event-bus': {
+    types: `
+export interface BusEvent { id: string; type: string; payload: unknown; occurredAt: Date; metadata?: Record<string, unknown> }
+export interface FailedBusEvent extends BusEvent { error?: string; retryCount: number }
+export declare class HandlerError extends Error {
+  constructor(cause: unknown, event: BusEvent)
+}
+export declare class MaxRetriesExceededError extends Error {
+  constructor(cause: unknown, event: FailedBusEvent)
+}
+export interface IOutbox<Transaction> {
+  publish: (events: BusEvent[], transaction?: Transaction) => Promise<void>
+  start: (handler: (event: BusEvent) => Promise<void>, onError: (error: Error) => void) => void
+  stop: () => Promise<void>
+  getFailedEvents: () => Promise<FailedBusEvent[]>
+  retryEvents: (eventIds: string[]) => Promise<void>
+}
+export declare class OutboxEventBus<Transaction> {
+  constructor(outbox: IOutbox<Transaction>, onError: (error: Error) => void)
+  on(type: string, handler: (event: BusEvent) => Promise<void>): this
+  emit(event: Partial<BusEvent> & Pick<BusEvent, 'type' | 'payload'>, transaction?: Transaction): Promise<void>
+  start(): void
+  stop(): Promise<void>
+}
+`,
+    code: `
+export class HandlerError extends Error {}
+export class MaxRetriesExceededError extends Error {}
+export class OutboxEventBus {
+  #outbox
+  #onError
+  #handlers = new Map()
+  constructor(outbox, onError) {
+    this.#outbox = outbox
+    this.#onError = onError
+  }
+  on(type, handler) {
+    this.#handlers.set(type, handler)
+    return this
+  }
+  emit(event, transaction) {
+    return this.#outbox.publish([{ id: crypto.randomUUID(), occurredAt: new Date(), ...event }], transaction)
+  }
+  start() {
+    this.#outbox.start(async (event) => this.#handlers.get(event.type)?.(event), this.#onError)
+  }
+  stop() {
+    return this.#outbox.stop()
+  }
+}
+`,
+  },
+  '@saga-bus/middleware-idempotency': {
+    types: `
+export interface IdempotencyStore {
+  has(messageId: string): Promise<boolean>
+  set(messageId: string, ttlMs?: number): Promise<void>
+  delete(messageId: string): Promise<void>
+  clear(): Promise<void>
+}
+export declare function createIdempotencyMiddleware(options: { store: IdempotencyStore; windowMs?: number }): object
+`,
+    code: 'export const createIdempotencyMiddleware = (options) => options\n',
+  },
 }

@@ -53,6 +53,14 @@ describe('the package', () => {
     expect(await node(file)).toBe('stored\n')
   })
 
+  test('has the command line, which needs nothing else', async () => {
+    const linked = join(project, 'node_modules', '.bin', 'sagastore')
+    const command = process.platform === 'win32' ? [join(project, 'node_modules', 'sagastore', 'cli.js')] : [linked]
+    const run = (...args: string[]) => execute(process.execPath, [...command, ...args], { cwd: project, env: bareEnvironment() })
+    expect((await run('--version')).stdout).toBe(`${version}\n`)
+    expect(JSON.parse((await run('health', 'memory://', '--json')).stdout)).toMatchObject({ status: 'healthy' })
+  })
+
   test.each([
     ['node16', 'node16'],
     ['esnext', 'bundler'],
@@ -99,6 +107,7 @@ describe('the tarballs', () => {
     const main = readTarball(mainTarball)
     const documents = ['CHANGELOG.md', 'LICENSE', 'README.md']
     expect([...main.keys()].filter((name) => !documents.includes(name)).sort()).toEqual([
+      'cli.js',
       'index.d.ts',
       'index.js',
       'native.d.ts',

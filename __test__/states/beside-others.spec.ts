@@ -83,7 +83,14 @@ describe('a saga that other software has ended has not timed out', () => {
   it.skipIf(without('DYNAMODB_URL'))('on dynamodb', async () => {
     const address = process.env.DYNAMODB_URL as string
     const table = temporaryTable()
-    await using store = openStore({ url: address, tableName: temporaryTable(), statesTableName: table, ...dynamoDBCredentials(address) })
+    const names = {
+      tableName: temporaryTable(),
+      statesTableName: table,
+      executionsTableName: temporaryTable(),
+      outboxTableName: temporaryTable(),
+      inboxTableName: temporaryTable(),
+    }
+    await using store = openStore({ url: address, ...names, ...dynamoDBCredentials(address) })
     await store.initialize()
     await store.states.insert(NAME, 'o-1', order('s-1', { timeoutExpiresAt: past(1) }))
     expect(await overdue(store)).toEqual(['s-1'])

@@ -34,10 +34,8 @@ async function opened(options: object): Promise<SagaStore> {
 
 /** Of a target's options, those that say where its server is. */
 function placeOf(target: Target): object {
-  const names = ['keyPrefix', 'statesKeyPrefix', 'collectionName', 'statesCollectionName', 'tableName', 'statesTableName']
-  const place = { ...target.options() } as Record<string, unknown>
-  for (const name of names) delete place[name]
-  return place
+  const isName = (option: string) => /(keyPrefix|collectionName|tableName)$/i.test(option)
+  return Object.fromEntries(Object.entries(target.options()).filter(([option]) => !isName(option)))
 }
 
 const saga = (sagaId: string, more: object = {}) => ({ metadata: { sagaId, ...more }, of: sagaId })
@@ -56,6 +54,7 @@ async function areApart(one: SagaStore, other: SagaStore): Promise<void> {
     await store.states.insert('Order', 'order-2', saga('s-2', { isCompleted: true, updatedAt: longAgo }))
   }
   await one.states.insert('Order', 'order-3', saga('s-3'))
+  await areExecutionsApart(one, other)
   expect((await one.get('slip')).toString()).toBe('one')
   expect((await other.get('slip')).toString()).toBe('other')
   expect(await one.states.countByName('Order')).toBe(3)
@@ -72,6 +71,20 @@ async function areApart(one: SagaStore, other: SagaStore): Promise<void> {
   expect(await other.states.countByName('Order')).toBe(2)
   expect(await other.states.findTimedOut()).toHaveLength(1)
   expect(await other.states.getById('Order', 's-2')).toMatchObject({ of: 's-2' })
+}
+
+/** The same, of executions. */
+async function areExecutionsApart({ executions: one }: SagaStore, { executions: other }: SagaStore): Promise<void> {
+  await one.create('e-1', 'Order', { of: 'one' }, { status: 'running' })
+  await one.logStep('e-1', 'charge', 'act', 'started')
+  await other.create('e-1', 'Order', { of: 'other' }, { status: 'failed' })
+  await one.create('e-2', 'Order')
+  expect([await one.count(), await other.count()]).toEqual([2, 1])
+  expect(await one.findRecoverable({ limit: 10 })).toEqual(['e-1'])
+  expect(await other.findRecoverable({ limit: 10 })).toEqual([])
+  expect((await other.history('e-1')).entries).toEqual([])
+  expect(await one.delete('e-1')).toBe(true)
+  expect((await other.load('e-1')).context).toEqual({ of: 'other' })
 }
 
 for (const target of targets.filter(({ name }) => !['sqlite, durability normal', 'sqlite::memory:'].includes(name))) {
@@ -106,7 +119,7 @@ describe.skipIf(process.env.POSTGRES_URL === undefined)('namespaces on the clien
     const [schema, one, other] = [temporarySchema(), temporaryNamespace(), temporaryNamespace()]
     await areApart(await opened({ client, schema, namespace: one }), await opened({ client, schema, namespace: other }))
     const tables = await sql('select tablename from pg_tables where schemaname = $1 order by 1', [schema])
-    const names = [one, other].flatMap((name) => [`${name}_payloads`, `${name}_sagas`]).sort()
+    const names = [one, other].flatMap((name) => [`${name}_payloads`, `${name}_sagas`, `${name}_executions`, `${name}_log`]).sort()
     expect(tables.map(({ tablename }) => tablename)).toEqual(expect.arrayContaining(names))
     expect(tables.every(({ tablename }) => `${tablename}`.startsWith(one) || `${tablename}`.startsWith(other))).toBe(true)
   })
@@ -117,8 +130,12 @@ describe('namespaces on the clients of the application', () => {
     const client = new Database(':memory:')
     ends.push(() => client.close())
     await areApart(await opened({ client, namespace: 'one' }), await opened({ client, namespace: 'other' }))
-    const tables = client.prepare("select name from sqlite_schema where type = 'table' order by name").pluck().all()
-    expect(tables).toEqual(['one_payloads', 'one_sagas', 'other_payloads', 'other_sagas'])
+    const tables = client
+      .prepare("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%' order by name")
+      .pluck()
+      .all()
+    const kinds = ['executions', 'inbox', 'log', 'outbox', 'outbox_kept', 'payloads', 'sagas']
+    expect(tables).toEqual(['one', 'other'].flatMap((name) => kinds.map((kind) => `${name}_${kind}`)))
   })
 
   it.skipIf(process.env.REDIS_URL === undefined)('ioredis', async () => {
@@ -158,8 +175,19 @@ describe('an option that names one kind alone', () => {
     ends.push(() => client.close())
     const store = await opened({ client, namespace: 'orders', tableName: 'saga_store' })
     await store.put('slip', Buffer.from('x'))
-    const tables = client.prepare("select name from sqlite_schema where type = 'table' order by name").pluck().all()
-    expect(tables).toEqual(['orders_sagas', 'saga_store'])
+    const tables = client
+      .prepare("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%' order by name")
+      .pluck()
+      .all()
+    expect(tables).toEqual([
+      'orders_executions',
+      'orders_inbox',
+      'orders_log',
+      'orders_outbox',
+      'orders_outbox_kept',
+      'orders_sagas',
+      'saga_store',
+    ])
   })
 
   it('is asked for where a DynamoDB URL names a table', () => {

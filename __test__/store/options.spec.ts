@@ -28,6 +28,10 @@ const METHODS: [string, (store: SagaStore, options: never) => Promise<unknown>, 
   ['states.findTimedOut', (store, options) => store.states.findTimedOut(options), `now, sagaName, ${LISTS}`],
   ['states.claimTimedOut', (store, options) => store.states.claimTimedOut(options), `leaseMs, now, sagaName, workerId, ${LISTS}`],
   ['states.reindex', (store, options) => store.states.reindex(options), 'sagaName'],
+  ['outbox.insert', (store, options) => store.outbox.insert({ eventType: 'O', payload: 1 }, options), 'onDuplicate, claim'],
+  ['outbox.list', (store, options) => store.outbox.list(options), 'limit, cursor, status'],
+  ['outbox.blockedKeys', (store, options) => store.outbox.blockedKeys(options), 'limit'],
+  ['inbox.accept', (store, options) => store.inbox.accept('mailer', 'message', options), 'ttlMs'],
 ]
 
 /** Options without which the call is wrong. */

@@ -26,6 +26,10 @@ const ON_PAYLOADS: Record<string, Call> = {
   getMany: { args: [['id']], free: [0] },
 }
 
+const told = () => undefined
+const exported = { onUnreadable: told, signal: new AbortController().signal }
+const imported: Call = { args: [[]], options: { at: 1, all: { onConflict: 'overwrite', onRejected: told } }, free: [0] }
+
 const lists = { limit: 10, onCorrupt: () => undefined }
 const timedOut = { ...lists, now: inAMinute, sagaName: 'O' }
 
@@ -46,11 +50,17 @@ const ON_STATES: Record<string, Call> = {
   findTimedOut: { args: [], options: { at: 0, all: timedOut } },
   claimTimedOut: { args: [], options: { at: 0, all: { ...timedOut, workerId: 'w', leaseMs: 1_000 } } },
   reindex: { args: [], options: { at: 0, all: { sagaName: 'O' } } },
+  exportAll: { args: [], options: { at: 0, all: exported } },
+  importRecords: imported,
+  count: { args: [] },
 }
 
 const OF_A_STORE: Record<string, Call> = {
   ...ON_PAYLOADS,
   purgeExpired: { args: [], options: { at: 0, all: { limit: 1 } } },
+  exportAll: { args: [], options: { at: 0, all: { ...exported, kinds: ['payloads'] } } },
+  importRecords: imported,
+  count: { args: [], options: { at: 0, all: { kinds: ['payloads'] } } },
   transaction: { args: [() => undefined], options: { at: 1, all: { isolation: 'serializable' } }, free: [0] },
 }
 
@@ -113,6 +123,10 @@ async function outcomeOf(call: () => unknown): Promise<string> {
   let running: unknown
   try {
     running = call()
+    // An iteration has failed when its first step has.
+    if (typeof running === 'object' && running !== null && Symbol.asyncIterator in running) {
+      running = (running as AsyncGenerator<unknown>).next()
+    }
   } catch (error) {
     return `throws ${String(error)}`
   }

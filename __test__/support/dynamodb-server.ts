@@ -26,6 +26,13 @@ export function open(more: Partial<DynamoDBUrlOptions> = {}) {
   const ignore = () => {}
   const logger = { debug: ignore, info: ignore, error: ignore, warn: (message: string) => void warnings.push(message) }
   const { url, credentials } = dynamo.server
-  const options = { url, tableName: randomName('t'), statesTableName: randomName('t'), credentials, logger, ...more }
+  const names = {
+    tableName: randomName('t'),
+    statesTableName: randomName('t'),
+    executionsTableName: randomName('t'),
+    outboxTableName: randomName('t'),
+    inboxTableName: randomName('t'),
+  }
+  const options = { url, ...names, credentials, logger, ...more }
   return { store: openStore(options), table: options.tableName, statesTable: options.statesTableName, warnings }
 }

@@ -1,8 +1,17 @@
 import { MongoClient } from 'mongodb'
-import { openStore, SagaStates, type SagaStore, withTransaction } from '../../index.js'
+import {
+  openStore,
+  SagaExecutions,
+  SagaInboxEntries,
+  SagaOutbox,
+  SagaRun,
+  SagaStates,
+  type SagaStore,
+  withTransaction,
+} from '../../index.js'
 import { dynamoDBLibraries } from './dynamodb-libraries'
 import { type Library, type OpenLibrary, postgresLibraries, sqliteLibraries } from './sql-libraries'
-import { openTarget, randomName, type Target, temporaryCollection, temporarySchema, temporaryTable } from './targets'
+import { openTarget, randomName, type Target, temporaryCollections, temporarySchema, temporaryTables } from './targets'
 
 /** Another way for a backend's operations to reach the database than the store's own connections. */
 export interface Executor {
@@ -20,9 +29,14 @@ const OPERATIONS = ['put', 'get', 'find', 'has', 'delete', 'touch', 'putMany', '
 /** Buffered are those whose answer the suite can do without. */
 const QUEUED: readonly Name[] = ['put', 'putMany']
 /** What a saga's state can be asked; `modify` and `save` consist of these. */
-const ON_STATES = Object.getOwnPropertyNames(SagaStates.prototype).filter((name) => name !== 'constructor')
+const ON_STATES = methodsOf(SagaStates.prototype)
+const ON_EXECUTIONS = methodsOf(SagaExecutions.prototype)
+/** These go on for longer than a transaction, and are the store's alone. */
+const ON_OUTBOX = methodsOf(SagaOutbox.prototype).filter((name) => name !== 'relay' && name !== 'subscribe')
+/** `run` opens a transaction itself. */
+const ON_INBOX = methodsOf(SagaInboxEntries.prototype)
 
-type Name = (typeof OPERATIONS)[number] | `states.${string}`
+type Name = (typeof OPERATIONS)[number] | `${'states' | 'executions' | 'outbox' | 'inbox'}.${string}`
 type Call = (operations: SagaStore) => Promise<unknown>
 
 /**
@@ -48,13 +62,40 @@ function inTransactions(
     last = result.catch(() => undefined)
     return result
   }
-  const states = new Proxy(store.states, {
+  const kindInTurn = <K extends 'states' | 'outbox' | 'inbox'>(kind: K, methods: readonly string[]): SagaStore[K] =>
+    new Proxy(store[kind], {
+      get(target, name) {
+        const value = Reflect.get(target, name, target)
+        if (!methods.includes(name as string)) return typeof value === 'function' ? value.bind(target) : value
+        return (...args: never[]) =>
+          inTurn(`${kind}.${name as string}`, (operations) =>
+            (operations[kind][name as never] as (...args: never[]) => Promise<unknown>).apply(operations[kind], args),
+          )
+      },
+    })
+  const states = kindInTurn('states', ON_STATES)
+  const outbox = kindInTurn('outbox', ON_OUTBOX)
+  const inbox = kindInTurn('inbox', ON_INBOX)
+  /** What is written through a run goes into transactions, too. */
+  const runInTurn = (run: SagaRun): SagaRun =>
+    new Proxy(run, {
+      get(target, name) {
+        const value = Reflect.get(target, name, target)
+        if (typeof value !== 'function') return value
+        if (name === 'lose') return value.bind(target)
+        return (...args: never[]) => inTurn(`executions.${String(name)}`, () => value.apply(target, args))
+      },
+    })
+  const executions = new Proxy(store.executions, {
     get(_target, name) {
-      if (!ON_STATES.includes(name as string)) return undefined
-      return (...args: never[]) =>
-        inTurn(`states.${name as string}`, (operations) =>
-          (operations.states[name as 'getById'] as (...args: never[]) => Promise<unknown>)(...args),
+      if (!ON_EXECUTIONS.includes(name as string)) return undefined
+      return async (...args: never[]) => {
+        const answer = await inTurn(`executions.${name as string}`, (operations) =>
+          (operations.executions[name as 'load'] as (...args: never[]) => Promise<unknown>)(...args),
         )
+        if (answer instanceof SagaRun) return runInTurn(answer)
+        return name === 'claim' ? (answer as SagaRun[]).map(runInTurn) : answer
+      }
     },
   })
   return new Proxy(store, {
@@ -70,10 +111,18 @@ function inTransactions(
         }
       }
       if (name === 'states' && names.length > 0) return states
+      if (name === 'executions' && names.length > 0) return executions
+      if (name === 'outbox' && names.length > 0) return outbox
+      if (name === 'inbox' && names.length > 0) return inbox
       const value = Reflect.get(target, name)
       return typeof value === 'function' ? value.bind(target) : value
     },
   })
+}
+
+function methodsOf(prototype: object): string[] {
+  const properties = Object.entries(Object.getOwnPropertyDescriptors(prototype))
+  return properties.filter(([name, { value }]) => name !== 'constructor' && typeof value === 'function').map(([name]) => name)
 }
 
 /** The store's own connections. */
@@ -92,10 +141,11 @@ export function ownTransactions(target: Target): Executor {
     async open(more) {
       const isCluster = target.name === 'redis cluster'
       const store = await openTarget(target, { ...(isCluster && { keyPrefix: `test:{${randomName()}}` }), ...more })
+      const isInteractive = store.capabilities.transactions === 'interactive'
       // One item too many for DynamoDB, which its own tests have.
-      const inOne = target.name === 'dynamodb' ? ['put'] : store.capabilities.transactions === 'buffered' ? QUEUED : OPERATIONS
+      const queued = target.name === 'dynamodb' ? ['put'] : QUEUED
       return inTransactions(store, OPERATIONS, (call, name) =>
-        inOne.includes(name) ? store.transaction(async (tx) => await call(tx as unknown as SagaStore)) : call(store),
+        isInteractive || queued.includes(name) ? store.transaction(async (tx) => await call(tx as unknown as SagaStore)) : call(store),
       )
     },
   }
@@ -173,7 +223,7 @@ export const dynamoDBExecutors: Executor[] = dynamoDBLibraries.map((library) => 
   burst: 200,
   async open(more) {
     const { client, close } = library.open()
-    const store = openStore({ client, tableName: temporaryTable(), statesTableName: temporaryTable(), ...more } as never)
+    const store = openStore({ client, ...temporaryTables(), ...more } as never)
     await store.initialize()
     return closing(store, async () => close())
   },
@@ -196,8 +246,7 @@ export const mongoExecutors: Executor[] = [
     const made = open(process.env.MONGODB_URL as string)
     const store = openStore({
       client: client(made),
-      collectionName: temporaryCollection(),
-      statesCollectionName: temporaryCollection(),
+      ...temporaryCollections(),
       ...more,
     } as never)
     await store.initialize()

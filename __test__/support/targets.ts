@@ -71,10 +71,50 @@ export function temporaryCollection(): string {
   return collection
 }
 
+/** A collection for each kind of records. */
+export function temporaryCollections() {
+  return {
+    collectionName: temporaryCollection(),
+    statesCollectionName: temporaryCollection(),
+    executionsCollectionName: temporaryCollection(),
+    logCollectionName: temporaryCollection(),
+    outboxCollectionName: temporaryCollection(),
+    inboxCollectionName: temporaryCollection(),
+  }
+}
+
+/** A DynamoDB table for each kind of records. */
+export function temporaryTables() {
+  return {
+    tableName: temporaryTable(),
+    statesTableName: temporaryTable(),
+    executionsTableName: temporaryTable(),
+    outboxTableName: temporaryTable(),
+    inboxTableName: temporaryTable(),
+  }
+}
+
+/** A prefix of Redis keys for each kind of records. */
+export function temporaryPrefixes() {
+  return {
+    keyPrefix: `test:${randomName()}`,
+    statesKeyPrefix: `test:${randomName()}:`,
+    executionsKeyPrefix: `test:${randomName()}:`,
+    outboxKeyPrefix: `test:${randomName()}:`,
+    inboxKeyPrefix: `test:${randomName()}:`,
+  }
+}
+
+/** Prefixes of payloads and messages that one transaction of a Redis Cluster can have. */
+export function prefixesInOneSlot() {
+  const tag = `test:{${randomName()}}`
+  return { keyPrefix: `${tag}:p`, inboxKeyPrefix: `${tag}:i:` }
+}
+
 /** A namespace whose tables and collections are removed when the test file is done. */
 export function temporaryNamespace(): string {
   const namespace = randomName()
-  for (const kind of ['payloads', 'sagas']) {
+  for (const kind of ['payloads', 'sagas', 'executions', 'log', 'outbox', 'inbox']) {
     collections.push(`${namespace}_${kind}`)
     tables.push(`${namespace}_${kind}`)
   }
@@ -97,7 +137,7 @@ function server(name: string, variable: string, options: (url: string) => AnySto
   return { name, variable, available: url !== '', options: () => options(url) }
 }
 
-const redis = (url: string) => ({ url, keyPrefix: `test:${randomName()}`, statesKeyPrefix: `test:${randomName()}:` })
+const redis = (url: string) => ({ url, ...temporaryPrefixes() })
 
 /** Every backend, and every way to reach it. */
 export const targets: Target[] = [
@@ -112,11 +152,10 @@ export const targets: Target[] = [
   server('postgres', 'POSTGRES_URL', (url) => ({ url, schema: temporarySchema() })),
   server('redis', 'REDIS_URL', redis),
   server('redis cluster', 'REDIS_CLUSTER_URL', redis),
-  server('mongodb', 'MONGODB_URL', (url) => ({ url, collectionName: temporaryCollection(), statesCollectionName: temporaryCollection() })),
+  server('mongodb', 'MONGODB_URL', (url) => ({ url, ...temporaryCollections() })),
   server('dynamodb', 'DYNAMODB_URL', (url) => ({
     url,
-    tableName: temporaryTable(),
-    statesTableName: temporaryTable(),
+    ...temporaryTables(),
     ...dynamoDBCredentials(url),
   })),
 ]

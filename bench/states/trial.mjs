@@ -1,5 +1,6 @@
 // One trial in a fresh process. It is told over IPC what to do, answers with the figures, and ends.
 
+import { answerTask } from '../answer.mjs'
 import { measure } from '../measure.mjs'
 import { STORES } from './stores.mjs'
 
@@ -98,15 +99,4 @@ async function run({ kind, store, url, place, sagas: count, size, workers, round
   }
 }
 
-const onOrphaned = () => process.exit(1)
-process.once('disconnect', onOrphaned)
-process.once('message', async (/** @type {Task} */ task) => {
-  try {
-    process.send?.({ result: await run(task) })
-  } catch (error) {
-    process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
-    process.exitCode = 1
-  }
-  process.off('disconnect', onOrphaned)
-  process.disconnect()
-})
+answerTask(run)

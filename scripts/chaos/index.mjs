@@ -3,12 +3,15 @@
 import { constants } from 'node:os'
 import { parseArgs } from 'node:util'
 
-const SCENARIOS = ['sqlite', 'postgres', 'redis', 'cluster']
+const SCENARIOS = ['sqlite', 'postgres', 'redis', 'cluster', 'recovery', 'outbox']
+/** Those that run on a store in place of servers of their own. */
+const ON_STORES = ['recovery', 'outbox']
 
-const USAGE = `npm run chaos -- ${SCENARIOS.join('|')} [--seconds N] [--quiet]
+const USAGE = `npm run chaos -- ${SCENARIOS.join('|')} [--seconds N] [--quiet] [--url URL]
 
   --seconds N   how long the writers write (default 60); starting and checking come on top
   --quiet       the ledger alone
+  --url URL     recovery, outbox: the store (default: an SQLite file)
 
 Exit code 0: every acknowledged write is there, none is doubled, every promise has settled. 1: not so. 2: wrong use.`
 
@@ -17,7 +20,12 @@ function parse(args) {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { seconds: { type: 'string', default: '60' }, quiet: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      seconds: { type: 'string', default: '60' },
+      quiet: { type: 'boolean' },
+      url: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
   })
   if (values.help) return undefined
   const [name, ...rest] = positionals
@@ -25,7 +33,9 @@ function parse(args) {
   if (rest.length > 0) throw new Error(`one scenario at a time, and not '${rest[0]}' too`)
   const seconds = Number(values.seconds)
   if (!(seconds >= 1 && seconds <= 86_400)) throw new Error(`--seconds is a number from 1 to 86400, not '${values.seconds}'`)
-  return { name, seconds, quiet: values.quiet === true }
+  if (values.url !== undefined && !ON_STORES.includes(name))
+    throw new Error('--url is for recovery and outbox: the others start their own servers')
+  return { name, seconds, quiet: values.quiet === true, ...(values.url !== undefined && { url: values.url }) }
 }
 
 async function main() {
@@ -40,7 +50,7 @@ async function main() {
     process.stdout.write(`${USAGE}\n`)
     return
   }
-  const { name, seconds, quiet } = options
+  const { name, seconds, quiet, ...more } = options
   // The servers of a scenario end with this process.
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(signal, () => process.exit(128 + constants.signals[signal]))
   const began = performance.now()
@@ -49,7 +59,7 @@ async function main() {
   const report = (text) => {
     if (!quiet) process.stderr.write(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${text}\n`)
   }
-  const ledger = await run({ seconds, report })
+  const ledger = await run({ seconds, report, ...more })
   process.stdout.write(`${ledger}\n`)
   process.exit(ledger.holds ? 0 : 1)
 }

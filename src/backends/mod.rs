@@ -30,6 +30,11 @@ pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+#[cfg(test)]
+mod moving_tests;
+#[cfg(test)]
+mod outbox_tests;
+
 use std::sync::Arc;
 
 use crate::contract::driver::Opened;

@@ -18,6 +18,9 @@ use crate::options::OptionReader;
 const MAGIC: &[u8; 7] = b"\x89SagaZ\x1a";
 const HEADER: usize = MAGIC.len() + 1;
 
+/// What a frame of Zstandard begins with.
+const FRAME: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// Behind the magic: the bytes as they are.
 const STORED: u8 = 0;
 /// Behind the magic: one frame of Zstandard (RFC 8878), with its content's size and checksum.
@@ -141,7 +144,11 @@ fn split(stored: &[u8]) -> Option<(u8, &[u8])> {
     stored.strip_prefix(MAGIC)?.split_first().map(|(algorithm, rest)| (*algorithm, rest))
 }
 
+/// None: it is no frame that says how much is in it. A frame that readers skip has nothing in it, and is none of ours.
 fn content_size(frame: &[u8]) -> Option<u64> {
+    if !frame.starts_with(&FRAME) {
+        return None;
+    }
     get_frame_content_size(frame).ok().flatten()
 }
 
@@ -281,6 +288,9 @@ mod tests {
         }
         let more = Bytes::from([&stored[..], b"more"].concat());
         assert_eq!(off().decode(more).unwrap_err().kind(), Kind::CorruptData);
+        // A frame that readers skip: nothing would come out of it.
+        let skipped = Bytes::from([MAGIC.as_slice(), &[ZSTD, 0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]].concat());
+        assert_eq!(off().decode(skipped).unwrap_err().kind(), Kind::CorruptData);
         let unknown = Bytes::from([MAGIC.as_slice(), &[7, 1, 2]].concat());
         assert_eq!(off().decode(unknown).unwrap_err().kind(), Kind::CorruptData);
     }

@@ -45,6 +45,12 @@ pub trait Driver: Send + Sync + 'static {
     /// How operations may be grouped.
     fn batching(&self, kind: RecordKind, access: Access) -> Batching;
 
+    /// Whether a claim looks for what it could take before it takes it. Then those of one store are under way one at a
+    /// time: they would all find the same.
+    fn looks_before_claims(&self) -> bool {
+        false
+    }
+
     /// The runtime of [`Driver::run`]; that of writes also runs the steps of transactions. All else that answers a
     /// [`Task`] runs on [`runtime::io`], which serves every network store of the process: it must not block.
     fn runtime_of(&self, _access: Access) -> Result<Handle> {
@@ -105,6 +111,12 @@ pub trait Driver: Send + Sync + 'static {
 
     /// The connections, where there are any.
     fn pool(&self) -> Option<Pool>;
+
+    /// Ready when others may have inserted events since the last time it was asked; a driver that hears of nothing is
+    /// never ready. At most one is asked at a time; it may be dropped at any moment.
+    fn rung(&self) -> Task<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 
     /// Gives the connections back; the last store on them closes them.
     fn close(&self) -> Task<'_, ()>;

@@ -6,7 +6,9 @@
 //! operation.rs    what a lane has to know of one; groups of them
 //! step.rs         one operation on one record, of any kind, and its reply
 //! payloads.rs     the kinds of records, one file each: their operations and rules
-//! states.rs
+//! states.rs, executions/, outbox/, inbox.rs
+//! moving/         whole records of all kinds, on their way out of a store or into one
+//! lease.rs        who has a record for a while
 //! arguments.rs    what a caller gave, read strictly
 //! driver.rs       what a backend offers on connections of its own
 //! transaction.rs  what it offers within a transaction of the store's
@@ -23,9 +25,15 @@ pub mod capability;
 pub mod client;
 pub mod driver;
 pub mod dynamic;
+pub mod executions;
 pub mod guest;
+pub mod inbox;
+pub mod lease;
+pub mod moving;
+mod named;
 pub mod operation;
 pub mod operations;
+pub mod outbox;
 pub mod payloads;
 pub mod report;
 pub mod settings;

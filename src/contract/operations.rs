@@ -28,7 +28,9 @@ pub enum By {
     Ids,
     /// A list: the name that it has in common with others, and its id.
     NameAndId,
-    /// The same, with another id than that of the record.
+    /// A list that begins with its id.
+    IdInList,
+    /// As the one before the last, with another id than that of the record.
     NameAndOtherId,
     /// Nothing: it is about no single one.
     Nothing,
@@ -41,6 +43,7 @@ impl By {
             Self::Id => Some("id"),
             Self::Ids => Some("ids"),
             Self::NameAndId => Some("name_and_id"),
+            Self::IdInList => Some("id_in_list"),
             Self::NameAndOtherId => Some("name_and_other_id"),
             Self::Nothing => None,
         }
@@ -96,6 +99,66 @@ operations! {
         StateDeleteCompleted "states.deleteCompletedBefore" Write List Nothing,
         StateTimedOut "states.findTimedOut" Read List Nothing,
         StateClaimTimedOut "states.claimTimedOut" Write List Nothing,
+    }
+    Executions {
+        ExecutionCreate "executions.create" Write List IdInList,
+        ExecutionStart "executions.start" Write List IdInList,
+        ExecutionLoad "executions.load" Read List IdInList,
+        ExecutionFind "executions.find" Read List IdInList,
+        ExecutionCheckpoint "executions.checkpoint" Write List IdInList,
+        ExecutionUpdateContext "executions.updateContext" Write List IdInList,
+        ExecutionUpdateStatus "executions.updateStatus" Write List IdInList,
+        ExecutionLogStep "executions.logStep" Write List IdInList,
+        ExecutionUpdateStep "executions.updateStep" Write List IdInList,
+        ExecutionComplete "executions.complete" Write List IdInList,
+        ExecutionCompensated "executions.compensated" Write List IdInList,
+        ExecutionFail "executions.fail" Write List IdInList,
+        ExecutionWaitUntil "executions.waitUntil" Write List IdInList,
+        ExecutionRelease "executions.release" Write List IdInList,
+        ExecutionIncrementAttempts "executions.incrementRecoveryAttempts" Write List IdInList,
+        ExecutionSetAttempts "executions.setRecoveryAttempts" Write List IdInList,
+        ExecutionHistory "executions.history" Read List IdInList,
+        ExecutionSave "executions.save" Write List IdInList,
+        ExecutionDelete "executions.delete" Write List IdInList,
+        ExecutionList "executions.list" Read List Nothing,
+        ExecutionCount "executions.count" Read List Nothing,
+        ExecutionStatistics "executions.statistics" Read List Nothing,
+        ExecutionCleanup "executions.cleanup" Write List Nothing,
+        ExecutionClaim "executions.claim" Write List Nothing,
+        ExecutionHeartbeat "executions.heartbeat" Write List Nothing,
+        ExecutionRedrive "executions.redrive" Write List Nothing,
+        ExecutionRecoverable "executions.findRecoverable" Read List Nothing,
+    }
+    Outbox {
+        OutboxInsert "outbox.insert" Write List Nothing,
+        OutboxGet "outbox.get" Read List IdInList,
+        OutboxList "outbox.list" Read List Nothing,
+        OutboxCount "outbox.count" Read List Nothing,
+        OutboxClaim "outbox.claim" Write List Nothing,
+        OutboxAck "outbox.ack" Write List Nothing,
+        OutboxFail "outbox.fail" Write List Nothing,
+        OutboxRelease "outbox.release" Write List Nothing,
+        OutboxExtend "outbox.extend" Write List Nothing,
+        OutboxUpdateStatus "outbox.updateStatus" Write List IdInList,
+        OutboxStuck "outbox.findStuck" Read List Nothing,
+        OutboxReleaseStuck "outbox.releaseStuck" Write List Nothing,
+        OutboxRequeue "outbox.requeue" Write List Nothing,
+        OutboxDiscard "outbox.discard" Write List Nothing,
+        OutboxBlockedKeys "outbox.blockedKeys" Read List Nothing,
+        OutboxArchive "outbox.archive" Write List Nothing,
+        OutboxStatistics "outbox.statistics" Read List Nothing,
+    }
+    Inbox {
+        InboxAccept "inbox.accept" Write List NameAndId,
+        InboxHas "inbox.has" Read List NameAndId,
+        InboxForget "inbox.forget" Write List NameAndId,
+        InboxCleanup "inbox.cleanup" Write List Nothing,
+    }
+    Moving {
+        Scan "scan" Read List Nothing,
+        Fetch "fetch" Read List Nothing,
+        CountRecords "count" Read List Nothing,
+        Import "importRecords" Write List Nothing,
     }
 }
 

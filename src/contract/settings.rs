@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::executions::Terms;
+use super::outbox;
 use crate::codec::compression::Compression;
 use crate::error::Result;
 use crate::options::OptionReader;
@@ -44,6 +46,10 @@ pub struct Settings {
     pub completed_ttl: Option<Duration>,
     /// How long a saga is kept after its last change; none: until it is deleted.
     pub default_ttl: Option<Duration>,
+    /// What holds for executions.
+    pub executions: Terms,
+    /// What holds for the outbox.
+    pub outbox: outbox::Terms,
 }
 
 impl Settings {
@@ -67,8 +73,34 @@ impl Settings {
             })?,
             completed_ttl: ttl(options, "completedTtlMs")?,
             default_ttl: ttl(options, "defaultTtlMs")?,
+            executions: Terms {
+                ttl_ms: Some(options.number("executionTtlMs", 0, 0..=MAX_MS)?).filter(|ttl| *ttl > 0),
+                backoff_ms: options.number("recoveryBackoffMs", 1_000, 0..=MAX_MS)?,
+                max_entries: signed(options.number("maxHistoryEntries", 10_000, 1..=MAX_MS)?),
+                max_bytes: signed(options.number("maxHistoryBytes", 50 * 1024 * 1024, 1..=MAX_MS)?),
+            },
+            outbox: options.nested("outbox", "outbox.", read_outbox)?,
         })
     }
+}
+
+fn read_outbox(options: &mut OptionReader) -> Result<outbox::Terms> {
+    Ok(outbox::Terms {
+        max_retries: signed(options.number("maxRetries", 10, 0..=1_000_000)?),
+        max_deliveries: signed(options.number("maxDeliveries", 20, 1..=1_000_000)?),
+        backoff_ms: options.number("retryBackoffMs", 1_000, 0..=MAX_MS)?,
+        skips_dead: options.choice("onDeadLetter", &["block", "skip"])? == "skip",
+        retain_sent_ms: options.number("retainSentMs", 0, 0..=MAX_MS)?,
+        retain_dead_ms: Some(options.number("retainDeadMs", 0, 0..=MAX_MS)?).filter(|ms| *ms > 0),
+        notifies_in_transaction: options.choice("notify", &["commit", "transaction"])? == "transaction",
+    })
+}
+
+/// As large as a number of the options may be: a thousand years in milliseconds.
+const MAX_MS: u64 = 31_536_000_000_000;
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A time to live; 0 is for ever.

@@ -384,10 +384,7 @@ impl Arguments {
 
     fn correlation_id(&mut self) -> Result<Box<str>> {
         let id = self.text("correlationId")?;
-        check_state_id("correlationId", &id)?;
-        if id.starts_with(RESERVED) {
-            return Err(Error::invalid(format!("correlationId must not begin with '{RESERVED}'")).with_id(&id));
-        }
+        check_correlation_id(&id)?;
         Ok(id)
     }
 
@@ -429,7 +426,17 @@ pub fn check_name(name: &str) -> Result<()> {
     Err(Error::invalid(format!("sagaName {wrong}")))
 }
 
-fn check_state_id(what: &str, id: &str) -> Result<()> {
+/// Refuses correlation ids that some backend could not keep.
+pub fn check_correlation_id(id: &str) -> Result<()> {
+    check_state_id("correlationId", id)?;
+    if id.starts_with(RESERVED) {
+        return Err(Error::invalid(format!("correlationId must not begin with '{RESERVED}'")).with_id(id));
+    }
+    Ok(())
+}
+
+/// Refuses ids that some backend could not keep.
+pub fn check_state_id(what: &str, id: &str) -> Result<()> {
     let checked = if id.len() > MAX_STATE_ID_BYTES {
         Err(Error::invalid(format!("{what} is longer than {MAX_STATE_ID_BYTES} bytes of UTF-8")))
     } else {

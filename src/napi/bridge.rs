@@ -39,6 +39,8 @@ const PROCESS_EXIT_WAIT: Duration = Duration::from_millis(100);
 struct Completion {
     deferred: sys::napi_deferred,
     answer: Answer,
+    /// Whether the promise keeps the process alive until then.
+    counts: bool,
 }
 
 // SAFETY: the deferred is an opaque pointer that only the JavaScript thread dereferences.
@@ -173,6 +175,7 @@ impl Drop for BorrowedBytes {
 pub(super) struct Deferred {
     raw: sys::napi_deferred,
     bridge: Arc<Bridge>,
+    counts: bool,
 }
 
 // SAFETY: see `Completion`.
@@ -190,7 +193,7 @@ impl Deferred {
         if raw.is_null() {
             return;
         }
-        let completion = Completion { deferred: raw, answer };
+        let completion = Completion { deferred: raw, answer, counts: self.counts };
         let here = CALLING.with(|calling| calling.borrow().clone());
         match here.filter(|side| Arc::ptr_eq(&side.bridge, &self.bridge)) {
             Some(side) if side.makes_way() => side.resolve_later(completion),
@@ -334,14 +337,24 @@ impl JsSide {
 
     /// A new promise and what settles it.
     pub(super) fn promise(&self) -> napi::Result<(sys::napi_value, Deferred)> {
+        let made = self.make_promise(true)?;
+        if self.in_flight.replace(self.in_flight.get() + 1) == 0 {
+            // SAFETY: on the environment's own thread. A promise that is under way keeps the process alive.
+            unsafe { sys::napi_ref_threadsafe_function(self.env, self.bridge.wake) };
+        }
+        Ok(made)
+    }
+
+    /// The same; the process may end before it is settled.
+    pub(super) fn quiet_promise(&self) -> napi::Result<(sys::napi_value, Deferred)> {
+        self.make_promise(false)
+    }
+
+    fn make_promise(&self, counts: bool) -> napi::Result<(sys::napi_value, Deferred)> {
         let (mut raw, mut promise) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: on the environment's own thread, within a call from JavaScript.
         check(unsafe { sys::napi_create_promise(self.env, &raw mut raw, &raw mut promise) }, "napi_create_promise")?;
-        if self.in_flight.replace(self.in_flight.get() + 1) == 0 {
-            // SAFETY: as above. A promise that is under way keeps the process alive.
-            unsafe { sys::napi_ref_threadsafe_function(self.env, self.bridge.wake) };
-        }
-        Ok((promise, Deferred { raw, bridge: Arc::clone(&self.bridge) }))
+        Ok((promise, Deferred { raw, bridge: Arc::clone(&self.bridge), counts }))
     }
 
     /// Reads a buffer in place; it is kept alive until the bytes are dropped. What is not for the
@@ -362,6 +375,9 @@ impl JsSide {
 
     fn resolve(&self, completion: Completion) {
         settle_promise(self.env, completion.deferred, completion.answer);
+        if !completion.counts {
+            return;
+        }
         let left = self.in_flight.get().saturating_sub(1);
         self.in_flight.set(left);
         if left == 0 {

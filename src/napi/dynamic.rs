@@ -199,7 +199,7 @@ impl<'a> Writer<'a> {
                 Dynamic::Null => sys::napi_get_null(self.env, &raw mut made),
                 Dynamic::Bool(flag) => sys::napi_get_boolean(self.env, *flag, &raw mut made),
                 #[allow(clippy::cast_precision_loss)]
-                Dynamic::Int(number) if number.abs() <= MAX_SAFE => {
+                Dynamic::Int(number) if (-MAX_SAFE..=MAX_SAFE).contains(number) => {
                     sys::napi_create_double(self.env, *number as f64, &raw mut made)
                 }
                 Dynamic::Int(number) => sys::napi_create_bigint_int64(self.env, *number, &raw mut made),

@@ -18,6 +18,7 @@ mod store;
 mod transaction;
 mod turns;
 mod values;
+mod zstd;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;

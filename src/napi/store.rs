@@ -10,13 +10,14 @@ use napi_derive::napi;
 
 use super::arguments::Raw;
 use super::borrowed::reindex_given;
-use super::bridge::JsSide;
+use super::bridge::{Calling, JsSide};
 use super::calls::Caller;
 use super::conversations::Conversations;
 use super::direct;
 use super::dynamic::Reader;
 use super::values::{Answer, Failure, answer_value, failure_object};
 use crate::contract::capability::{Expiry, Transactions};
+use crate::contract::dynamic::Dynamic;
 use crate::contract::step::Reply;
 use crate::error::Result;
 use crate::store::Store;
@@ -85,6 +86,11 @@ fn text(env: sys::napi_env, text: &str) -> Raw {
     // SAFETY: within a call from JavaScript, with a valid out-parameter.
     unsafe { sys::napi_create_string_utf8(env, text.as_ptr().cast(), length, &raw mut value) };
     Raw(value)
+}
+
+/// The length of a lease.
+fn duration(ms: f64) -> std::time::Duration {
+    std::time::Duration::from_secs_f64((ms / 1_000.0).clamp(0.001, 1e9))
 }
 
 #[napi]
@@ -241,6 +247,69 @@ impl NativeStore {
             Ok(statements) => Raw(answer_value(env.raw(), Answer::Texts(statements))),
             Err(error) => Raw(failure_object(env.raw(), &Failure::new(error, str::to_owned))),
         }
+    }
+
+    /// Renews the lease of an execution from now on, beside this thread. The promise resolves to the reason when the
+    /// lease is lost, to null when it is not to be renewed any more; it does not keep the process alive.
+    #[napi(ts_args_type = "sagaId: string, token: string, leaseMs: number", ts_return_type = "Promise<string | null>")]
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn keep(&self, saga_id: String, token: String, lease_ms: f64) -> napi::Result<Raw> {
+        let (promise, deferred) = self.side.quiet_promise()?;
+        let on_end = Box::new(move |why: Option<String>| {
+            let why = why.map_or(Dynamic::Null, Dynamic::Text);
+            deferred.settle(Answer::Reply(Reply::Value(why)));
+        });
+        let lease = duration(lease_ms);
+        let _calling = Calling::into(&self.side);
+        // A store that is closed, or has no connections of its own, drops the promise, which rejects it.
+        if let Err(error) = self.store.keep_lease(&saga_id, &token, lease, on_end) {
+            tracing::debug!(%error, "the lease is not renewed");
+        }
+        Ok(Raw(promise))
+    }
+
+    /// Renews the lease no more.
+    #[napi]
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn unkeep(&self, saga_id: String, token: String) {
+        let _calling = Calling::into(&self.side);
+        self.store.drop_lease(&saga_id, &token);
+    }
+
+    /// Renews the lease of events from now on, beside this thread: those of one claim, whose token it is. The promise
+    /// resolves to the ids whose lease is lost, and the others go on to be renewed: call it again with them. It resolves
+    /// to none when none is to be renewed any more; it does not keep the process alive.
+    #[napi(ts_args_type = "token: string, ids: string[], leaseMs: number", ts_return_type = "Promise<string[]>")]
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn keep_events(&self, token: String, ids: Vec<String>, lease_ms: f64) -> napi::Result<Raw> {
+        let (promise, deferred) = self.side.quiet_promise()?;
+        let on_lost = Box::new(move |lost: Vec<String>| deferred.settle(Answer::Texts(lost)));
+        let _calling = Calling::into(&self.side);
+        // A store that is closed, or has no connections of its own, drops the promise, which rejects it.
+        if let Err(error) = self.store.keep_events(&token, ids, duration(lease_ms), on_lost) {
+            tracing::debug!(%error, "the events are not renewed");
+        }
+        Ok(Raw(promise))
+    }
+
+    /// Renews the lease of these events no more.
+    #[napi]
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn unkeep_events(&self, token: String, ids: Vec<String>) {
+        let _calling = Calling::into(&self.side);
+        self.store.drop_events(&token, &ids);
+    }
+
+    /// Resolves when others may have inserted events since the last time it was asked, and when the store is closed. It
+    /// does not keep the process alive.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn rung(&self) -> napi::Result<Raw> {
+        let (promise, deferred) = self.side.quiet_promise()?;
+        let _calling = Calling::into(&self.side);
+        if let Err(error) = self.store.rung(move || deferred.settle(Answer::Reply(Reply::Done))) {
+            tracing::debug!(%error, "nobody hears of events of others");
+        }
+        Ok(Raw(promise))
     }
 
     /// Creates what is missing; answers warnings.

@@ -216,6 +216,7 @@ impl Values {
             Reply::Many(many) => self.array(many.into_iter().map(|data| self.data(data))),
             Reply::Count(count) => self.count(count),
             Reply::State(state) => state.map_or_else(|| self.null(), |state| self.text(&state)),
+            Reply::Value(value) => Writer::new(self.0, &|_| None).write(&value),
             // Flat: an object for each would cost more than what is in it.
             Reply::States(states) => {
                 let state = |state: &Result<String, String>| match state {
@@ -271,7 +272,18 @@ impl Values {
                 (*name, latency)
             })
             .collect();
-        self.object(&[("payloads", payloads), ("pool", pool), ("operations", self.object(&operations))])
+        let counts = |counts: &Option<Dynamic>| match counts {
+            None => self.null(),
+            Some(counts) => Writer::new(self.0, &|_| None).write(counts),
+        };
+        let (executions, outbox) = (counts(&statistics.executions), counts(&statistics.outbox));
+        self.object(&[
+            ("payloads", payloads),
+            ("executions", executions),
+            ("outbox", outbox),
+            ("pool", pool),
+            ("operations", self.object(&operations)),
+        ])
     }
 
     /// The fields of an error; `ts/errors.ts` makes the error object of them, so that its

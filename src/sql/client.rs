@@ -83,22 +83,24 @@ fn question_marks(sql: &str) -> String {
     let mut parts = sql.split('$');
     text.extend(parts.next());
     for part in parts {
-        text.push('?');
-        text.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        // A path of JSON has no number.
+        text.push(if rest.len() < part.len() { '?' } else { '$' });
+        text.push_str(rest);
     }
     text
 }
 
 fn dynamic(value: &Value<'_>) -> Result<Dynamic> {
     Ok(match value {
-        Value::Null => Dynamic::Null,
+        Value::Null | Value::NoText => Dynamic::Null,
         Value::Text(text) => Dynamic::Text(match text {
             Cow::Borrowed(text) => (*text).to_owned(),
             Cow::Owned(text) => text.clone(),
         }),
         Value::Bytes(bytes) => Dynamic::Bytes((*bytes).clone()),
         Value::Int(number) => Dynamic::Int(*number),
-        Value::Texts(_) | Value::Blobs(_) | Value::Ints(_) => {
+        Value::Texts(_) | Value::OptionalTexts(_) | Value::Blobs(_) | Value::Ints(_) => {
             return Err(Error::new(Kind::Backend, "arrays do not travel to a client of the application"));
         }
     })
@@ -188,6 +190,7 @@ mod tests {
     #[test]
     fn placeholders_become_question_marks() {
         assert_eq!(question_marks("a = $1 and b > $12"), "a = ? and b > ?");
+        assert_eq!(question_marks("json_extract(a, '$[0]') = $1"), "json_extract(a, '$[0]') = ?");
         assert_eq!(question_marks("begin"), "begin");
     }
 

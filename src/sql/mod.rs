@@ -4,9 +4,18 @@
 //! Placeholders `$1..$n` appear once each and in order (a test checks every statement), so
 //! that an executor whose database wants `?` can rewrite them without parsing SQL.
 
+mod around;
 pub(crate) mod client;
 
+pub(crate) mod executions;
+pub(crate) mod inbox;
+pub(crate) mod moving;
+pub(crate) mod outbox;
+mod own_table;
 pub(crate) mod payloads;
+mod query;
+#[cfg(feature = "postgres")]
+mod rowset;
 pub(crate) mod schema;
 pub(crate) mod states;
 pub(crate) mod tables;
@@ -20,8 +29,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Detail, Error, Kind, Result};
 use crate::time::Millis;
+pub(crate) use around::Around;
 
 /// Which database's SQL is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +161,8 @@ impl Iterator for Words<'_> {
 pub(crate) enum Value<'a> {
     /// NULL.
     Null,
+    /// NULL, where there could be text.
+    NoText,
     /// Text.
     Text(Cow<'a, str>),
     /// Bytes.
@@ -159,6 +171,8 @@ pub(crate) enum Value<'a> {
     Int(i64),
     /// `text[]` (PostgreSQL only).
     Texts(Vec<&'a str>),
+    /// `text[]` with NULLs (PostgreSQL only).
+    OptionalTexts(Vec<Option<&'a str>>),
     /// `bytea[]` (PostgreSQL only).
     Blobs(Vec<&'a [u8]>),
     /// `bigint[]` with NULLs (PostgreSQL only).
@@ -256,6 +270,20 @@ pub(crate) trait Executor: Send {
     fn wants_base64(&self) -> bool {
         false
     }
+}
+
+/// The cells of a row that has so many.
+pub(crate) fn cells<const N: usize>(row: Vec<Cell>) -> [Cell; N] {
+    let mut cells = row.into_iter();
+    std::array::from_fn(|_| cells.next().unwrap_or(Cell::Null))
+}
+
+/// The `SQLSTATE` of an error.
+fn sql_state(error: &Error) -> Option<&str> {
+    error.details().iter().find_map(|(name, detail)| match detail {
+        Detail::Text(code) if *name == "sqlState" => Some(code.as_str()),
+        _ => None,
+    })
 }
 
 /// A table's name, checked (see `OptionReader::identifier`) and quoted.

@@ -2,18 +2,23 @@
 
 use super::{Dialect, Table};
 use crate::error::Result;
-use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
+use crate::namespace::{EXECUTIONS, INBOX, LOG, Namespace, OUTBOX, PAYLOADS, SAGAS, check_places};
 use crate::options::OptionReader;
 
-/// One table for each kind of records.
+/// The tables of each kind of records.
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {
     pub(crate) payloads: Table,
     pub(crate) states: Table,
+    pub(crate) executions: Table,
+    /// The log of the executions.
+    pub(crate) log: Table,
+    pub(crate) outbox: Table,
+    pub(crate) inbox: Table,
 }
 
 impl Tables {
-    /// Takes `namespace`, `tableName` and `statesTableName`; on PostgreSQL `schema` too.
+    /// Takes `namespace` and the names of tables; on PostgreSQL `schema` too.
     pub(crate) fn read(options: &mut OptionReader, dialect: Dialect) -> Result<Self> {
         let schema = match dialect {
             #[cfg(feature = "postgres")]
@@ -22,18 +27,27 @@ impl Tables {
             Dialect::Sqlite => None,
         };
         let namespace = Namespace::read(options)?;
-        let payloads = options.identifier("tableName", &namespace.table(PAYLOADS, "saga_store"))?;
-        let states = options.identifier("statesTableName", &namespace.table(SAGAS, "saga_instances"))?;
-        let is_same = match dialect {
+        let mut place = |option, kind, default| -> Result<(&'static str, String)> {
+            Ok((option, options.identifier(option, &namespace.table(kind, default))?))
+        };
+        let places = [
+            place("tableName", PAYLOADS, "saga_store")?,
+            place("statesTableName", SAGAS, "saga_instances")?,
+            place("executionsTableName", EXECUTIONS, "saga_executions")?,
+            place("logTableName", LOG, "saga_logs")?,
+            place("outboxTableName", OUTBOX, "saga_outbox")?,
+            place("inboxTableName", INBOX, "saga_inbox")?,
+        ];
+        let names = places.each_ref().map(|(option, name)| (*option, &**name));
+        check_places(&names, |one: &str, other: &str| match dialect {
             #[cfg(feature = "postgres")]
-            Dialect::Postgres => payloads == states,
+            Dialect::Postgres => one == other,
             // SQLite does not tell capitals from small letters.
             #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => payloads.eq_ignore_ascii_case(&states),
-        };
-        if is_same {
-            return Err(same_place("tableName", "statesTableName"));
-        }
-        Ok(Self { payloads: Table::new(schema.clone(), payloads), states: Table::new(schema, states) })
+            Dialect::Sqlite => one.eq_ignore_ascii_case(other),
+        })?;
+        let [payloads, states, executions, log, outbox, inbox] =
+            places.map(|(_, name)| Table::new(schema.clone(), name));
+        Ok(Self { payloads, states, executions, log, outbox, inbox })
     }
 }

@@ -124,7 +124,7 @@ impl<O: Operation> Lane<O> {
     /// Sends an operation on its way. Never blocks. With a meter, it is counted there.
     pub fn submit(&self, name: &'static str, operation: O, meter: Option<Arc<Meter>>, settle: Settle) {
         let started = Instant::now();
-        let id_hash = if O::ORDERED { self.hasher.hash_one(operation.id()) } else { 0 };
+        let id_hash = if O::ORDERED { self.hasher.hash_one(self.ordered_by(&operation)) } else { 0 };
         let state = JobState {
             name,
             backend: self.backend,
@@ -156,6 +156,12 @@ impl<O: Operation> Lane<O> {
         if first {
             self.queue.wake.notify_one();
         }
+    }
+
+    /// Of operations that share this one is under way.
+    fn ordered_by<'a>(&self, operation: &'a O) -> &'a str {
+        let turn = operation.turn().filter(|_| self.driver.looks_before_claims());
+        turn.unwrap_or_else(|| operation.id())
     }
 
     /// Takes no more jobs; ready when those on their way are answered.
@@ -357,7 +363,7 @@ impl<O: Operation> Worker<O> {
         }
         while self.pending.front().is_some_and(|job| job.state.deadline <= now) {
             if let Some(job) = self.pending.pop_front() {
-                let error = timeout(self.settings.operation_timeout).unsent().with_id(job.operation.id());
+                let error = timeout(self.settings.operation_timeout).unsent().with_id(job.operation.subject());
                 job.state.answer(Err(error));
             }
         }
@@ -483,7 +489,7 @@ impl<O: Operation> Worker<O> {
                         }
                         self.delayed.push(Delayed { due, job: Job { operation, state } });
                     } else {
-                        let error = error.with_id(operation.id());
+                        let error = error.with_id(operation.subject());
                         drop(operation);
                         state.answer(Err(error));
                     }

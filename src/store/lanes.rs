@@ -5,7 +5,11 @@ use std::sync::Arc;
 use super::lane::{Lane, Settle};
 use super::meters::Meter;
 use crate::contract::driver::Driver;
+use crate::contract::executions::{ExecutionRead, ExecutionWrite};
+use crate::contract::inbox::{InboxRead, InboxWrite};
+use crate::contract::moving::{MovingRead, MovingWrite};
 use crate::contract::operation::{Operation, Work};
+use crate::contract::outbox::{OutboxRead, OutboxWrite};
 use crate::contract::payloads::{Read, Write};
 use crate::contract::settings::Settings;
 use crate::contract::states::{StateRead, StateWrite};
@@ -17,13 +21,21 @@ pub(super) struct Own {
     pub(super) driver: Arc<dyn Driver>,
     payloads: KindLanes<Write, Read>,
     states: KindLanes<StateWrite, StateRead>,
+    executions: KindLanes<ExecutionWrite, ExecutionRead>,
+    outbox: KindLanes<OutboxWrite, OutboxRead>,
+    inbox: KindLanes<InboxWrite, InboxRead>,
+    moving: KindLanes<MovingWrite, MovingRead>,
 }
 
 impl Own {
     pub(super) fn new(backend: Backend, driver: Arc<dyn Driver>, settings: Settings) -> Self {
-        let (payloads, states) =
-            (KindLanes::new(backend, &driver, settings), KindLanes::new(backend, &driver, settings));
-        Self { driver, payloads, states }
+        let payloads = KindLanes::new(backend, &driver, settings);
+        let states = KindLanes::new(backend, &driver, settings);
+        let executions = KindLanes::new(backend, &driver, settings);
+        let outbox = KindLanes::new(backend, &driver, settings);
+        let inbox = KindLanes::new(backend, &driver, settings);
+        let moving = KindLanes::new(backend, &driver, settings);
+        Self { driver, payloads, states, executions, outbox, inbox, moving }
     }
 
     /// Sends a step on its way. With a meter, it is counted there.
@@ -31,19 +43,26 @@ impl Own {
         match step {
             Step::Payload(work) => self.payloads.submit(name, work, meter, settle),
             Step::State(work) => self.states.submit(name, work, meter, settle),
+            Step::Execution(work) => self.executions.submit(name, work, meter, settle),
+            Step::Outbox(work) => self.outbox.submit(name, work, meter, settle),
+            Step::Inbox(work) => self.inbox.submit(name, work, meter, settle),
+            Step::Moving(work) => self.moving.submit(name, work, meter, settle),
         }
     }
 
     /// Operations that wait to be sent.
     pub(super) fn waiting(&self) -> usize {
-        self.payloads.waiting() + self.states.waiting()
+        let records = self.payloads.waiting() + self.states.waiting() + self.executions.waiting();
+        records + self.outbox.waiting() + self.inbox.waiting() + self.moving.waiting()
     }
 
     /// Takes no more operations; ready when those on their way are answered.
     pub(super) async fn close_lanes(&self) {
         // All are closed before the first is waited for.
-        let (payloads, states) = (self.payloads.close(), self.states.close());
-        futures_util::future::join(payloads, states).await;
+        let (payloads, states, executions) = (self.payloads.close(), self.states.close(), self.executions.close());
+        let (outbox, inbox, moving) = (self.outbox.close(), self.inbox.close(), self.moving.close());
+        let events = futures_util::future::join3(outbox, inbox, moving);
+        futures_util::future::join4(payloads, states, executions, events).await;
     }
 }
 

@@ -9,9 +9,12 @@
 //! on_transaction.rs  operations in a transaction of the store's
 //! on_client.rs       operations on a client of the application
 //! transcode.rs       payloads compressed and checked on their way
+//! leases/            leases of executions and events, renewed
+//! bell.rs            whether others may have inserted events
 //! meters.rs, health.rs  counts, latencies, health
 //! ```
 
+mod bell;
 #[cfg(test)]
 mod calls_for_tests;
 mod gather;
@@ -20,6 +23,7 @@ pub mod lane;
 #[cfg(test)]
 mod lane_tests;
 mod lanes;
+pub mod leases;
 pub mod meters;
 mod on_client;
 mod on_own;
@@ -40,9 +44,11 @@ use crate::error::{Error, Kind, Result};
 use crate::runtime::Task;
 use crate::time::Millis;
 use crate::url::{self, Backend};
+use bell::Closing;
 pub use health::{Health, Statistics};
 use lane::Settle;
 use lanes::Own;
+use leases::{EventsLease, ExecutionLease, Leases};
 use meters::Meter;
 use on_transaction::{Open, Payloads};
 use plan::Given;
@@ -62,6 +68,9 @@ pub struct Store {
     connections: Connections,
     meters: [Arc<Meter>; Call::COUNT],
     closed: Mutex<bool>,
+    leases: Arc<Leases<ExecutionLease>>,
+    event_leases: Arc<Leases<EventsLease>>,
+    closing: Closing,
 }
 
 /// What others may see of a store's URL and options.
@@ -94,7 +103,17 @@ impl Store {
     }
 
     fn with(backend: Backend, connections: Connections, settings: Settings, shown: Shown) -> Self {
-        Self { backend, settings, shown, connections, meters: Default::default(), closed: Mutex::new(false) }
+        Self {
+            backend,
+            settings,
+            shown,
+            connections,
+            meters: std::array::from_fn(|_| Arc::default()),
+            closed: Mutex::new(false),
+            leases: Arc::default(),
+            event_leases: Arc::default(),
+            closing: Closing::default(),
+        }
     }
 
     /// The options that every store has.
@@ -135,6 +154,12 @@ impl Store {
             Connections::Own(own, _) => own.driver.max_payload_bytes(id),
             Connections::Clients(guest) => guest.max_payload_bytes(id),
         }
+    }
+
+    /// The largest payload that may be stored under `id`: as the backend takes it, and as `maxPayloadBytes` allows it.
+    fn most_of_payload(&self, id: &str) -> u64 {
+        let limit = self.max_payload_bytes(id);
+        self.settings.max_payload_bytes.map_or(limit, |own| own.min(limit))
     }
 
     /// Opens a transaction on a connection of the store's own.
@@ -247,6 +272,9 @@ impl Store {
     /// Answers what is on its way, then gives the connections back. Safe to call again.
     pub async fn close(&self) {
         let first = !std::mem::replace(&mut *self.closed.lock().unwrap_or_else(PoisonError::into_inner), true);
+        self.closing.begin();
+        self.leases.end_all();
+        self.event_leases.end_all();
         let Connections::Own(own, _) = &self.connections else { return };
         own.close_lanes().await;
         if first {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Connections;
+use super::health::{counts_of, figures, with_worries, worries};
 use super::meters::is_answer;
 use super::plan::Plan;
 use super::plan::answer;
@@ -77,7 +78,7 @@ impl Store {
                 Some(unit) => unit.run(on, step).await,
                 None => self.run_step(&**guest, on, step).await,
             };
-            replies.push(reply.map_err(|error| error.with_id(step.id()))?);
+            replies.push(reply.map_err(|error| error.with_id(step.subject()))?);
         }
         let replies = transcoder.decode_replies(&steps, replies, place).await?;
         answer(call, &steps, replies)
@@ -147,7 +148,15 @@ impl Store {
     pub async fn health_on(&self, on: &Client) -> Health {
         let started = Instant::now();
         let probed = match self.guest() {
-            Ok(guest) => guest.probe(on).await,
+            Ok(guest) => match guest.probe(on).await {
+                // A statement that fails, because there is no such table, would end the application's transaction.
+                Ok(probe) if on.facts().in_transaction => Ok(probe),
+                Ok(probe) => {
+                    let [parked, blocked] = worries(&self.settings);
+                    Ok(with_worries(probe, &[guest.run(on, &parked).await, guest.run(on, &blocked).await]))
+                }
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         Health::of(probed, started.elapsed())
@@ -155,11 +164,19 @@ impl Store {
 
     /// Counts of what is stored and of what has been done.
     pub async fn statistics_on(&self, on: &Client) -> Result<Statistics> {
-        let counted = match self.guest() {
-            Ok(guest) => guest.usage(on, Millis::now()).await,
-            Err(error) => Err(error),
+        let counted = async {
+            let guest = self.guest()?;
+            let usage = guest.usage(on, Millis::now()).await?;
+            // As in `health_on`.
+            if on.facts().in_transaction {
+                return Ok((usage, None, None));
+            }
+            let [executions, outbox] = figures(&self.settings);
+            let executions = counts_of(guest.run(on, &executions).await);
+            Ok((usage, executions, counts_of(guest.run(on, &outbox).await)))
         };
-        let usage = counted.map_err(|error| error.at(self.backend.name(), "statistics"))?;
-        Ok(Statistics { usage, pool: None, waiting: 0, operations: self.latencies() })
+        let (usage, executions, outbox) =
+            counted.await.map_err(|error: Error| error.at(self.backend.name(), "statistics"))?;
+        Ok(Statistics { usage, executions, outbox, pool: None, waiting: 0, operations: self.latencies() })
     }
 }

@@ -36,10 +36,10 @@ impl Store {
         match self.transcoder().run_here(&*own.driver, &step) {
             Some(result) => {
                 let result = result.and_then(|reply| answer_one(call, step.id(), reply));
-                self.answer(call, started, result.map_err(|error| error.with_id(step.id())), settle);
+                self.answer(call, started, result.map_err(|error| error.with_id(step.subject())), settle);
             }
             None if may_differ(call) => {
-                let (backend, id) = (self.backend.name(), Box::<str>::from(step.id()));
+                let (backend, id) = (self.backend.name(), Box::<str>::from(step.subject()));
                 let settle: Settle = Box::new(move |result| {
                     let answer = result.and_then(|reply| answer_one(call, &id, reply));
                     settle(answer.map_err(|error| error.at(backend, call.name())));

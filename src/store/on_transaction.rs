@@ -178,7 +178,7 @@ async fn run(transaction: &mut dyn Transaction, plan: Plan, payloads: &Payloads)
     transaction.check(&steps)?;
     let mut replies = Vec::with_capacity(steps.len());
     for step in &steps {
-        replies.push(transaction.run(step).await.map_err(|error| error.with_id(step.id()))?);
+        replies.push(transaction.run(step).await.map_err(|error| error.with_id(step.subject()))?);
     }
     let replies = transcoder.decode_replies(&steps, replies, Place::Beside).await?;
     answer(call, &steps, replies)

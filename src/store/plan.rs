@@ -5,8 +5,12 @@ use bytes::Bytes;
 
 use super::Store;
 use crate::contract::dynamic::Dynamic;
+use crate::contract::executions;
+use crate::contract::inbox;
+use crate::contract::moving;
 use crate::contract::operation::{RecordKind, Work, check_id};
 use crate::contract::operations::Call;
+use crate::contract::outbox;
 use crate::contract::payloads::{Read, Write};
 use crate::contract::states;
 use crate::contract::step::{Reply, Step};
@@ -64,13 +68,14 @@ pub(super) fn answer_one(call: Call, id: &str, reply: Reply) -> Result<Reply> {
         (Call::Get, Reply::Data(None)) => {
             Err(Error::new(Kind::NotFound, "not found: no payload has this id").with_id(id))
         }
+        (Call::ExecutionLoad, Reply::Value(Dynamic::Null)) => Err(executions::record::missing(id)),
         (_, reply) => Ok(reply),
     }
 }
 
 /// Whether the reply to its only step is not always the answer of a call.
 pub(super) const fn may_differ(call: Call) -> bool {
-    matches!(call, Call::Get)
+    matches!(call, Call::Get | Call::ExecutionLoad)
 }
 
 /// The answer of a call of any number of steps.
@@ -115,6 +120,10 @@ impl Store {
             }
             Given::List(given) => Steps::One(match call.kind() {
                 RecordKind::States => Step::State(states::step(call, given, &self.settings)?),
+                RecordKind::Executions => Step::Execution(executions::given::step(call, given, &self.settings)?),
+                RecordKind::Outbox => Step::Outbox(outbox::given::step(call, given, &self.settings)?),
+                RecordKind::Inbox => Step::Inbox(inbox::step(call, given)?),
+                RecordKind::Moving => Step::Moving(moving::given::step(call, given, &|id| self.most_of_payload(id))?),
                 RecordKind::Payloads => return Err(other_arguments()),
             }),
         };

@@ -140,7 +140,9 @@ impl Transcoder {
                 self.decode(&mut results, Place::Beside).await;
                 results
             }
-            Group::States(_) => driver.run(group).await,
+            Group::States(_) | Group::Executions(_) | Group::Outbox(_) | Group::Inbox(_) | Group::Moving(_) => {
+                driver.run(group).await
+            }
         }
     }
 
@@ -191,7 +193,7 @@ impl Transcoder {
         results
             .into_iter()
             .zip(steps)
-            .map(|(result, step)| result.map_err(|error: Error| error.with_id(step.id())))
+            .map(|(result, step)| result.map_err(|error: Error| error.with_id(step.subject())))
             .collect()
     }
 

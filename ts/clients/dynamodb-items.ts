@@ -30,14 +30,17 @@ function actionOf(item: Item): Action | undefined {
   return ACTIONS.map((name) => item[name]).find((action) => action !== undefined)
 }
 
-/** The id of each item that is in `table`, and its size as far as it can be told. */
-export function summaryOf(items: readonly Item[], table: string): { id: string | null; bytes: number }[] {
+/** The key of each item that is in `table`, and its size as far as it can be told. */
+export function summaryOf(items: readonly Item[], table: string): { id: string | null; part: string | null; bytes: number }[] {
   return items.map((item) => {
     const action = actionOf(item)
     const attributes = action?.Item ?? action?.Key ?? {}
-    const id = action?.TableName === table ? untyped(attributes.id) : undefined
+    const ofTable = (name: string) => {
+      const value = action?.TableName === table ? untyped(attributes[name]) : undefined
+      return typeof value === 'string' ? value : null
+    }
     const set = item.Update?.ExpressionAttributeValues ?? {}
-    return { id: typeof id === 'string' ? id : null, bytes: sizeOf(attributes) + sizeOf(set) }
+    return { id: ofTable('id'), part: ofTable('part'), bytes: sizeOf(attributes) + sizeOf(set) }
   })
 }
 
@@ -72,7 +75,9 @@ function plainValues(attributes: Attributes): Attributes {
 
 /** The store's numbers are seconds, milliseconds and versions: a double has them exactly. */
 function plainValue(value: unknown): unknown {
-  const { S, N, B } = value as { S?: string; N?: string; B?: Uint8Array }
+  const { S, N, B, L, M } = value as { S?: string; N?: string; B?: Uint8Array; L?: unknown[]; M?: Attributes }
+  if (L !== undefined) return L.map(plainValue)
+  if (M !== undefined) return plainValues(M)
   // A client with `convertEmptyValues` makes NULL of an array of no bytes; a view stays what it is.
   if (B?.byteLength === 0) return new DataView(new ArrayBuffer(0))
   return N === undefined ? (S ?? B) : Number(N)

@@ -39,6 +39,8 @@ const PLAIN = { promoteBuffers: true, promoteLongs: true, promoteValues: true, r
 const LIBRARY = 'mongodb'
 /** Between two attempts to learn whether a commit has happened. */
 const COMMIT_PAUSE_MS = 50
+/** The commit of a transaction that the store begins for one operation may take so long. */
+const TOGETHER_MS = 30_000
 
 /** `mongodb`: MongoClient, Db, and a ClientSession in a transaction. */
 export const recognizeMongo: Recognizer = (client) => {
@@ -63,9 +65,11 @@ function clientCarrier(client: Client, database?: string): MongoCarrier {
     isTransaction: false,
     isBuffered: false,
     send(method, args) {
-      const [first, second] = args
+      const [first, second, third] = args
       if (method === 'hello') return hello(client, databaseOf(client, first, database))
-      return run(databaseOf(client, second, database), first as Command)
+      const db = databaseOf(client, second, database)
+      if (method === 'together') return together(client, db, first as Command[], third as Command)
+      return run(db, first as Command)
     },
     begin: (work, options) => transaction(client, work, options),
   }
@@ -148,10 +152,41 @@ function defined(members: Answer): Answer {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined))
 }
 
-async function transaction<T>(client: Client, work: (transaction: unknown) => Promise<T>, { timeoutMs }: BeginOptions): Promise<T> {
+/** Thrown to end a transaction in which a statement was refused. */
+class Refused extends Error {
+  constructor(readonly answers: Answer[]) {
+    super('a statement of the transaction was refused')
+  }
+}
+
+/** Runs commands in a transaction of their own; stops at the first in which a statement fails, and then nothing has happened. */
+async function together(client: Client, db: Db, commands: Command[], writeConcern: Command): Promise<Answer[]> {
+  const work = async (session: unknown) => {
+    const answers: Answer[] = []
+    for (const command of commands) {
+      const answer = await run(db, command, session as Session)
+      answers.push(answer)
+      if (answer.writeErrors !== undefined) throw new Refused(answers)
+    }
+    return answers
+  }
+  try {
+    return await transaction(client, work, { timeoutMs: TOGETHER_MS }, { writeConcern })
+  } catch (error) {
+    if (error instanceof Refused) return error.answers
+    throw error
+  }
+}
+
+async function transaction<T>(
+  client: Client,
+  work: (transaction: unknown) => Promise<T>,
+  { timeoutMs }: BeginOptions,
+  more: object = {},
+): Promise<T> {
   const session = client.startSession()
   try {
-    session.startTransaction({ readPreference: 'primary', maxCommitTimeMS: timeoutMs })
+    session.startTransaction({ readPreference: 'primary', maxCommitTimeMS: timeoutMs, ...more })
     let result: T
     try {
       result = await work(session)

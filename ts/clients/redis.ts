@@ -9,7 +9,7 @@ export type Command = [name: string, ...words: Word[]]
 
 /** The key of a command: behind its name, or behind a script and the number of its keys. */
 export function keyOf<T extends string | Uint8Array>(command: readonly T[]): T | undefined {
-  return command[0] === 'EVAL' ? command[3] : command[1]
+  return command[0] === 'EVAL' || command[0] === 'EVALSHA' ? command[3] : command[1]
 }
 
 /** The libraries take Buffers, and make text of other bytes. */

@@ -12,6 +12,9 @@ export interface SagaBusStore<T extends object> {
   delete(sagaName: string, sagaId: string): Promise<void>
 }
 
+/** What of saga state the bus uses: that of a store, of a transaction, or of a `migrating` store. */
+export type SagaBusSource = Pick<SagaStates, 'getById' | 'getByCorrelationId' | 'insert' | 'update' | 'delete'>
+
 /** Options of `sagaBusStore`: classes of `@saga-bus/core`, by which the bus tells what to do with a message. */
 export interface SagaBusOptions {
   /** A conflict: the bus tries the message again, on the saga that is stored then. */
@@ -48,7 +51,7 @@ const SOUNDS_TRANSIENT = /timeout|network/i
  * @param states of a store, or of a transaction
  * @param options the classes of `@saga-bus/core`
  */
-export function sagaBusStore<T extends object>(states: SagaStates, options: SagaBusOptions): SagaBusStore<T> {
+export function sagaBusStore<T extends object>(states: SagaBusSource, options: SagaBusOptions): SagaBusStore<T> {
   const { ConcurrencyError: Conflict, TransientError: Transient } = checked(states, options)
   const raise = (error: unknown): never => {
     if (error instanceof ConcurrencyError) throw causedBy(error, new Conflict(error.sagaId, error.expectedVersion, error.actualVersion))
@@ -72,7 +75,7 @@ export function sagaBusStore<T extends object>(states: SagaStates, options: Saga
   }
 }
 
-function checked(states: SagaStates, options: SagaBusOptions): SagaBusOptions {
+function checked(states: SagaBusSource, options: SagaBusOptions): SagaBusOptions {
   const invalid = (message: string) => invalidArgument(message, 'sagaBusStore')
   if (typeof states?.getByCorrelationId !== 'function') throw invalid("sagaBusStore takes the 'states' of a store or of a transaction")
   const taken = optionsOf(options, CLASSES, 'sagaBusStore')

@@ -1,6 +1,7 @@
 import { isDate } from 'node:util/types'
 import type { BackendName } from '../backend'
 import { CorruptDataError, type CorruptSaga, errorOf, invalidArgument } from '../errors'
+import { partOf, type Unserializable, unserializable } from './json'
 import type { CorruptOptions, SagaMetadata, Stored } from './state-types'
 
 const DATES = ['createdAt', 'updatedAt', 'archivedAt', 'timeoutExpiresAt'] as const
@@ -23,6 +24,18 @@ export interface RecordTerms {
   version: number
   /** It is a change: one that happened before the present is not possible. */
   isChange: boolean
+}
+
+const { toISOString } = Date.prototype
+
+/** Its dates as they are stored, also where an application has another `Date.prototype.toJSON`. */
+function withTexts(metadata: object): object {
+  const texts: Record<string, unknown> = { ...metadata }
+  for (const name of DATES) {
+    const date = texts[name]
+    if (isDate(date) && !Number.isNaN(date.getTime())) texts[name] = toISOString.call(date)
+  }
+  return texts
 }
 
 /** Makes JSON of states, and states of JSON. */
@@ -55,8 +68,9 @@ export class StateJson {
     let text: string
     try {
       if ('toJSON' in metadata) throw new TypeError('metadata has a toJSON of its own')
-      stored = { metadata, ...withoutMetadata(state) }
-      text = JSON.stringify(stored)
+      const rest = withoutMetadata(state)
+      stored = { metadata, ...rest }
+      text = JSON.stringify({ metadata: withTexts(metadata), ...rest })
     } catch (cause) {
       throw this.#unserializable(operation, id, partOf(stored), cause)
     }
@@ -144,40 +158,4 @@ function withoutMetadata(state: object): object {
   if (typeof plain !== 'object' || plain === null) throw new TypeError('its toJSON() returns no object')
   const { metadata: _, ...rest } = plain as { metadata?: unknown }
   return rest
-}
-
-interface Unserializable {
-  path: string
-  what: string
-}
-
-/** Which part of a state is to blame; none, if that cannot be found out either (a getter throws, it is nested too deeply). */
-function partOf(state: object): Unserializable {
-  try {
-    return unserializable(state)
-  } catch {
-    return { path: '', what: 'cannot be serialised' }
-  }
-}
-
-/** Which part of a value JSON cannot keep. */
-function unserializable(value: unknown, path = '', open: Set<object> = new Set()): Unserializable {
-  const nothing = { path: '', what: 'cannot be serialised' }
-  if (typeof value === 'bigint') return { path, what: 'is a BigInt' }
-  if (typeof value === 'string') {
-    if (value.includes('\0')) return { path, what: 'contains a NUL character' }
-    return /\p{Surrogate}/u.test(value) ? { path, what: 'contains an unpaired surrogate' } : nothing
-  }
-  if (typeof value !== 'object' || value === null) return nothing
-  if (open.has(value)) return { path, what: 'contains itself' }
-  open.add(value)
-  for (const [name, member] of Object.entries(value)) {
-    const place = Array.isArray(value) ? `${path}[${name}]` : path === '' ? name : `${path}.${name}`
-    const key = unserializable(name)
-    if (key.what !== nothing.what) return { path: place, what: `has a name that ${key.what}` }
-    const found = unserializable(member, place, open)
-    if (found.path !== '') return found
-  }
-  open.delete(value)
-  return nothing
 }

@@ -1,6 +1,9 @@
 import { isDate } from 'node:util/types'
 import { type Accepted, mostOf, type Operation, optionsOf, takenDate } from '../arguments'
 import { errorOf, invalidArgument, SagaStoreError } from '../errors'
+import { type ExportedRecord, type ExportOptions, Facet, type Given, type ImportOptions } from '../moving/facets'
+import type { StateRecord as WholeState } from '../moving/records'
+import type { KindCounts } from '../moving/types'
 import { OPERATIONS } from '../operations'
 import type { Runner } from './runner'
 import { type Listed, metadataOf, StateJson, type StateRecord, withoutCorrupt } from './state-json'
@@ -36,11 +39,13 @@ const MAX_LISTED = 1_000
 export class SagaStates {
   readonly #runner: Runner
   readonly #json: StateJson
+  readonly #facet: Facet
 
   /** @internal */
   constructor(runner: Runner) {
     this.#runner = runner
     this.#json = new StateJson(runner.backend)
+    this.#facet = new Facet(runner, 'states')
   }
 
   /** The state, or null. Dates of its metadata are Dates. */
@@ -313,6 +318,30 @@ export class SagaStates {
     const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.claimTimedOut')
     const claimed = sagas.map((saga) => ({ ...saga, workerId, leasedUntil: new Date(began + leaseMs) }))
     return withoutCorrupt(claimed, corrupt, onCorrupt)
+  }
+
+  /**
+   * All sagas as they are stored, one by one, page by page behind the scenes: whole records for `importRecords` of another
+   * store. What has expired is left out; what is stored meanwhile may be left out. Nothing is blocked.
+   *
+   * @throws CorruptDataError if one cannot be read, without `onUnreadable`
+   */
+  exportAll(options?: ExportOptions): AsyncIterableIterator<ExportedRecord<'states'>> {
+    return this.#facet.exportAll<'states'>(options)
+  }
+
+  /**
+   * Stores sagas as they are: versions, dates, and all else. What has expired is counted, and not stored.
+   *
+   * @throws TransferError if one of them could not be stored: all others are
+   */
+  importRecords(records: Given<WholeState | ExportedRecord<'states'>>, options?: ImportOptions): Promise<KindCounts> {
+    return this.#facet.importRecords(records, options)
+  }
+
+  /** How many sagas there are; about, where counting would read everything. */
+  count(): Promise<number> {
+    return this.#facet.countOf('states')
   }
 
   /** No async function: each of its promises costs event-loop time. */

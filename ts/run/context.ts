@@ -18,6 +18,10 @@ export interface CarrierRoute {
   isOver?: () => boolean
   /** Where changes are collected until the end, if they are not sent to the client one by one. */
   unit?: UnitOfWork
+  /** Takes back what runs have noted of changes that did not happen. */
+  undo?: (() => void)[]
+  /** What is done once the transaction is committed; see `happened`. */
+  done?: ((isStored: boolean) => void)[]
   /** Whether operations are refused while the client is in no transaction (`requireTransaction`). */
   isRequired?: boolean
 }
@@ -43,6 +47,9 @@ export class UnitOfWork {
 /** To a transaction that the store has opened on a connection of its own. */
 export interface OwnRoute {
   transaction: object
+  /** As for a carrier. */
+  undo?: (() => void)[]
+  done?: ((isStored: boolean) => void)[]
   isOver: () => boolean
 }
 
@@ -77,6 +84,21 @@ export function joinedRoute(backend: BackendName, store: object): Route | undefi
 export function runJoined<T>(backend: BackendName, owner: object, route: Route, work: () => T): T {
   isUsed = true
   return scopes.run({ backend, owner, route, outer: scopes.getStore() }, work)
+}
+
+/** The transaction of a route has not happened: takes back what was noted of it, the last first. */
+export function takeBack(route: Route): void {
+  for (const undo of (route.undo ?? []).splice(0).reverse()) undo()
+}
+
+/** The transaction of a route is committed; not `isStored`: whoever has begun it is about to. */
+export function happened(route: Route, isStored: boolean): void {
+  for (const done of (route.done ?? []).splice(0)) done(isStored)
+}
+
+/** Runs work that belongs to no transaction, and outlives the one in which it is begun. */
+export function detached<T>(work: () => T): T {
+  return isUsed ? scopes.exit(work) : work()
 }
 
 /** Throws `CLOSED` if the route's transaction has ended. */
@@ -127,12 +149,25 @@ export function withTransaction<T>(transaction: unknown, work: () => T): T {
     result = handle === undefined ? run() : handle.run(run)
   } catch (error) {
     end()
+    takeBack(route)
     throw error
   }
   if (!isPromiseLike(result)) {
     end()
+    happened(route, false)
     return result
   }
   // A promise of the same kind: Prisma and others look at what their callbacks return.
-  return Promise.resolve(result).finally(end) as T
+  return Promise.resolve(result)
+    .finally(end)
+    .then(
+      (value) => {
+        happened(route, false)
+        return value
+      },
+      (error) => {
+        takeBack(route)
+        throw error
+      },
+    ) as T
 }

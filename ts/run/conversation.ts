@@ -9,6 +9,7 @@ import { OPERATIONS } from '../operations'
 import { isPromiseLike, turn } from '../promises'
 import { type CarrierRoute, checkRoute, type UnitOfWork } from './context'
 import { Deadlines } from './deadlines'
+import { isLed, lead } from './lead'
 
 type Native = InstanceType<typeof native.NativeStore>
 
@@ -66,6 +67,7 @@ export class Conversations {
     let verified: Promise<void> | undefined
     try {
       carrier.check?.()
+      if (!route.isJoined && isLed(operation, carrier)) return this.#settled(this.#lead<T>(route, operation, args))
       // What has joined nothing must not have become part of somebody's transaction.
       if (!route.isJoined && carrier.isSynchronous) attempt = guardOf(carrier)?.attempt(operation.writes)
       const conversation = new Conversation<T>(this.#native, route, this.#home, operation, args, this.#deadlines)
@@ -79,8 +81,14 @@ export class Conversations {
     } finally {
       verified = attempt?.ran()
     }
+    const settled = this.#settled(running)
+    return verified === undefined ? settled : Promise.all([settled, verified]).then(([value]) => value)
+  }
+
+  /** What an operation comes to, for its caller. */
+  #settled<T>(running: Promise<T>): Promise<T> {
     this.#underWay += 1
-    const settled = running.then(
+    return running.then(
       // The work has been done; a client that answers at once must not keep the event loop from turning.
       (value) => {
         this.#leave()
@@ -92,7 +100,20 @@ export class Conversations {
         return this.#makesWay() ? turn().then(() => raise(failure)) : raise(failure)
       },
     )
-    return verified === undefined ? settled : Promise.all([settled, verified]).then(([value]) => value)
+  }
+
+  /** In a transaction of its own; behind other writes of the same id. */
+  #lead<T>(route: CarrierRoute, operation: Operation, args: Arguments): Promise<T> {
+    const { carrier } = route
+    const given = taken(args)
+    const runOn = (transaction: Carrier) =>
+      new Conversation<T>(this.#native, { ...route, carrier: transaction }, this.#home, operation, given, this.#deadlines).run()
+    const run = () => lead(this.#native, carrier, operation, runOn, (error) => this.classify(error))
+    const ids = writtenBy(operation, given)
+    if (ids === undefined) return run()
+    const known = this.#tailsOf(carrier)
+    const before = ids.flatMap((id) => known.get(id) ?? [])
+    return keep(known, ids, (ended) => Promise.allSettled(before).then(run).finally(ended))
   }
 
   #leave(): void {
@@ -118,14 +139,18 @@ export class Conversations {
     return Promise.resolve(isOpen).then(answered, refused)
   }
 
-  /** Two writes of one id are never under way at once: a pool would let them overtake each other. */
-  #inOrder<T>(conversation: Conversation<T>, carrier: Carrier, ids: readonly string[]): Promise<T> {
+  #tailsOf(carrier: Carrier): Map<string, Promise<unknown>> {
     let tails = this.#tails.get(carrier)
     if (tails === undefined) {
       tails = new Map()
       this.#tails.set(carrier, tails)
     }
-    const known = tails
+    return tails
+  }
+
+  /** Two writes of one id are never under way at once: a pool would let them overtake each other. */
+  #inOrder<T>(conversation: Conversation<T>, carrier: Carrier, ids: readonly string[]): Promise<T> {
+    const known = this.#tailsOf(carrier)
     const before = known.size === 0 ? [] : ids.flatMap((id) => known.get(id) ?? [])
     if (before.length === 0) {
       const state = conversation.start()

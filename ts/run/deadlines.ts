@@ -1,3 +1,5 @@
+import { LONGEST_TIMER_MS } from '../promises'
+
 /** Something that waits, and what happens when its time is over. */
 interface Waiting {
   until: number
@@ -29,7 +31,7 @@ export class Deadlines {
   }
 
   #wake(ms: number): void {
-    this.#timer = setTimeout(() => this.#onWake(), ms)
+    this.#timer = setTimeout(() => this.#onWake(), Math.min(ms, LONGEST_TIMER_MS))
   }
 
   #onWake(): void {

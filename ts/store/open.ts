@@ -4,6 +4,7 @@ import type { BackendName } from '../backend'
 import type { Carrier } from '../clients/carrier'
 import { recognize } from '../clients/recognize'
 import { invalidArgument, SagaStoreError, toError } from '../errors'
+import { type StoreFacts, whereOf } from '../moving/facts'
 import { native } from '../native'
 import { Observer } from '../observe'
 import type { Logger } from '../options'
@@ -24,7 +25,16 @@ export interface Parts {
   client: Carrier | undefined
   getTransaction: (() => unknown) | undefined
   requiresTransaction: boolean
+  /** What the log of an execution may have. */
+  history: { maxHistoryEntries: number; maxHistoryBytes: number }
+  /** How often an event of the outbox is tried again. */
+  maxRetries: number
+  /** What moves of its records must know. */
+  facts: StoreFacts
 }
+
+/** URLs under which each store has records of its own. */
+const PRIVATE: ReadonlySet<string> = new Set(['memory://', 'memory:', 'sqlite::memory:'])
 
 /** Options as they were given, before anything is known of their types. */
 interface Given {
@@ -33,6 +43,10 @@ interface Given {
   logger?: Logger
   getTransaction?: () => unknown
   requireTransaction?: boolean
+  maxHistoryEntries?: number
+  maxHistoryBytes?: number
+  outbox?: { maxRetries?: number }
+  maxPayloadBytes?: number
 }
 
 /** Opens a store, without any I/O. `backend`: the only one that is meant; `args`: those of its constructor. */
@@ -61,6 +75,26 @@ export function open(backend: BackendName | null, args: readonly unknown[]): Par
     client: carrier,
     getTransaction,
     requiresTransaction: requireTransaction === true,
+    history: { maxHistoryEntries: rest.maxHistoryEntries ?? 10_000, maxHistoryBytes: rest.maxHistoryBytes ?? 50 * 1_024 * 1_024 },
+    maxRetries: rest.outbox?.maxRetries ?? 10,
+    facts: factsFor(opened, carrier, rest),
+  }
+}
+
+function factsFor(opened: Native, carrier: Carrier | undefined, options: Given): StoreFacts {
+  const backend = opened.backend as BackendName
+  const { maxPayloadBytes: most = Number.POSITIVE_INFINITY } = options
+  return {
+    backend,
+    where: whereOf(carrier === undefined ? opened.url : `${backend} by ${carrier.library}`, options),
+    // Two clients may be of two databases; what has no name is private.
+    isShared: carrier === undefined && !PRIVATE.has(opened.url),
+    maxPayloadBytes: (id) => {
+      const { maxPayloadBytes: limit } = opened.capabilities
+      // Of a whole item or document, under an id of one byte.
+      const isWhole = backend === 'dynamodb' || backend === 'mongodb'
+      return Math.min(most, isWhole ? limit + 1 - Buffer.byteLength(id) : limit)
+    },
   }
 }
 

@@ -1,16 +1,29 @@
 import type { Arguments, Operation } from '../arguments'
 import type { BackendName } from '../backend'
 import { errorOf, type Failure, invalidArgument, raise, SagaStoreError } from '../errors'
-import type { Runner } from '../kinds/runner'
+import type { HeldLease } from '../kinds/execution-types'
+import type { OutboxSupport } from '../kinds/outbox-support'
+import type { ExecutionSupport, Runner } from '../kinds/runner'
 import { subjectOf } from '../observe'
 import { OPERATIONS } from '../operations'
 import { turn } from '../promises'
-import { checkRoute, hasScopes, joinedRoute, type Route, transactionCarrier } from '../run/context'
+import { Bell } from '../run/bell'
+import { checkRoute, detached, hasScopes, joinedRoute, type Route, transactionCarrier } from '../run/context'
+import { type EventKeeper, EventLeases } from '../run/event-leases'
+import { EventRenewals } from '../run/event-renewals'
+import { Renewals } from '../run/renewals'
 import type { Parts } from './open'
+
+/** Whether what goes this way is a part of a transaction: the store's own, or the application's. */
+function isTransaction(route: Route): boolean {
+  return !('carrier' in route) || route.unit !== undefined || route.isJoined || route.carrier.isTransaction
+}
 
 /** Runs each operation of a store where it belongs: on the store's own connections, on a client, or in a transaction. */
 export class Router implements Runner {
   readonly backend: BackendName
+  readonly executions: ExecutionSupport
+  readonly outbox: OutboxSupport
   readonly #parts: Parts
   readonly #direct: Parts['direct']
   readonly #observer: Parts['observer']
@@ -18,6 +31,8 @@ export class Router implements Runner {
   readonly #isFree: boolean
   /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
   #gets = 0
+  #renewals: Renewals | undefined
+  #eventRenewals: EventRenewals | undefined
   readonly #answersHere: boolean
   readonly #got = (data: Buffer): Buffer => {
     this.#gets -= 1
@@ -35,6 +50,8 @@ export class Router implements Runner {
     this.#observer = parts.observer
     this.#answersHere = parts.native.answersHere
     this.#isFree = parts.client === undefined && parts.getTransaction === undefined && !parts.requiresTransaction
+    this.executions = this.#executions()
+    this.outbox = this.#outbox()
   }
 
   /** Runs an operation, wherever it is called. With nobody listening and no transaction about it goes the shortest way. */
@@ -49,6 +66,53 @@ export class Router implements Runner {
       backend: this.backend,
       run: (operation, first, data, expiresAt, routingSlipId) => this.#watched(route, operation, [first, data, expiresAt], routingSlipId),
       refuse: (error, operation) => this.refuse(error, operation),
+      executions: this.executions,
+      outbox: { ...this.outbox, isInTransaction: true, whenStored: (done) => whenStored(route, done) },
+    }
+  }
+
+  /** Runs operations in no transaction, whoever calls it: on the store's own connections, or on its client. */
+  #apart(): Runner {
+    const { client, conversations } = this.#parts
+    const start = <T>(operation: Operation, args: Arguments): Promise<T> =>
+      client === undefined ? this.#own<T>(operation, ...args) : conversations.run<T>({ carrier: client, isJoined: false }, operation, args)
+    return {
+      backend: this.backend,
+      run: <T>(operation: Operation, ...args: [first?: unknown, data?: unknown, expiresAt?: unknown]) =>
+        this.#observer.isActive
+          ? this.#observer.watch(subjectOf(operation, args), () => start<T>(operation, args))
+          : start<T>(operation, args),
+      refuse: (error, operation) => this.refuse(error, operation),
+      executions: this.executions,
+      outbox: { ...this.outbox, whenStored: (done) => done(true) },
+    }
+  }
+
+  #outbox(): OutboxSupport {
+    const { native, client, conversations, maxRetries } = this.#parts
+    let keeper: EventKeeper = native
+    if (client !== undefined) {
+      const operation = OPERATIONS['outbox.extend']
+      // In no transaction, whatever the timer has inherited.
+      this.#eventRenewals = new EventRenewals((claims, leaseMs) =>
+        conversations.run<string[]>({ carrier: client, isJoined: false }, operation, [[{ claims, leaseMs }]]),
+      )
+      keeper = this.#eventRenewals
+    }
+    return {
+      bell: new Bell(client === undefined ? () => native.rung() : undefined),
+      leases: new EventLeases(keeper),
+      maxRetries,
+      isInTransaction: false,
+      apart: () => this.#apart(),
+      whenStored: (done) => {
+        const joined = joinedRoute(this.backend, this)
+        if (joined !== undefined) whenStored(joined, done)
+        // How a transaction of `getTransaction` ends is not known here.
+        else done(this.#parts.getTransaction === undefined)
+      },
+      detached,
+      warn: (operation, message) => this.#observer.warn(operation, message),
     }
   }
 
@@ -72,6 +136,39 @@ export class Router implements Runner {
     return client && { carrier: client, isJoined: false }
   }
 
+  /** Leases are renewed from a timer of the native side, on a client of the application from one of JavaScript. */
+  #executions(): ExecutionSupport {
+    const { native, client, conversations, history } = this.#parts
+    const warn = (operation: string, message: string) => this.#observer.warn(operation, message)
+    const onRollback = (undo: () => void) => {
+      const joined = joinedRoute(this.backend, this)
+      if (joined === undefined) return
+      joined.undo ??= []
+      joined.undo.push(undo)
+    }
+    const common = { outside: this, ...history, warn, onRollback }
+    if (client === undefined) {
+      return {
+        ...common,
+        keep: ({ sagaId, token, leaseMs }: HeldLease) => native.keep(sagaId, token, leaseMs),
+        unkeep: ({ sagaId, token }: HeldLease) => native.unkeep(sagaId, token),
+      }
+    }
+    const operation = OPERATIONS['executions.heartbeat']
+    // In no transaction, whatever the timer has inherited.
+    const beat = (runs: [string, string, number][]) =>
+      conversations.run<string[]>({ carrier: client, isJoined: false }, operation, [[{ runs }]])
+    const renewals = new Renewals(beat)
+    this.#renewals = renewals
+    return { ...common, keep: (lease) => renewals.keep(lease), unkeep: (lease) => renewals.unkeep(lease) }
+  }
+
+  /** The store has been closed. */
+  close(): void {
+    this.#renewals?.stop()
+    this.#eventRenewals?.stop()
+  }
+
   #watched<T>(within: Route | undefined, operation: Operation, args: Arguments, routingSlipId?: string): Promise<T> {
     const start = () => this.#start<T>(within, operation, args)
     return this.#observer.isActive ? this.#observer.watch(subjectOf(operation, args, routingSlipId), start) : start()
@@ -88,6 +185,10 @@ export class Router implements Runner {
     }
     const { client, native, conversations } = this.#parts
     if (route === undefined) return this.#own<T>(operation, ...args)
+    if (operation.kind === 'moving' && isTransaction(route)) {
+      const message = 'whole records are moved outside transactions: call it outside of this one'
+      return this.#rejected(errorOf('UNSUPPORTED', message, { backend: this.backend, operation: operation.name }))
+    }
     if ('carrier' in route && route.unit === undefined) return conversations.run<T>(route, operation, args)
     if (operation === OPERATIONS.statistics) {
       if (client !== undefined) return conversations.run<T>({ carrier: client, isJoined: false }, operation, args)
@@ -150,4 +251,10 @@ export class Router implements Runner {
     this.#gets += 1
     return getting.then(this.#got, this.#notGot)
   }
+}
+
+/** Calls `done` once the transaction of a route is committed. */
+function whenStored(route: Route, done: (isStored: boolean) => void): void {
+  route.done ??= []
+  route.done.push(done)
 }

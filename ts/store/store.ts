@@ -3,8 +3,15 @@ import { mostOf, optionsOf } from '../arguments'
 import type { BackendName, Capabilities, Health, Statistics } from '../backend'
 import type { Carrier } from '../clients/carrier'
 import { raise, SagaStoreError, toError } from '../errors'
+import { SagaExecutions } from '../kinds/executions'
+import { SagaInbox } from '../kinds/inbox'
+import { SagaOutbox } from '../kinds/outbox'
 import { Payloads } from '../kinds/payloads'
 import { SagaStates } from '../kinds/states'
+import { type ExportAllOptions, type ExportedRecord, Facet, type Given, type ImportOptions, type RecordCounts } from '../moving/facets'
+import { giveFacts } from '../moving/facts'
+import { giveRecords, type RecordKind, Records } from '../moving/records'
+import type { KindCounts } from '../moving/types'
 import { OPERATIONS } from '../operations'
 import type { SagaStoreAdapter, TransactionOptions } from '../options'
 import { within } from '../promises'
@@ -27,6 +34,10 @@ export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
   readonly #router: Router
   readonly #transactions: Transactions
   #states: SagaStates | undefined
+  #executions: SagaExecutions | undefined
+  #outbox: SagaOutbox | undefined
+  #inbox: SagaInbox | undefined
+  #facet: Facet | undefined
 
   /** @internal */
   protected constructor(backend: BackendName | null, args: readonly unknown[]) {
@@ -37,12 +48,35 @@ export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
     this.#parts = parts
     this.#router = router
     this.#transactions = new Transactions(parts, router)
+    giveRecords(this, new Records(router))
+    giveFacts(this, parts.facts)
   }
 
   /** The state of saga instances: see `SagaStates`. */
   get states(): SagaStates {
     this.#states ??= new SagaStates(this.#router)
     return this.#states
+  }
+
+  /** What sagas are doing, step by step, and who works on them: see `SagaExecutions`. */
+  get executions(): SagaExecutions {
+    this.#executions ??= new SagaExecutions(this.#router)
+    return this.#executions
+  }
+
+  /** Events that are published after the data that they tell of is stored: see `SagaOutbox`. */
+  get outbox(): SagaOutbox {
+    this.#outbox ??= new SagaOutbox(this.#router)
+    return this.#outbox
+  }
+
+  /** Which messages have been applied: see `SagaInbox`. */
+  get inbox(): SagaInbox {
+    this.#inbox ??= new SagaInbox(this.#router, {
+      transaction: (work) => this.transaction(work),
+      learnsLate: () => this.#transactions.endLate(),
+    })
+    return this.#inbox
   }
 
   /** What this backend can do. */
@@ -121,8 +155,42 @@ export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
     return this.#transactions.run(work, options)
   }
 
+  /**
+   * All records as they are stored, one by one, kind by kind: for `importRecords` of another store. What has expired is
+   * left out; what is stored meanwhile may be left out. Nothing is blocked. `transfer` moves them faster.
+   *
+   * @param options `kinds`: default everything
+   * @throws CorruptDataError if one cannot be read, without `onUnreadable`
+   */
+  exportAll<K extends RecordKind = RecordKind>(
+    options?: ExportAllOptions & { kinds?: Iterable<K> },
+  ): AsyncIterableIterator<ExportedRecord<K>> {
+    return this.#whole().exportAll<K>(options)
+  }
+
+  /**
+   * Stores records as they are: bytes, expiries, versions, dates, and all else. What has expired is counted, and not
+   * stored.
+   *
+   * @throws TransferError if one of them could not be stored: all others are
+   */
+  importRecords(records: Given<ExportedRecord>, options?: ImportOptions): Promise<KindCounts> {
+    return this.#whole().importRecords(records, options)
+  }
+
+  /** How many records of each kind there are; about, where counting would read everything. */
+  count(options?: { kinds?: Iterable<RecordKind> }): Promise<RecordCounts> {
+    return this.#whole().counts(options)
+  }
+
+  #whole(): Facet {
+    this.#facet ??= new Facet(this.#router)
+    return this.#facet
+  }
+
   /** Answers what is under way, then lets go of the connections. Safe to call again. */
   async close(): Promise<void> {
+    this.#router.close()
     await this.#parts.native.close().then(undefined, raise)
     await this.#parts.conversations.ended()
   }

@@ -1,3 +1,6 @@
+import { SagaExecutions } from '../kinds/executions'
+import { SagaInboxEntries } from '../kinds/inbox'
+import { SagaOutbox } from '../kinds/outbox'
 import { Payloads } from '../kinds/payloads'
 import type { Runner } from '../kinds/runner'
 import { SagaStates } from '../kinds/states'
@@ -17,12 +20,21 @@ export class SagaTransaction extends Payloads<boolean | undefined> {
   readonly #query: QueryInTransaction
   /** As `SagaStore.states`: its changes are stored with the transaction, or not at all. */
   readonly states: SagaStates
+  /** As `SagaStore.executions`: its changes are stored with the transaction, or not at all. */
+  readonly executions: SagaExecutions
+  /** As `SagaStore.outbox`: events are stored with the transaction, or not at all. */
+  readonly outbox: SagaOutbox
+  /** As `SagaStore.inbox`: messages are remembered with the transaction, or not at all. */
+  readonly inbox: SagaInboxEntries
 
   /** @internal */
   constructor(runner: Runner, query: QueryInTransaction) {
     super(runner)
     this.#query = query
     this.states = new SagaStates(runner)
+    this.executions = new SagaExecutions(runner)
+    this.outbox = new SagaOutbox(runner)
+    this.inbox = new SagaInboxEntries(runner)
   }
 
   /**

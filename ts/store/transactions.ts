@@ -6,7 +6,7 @@ import { errorOf, type Failure, invalidArgument, raise, SagaStoreError, toError 
 import { OPERATIONS } from '../operations'
 import type { TransactionOptions } from '../options'
 import { turn, within } from '../promises'
-import { type CarrierRoute, checkRoute, type Route, runJoined, transactionCarrier, UnitOfWork } from '../run/context'
+import { type CarrierRoute, checkRoute, happened, type Route, runJoined, takeBack, transactionCarrier, UnitOfWork } from '../run/context'
 import type { Parts } from './open'
 import type { Router } from './route'
 import { SagaTransaction } from './transaction'
@@ -35,6 +35,14 @@ export class Transactions {
     const start = () => this.#transact(work, isolation)
     const { observer } = this.#parts
     return observer.isActive ? observer.watch({ operation: 'transaction' }, start) : start()
+  }
+
+  /** Whether a transaction that is opened here and now is collected and sent at its end, and can be asked nothing before. */
+  endLate(): boolean {
+    const { native, requiresTransaction } = this.#parts
+    if (native.capabilities.transactions !== 'buffered' || requiresTransaction) return false
+    const route = this.#router.route('transaction')
+    return route === undefined || ('carrier' in route && !route.isJoined)
   }
 
   #isolationOf(work: unknown, options: TransactionOptions | undefined): string | undefined {
@@ -79,9 +87,11 @@ export class Transactions {
       const result = await this.#worked(route, work)
       isOver = true
       await native.commit(transaction).then(undefined, raise)
+      happened(route, true)
       return result
     } catch (error) {
       isOver = true
+      takeBack(route)
       // It has ended already where the commit failed.
       await native.rollBack(transaction).catch(() => undefined)
       throw error
@@ -96,10 +106,12 @@ export class Transactions {
     }
     let isOver = false
     let thrown: { error: unknown } | undefined
+    let route: Route | undefined
     const run = async (transaction: unknown) => {
       try {
         const carrier = transactionCarrier(transaction, "the client's transaction", 'transaction')
-        return await this.#worked({ carrier, isJoined: true, isOver: () => isOver }, work)
+        route = { carrier, isJoined: true, isOver: () => isOver }
+        return await this.#worked(route, work)
       } catch (error) {
         thrown = { error }
         throw error
@@ -109,8 +121,11 @@ export class Transactions {
     }
     const timeoutMs = this.#parts.native.settings.operationTimeoutMs
     try {
-      return await client.begin(run, isolation === undefined ? { timeoutMs } : { isolation, timeoutMs })
+      const result = await client.begin(run, isolation === undefined ? { timeoutMs } : { isolation, timeoutMs })
+      if (route !== undefined) happened(route, true)
+      return result
     } catch (error) {
+      if (route !== undefined) takeBack(route)
       if (thrown !== undefined) throw thrown.error
       throw error instanceof SagaStoreError ? error : toError(this.#parts.conversations.classify(error))
     }
@@ -127,7 +142,11 @@ export class Transactions {
       const result = await this.#worked(route, work)
       isOver = true
       await conversations.run(route, OPERATIONS.transaction, [])
+      happened(route, true)
       return result
+    } catch (error) {
+      takeBack(route)
+      throw error
     } finally {
       isOver = true
     }

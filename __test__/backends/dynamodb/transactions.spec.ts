@@ -42,9 +42,9 @@ async function begin(open: (url: string) => OpenDynamoDBLibrary) {
   closers.push(one.close)
   const tableName = randomName('t')
   const { url, credentials } = dynamo.server
-  const statesTableName = randomName('s')
-  const store = kept(new DynamoDBSagaStore({ client: one.client as never, tableName, statesTableName }))
-  const other = kept(new DynamoDBSagaStore({ url, credentials, tableName, statesTableName }))
+  const [statesTableName, executionsTableName] = [randomName('s'), randomName('e')]
+  const store = kept(new DynamoDBSagaStore({ client: one.client as never, tableName, statesTableName, executionsTableName }))
+  const other = kept(new DynamoDBSagaStore({ url, credentials, tableName, statesTableName, executionsTableName }))
   await store.initialize()
   return { one, store, other, tableName }
 }
@@ -71,6 +71,49 @@ for (const library of dynamoDBLibraries) {
       expect(await other.get('slip')).toEqual(slip)
       expect((await other.getMany(['a', 'b'])).get('b')).toEqual(Buffer.alloc(300_000, 1))
       expect([await other.has('outdated'), await ordersOf(id)]).toEqual([false, 1])
+    })
+
+    it.each(['the client', 'a URL'])('take executions with them, or leave them; a store on %s', async (which) => {
+      const { one, store, other } = await begin(library.open)
+      const joining = which === 'a URL' ? other : store
+      const large = 'x'.repeat(9_000)
+      await other.executions.create('s-1', 'Order', { n: 1 })
+      await other.executions.create('s-2', 'Order', { large }, { steps: [{ stepName: 'a', status: 'completed', result: large }] })
+      const id = randomName('o')
+      const items = [one.order(ORDERS, id)]
+      await withTransaction(items, async () => {
+        const steps = [{ stepName: 'pay', status: 'completed' as const, result: large }]
+        expect(await joining.executions.checkpoint('s-1', { context: { n: 2, large }, tags: ['x'], steps })).toMatchObject({
+          version: 2,
+          firstSeq: 1,
+        })
+        expect(await joining.executions.create('s-3', 'Order', { n: 3 })).toBe(1)
+        expect(await joining.executions.delete('s-2')).toBe(true)
+        expect(await joining.executions.delete('nobody')).toBe(false)
+        const refused = {
+          CONCURRENCY_CONFLICT: () => joining.executions.checkpoint('s-1', { expectedVersion: 7 }),
+          ALREADY_EXISTS: () => joining.executions.create('s-1', 'Order', {}),
+          NOT_FOUND: () => joining.executions.checkpoint('nobody', {}),
+          INVALID_ARGUMENT: () => joining.executions.updateStatus('s-1', 'running'),
+          UNSUPPORTED: () => joining.executions.load('s-1'),
+        }
+        for (const [code, call] of Object.entries(refused)) expect(await rejectionOf(call())).toMatchObject({ code })
+      })
+      expect(await other.executions.load('s-1')).toMatchObject({ version: 1, context: { n: 1 } })
+      await one.send(structuredClone(items))
+      expect(await other.executions.load('s-1')).toMatchObject({ version: 2, context: { n: 2, large }, tags: ['x'], entries: 1 })
+      expect((await other.executions.history('s-1')).entries).toMatchObject([{ seq: 1, stepName: 'pay', result: large }])
+      expect([await other.executions.find('s-2'), await other.executions.count({ name: 'Order' }), await ordersOf(id)]).toEqual([
+        null,
+        2,
+        1,
+      ])
+      // Somebody else was there first: then nothing of it happens, the order neither.
+      const late = [one.order(ORDERS, randomName('o'))]
+      await withTransaction(late, () => joining.executions.updateStatus('s-1', 'running'))
+      await other.executions.updateContext('s-1', { n: 9 })
+      await expect(one.send(late)).rejects.toMatchObject({ name: 'TransactionCanceledException' })
+      expect(await other.executions.load('s-1')).toMatchObject({ status: 'pending', context: { n: 9 } })
     })
 
     it.each(['the client', 'a URL'])('take saga state with them, or leave it; a store on %s', async (which) => {

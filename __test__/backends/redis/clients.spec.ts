@@ -4,11 +4,14 @@ import { createClient, createSentinel } from 'redis'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { openStore, RedisSagaStore, type SagaStore } from '../../../index.js'
 import { startRedis, startRedisCluster, startSentinel } from '../../../scripts/services/servers.mjs'
+import { executionBehavior } from '../../executions/behavior'
+import { inboxBehavior } from '../../inbox/behavior'
+import { outboxBehavior } from '../../outbox/behavior'
 import { payloadBehavior } from '../../payloads/behavior'
 import { stateBehavior } from '../../states/behavior'
 import { eventually, rejectionOf } from '../../support/promises'
 import { addressOf, type OpenRedisLibrary, type RedisLibrary, redisLibraries } from '../../support/redis-libraries'
-import { missing, randomName, type Target, targets } from '../../support/targets'
+import { missing, prefixesInOneSlot, randomName, type Target, targets, temporaryPrefixes } from '../../support/targets'
 
 const targetOf = ({ variable }: RedisLibrary) => targets.find((target) => target.variable === variable) as Target
 
@@ -27,8 +30,7 @@ async function open(library: RedisLibrary): Promise<OpenRedisLibrary> {
 function storeOn(library: OpenRedisLibrary, more: object = {}): SagaStore {
   return openStore({
     client: library.client,
-    keyPrefix: `test:${randomName()}`,
-    statesKeyPrefix: `test:${randomName()}:`,
+    ...temporaryPrefixes(),
     ...more,
   } as never)
 }
@@ -128,7 +130,8 @@ for (const library of redisLibraries) {
       const suite = {
         name: library.name,
         available: true,
-        options: () => ({ client: shared.client, keyPrefix: `test:${randomName()}`, statesKeyPrefix: `test:${randomName()}:` }) as never,
+        variable: library.variable,
+        options: () => ({ client: shared.client, ...temporaryPrefixes() }) as never,
         open: async (more: object = {}) => {
           const store = storeOn(shared, more)
           await store.initialize()
@@ -143,6 +146,10 @@ for (const library of redisLibraries) {
       })
       payloadBehavior(suite)
       describe('and those of saga state', () => stateBehavior(suite))
+      describe('and those of executions', () => executionBehavior(suite))
+      describe('and those of the outbox', () => outboxBehavior(suite))
+      const inOneSlot = { ...suite, open: (more: object = {}) => suite.open({ ...prefixesInOneSlot(), ...more }) }
+      describe('and those of the inbox', () => inboxBehavior(inOneSlot))
     })
   })
 }

@@ -21,6 +21,10 @@ pub(super) enum Attribute {
     N(String),
     /// Bytes.
     B(Bytes),
+    /// A list.
+    L(Vec<Attribute>),
+    /// Attributes by name.
+    M(Item),
     /// Of a type that is none of ours.
     Other,
 }
@@ -38,8 +42,17 @@ impl Attribute {
         if let Self::N(digits) = self { Some(digits) } else { None }
     }
 
-    /// AWS's rule: the bytes, and of a number about one for two digits and one more.
-    fn size(&self) -> usize {
+    pub(super) fn text(value: &str) -> Self {
+        Self::S(value.to_owned())
+    }
+
+    pub(super) fn as_m(&self) -> Option<&Item> {
+        if let Self::M(item) = self { Some(item) } else { None }
+    }
+
+    /// AWS's rule: the bytes, of a number about one for two digits and one more, of what contains others three and one
+    /// for each of them.
+    pub(super) fn size(&self) -> usize {
         match self {
             Self::S(text) => text.len(),
             Self::N(digits) => {
@@ -47,6 +60,8 @@ impl Attribute {
                 significant.div_ceil(2) + 1 + usize::from(digits.starts_with('-'))
             }
             Self::B(data) => data.len(),
+            Self::L(list) => 3 + list.iter().map(|value| value.size() + 1).sum::<usize>(),
+            Self::M(item) => 3 + item.0.iter().map(|(name, value)| name.len() + value.size() + 1).sum::<usize>(),
             Self::Other => 0,
         }
     }
@@ -56,6 +71,8 @@ impl Attribute {
             AttributeValue::S(text) => Self::S(text),
             AttributeValue::N(digits) => Self::N(digits),
             AttributeValue::B(blob) => Self::B(Bytes::from(blob.into_inner())),
+            AttributeValue::L(list) => Self::L(list.into_iter().map(Self::of_sdk).collect()),
+            AttributeValue::M(map) => Self::M(Item::of_sdk(map).unwrap_or_default()),
             _ => Self::Other,
         }
     }
@@ -65,6 +82,8 @@ impl Attribute {
             Self::S(text) => AttributeValue::S(text),
             Self::N(digits) => AttributeValue::N(digits),
             Self::B(data) => AttributeValue::B(Blob::new(data)),
+            Self::L(list) => AttributeValue::L(list.into_iter().map(Self::into_sdk).collect()),
+            Self::M(item) => AttributeValue::M(item.into_sdk()),
             Self::Other => AttributeValue::Null(true),
         }
     }
@@ -75,6 +94,8 @@ impl Attribute {
             ("S", Dynamic::Text(text)) => Some(Self::S(text)),
             ("N", Dynamic::Text(digits)) => Some(Self::N(digits)),
             ("B", Dynamic::Bytes(data)) => Some(Self::B(data)),
+            ("L", Dynamic::List(list)) => Some(Self::L(list.into_iter().map(Self::of_client).collect())),
+            ("M", map @ Dynamic::Map(_)) => Some(Self::M(Item::of_client(map).unwrap_or_default())),
             _ => None,
         };
         properties.into_iter().find_map(typed).unwrap_or(Self::Other)
@@ -85,6 +106,8 @@ impl Attribute {
             Self::S(text) => Dynamic::map([("S", Dynamic::Text(text))]),
             Self::N(digits) => Dynamic::map([("N", Dynamic::Text(digits))]),
             Self::B(data) => Dynamic::map([("B", Dynamic::Bytes(data))]),
+            Self::L(list) => Dynamic::map([("L", Dynamic::List(list.into_iter().map(Self::into_client).collect()))]),
+            Self::M(item) => Dynamic::map([("M", item.into_client())]),
             Self::Other => Dynamic::map([("NULL", Dynamic::Bool(true))]),
         }
     }
@@ -107,6 +130,11 @@ impl Item {
     pub(super) fn take(&mut self, name: &str) -> Option<Attribute> {
         let place = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.swap_remove(place).1)
+    }
+
+    /// In the order in which they were set.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Attribute)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -166,6 +194,15 @@ mod tests {
             ("empty", Attribute::B(Bytes::new())),
             ("at", Attribute::number(-5)),
         ])
+    }
+
+    #[test]
+    fn what_contains_others_comes_back() {
+        let inner = || Attribute::M(Item::from([("a", Attribute::text("b"))]));
+        let item = || Item::from([("list", Attribute::L(vec![inner(), Attribute::L(Vec::new())]))]);
+        assert_eq!(Item::of_client(item().into_client()), Some(item()));
+        assert_eq!(Item::of_sdk(item().into_sdk()), Some(item()));
+        assert_eq!(item().size(), 4 + 3 + (3 + 1 + 1 + 1 + 1) + (3 + 1));
     }
 
     #[test]

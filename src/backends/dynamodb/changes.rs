@@ -98,9 +98,14 @@ impl Change {
         expression::id_of(self.item())
     }
 
+    /// The part of what the id has that its item is, in a table whose key has parts.
+    pub(super) fn part(&self) -> Option<&str> {
+        self.item().get(expression::PART)?.as_s()
+    }
+
     /// Whether it is about the same item as another one.
     pub(super) fn has_item_of(&self, other: &Self) -> bool {
-        self.id() == other.id() && self.table == other.table
+        self.id() == other.id() && self.table == other.table && self.part() == other.part()
     }
 
     /// Its expressions, and their values.

@@ -11,6 +11,7 @@ use super::clock::Clock;
 use super::error::{Cause, Failure};
 use super::expression::{self, Expression, HEAD, IS_EXPIRED, IS_LIVE, SET_EXPIRY};
 use super::requests::{Delete, Get, Put, Request, Update};
+use super::tables::Contents;
 use crate::contract::operation::RecordKind;
 use crate::error::{Kind, Result};
 use crate::time::Millis;
@@ -57,7 +58,7 @@ pub(super) async fn all<C: Channel, F: Future + Send>(work: Vec<F>) -> Vec<F::Ou
 }
 
 /// Whether a conditional request has found its condition to hold.
-fn held(outcome: Result<(), Failure>) -> Result<bool, Failure> {
+pub(super) fn held(outcome: Result<(), Failure>) -> Result<bool, Failure> {
     match outcome {
         Ok(()) => Ok(true),
         Err(failure) if failure.cause == Cause::Condition => Ok(false),
@@ -72,17 +73,17 @@ pub(super) async fn put(on: &impl Channel, item: Item) -> Result<(), Failure> {
 
 /// Removes a payload if its time is not over; whether there was one.
 pub(super) async fn delete(on: &impl Channel, id: &str, now: Millis) -> Result<bool, Failure> {
-    delete_if(on, id, IS_LIVE, now).await
+    delete_if(on, expression::key(id), IS_LIVE, now).await
 }
 
-/// Removes a payload if its time is over; whether there was one.
-pub(super) async fn delete_expired(on: &impl Channel, id: &str, now: Millis) -> Result<bool, Failure> {
-    delete_if(on, id, IS_EXPIRED, now).await
+/// Removes the item of a key if its time is over; whether there was one.
+pub(super) async fn delete_expired(on: &impl Channel, key: Item, now: Millis) -> Result<bool, Failure> {
+    delete_if(on, key, IS_EXPIRED, now).await
 }
 
-async fn delete_if(on: &impl Channel, id: &str, condition: &'static str, now: Millis) -> Result<bool, Failure> {
+async fn delete_if(on: &impl Channel, key: Item, condition: &'static str, now: Millis) -> Result<bool, Failure> {
     let condition = Expression::new(condition, expression::clock(now));
-    held(on.send(Delete { key: expression::key(id), condition }).await)
+    held(on.send(Delete { key, condition }).await)
 }
 
 /// Sets another expiry if the time is not over; whether there was a payload.
@@ -98,8 +99,12 @@ pub(super) async fn get(on: &impl Channel, id: &str, projection: &'static str) -
 }
 
 /// Whether the table is there, asked in the way of an ordinary read.
-pub(super) async fn exists(on: &impl Channel) -> Result<bool> {
-    match get(on, NOBODY, HEAD).await {
+pub(super) async fn exists(on: &impl Channel, contents: Contents) -> Result<bool> {
+    let key = match contents.sort() {
+        Some(_) => expression::part_key(NOBODY, NOBODY),
+        None => expression::key(NOBODY),
+    };
+    match on.send(Get { key, projection: HEAD }).await {
         Ok(_) => Ok(true),
         Err(failure) if failure.cause == Cause::NoTable => Ok(false),
         Err(failure) => Err(failure.error),

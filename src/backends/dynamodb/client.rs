@@ -56,7 +56,10 @@ impl Channel for OnClient<'_> {
         let wants_date = Dynamic::Bool(self.clock.is_due());
         let arguments = vec![R::NAME.into(), request.input(self.table()), wants_date];
         let answered = self.client.ask("send", arguments).await;
-        let mut answer = answered.map_err(|error| of_client(error, self.table()))?;
+        let mut answer = match answered {
+            Ok(answer) => answer,
+            Err(error) => return R::otherwise(of_client(error, self.table())),
+        };
         if let Some(Dynamic::Text(date)) = take(&mut answer, "date") {
             self.clock.read(&date);
         }

@@ -6,6 +6,7 @@
 //! that, expiries are stored in the server's time, and judged by it; then processes with different
 //! clocks agree, too. Otherwise everything stays as it is.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +24,10 @@ const FRESH: Duration = Duration::from_secs(15);
 
 /// How far the server's clock is ahead of ours.
 #[derive(Debug, Default)]
-pub(super) struct Clock(Mutex<State>);
+pub(super) struct Clock(Mutex<State>, AtomicI64);
+
+/// Of a place in the queue of events: what is left for numbers beside the milliseconds.
+const PLACE_BITS: u32 = 21;
 
 #[derive(Debug, Default)]
 struct State {
@@ -71,8 +75,16 @@ impl Clock {
 
     /// A time by our clock, as it is stored.
     pub(super) fn stored(&self, at: Millis) -> Millis {
-        let shift = self.ahead().or_else(|| self.with(|state| state.guess));
-        Millis(at.0.saturating_add(shift.unwrap_or(0)))
+        Millis(at.0.saturating_add(self.shift()))
+    }
+
+    /// A stored time by our clock.
+    pub(super) fn told(&self, at: Millis) -> Millis {
+        Millis(at.0.saturating_sub(self.shift()))
+    }
+
+    fn shift(&self) -> i64 {
+        self.ahead().or_else(|| self.with(|state| state.guess)).unwrap_or(0)
     }
 
     /// Gives up asking: what does not say its time is taken to have ours.
@@ -81,6 +93,16 @@ impl Clock {
             let known = state.guess.unwrap_or(0);
             state.shift.get_or_insert(known);
         });
+    }
+
+    /// So many places in the queue of events, one after the other, behind all that this process has had: the first. Its
+    /// beginning is the time; the rest is random, so that processes hardly ever have the same ones.
+    pub(super) fn places(&self, count: i64) -> i64 {
+        let random = fastrand::i64(0..1 << (PLACE_BITS - 1));
+        let at_least = (self.now().0.clamp(0, i64::MAX >> PLACE_BITS) << PLACE_BITS) | random;
+        let first = |last: i64| last.saturating_add(1).max(at_least);
+        let next = |last| Some(first(last).saturating_add(count - 1));
+        first(self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_default())
     }
 
     /// Whether an answer should be looked at.
@@ -161,6 +183,15 @@ mod tests {
             assert_eq!(clock.ahead(), Some(0));
         }
         assert_eq!(clock.stored(NOW), NOW);
+    }
+
+    #[test]
+    fn places_in_the_queue_grow() {
+        let clock = Clock::default();
+        let before = Millis::now().0;
+        let (first, second, third) = (clock.places(3), clock.places(1), clock.places(1));
+        assert!(second >= first + 3 && third > second);
+        assert!(first >> PLACE_BITS >= before && third >> PLACE_BITS <= Millis::now().0 + 1);
     }
 
     #[test]

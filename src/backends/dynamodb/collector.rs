@@ -9,11 +9,14 @@ use super::clock::Clock;
 use super::config::Tables;
 use super::error::{self, of_client};
 use super::load::Load;
+use super::outbox::queued::LastPlaces;
 use super::plan;
 use super::session::{Patience, Session};
 use super::shared::SharedClient;
 use crate::contract::client::Client;
 use crate::contract::dynamic::Dynamic;
+use crate::contract::executions::ExecutionWrite;
+use crate::contract::outbox::Insertion;
 use crate::contract::states::{StateWrite, changed_twice};
 use crate::contract::step::{Queued, Reply, Step, not_queueable};
 use crate::error::{Error, Result};
@@ -22,25 +25,26 @@ use crate::error::{Error, Result};
 #[derive(Debug, PartialEq)]
 struct Collected {
     load: Load,
-    /// Of its items in the table that was asked for.
-    ids: HashSet<String>,
+    /// Of its items in the table that was asked for: their ids, and the parts of these.
+    keys: HashSet<(String, Option<String>)>,
 }
 
 impl Collected {
     /// Of what `collected` answers.
     fn read(found: Dynamic) -> Option<Self> {
-        let (mut load, mut ids) = (Load::default(), HashSet::new());
+        let (mut load, mut keys) = (Load::default(), HashSet::new());
         for item in found.into_list()? {
             load.bytes += item.get("bytes").and_then(Dynamic::as_int).and_then(|bytes| u64::try_from(bytes).ok())?;
             load.items += 1;
-            ids.extend(item.get("id").and_then(Dynamic::as_text).map(str::to_owned));
+            let text = |name| item.get(name).and_then(Dynamic::as_text).map(str::to_owned);
+            keys.extend(text("id").map(|id| (id, text("part"))));
         }
-        Some(Self { load, ids })
+        Some(Self { load, keys })
     }
 
     /// Whether it has an operation on the item of a change.
     fn has(&self, change: &Change) -> bool {
-        change.id().is_some_and(|id| self.ids.contains(id))
+        self.keys.contains(&key(change))
     }
 
     /// Adds a change, if there is room for it.
@@ -51,9 +55,13 @@ impl Collected {
             return Err(Error::invalid(text).with_id(id));
         }
         self.load = self.load.with(change, None)?;
-        self.ids.insert(id.to_owned());
+        self.keys.insert(key(change));
         Ok(())
     }
+}
+
+fn key(change: &Change) -> (String, Option<String>) {
+    (change.id().unwrap_or_default().to_owned(), change.part().map(str::to_owned))
 }
 
 /// A transaction of the application, and what is known of the tables.
@@ -77,6 +85,21 @@ impl Collector<'_> {
             Queued::Conditional(write) => {
                 let planned = self.plan(write).await?;
                 self.push_all(planned, step.id()).await?;
+            }
+            Queued::Execution(write) => {
+                let (planned, reply) = self.plan_execution(write).await?;
+                self.push_all(planned, step.id()).await?;
+                return Ok(reply);
+            }
+            Queued::Outbox(insertion) => {
+                let planned = self.plan_insertion(insertion).await?;
+                self.push_once(planned, step.subject()).await?;
+                return Ok(Reply::Value(Dynamic::List(Vec::new())));
+            }
+            Queued::Inbox(write) => {
+                let (planned, reply) = plan::message(write, self.tables, self.clock)?;
+                self.push_once(planned, step.subject()).await?;
+                return Ok(reply);
             }
             Queued::No => return Err(not_queueable(step)),
         }
@@ -116,6 +139,54 @@ impl Collector<'_> {
                 plan::conditional(&on, write).await
             }
         }
+    }
+
+    /// The same of an execution, which always needs a look.
+    async fn plan_execution(&self, write: &ExecutionWrite) -> Result<(Vec<Planned>, Reply)> {
+        let Some((shared, patience)) = self.own else {
+            let on = OnClient::new(self.client, self.tables, self.clock);
+            return plan::execution(&on, write).await;
+        };
+        let (shared, patience) = (Arc::clone(shared), *patience);
+        let (tables, write) = (Arc::clone(self.tables), write.clone());
+        let planning = async move {
+            let session = Session::open(&shared, &tables, patience).await?;
+            plan::execution(&session, &write).await
+        };
+        self.client.meanwhile(planning).await
+    }
+
+    /// The same of an insertion. Without connections of the store's own, nobody looks where its keys end: there, the
+    /// clocks alone say which of two events of a key comes first.
+    async fn plan_insertion(&self, insertion: &Insertion) -> Result<Vec<Planned>> {
+        match self.own {
+            Some((shared, patience)) if plan::insertion_needs_a_look(insertion) => {
+                let (shared, patience) = (Arc::clone(shared), *patience);
+                let (tables, keys) = (Arc::clone(self.tables), plan::keys_of(insertion));
+                let looking = async move {
+                    let session = Session::open(&shared, &tables, patience).await?;
+                    plan::last_places(&session, &keys).await
+                };
+                let last = self.client.meanwhile(looking).await?;
+                plan::insertion_behind(insertion, &last, self.tables, self.clock)
+            }
+            _ => plan::insertion_behind(insertion, &LastPlaces::new(), self.tables, self.clock),
+        }
+    }
+
+    async fn push_once(&self, planned: Vec<Planned>, id: &str) -> Result<()> {
+        let Some(first) = planned.first() else { return Ok(()) };
+        let mut collected = self.collected(&first.change.table).await?;
+        for new in &planned {
+            if collected.has(&new.change) {
+                return Err(plan::twice(new, id));
+            }
+            collected.add(&new.change).map_err(|error| error.with_id(id))?;
+        }
+        for Planned { change, .. } in planned {
+            self.push(change).await?;
+        }
+        Ok(())
     }
 
     /// Whether all of the steps of a call have room, before the first of them is pushed.

@@ -6,11 +6,17 @@ use url::Url;
 
 use crate::contract::operation::RecordKind;
 use crate::error::{Error, Result};
-use crate::namespace::{Namespace, PAYLOADS, SAGAS, same_place};
+use crate::namespace::{EXECUTIONS, INBOX, Namespace, OUTBOX, PAYLOADS, SAGAS, check_places};
 use crate::options::OptionReader;
 
 const DEFAULT_TABLE: &str = "saga_store";
 const DEFAULT_STATES_TABLE: &str = "saga_instances";
+/// The table of executions.
+const DEFAULT_EXECUTIONS_TABLE: &str = "saga_executions";
+/// The table of events.
+const DEFAULT_OUTBOX_TABLE: &str = "saga_outbox";
+/// The table of messages that have been applied.
+const DEFAULT_INBOX_TABLE: &str = "saga_inbox";
 
 const URL_FORM: &str = "the DynamoDB URL is not valid; accepted: \
     dynamodb://[region][/table][?endpoint=http://host:port], such as dynamodb://eu-west-1/saga_store";
@@ -26,6 +32,9 @@ pub(super) struct Config {
 pub(super) struct Tables {
     pub(super) payloads: String,
     pub(super) states: String,
+    pub(super) executions: String,
+    pub(super) outbox: String,
+    pub(super) inbox: String,
 }
 
 impl Tables {
@@ -34,20 +43,37 @@ impl Tables {
         match kind {
             RecordKind::Payloads => &self.payloads,
             RecordKind::States => &self.states,
+            RecordKind::Executions => &self.executions,
+            RecordKind::Outbox => &self.outbox,
+            RecordKind::Inbox | RecordKind::Moving => &self.inbox,
         }
     }
 
     fn new(payloads: Option<String>, namespace: &Namespace, options: &mut OptionReader) -> Result<Self> {
         let states = options.string("statesTableName")?;
+        let executions = options.string("executionsTableName")?;
+        let outbox = options.string("outboxTableName")?;
+        let inbox = options.string("inboxTableName")?;
         let tables = Self {
             payloads: payloads.unwrap_or_else(|| namespace.table(PAYLOADS, DEFAULT_TABLE)),
             states: states.unwrap_or_else(|| namespace.table(SAGAS, DEFAULT_STATES_TABLE)),
+            executions: executions.unwrap_or_else(|| namespace.table(EXECUTIONS, DEFAULT_EXECUTIONS_TABLE)),
+            outbox: outbox.unwrap_or_else(|| namespace.table(OUTBOX, DEFAULT_OUTBOX_TABLE)),
+            inbox: inbox.unwrap_or_else(|| namespace.table(INBOX, DEFAULT_INBOX_TABLE)),
         };
         check_table(&tables.payloads)?;
         check_table(&tables.states)?;
-        if tables.payloads == tables.states {
-            return Err(same_place("tableName", "statesTableName"));
-        }
+        check_table(&tables.executions)?;
+        check_table(&tables.outbox)?;
+        check_table(&tables.inbox)?;
+        let places = [
+            ("tableName", &*tables.payloads),
+            ("statesTableName", &tables.states),
+            ("executionsTableName", &tables.executions),
+            ("outboxTableName", &tables.outbox),
+            ("inboxTableName", &tables.inbox),
+        ];
+        check_places(&places, |a, b| a == b)?;
         Ok(tables)
     }
 }

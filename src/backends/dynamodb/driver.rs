@@ -12,8 +12,9 @@ use super::queue::Queue;
 use super::session::{Patience, Session};
 use super::shared::SharedClient;
 use super::sweep::Sweep;
+use super::tables::Contents;
 use super::transaction::OwnTransaction;
-use super::{initialize, payloads, states, sweep};
+use super::{executions, inbox, initialize, moving, outbox, payloads, states, sweep};
 use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
 use crate::contract::driver::{Batching, Driver};
 use crate::contract::operation::{Access, Group, RecordKind, Work};
@@ -46,6 +47,9 @@ pub(super) struct DynamoDb {
     pub(super) sizes: Sizes,
     pub(super) sweep: Mutex<Option<Sweep>>,
     pub(super) states_sweep: Mutex<Option<Sweep>>,
+    pub(super) executions_sweep: Mutex<Option<Sweep>>,
+    pub(super) events_sweep: Mutex<Option<Sweep>>,
+    pub(super) messages_sweep: Mutex<Option<Sweep>>,
     pub(super) unswept: AtomicBool,
 }
 
@@ -57,6 +61,16 @@ impl DynamoDb {
     /// To the table of sagas.
     pub(super) async fn states_session(&self) -> Result<Session<'_>> {
         Ok(self.session().await?.to(RecordKind::States))
+    }
+
+    /// To the table of executions.
+    async fn executions_session(&self) -> Result<Session<'_>> {
+        self.session_to(RecordKind::Executions).await
+    }
+
+    /// To the table of a kind.
+    async fn session_to(&self, kind: RecordKind) -> Result<Session<'_>> {
+        Ok(self.session().await?.to(kind))
     }
 }
 
@@ -76,6 +90,10 @@ impl Driver for DynamoDb {
         Batching { concurrency: 16, max_operations, max_bytes: 1 << 20, together_from: usize::MAX }
     }
 
+    fn looks_before_claims(&self) -> bool {
+        true
+    }
+
     fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
         match group {
             Group::Payloads(Work::Write(group)) => Box::pin(async move {
@@ -87,6 +105,42 @@ impl Driver for DynamoDb {
             Group::Payloads(Work::Read(group)) => Box::pin(async move {
                 match self.session().await {
                     Ok(session) => payloads::read(&session, group, &self.sizes).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Moving(group) => Box::pin(async move {
+                match (self.session().await, group) {
+                    (Ok(session), Work::Write(group)) => moving::write(&session, group).await,
+                    (Ok(session), Work::Read(group)) => moving::read(&session, group).await,
+                    (Err(error), Work::Write(group)) => vec![Err(error); group.len()],
+                    (Err(error), Work::Read(group)) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Outbox(group) => Box::pin(async move {
+                match (self.session_to(RecordKind::Outbox).await, group) {
+                    (Ok(session), Work::Write(group)) => outbox::write(&session, group).await,
+                    (Ok(session), Work::Read(group)) => outbox::read(&session, group).await,
+                    (Err(error), Work::Write(group)) => vec![Err(error); group.len()],
+                    (Err(error), Work::Read(group)) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Inbox(group) => Box::pin(async move {
+                match (self.session_to(RecordKind::Inbox).await, group) {
+                    (Ok(session), Work::Write(group)) => inbox::write(&session, group, &self.messages_sweep).await,
+                    (Ok(session), Work::Read(group)) => inbox::read(&session, group).await,
+                    (Err(error), Work::Write(group)) => vec![Err(error); group.len()],
+                    (Err(error), Work::Read(group)) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Executions(Work::Write(group)) => Box::pin(async move {
+                match self.executions_session().await {
+                    Ok(session) => executions::write(&session, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Executions(Work::Read(group)) => Box::pin(async move {
+                match self.executions_session().await {
+                    Ok(session) => executions::read(&session, group).await,
                     Err(error) => vec![Err(error); group.len()],
                 }
             }),
@@ -119,24 +173,34 @@ impl Driver for DynamoDb {
         Box::pin(async {
             let session = self.session().await?.unqueued();
             // A little less than the operation may take, so that the error says what it waited for.
-            let states = self.states_session().await?.unqueued();
-            initialize::initialize(&session, &states, Some(self.operation_timeout.mul_f64(0.9))).await
+            initialize::initialize(&session, Some(self.operation_timeout.mul_f64(0.9))).await
         })
     }
 
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
         Box::pin(async move {
             let session = self.session().await?;
-            let slice = self.operation_timeout / 3;
+            let slice = self.operation_timeout / 4;
             let now = self.shared.clock.stored(now);
             let mut sweep = self.sweep.lock().await;
-            let purged = Box::pin(sweep::purge(&session, &mut sweep, now, limit, Some(slice))).await?;
-            let session = session.to(RecordKind::States);
-            let mut sweep = self.states_sweep.lock().await;
-            let of_states = sweep::purge_if_there(&session, &mut sweep, now, limit - purged.removed, Some(slice));
-            let of_states = Box::pin(of_states).await?;
-            self.unswept.store(purged.unfinished || of_states.unfinished, Ordering::Relaxed);
-            Ok(purged.removed + of_states.removed)
+            let purged =
+                Box::pin(sweep::purge((&session, Contents::Payloads), &mut sweep, now, limit, Some(slice))).await?;
+            let (mut removed, mut unfinished) = (purged.removed, purged.unfinished);
+            for (kind, contents, sweep) in [
+                (RecordKind::States, Contents::Sagas, &self.states_sweep),
+                (RecordKind::Executions, Contents::Executions, &self.executions_sweep),
+                (RecordKind::Outbox, Contents::Events, &self.events_sweep),
+                (RecordKind::Inbox, Contents::Messages, &self.messages_sweep),
+            ] {
+                let (session, mut sweep) = (session.to(kind), sweep.lock().await);
+                let of_kind =
+                    sweep::purge_if_there((&session, contents), &mut sweep, now, limit - removed, Some(slice));
+                let of_kind = Box::pin(of_kind).await?;
+                removed += of_kind.removed;
+                unfinished |= of_kind.unfinished;
+            }
+            self.unswept.store(unfinished, Ordering::Relaxed);
+            Ok(removed)
         })
     }
 

@@ -212,7 +212,7 @@ fn answered(code: &str, message: &str, status: u16, table: &str) -> (Cause, Erro
             (Cause::Other, backend(String::from("DynamoDB is at a limit of this account")).retryable(true).unsent())
         }
         "ValidationException" if message.contains("does not match the schema") => {
-            (Cause::Invalid, backend(format!("table {table} has another key than id (S)")))
+            (Cause::Invalid, backend(format!("table {table} has another key than it should: initialize() says which")))
         }
         "ValidationException" => (Cause::Invalid, backend(String::from("DynamoDB refused the request as invalid"))),
         _ if status >= 500 => (Cause::Other, unavailable()),
@@ -312,7 +312,7 @@ fn not_now() -> Error {
 
 /// What the items of a transaction were refused for, in their order: `TransactionCanceledException`
 /// ends with such as `[None, ConditionalCheckFailed]`.
-fn reasons(message: &str) -> Vec<&str> {
+pub(super) fn reasons(message: &str) -> Vec<&str> {
     let listed = message.rsplit_once('[').and_then(|(_, rest)| rest.split_once(']'));
     listed.map_or_else(Vec::new, |(codes, _)| codes.split(',').map(str::trim).collect())
 }

@@ -33,9 +33,63 @@ pub(super) const SHARD: &str = "shard";
 pub(super) const ENDED_AT: &str = "endedAt";
 pub(super) const TIMEOUT_AT: &str = "timeoutAt";
 pub(super) const WORKER: &str = "workerId";
+// Of an execution, beside them.
+pub(super) const PART: &str = "part";
+pub(super) const STATUS: &str = "status";
+pub(super) const SUB_STATUS: &str = "subStatus";
+pub(super) const METADATA: &str = "metadata";
+pub(super) const TAGS: &str = "tags";
+pub(super) const SEQ: &str = "seq";
+pub(super) const LOG_BYTES: &str = "logBytes";
+pub(super) const TOKEN: &str = "token";
+pub(super) const DUE_AT: &str = "dueAt";
+pub(super) const ATTEMPTS: &str = "attempts";
+pub(super) const PAUSE: &str = "pause";
+pub(super) const LAST_ERROR: &str = "lastError";
+pub(super) const LAST_OPERATION: &str = "lastOperation";
+pub(super) const LAST_VERSION: &str = "lastVersion";
+pub(super) const LAST_SEQ: &str = "lastSeq";
+pub(super) const CREATED: &str = "createdKey";
+pub(super) const UPDATED: &str = "updatedKey";
+pub(super) const COMPLETED_AT: &str = "completedAt";
+pub(super) const PARKED_AT: &str = "parkedAt";
+pub(super) const PARKED_IN: &str = "parkedIn";
+pub(super) const ENDS_AT: &str = "endsAt";
+pub(super) const GONE: &str = "gone";
+pub(super) const REVISION: &str = "revision";
+pub(super) const CONTEXT: &str = "context";
+pub(super) const CONTEXT_BYTES: &str = "contextBytes";
+pub(super) const CONTEXT_PARTS: &str = "contextParts";
+pub(super) const GENERATION: &str = "generation";
+pub(super) const LOG: &str = "log";
+pub(super) const SEGMENTS: &str = "segments";
+pub(super) const TAIL: &str = "tail";
+pub(super) const TAIL_BYTES: &str = "tailBytes";
+pub(super) const ENTRIES: &str = "entries";
+pub(super) const KEYS: &str = "keys";
+// Of an event, beside them.
+pub(super) const EVENT_TYPE: &str = "eventType";
+pub(super) const PAYLOAD: &str = "payload";
+pub(super) const AGGREGATE_TYPE: &str = "aggregateType";
+pub(super) const AGGREGATE_ID: &str = "aggregateId";
+pub(super) const HEADERS: &str = "headers";
+pub(super) const ROUTING_KEY: &str = "routingKey";
+pub(super) const PARTITION_KEY: &str = "partitionKey";
+pub(super) const AVAILABLE_AT: &str = "availableAt";
+pub(super) const OCCURRED_AT: &str = "occurredAt";
+pub(super) const OPERATION: &str = "operation";
+pub(super) const CLAIMED_AT: &str = "claimedAt";
+pub(super) const SENT_AT: &str = "sentAt";
+pub(super) const DEAD_AT: &str = "deadAt";
+pub(super) const RETRY_COUNT: &str = "retryCount";
+pub(super) const DELIVERIES: &str = "deliveries";
+pub(super) const LEASE_UNTIL: &str = "leaseUntil";
+pub(super) const QUEUE: &str = "queue";
+pub(super) const DUE: &str = "due";
+pub(super) const REST_IN: &str = "restIn";
 
 /// Names that expressions use: some of the plain ones are reserved words.
-const NAMES: [(&str, &str); 15] = [
+const NAMES: [(&str, &str); 74] = [
     ("#id", ID),
     ("#data", DATA),
     ("#at", EXPIRES_AT),
@@ -51,10 +105,73 @@ const NAMES: [(&str, &str); 15] = [
     ("#ended", ENDED_AT),
     ("#timeout", TIMEOUT_AT),
     ("#worker", WORKER),
+    // What is edited attribute by attribute: each under its own name.
+    ("#part", PART),
+    ("#status", STATUS),
+    ("#subStatus", SUB_STATUS),
+    ("#metadata", METADATA),
+    ("#tags", TAGS),
+    ("#seq", SEQ),
+    ("#logBytes", LOG_BYTES),
+    ("#token", TOKEN),
+    ("#dueAt", DUE_AT),
+    ("#attempts", ATTEMPTS),
+    ("#pause", PAUSE),
+    ("#lastError", LAST_ERROR),
+    ("#lastOperation", LAST_OPERATION),
+    ("#lastVersion", LAST_VERSION),
+    ("#lastSeq", LAST_SEQ),
+    ("#createdKey", CREATED),
+    ("#updatedKey", UPDATED),
+    ("#completedAt", COMPLETED_AT),
+    ("#parkedAt", PARKED_AT),
+    ("#parkedIn", PARKED_IN),
+    ("#endsAt", ENDS_AT),
+    ("#gone", GONE),
+    ("#revision", REVISION),
+    ("#context", CONTEXT),
+    ("#contextBytes", CONTEXT_BYTES),
+    ("#contextParts", CONTEXT_PARTS),
+    ("#generation", GENERATION),
+    ("#log", LOG),
+    ("#segments", SEGMENTS),
+    ("#tail", TAIL),
+    ("#tailBytes", TAIL_BYTES),
+    ("#entries", ENTRIES),
+    ("#keys", KEYS),
+    ("#sagaName", NAME),
+    ("#listedIn", LISTED_IN),
+    ("#workerId", WORKER),
+    ("#expiresAt", EXPIRES_AT),
+    ("#expiresAtMs", EXPIRES_AT_MS),
+    ("#createdAt", CREATED_AT),
+    ("#sagaId", SAGA_ID),
+    ("#eventType", EVENT_TYPE),
+    ("#payload", PAYLOAD),
+    ("#aggregateType", AGGREGATE_TYPE),
+    ("#aggregateId", AGGREGATE_ID),
+    ("#headers", HEADERS),
+    ("#routingKey", ROUTING_KEY),
+    ("#partitionKey", PARTITION_KEY),
+    ("#availableAt", AVAILABLE_AT),
+    ("#occurredAt", OCCURRED_AT),
+    ("#operation", OPERATION),
+    ("#claimedAt", CLAIMED_AT),
+    ("#sentAt", SENT_AT),
+    ("#deadAt", DEAD_AT),
+    ("#retryCount", RETRY_COUNT),
+    ("#deliveries", DELIVERIES),
+    ("#leaseUntil", LEASE_UNTIL),
+    ("#queue", QUEUE),
+    ("#due", DUE),
+    ("#restIn", REST_IN),
 ];
 
 /// The attributes that tell whether an item is there, or has expired.
 pub(super) const HEAD: &str = "#id, #at, #ms";
+
+/// The same in a table whose key has parts.
+pub(super) const HEAD_OF_PART: &str = "#id, #part, #at, #ms";
 
 /// True of an item whose time is not over; the values are those of [`clock`]. One whose expiry is
 /// no number cannot expire.
@@ -77,7 +194,13 @@ pub(super) const SET_EXPIRY: &str = "SET #at = :at, #ms = :ms";
 
 /// The names that expressions use.
 pub(super) fn names(expressions: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    NAMES.into_iter().filter(move |(short, _)| expressions.contains(short))
+    NAMES.into_iter().filter(move |(short, _)| uses(expressions, short))
+}
+
+/// Whether `name` is in there, not only as the beginning of a longer one.
+fn uses(expressions: &str, name: &str) -> bool {
+    let goes_on = |end: usize| expressions.as_bytes().get(end).is_some_and(u8::is_ascii_alphanumeric);
+    expressions.match_indices(name).any(|(at, found)| !goes_on(at + found.len()))
 }
 
 /// The values of [`IS_LIVE`] and [`IS_EXPIRED`]. `:s` is the only second of which `expiresAt` alone
@@ -98,13 +221,27 @@ pub(super) fn expiry_values(at: Millis) -> Item {
 }
 
 /// Unix seconds, rounded up.
-fn seconds(at: Millis) -> i64 {
+pub(super) fn seconds(at: Millis) -> i64 {
     at.0.div_euclid(1_000) + i64::from(at.0.rem_euclid(1_000) > 0)
 }
 
 /// The key of an id.
 pub(super) fn key(id: &str) -> Item {
     Item::from([(ID, Attribute::S(id.to_owned()))])
+}
+
+/// The key of a part of what an id has.
+pub(super) fn part_key(id: &str, part: &str) -> Item {
+    Item::from([(ID, Attribute::text(id)), (PART, Attribute::text(part))])
+}
+
+/// The key of an item that was read.
+pub(super) fn key_of(item: &Item) -> Item {
+    let id = id_of(item).unwrap_or_default();
+    match item.get(PART).and_then(Attribute::as_s) {
+        Some(part) => part_key(id, part),
+        None => key(id),
+    }
 }
 
 /// Gives a new item its expiry.
@@ -125,7 +262,8 @@ pub(super) fn is_expired(item: &Item, now: Millis) -> Result<bool> {
     Ok(expiry(item)?.is_some_and(|at| at <= now))
 }
 
-fn expiry(item: &Item) -> Result<Option<Millis>> {
+/// When an item's time is over.
+pub(super) fn expiry(item: &Item) -> Result<Option<Millis>> {
     let Some(at) = item.get(EXPIRES_AT) else { return Ok(None) };
     let seconds = at.as_n().and_then(whole).ok_or_else(|| corrupt("expiresAt is not a number"))?;
     let exact = item.get(EXPIRES_AT_MS).and_then(Attribute::as_n).and_then(|text| text.parse().ok()).map(Millis);

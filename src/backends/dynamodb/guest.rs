@@ -8,13 +8,18 @@ use super::clock::Clock;
 use super::collector::Collector;
 use super::config::Tables;
 use super::driver::CAPABILITIES;
+use super::executions::Executions;
+use super::inbox::Inbox;
 use super::initialize;
+use super::moving::Moving;
+use super::outbox::Outbox;
 use super::payloads::{item, single};
 use super::queue::Queue;
 use super::session::Patience;
 use super::shared::SharedClient;
 use super::states::saga::States;
 use super::sweep::{self, Sweep};
+use super::tables::Contents;
 use crate::contract::capability::Capabilities;
 use crate::contract::client::Client;
 use crate::contract::guest::{ClientDriver, UnitOfWork};
@@ -33,11 +38,23 @@ pub(super) struct DynamoDbOnClients {
     own: Option<(Arc<SharedClient>, Patience)>,
     sweep: Mutex<Option<Sweep>>,
     states_sweep: Mutex<Option<Sweep>>,
+    executions_sweep: Mutex<Option<Sweep>>,
+    events_sweep: Mutex<Option<Sweep>>,
+    messages_sweep: Mutex<Option<Sweep>>,
 }
 
 impl DynamoDbOnClients {
     pub(super) fn new(tables: Arc<Tables>, clock: Arc<Clock>, own: Option<(Arc<SharedClient>, Patience)>) -> Self {
-        Self { tables, clock, own, sweep: Mutex::default(), states_sweep: Mutex::default() }
+        Self {
+            tables,
+            clock,
+            own,
+            sweep: Mutex::default(),
+            states_sweep: Mutex::default(),
+            executions_sweep: Mutex::default(),
+            events_sweep: Mutex::default(),
+            messages_sweep: Mutex::default(),
+        }
     }
 
     /// A channel to the table of payloads. A transaction that is only collected has none.
@@ -61,6 +78,13 @@ impl DynamoDbOnClients {
         match step {
             Step::Payload(Work::Write(write)) => single::write(&on, write).await,
             Step::Payload(Work::Read(read)) => single::read(&on, read).await,
+            Step::Outbox(step) => Outbox { on: &on.to(RecordKind::Outbox) }.run(step).await,
+            Step::Moving(step) => Moving { on: &on }.run(step).await,
+            Step::Inbox(step) => {
+                let mut taken = Taken::take(&self.messages_sweep);
+                Inbox { on: &on.to(RecordKind::Inbox) }.run(step, &mut taken.sweep).await
+            }
+            Step::Execution(step) => Executions { on: &on.to(RecordKind::Executions) }.run(step).await,
             Step::State(step) => States { on: &on.to(RecordKind::States) }.run(step).await,
         }
     }
@@ -139,7 +163,7 @@ impl ClientDriver for DynamoDbOnClients {
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
         Box::pin(async move {
             let on = self.open(on).await?;
-            initialize::initialize(&on, &on.to(RecordKind::States), None).await
+            initialize::initialize(&on, None).await
         })
     }
 
@@ -148,11 +172,19 @@ impl ClientDriver for DynamoDbOnClients {
             let on = self.open(on).await?;
             let mut taken = Taken::take(&self.sweep);
             let now = self.clock.stored(now);
-            let purged = sweep::purge(&on, &mut taken.sweep, now, limit, None).await?;
-            let (on, mut taken) = (on.to(RecordKind::States), Taken::take(&self.states_sweep));
-            let left = limit - purged.removed;
-            let of_states = sweep::purge_if_there(&on, &mut taken.sweep, now, left, None).await?;
-            Ok(purged.removed + of_states.removed)
+            let purged = sweep::purge((&on, Contents::Payloads), &mut taken.sweep, now, limit, None).await?;
+            let mut removed = purged.removed;
+            for (kind, contents, home) in [
+                (RecordKind::States, Contents::Sagas, &self.states_sweep),
+                (RecordKind::Executions, Contents::Executions, &self.executions_sweep),
+                (RecordKind::Outbox, Contents::Events, &self.events_sweep),
+                (RecordKind::Inbox, Contents::Messages, &self.messages_sweep),
+            ] {
+                let (on, mut taken) = (on.to(kind), Taken::take(home));
+                let left = limit - removed;
+                removed += sweep::purge_if_there((&on, contents), &mut taken.sweep, now, left, None).await?.removed;
+            }
+            Ok(removed)
         })
     }
 
@@ -175,12 +207,19 @@ mod tests {
     use crate::backends::dynamodb::expression;
     use crate::contract::client::{Ask, ClientError, Facts};
     use crate::contract::dynamic::Dynamic;
+    use crate::contract::outbox::{ClaimEvents, NewLease, OutboxWrite, Terms};
     use crate::contract::payloads::{Read, Write};
 
     const COLLECTING: Facts = Facts { in_transaction: true, buffered: true, is_synchronous: true, one_server: false };
 
     fn on_clients() -> DynamoDbOnClients {
-        let tables = Tables { payloads: String::from("orders"), states: String::from("sagas") };
+        let tables = Tables {
+            payloads: String::from("orders"),
+            states: String::from("sagas"),
+            executions: String::from("runs"),
+            outbox: "outbox".into(),
+            inbox: "inbox".into(),
+        };
         DynamoDbOnClients::new(Arc::new(tables), Arc::default(), None)
     }
 
@@ -348,6 +387,85 @@ mod tests {
         }
     }
 
+    /// A claim on a client whose index names an event, and which is this item now; what it was asked.
+    fn claim_of(now: Option<&Dynamic>) -> (Reply, Vec<Ask>) {
+        let terms = Terms {
+            max_retries: 1,
+            max_deliveries: 2,
+            backoff_ms: 1,
+            skips_dead: false,
+            retain_sent_ms: 0,
+            retain_dead_ms: None,
+            notifies_in_transaction: false,
+        };
+        let claim = ClaimEvents {
+            lease: NewLease { token: "t".into(), worker: "w".into(), lease_ms: 1_000 },
+            limit: 10,
+            types: None,
+            routing_keys: None,
+            older_than_ms: 0,
+            terms,
+        };
+        let (driver, client) = (on_clients(), Client::new(Facts::default()));
+        driver.clock.settle();
+        let listed = Dynamic::map([
+            ("id", Dynamic::map([("S", "event#a".into())])),
+            ("due", Dynamic::map([("S", "0000000000000001#0000000000000000007".into())])),
+            ("seq", Dynamic::map([("N", "7".into())])),
+        ]);
+        let step = Step::Outbox(Work::Write(OutboxWrite::Claim(Box::new(claim))));
+        let (done, asked) = drive(&client, driver.run(&client, &step), |ask| {
+            let is_first = ask.arguments[1].get("ExpressionAttributeValues").and_then(|values| values.get(":queue"))
+                == Some(&Dynamic::map([("S", "0".into())]));
+            Ok(Dynamic::map([(
+                "output",
+                match sent(ask) {
+                    "Query" if is_first => Dynamic::map([("Items", Dynamic::List(vec![listed.clone()]))]),
+                    "Query" => Dynamic::map([("Items", Dynamic::List(Vec::new()))]),
+                    "BatchGetItem" => {
+                        let items = now.cloned().into_iter().collect();
+                        Dynamic::map([("Responses", Dynamic::map([("outbox", Dynamic::List(items))]))])
+                    }
+                    _ => Dynamic::map([]),
+                },
+            )]))
+        });
+        (done.unwrap(), asked)
+    }
+
+    #[test]
+    fn an_index_that_is_late_revives_nothing() {
+        let event = |status: &'static str| {
+            let text = |text: &'static str| Dynamic::map([("S", text.into())]);
+            let number = |digits: &'static str| Dynamic::map([("N", digits.into())]);
+            Dynamic::map([
+                ("id", text("event#a")),
+                ("part", text("event")),
+                ("eventType", text("OrderPlaced")),
+                ("payload", text("1")),
+                ("occurredAt", number("1")),
+                ("seq", number("7")),
+                ("operation", text("o")),
+                ("status", text(status)),
+                ("createdAt", number("1")),
+                ("retryCount", number("0")),
+                ("deliveries", number("0")),
+                ("revision", number("3")),
+            ])
+        };
+        let given = |reply: &Reply| if let Reply::Value(Dynamic::List(events)) = reply { events.len() } else { 99 };
+        let updates = |asked: &[Ask]| asked.iter().filter(|ask| sent(ask) == "UpdateItem").count();
+        for late in [None, Some(event("sent")), Some(event("dead_letter"))] {
+            let (reply, asked) = claim_of(late.as_ref());
+            assert_eq!((given(&reply), updates(&asked)), (0, 0));
+        }
+        let (reply, asked) = claim_of(Some(&event("pending")));
+        assert_eq!((given(&reply), updates(&asked)), (1, 1));
+        let update = asked.iter().find(|ask| sent(ask) == "UpdateItem").unwrap();
+        let condition = update.arguments[1].get("ConditionExpression").and_then(Dynamic::as_text);
+        assert_eq!(condition, Some("#revision = :was AND #seq = :place"));
+    }
+
     #[test]
     fn a_purge_that_was_given_up_goes_on_where_it_was() {
         let (driver, client) = (on_clients(), Client::new(Facts::default()));
@@ -368,8 +486,10 @@ mod tests {
         let client = Client::new(Facts::default());
         let (done, asked) = drive(&client, driver.purge_expired(&client, Millis(5), 10), |_| Ok(page(None)));
         assert_eq!(done.unwrap(), 0);
-        // Then the table of sagas, if there is one.
-        assert_eq!(asked.iter().map(sent).collect::<Vec<_>>(), ["Scan", "GetItem", "Scan"]);
+        // Then the tables of the other kinds, if there are any.
+        let sent: Vec<_> = asked.iter().map(sent).collect();
+        let of_each = ["GetItem", "Scan"];
+        assert_eq!(sent, [&["Scan"][..], &of_each, &of_each, &of_each, &of_each].concat());
         assert_eq!(asked[0].arguments[1].get("ExclusiveStartKey"), Some(&expression::key("m").into_client()));
     }
 }

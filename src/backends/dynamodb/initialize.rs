@@ -6,6 +6,7 @@ use super::channel::{Channel, all, exists};
 use super::error::{Cause, Failure};
 use super::expression::EXPIRES_AT;
 use super::tables::{Contents, Create, Describe, DescribeTtl, Description, EnableTtl, TtlSetting};
+use crate::contract::operation::RecordKind;
 use crate::contract::report::Probe;
 use crate::error::{Detail, Error, Kind, Result};
 
@@ -23,11 +24,20 @@ enum Ttl {
     Unknown,
 }
 
-/// Makes both tables usable, within `limit` if there is one; answers warnings. Who may not make the
-/// table of sagas can keep payloads all the same.
-pub(super) async fn initialize<C: Channel>(payloads: &C, sagas: &C, limit: Option<Duration>) -> Result<Vec<String>> {
-    let both = vec![(payloads, Contents::Payloads), (sagas, Contents::Sagas)];
-    let made = both.into_iter().map(|(on, contents)| initialize_table(on, contents, limit));
+/// Makes all tables usable, within `limit` if there is one; answers warnings. Who may not make another
+/// table than that of payloads can keep payloads all the same.
+pub(super) async fn initialize<C: Channel>(on: &C, limit: Option<Duration>) -> Result<Vec<String>> {
+    let (payloads, sagas) = (on.to(RecordKind::Payloads), on.to(RecordKind::States));
+    let executions = on.to(RecordKind::Executions);
+    let (events, messages) = (on.to(RecordKind::Outbox), on.to(RecordKind::Inbox));
+    let tables = [
+        (&payloads, Contents::Payloads),
+        (&sagas, Contents::Sagas),
+        (&executions, Contents::Executions),
+        (&events, Contents::Events),
+        (&messages, Contents::Messages),
+    ];
+    let made = tables.into_iter().map(|(on, contents)| initialize_table(on, contents, limit));
     let mut warnings = Vec::new();
     for made in all::<C, _>(made.collect()).await {
         warnings.extend(made?);
@@ -52,7 +62,7 @@ async fn initialize_table(on: &impl Channel, contents: Contents, limit: Option<D
                 refused => return Ok(refused.into_iter().collect()),
             },
             Err(failure) if failure.cause == Cause::Denied => {
-                if exists(on).await? {
+                if exists(on, contents).await? {
                     warnings.push(lacks("DescribeTable", on.table(), "its key and status are not checked"));
                     break;
                 }
@@ -95,11 +105,18 @@ fn lacks(action: &str, table: &str, consequence: &str) -> String {
 fn check_key(table: &Description, name: &str, contents: Contents) -> Result<()> {
     let shown = table.key.iter().map(|part| format!("{} ({}, {})", part.attribute, part.kind, part.role));
     let key: Vec<String> = shown.collect();
-    if key == ["id (S, HASH)"] {
+    let (is_it, needed) = match contents.sort() {
+        None => (key == ["id (S, HASH)"], String::from("id (S, HASH) alone")),
+        Some(sort) => {
+            let needed = [String::from("id (S, HASH)"), format!("{sort} (S, RANGE)")];
+            (key == needed, needed.join(", "))
+        }
+    };
+    if is_it {
         return Ok(());
     }
     let text = format!(
-        "table {name} exists with another key: {}; {} need id (S, HASH) alone, so use another {}",
+        "table {name} exists with another key: {}; {} need {needed}, so use another {}",
         key.join(", "),
         contents.name(),
         contents.option()
@@ -112,11 +129,13 @@ fn lacks_indexes(table: &Description, name: &str, contents: Contents) -> Option<
     let missing: Vec<&str> = missing.filter(|index| table.indexes.iter().all(|known| known != index)).collect();
     (!missing.is_empty()).then(|| {
         let missing = missing.join(", ");
-        format!("table {name} lacks the indexes {missing}: sagas cannot be listed and counted, let initialize() make the table")
+        let things = contents.name();
+        let consequence = if contents == Contents::Events { "claimed, listed and counted" } else { "listed and counted" };
+        format!("table {name} lacks the indexes {missing}: {things} cannot be {consequence}, let initialize() make the table")
     })
 }
 
-/// Who comes second finds the table being created. A warning if the table of sagas may not be made.
+/// Who comes second finds the table being created. A warning if another table than that of payloads may not be made.
 async fn create(on: &impl Channel, contents: Contents) -> Result<Option<String>> {
     match on.send(Create(contents)).await {
         Ok(()) => Ok(None),
@@ -129,6 +148,9 @@ async fn create(on: &impl Channel, contents: Contents) -> Result<Option<String>>
             match contents {
                 Contents::Payloads => Err(Error::new(Kind::Backend, text).with_source(failure.error)),
                 Contents::Sagas => Ok(Some(format!("{text}: store.states cannot be used"))),
+                Contents::Executions => Ok(Some(format!("{text}: store.executions cannot be used"))),
+                Contents::Events => Ok(Some(format!("{text}: store.outbox cannot be used"))),
+                Contents::Messages => Ok(Some(format!("{text}: store.inbox cannot be used"))),
             }
         }
         // Too many tables are being created at this moment.
@@ -241,7 +263,7 @@ pub(super) async fn probe(on: &impl Channel) -> Result<Probe> {
         }
         Err(failure) if failure.cause == Cause::NoTable => probe.degraded = Some(failure.error.message().to_owned()),
         Err(failure) if failure.cause == Cause::Denied => {
-            if !exists(on).await? {
+            if !exists(on, Contents::Payloads).await? {
                 probe.degraded = Some(format!("table {} does not exist: call initialize()", on.table()));
             }
         }
@@ -274,11 +296,13 @@ mod tests {
     fn another_key_is_named() {
         let id = ("id", "S", "HASH");
         assert!(check_key(&table(&[id]), "t", Contents::Payloads).is_ok());
+        assert!(check_key(&table(&[id, ("part", "S", "RANGE")]), "t", Contents::Executions).is_ok());
         for (keys, shown) in [
             (vec![("pk", "S", "HASH")], "pk (S, HASH)"),
             (vec![("id", "N", "HASH")], "id (N, HASH)"),
             (vec![id, ("at", "N", "RANGE")], "id (S, HASH), at (N, RANGE)"),
         ] {
+            assert!(check_key(&table(&keys), "orders", Contents::Executions).is_err());
             let error = check_key(&table(&keys), "orders", Contents::Payloads).unwrap_err();
             assert!(error.message().contains("orders") && error.message().contains(shown), "{error}");
         }

@@ -16,12 +16,18 @@
 //! expression.rs   attributes, conditions on the expiry, keys
 //! requests.rs     requests about single items
 //! pages.rs        requests about many items: scans and queries
+//! merged.rs       several partitions of an index as one, items of several ids
 //! tables.rs       requests about tables
 //! changes.rs      several changes as one request
+//! batch.rs        many puts as few requests, changes of several records in one transaction
 //! error.rs        errors of both SDKs in the store's terms
 //!
 //! payloads/       payloads: items, single operations, groups, changes in a transaction
 //! states/         saga state: the same
+//! executions/     executions with their logs: the same
+//! outbox/         events: the same
+//! inbox.rs        messages that have been applied
+//! moving/         whole records of all kinds, on their way in and out
 //!
 //! plan.rs         what a step of each kind adds to a transaction
 //! load.rs         how much a transaction takes
@@ -34,6 +40,7 @@
 //! ```
 
 mod attribute;
+mod batch;
 mod changes;
 mod channel;
 mod client;
@@ -42,10 +49,15 @@ mod collector;
 mod config;
 mod driver;
 mod error;
+mod executions;
 mod expression;
 mod guest;
+mod inbox;
 mod initialize;
 mod load;
+mod merged;
+mod moving;
+mod outbox;
 mod pages;
 mod payloads;
 mod plan;
@@ -97,6 +109,9 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
         sizes: Sizes::default(),
         sweep: Mutex::new(None),
         states_sweep: Mutex::new(None),
+        executions_sweep: Mutex::new(None),
+        events_sweep: Mutex::new(None),
+        messages_sweep: Mutex::new(None),
         unswept: AtomicBool::new(false),
     });
     Ok(Opened { driver, guest: Some(guest) })

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::Select;
 use super::attribute::Item;
 use super::error::{self, Failure, classify};
 use super::expression::{Expression, sdk_names, sdk_values};
-use super::requests::{Input, Request, take};
+use super::requests::{Input, Request, some, some_names, take};
 use crate::contract::dynamic::Dynamic;
 
 /// What was found, and where the next page begins.
@@ -18,9 +18,12 @@ pub(super) struct Scan {
     pub(super) segments: i32,
     /// The last key of the page before.
     pub(super) after: Option<Item>,
+    /// All of an item where it is empty.
     pub(super) projection: &'static str,
     /// Only items of which this is true.
     pub(super) filter: Option<Expression>,
+    /// At most so many are looked at.
+    pub(super) limit: Option<i32>,
 }
 
 impl Scan {
@@ -34,16 +37,17 @@ impl Request for Scan {
     type Answer = Page;
 
     async fn send(self, client: &Client, table: &str) -> Result<Page, Failure> {
-        let names = sdk_names(&self.expressions());
+        let names = some_names(&self.expressions());
         let mut request = client
             .scan()
             .table_name(table)
             .consistent_read(true)
             .segment(self.segment)
             .total_segments(self.segments)
+            .set_limit(self.limit)
             .set_exclusive_start_key(self.after.map(Item::into_sdk))
-            .projection_expression(self.projection)
-            .set_expression_attribute_names(Some(names));
+            .set_projection_expression(some(self.projection))
+            .set_expression_attribute_names(names);
         if let Some(Expression { text, values }) = self.filter {
             request = request.filter_expression(text).set_expression_attribute_values(sdk_values(values));
         }
@@ -58,7 +62,10 @@ impl Request for Scan {
             .with("ConsistentRead", Dynamic::Bool(true))
             .with("Segment", i64::from(self.segment))
             .with("TotalSegments", i64::from(self.segments))
-            .with("ProjectionExpression", self.projection);
+            .projecting(self.projection);
+        if let Some(limit) = self.limit {
+            input = input.with("Limit", i64::from(limit));
+        }
         if let Some(filter) = &self.filter {
             input = input.with("FilterExpression", &*filter.text);
         }
@@ -71,13 +78,19 @@ impl Request for Scan {
     }
 }
 
-/// Reads one page of an index, in its order; the index follows the table a little later.
+/// Reads one page of an index, in its order; the index follows the table a little later. Or of the table itself, as it
+/// is.
 #[derive(Clone, Debug)]
 pub(super) struct Query {
-    pub(super) index: &'static str,
+    /// None: the table.
+    pub(super) index: Option<&'static str>,
     /// Which of its items.
     pub(super) condition: Expression,
+    /// Only those of which this is true.
+    pub(super) filter: Option<Expression>,
     pub(super) projection: &'static str,
+    /// The last ones first.
+    pub(super) reverse: bool,
     /// At most so many.
     pub(super) limit: i32,
     /// The last key of the page before.
@@ -85,8 +98,19 @@ pub(super) struct Query {
 }
 
 impl Query {
+    /// The first page, in the order of the key.
+    pub(super) fn of(index: Option<&'static str>, condition: Expression, projection: &'static str, limit: i32) -> Self {
+        Self { index, condition, filter: None, projection, reverse: false, limit, after: None }
+    }
+
     fn expressions(&self) -> String {
-        format!("{} {}", self.projection, self.condition.text)
+        let filter = self.filter.as_ref().map_or("", |filter| &*filter.text);
+        format!("{} {} {filter}", self.projection, self.condition.text)
+    }
+
+    fn values(&self) -> Item {
+        let filter = self.filter.as_ref().map(|filter| filter.values.clone()).unwrap_or_default();
+        self.condition.values.clone().with(filter)
     }
 }
 
@@ -95,15 +119,18 @@ impl Request for Query {
     type Answer = Page;
 
     async fn send(self, client: &Client, table: &str) -> Result<Page, Failure> {
-        let names = sdk_names(&self.expressions());
+        let (names, values) = (sdk_names(&self.expressions()), self.values());
         let request = client
             .query()
             .table_name(table)
-            .index_name(self.index)
+            .set_index_name(self.index.map(str::to_owned))
+            .consistent_read(self.index.is_none())
+            .scan_index_forward(!self.reverse)
             .key_condition_expression(self.condition.text)
-            .projection_expression(self.projection)
+            .set_filter_expression(self.filter.map(|filter| filter.text.into_owned()))
+            .set_projection_expression(some(self.projection))
             .set_expression_attribute_names(Some(names))
-            .set_expression_attribute_values(sdk_values(self.condition.values))
+            .set_expression_attribute_values(sdk_values(values))
             .limit(self.limit)
             .set_exclusive_start_key(self.after.map(Item::into_sdk));
         let answer = request.send().await.map_err(|error| classify(error, table))?;
@@ -112,13 +139,23 @@ impl Request for Query {
     }
 
     fn input(self, table: &str) -> Dynamic {
-        let expressions = self.expressions();
-        let input = Input::about(table)
-            .with("IndexName", self.index)
+        let (expressions, values) = (self.expressions(), self.values());
+        let mut input = Input::about(table);
+        input = match self.index {
+            Some(index) => input.with("IndexName", index),
+            None => input.with("ConsistentRead", Dynamic::Bool(true)),
+        };
+        if self.reverse {
+            input = input.with("ScanIndexForward", Dynamic::Bool(false));
+        }
+        if let Some(filter) = &self.filter {
+            input = input.with("FilterExpression", &*filter.text);
+        }
+        let input = input
             .with("KeyConditionExpression", &*self.condition.text)
-            .with("ProjectionExpression", self.projection)
+            .projecting(self.projection)
             .with("Limit", i64::from(self.limit))
-            .used(&expressions, self.condition.values);
+            .used(&expressions, values);
         behind(input, self.after).done()
     }
 
@@ -184,6 +221,72 @@ impl Request for Count {
     }
 }
 
+/// Counts the items of one page of a segment of the table.
+pub(super) struct ScanCount {
+    pub(super) segment: i32,
+    pub(super) segments: i32,
+    /// The last key of the page before.
+    pub(super) after: Option<Item>,
+    /// Only items of which this is true.
+    pub(super) filter: Option<Expression>,
+}
+
+/// What was counted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// Items of which the filter is true.
+    pub(super) count: u64,
+    /// All of them.
+    pub(super) scanned: u64,
+    /// Where the next page begins.
+    pub(super) next: Option<Item>,
+}
+
+impl Request for ScanCount {
+    const NAME: &'static str = "Scan";
+    type Answer = Counted;
+
+    async fn send(self, client: &Client, table: &str) -> Result<Counted, Failure> {
+        let mut request = client
+            .scan()
+            .table_name(table)
+            .consistent_read(true)
+            .select(Select::Count)
+            .segment(self.segment)
+            .total_segments(self.segments)
+            .set_exclusive_start_key(self.after.map(Item::into_sdk));
+        if let Some(Expression { text, values }) = self.filter {
+            request = request
+                .set_expression_attribute_names(some_names(&text))
+                .filter_expression(text)
+                .set_expression_attribute_values(sdk_values(values));
+        }
+        let answer = request.send().await.map_err(|error| classify(error, table))?;
+        let number = |number: i32| u64::try_from(number).unwrap_or_default();
+        let next = answer.last_evaluated_key.and_then(Item::of_sdk);
+        Ok(Counted { count: number(answer.count), scanned: number(answer.scanned_count), next })
+    }
+
+    fn input(self, table: &str) -> Dynamic {
+        let mut input = Input::about(table)
+            .with("ConsistentRead", Dynamic::Bool(true))
+            .with("Select", "COUNT")
+            .with("Segment", i64::from(self.segment))
+            .with("TotalSegments", i64::from(self.segments));
+        if let Some(Expression { text, values }) = self.filter {
+            input = input.with("FilterExpression", &*text).used(&text, values);
+        }
+        behind(input, self.after).done()
+    }
+
+    fn answer(mut output: Dynamic) -> Result<Counted, Failure> {
+        let mut number = |name| take(&mut output, name).and_then(|count| u64::try_from(count.as_int()?).ok());
+        let (count, scanned) = (number("Count"), number("ScannedCount"));
+        let count = count.ok_or_else(error::unexpected)?;
+        Ok(Counted { count, scanned: scanned.unwrap_or(count), next: next_of(&mut output) })
+    }
+}
+
 fn behind(input: Input, after: Option<Item>) -> Input {
     match after {
         Some(after) => input.item("ExclusiveStartKey", after),
@@ -204,18 +307,25 @@ mod tests {
     use crate::backends::dynamodb::payloads::item;
     use crate::backends::dynamodb::requests::samples::{expression, keys};
 
+    fn scan_all() -> Scan {
+        Scan { segment: 0, segments: 1, after: None, projection: "", filter: None, limit: None }
+    }
+
     #[test]
     fn inputs_name_what_their_expressions_use() {
         let after = Some(expression::key("z"));
         let filter = Some(expression("#at < :s", ":s"));
-        let scan = Scan { segment: 0, segments: 1, after: after.clone(), projection: "#id", filter };
+        let scan = Scan { segment: 0, segments: 1, after: after.clone(), projection: "#id", filter, limit: Some(7) };
+        assert_eq!(scan_all().input("orders").get("ProjectionExpression"), None);
         let condition = expression("#listed = :listed", ":listed");
-        let query =
-            Query { index: "listing", condition: condition.clone(), projection: "#id", limit: 5, after: after.clone() };
-        let count = Count { index: "listing", condition, filter: expression("#at < :s", ":s"), after };
+        let query = Query { after: after.clone(), ..Query::of(Some("listing"), condition.clone(), "#id", 5) };
+        let count = Count { index: "listing", condition, filter: expression("#at < :s", ":s"), after: after.clone() };
+        let filter = Some(expression("#at < :s", ":s"));
+        let scan_count = ScanCount { segment: 0, segments: 1, after, filter };
         for (input, names, values) in [
             (scan.input("orders"), vec!["#id", "#at"], vec![":s"]),
             (query.input("orders"), vec!["#id", "#listed"], vec![":listed"]),
+            (scan_count.input("orders"), vec!["#at"], vec![":s"]),
             (count.input("orders"), vec!["#at", "#listed"], vec![":listed", ":s"]),
         ] {
             assert_eq!(keys(input.get("ExpressionAttributeNames")), names);
@@ -234,5 +344,7 @@ mod tests {
         assert!(Scan::answer(Dynamic::Null).is_err());
         assert_eq!(Count::answer(Dynamic::map([("Count", Dynamic::Int(7))])).ok(), Some((7, None)));
         assert!(Count::answer(Dynamic::Null).is_err());
+        let output = Dynamic::map([("Count", Dynamic::Int(7)), ("ScannedCount", Dynamic::Int(9))]);
+        assert_eq!(ScanCount::answer(output).ok(), Some(Counted { count: 7, scanned: 9, next: None }));
     }
 }

@@ -1,7 +1,7 @@
 //! Changes that are kept here and sent together at the end: the store's own transaction, on its own connections
 //! ([`super::transaction`]) and on a client of the application ([`super::guest`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::changes::{Change, Planned};
@@ -10,7 +10,10 @@ use super::clock::Clock;
 use super::config::Tables;
 use super::error::canceled_item;
 use super::load::Load;
+use super::outbox::queued::LastPlaces;
 use super::plan;
+use crate::contract::dynamic::Dynamic;
+use crate::contract::operation::Operation;
 use crate::contract::states::changed_twice;
 use crate::contract::step::{Queued, Reply, Step, not_queueable};
 use crate::error::{Error, Result};
@@ -23,11 +26,13 @@ pub(super) struct Queue {
     clock: Arc<Clock>,
     planned: Vec<Planned>,
     load: Load,
+    /// The ids of executions that are changed.
+    executions: HashSet<Box<str>>,
 }
 
 impl Queue {
     pub(super) fn new(tables: Arc<Tables>, clock: Arc<Clock>) -> Self {
-        Self { tables, clock, planned: Vec::new(), load: Load::default() }
+        Self { tables, clock, planned: Vec::new(), load: Load::default(), executions: HashSet::new() }
     }
 
     /// The tables.
@@ -55,6 +60,31 @@ impl Queue {
                 let planned = plan::conditional(&channel.await?, write).await?;
                 self.add_conditional(planned, step.id())?;
             }
+            Queued::Execution(write) => {
+                // It is judged by what is stored, which the change before is not yet.
+                if self.executions.contains(write.id()) {
+                    return Err(changed_twice(write.id()));
+                }
+                let (planned, reply) = plan::execution(&channel.await?, write).await?;
+                self.add_conditional(planned, step.id())?;
+                self.executions.insert(write.id().into());
+                return Ok(reply);
+            }
+            Queued::Outbox(insertion) => {
+                let last = if plan::insertion_needs_a_look(insertion) {
+                    plan::last_places(&channel.await?, &plan::keys_of(insertion)).await?
+                } else {
+                    LastPlaces::new()
+                };
+                let planned = plan::insertion_behind(insertion, &last, &self.tables, &self.clock)?;
+                self.add_once(planned, step.subject())?;
+                return Ok(Reply::Value(Dynamic::List(Vec::new())));
+            }
+            Queued::Inbox(write) => {
+                let (planned, reply) = plan::message(write, &self.tables, &self.clock)?;
+                self.add_once(planned, step.subject())?;
+                return Ok(reply);
+            }
             Queued::No => return Err(not_queueable(step)),
         }
         Ok(Reply::Done)
@@ -68,6 +98,15 @@ impl Queue {
             None => self.planned.push(Planned { change, refused: None }),
         }
         Ok(())
+    }
+
+    /// Adds changes of items that nothing in the transaction is about.
+    fn add_once(&mut self, planned: Vec<Planned>, id: &str) -> Result<()> {
+        let is_known = |new: &&Planned| self.planned.iter().any(|known| known.change.has_item_of(&new.change));
+        match planned.iter().find(is_known) {
+            Some(twice) => Err(plan::twice(twice, id)),
+            None => self.add_conditional(planned, id),
+        }
     }
 
     fn add_conditional(&mut self, planned: Vec<Planned>, id: &str) -> Result<()> {
@@ -97,7 +136,7 @@ impl Queue {
             let write = match step.queued() {
                 Queued::Blind(write) => write,
                 // A call has one such step, and `add` looks whether there is room for it.
-                Queued::Conditional(_) => continue,
+                Queued::Conditional(_) | Queued::Execution(_) | Queued::Outbox(_) | Queued::Inbox(_) => continue,
                 Queued::No => return Err(not_queueable(step)),
             };
             let change = plan::change_of(write, &self.tables, &self.clock)?;
@@ -154,7 +193,13 @@ mod tests {
     use crate::time::Millis;
 
     fn empty() -> Queue {
-        let tables = Tables { payloads: String::from("orders"), states: String::from("sagas") };
+        let tables = Tables {
+            payloads: String::from("orders"),
+            states: String::from("sagas"),
+            executions: String::from("runs"),
+            outbox: "outbox".into(),
+            inbox: "inbox".into(),
+        };
         Queue::new(Arc::new(tables), Arc::default())
     }
 

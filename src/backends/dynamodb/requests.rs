@@ -2,13 +2,14 @@
 //! for Rust, and as the input of a command of the SDK for JavaScript. What is asked is decided before,
 //! once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::KeysAndAttributes;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use super::attribute::Item;
-use super::error::{self, Failure, classify};
+use super::error::{self, Cause, Failure, classify};
 use super::expression;
 use super::expression::{Expression, sdk_names, sdk_values};
 use crate::contract::dynamic::Dynamic;
@@ -28,6 +29,11 @@ pub(super) trait Request: Send {
 
     /// Reads that command's output.
     fn answer(output: Dynamic) -> Result<Self::Answer, Failure>;
+
+    /// What that command's failure means.
+    fn otherwise(failure: Failure) -> Result<Self::Answer, Failure> {
+        Err(failure)
+    }
 }
 
 /// The properties of an input.
@@ -42,6 +48,11 @@ impl Input {
     pub(super) fn with(mut self, name: &str, value: impl Into<Dynamic>) -> Self {
         self.0.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// As much of items as this names.
+    pub(super) fn projecting(self, projection: &'static str) -> Self {
+        if projection.is_empty() { self } else { self.with("ProjectionExpression", projection) }
     }
 
     pub(super) fn item(self, name: &str, item: Item) -> Self {
@@ -61,6 +72,17 @@ impl Input {
     pub(super) fn done(self) -> Dynamic {
         Dynamic::Map(self.0)
     }
+}
+
+/// What the SDK takes for a projection that may be empty.
+pub(super) fn some(projection: &str) -> Option<String> {
+    (!projection.is_empty()).then(|| projection.to_owned())
+}
+
+/// The same of the names in expressions.
+pub(super) fn some_names(expressions: &str) -> Option<HashMap<String, String>> {
+    let names = sdk_names(expressions);
+    (!names.is_empty()).then_some(names)
 }
 
 /// The property of an output, if it has one.
@@ -88,6 +110,75 @@ impl Request for Put {
 
     fn answer(_output: Dynamic) -> Result<(), Failure> {
         Ok(())
+    }
+}
+
+/// Stores an item where `condition` is true of what is there.
+pub(super) struct PutIf {
+    pub(super) item: Item,
+    pub(super) condition: Expression,
+}
+
+impl Request for PutIf {
+    const NAME: &'static str = Put::NAME;
+    type Answer = ();
+
+    async fn send(self, client: &Client, table: &str) -> Result<(), Failure> {
+        let request = client
+            .put_item()
+            .table_name(table)
+            .set_item(Some(self.item.into_sdk()))
+            .set_expression_attribute_names(Some(sdk_names(&self.condition.text)))
+            .condition_expression(self.condition.text)
+            .set_expression_attribute_values(sdk_values(self.condition.values));
+        request.send().await.map(drop).map_err(|error| classify(error, table))
+    }
+
+    fn input(self, table: &str) -> Dynamic {
+        let Expression { text, values } = self.condition;
+        Input::about(table).item("Item", self.item).used(&text, values).with("ConditionExpression", &*text).done()
+    }
+
+    fn answer(_output: Dynamic) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Removes an item of which `condition` is true, and tells what it was; none if the condition does not hold.
+pub(super) struct TakeOut(pub(super) Delete);
+
+impl Request for TakeOut {
+    const NAME: &'static str = Delete::NAME;
+    type Answer = Option<Item>;
+
+    async fn send(self, client: &Client, table: &str) -> Result<Option<Item>, Failure> {
+        let Delete { key, condition } = self.0;
+        let request = client
+            .delete_item()
+            .table_name(table)
+            .set_key(Some(key.into_sdk()))
+            .set_expression_attribute_names(Some(sdk_names(&condition.text)))
+            .condition_expression(condition.text)
+            .set_expression_attribute_values(sdk_values(condition.values))
+            .return_values(ReturnValue::AllOld);
+        match request.send().await {
+            Ok(answer) => Ok(answer.attributes.and_then(Item::of_sdk)),
+            Err(error) => Self::otherwise(classify(error, table)),
+        }
+    }
+
+    fn input(self, table: &str) -> Dynamic {
+        let Dynamic::Map(mut input) = self.0.input(table) else { return Dynamic::Null };
+        input.push((String::from("ReturnValues"), "ALL_OLD".into()));
+        Dynamic::Map(input)
+    }
+
+    fn answer(mut output: Dynamic) -> Result<Option<Item>, Failure> {
+        Ok(take(&mut output, "Attributes").and_then(Item::of_client))
+    }
+
+    fn otherwise(failure: Failure) -> Result<Option<Item>, Failure> {
+        if failure.cause == Cause::Condition { Ok(None) } else { Err(failure) }
     }
 }
 
@@ -123,6 +214,7 @@ impl Request for Delete {
 }
 
 /// Changes an item of which `condition` is true.
+#[derive(Clone, Debug)]
 pub(super) struct Update {
     pub(super) key: Item,
     pub(super) change: Expression,
@@ -161,7 +253,63 @@ impl Request for Update {
     }
 }
 
-/// Reads an item, as much of it as `projection` names.
+/// Changes an item of which `condition` is true, and tells what it has become, or why not.
+pub(super) struct Revise(pub(super) Update);
+
+/// What became of an item.
+#[derive(Debug, PartialEq)]
+pub(super) enum Revised {
+    /// The attributes that were set, as they are now.
+    Done(Item),
+    /// The condition does not hold: of this item, if there is one.
+    Refused(Option<Item>),
+    /// The same, and the item is not told.
+    Unseen,
+}
+
+impl Request for Revise {
+    const NAME: &'static str = Update::NAME;
+    type Answer = Revised;
+
+    async fn send(self, client: &Client, table: &str) -> Result<Revised, Failure> {
+        let Update { key, change, condition } = self.0;
+        let request = client
+            .update_item()
+            .table_name(table)
+            .set_key(Some(key.into_sdk()))
+            .set_expression_attribute_names(Some(sdk_names(&format!("{} {}", change.text, condition.text))))
+            .update_expression(change.text)
+            .condition_expression(condition.text)
+            .set_expression_attribute_values(sdk_values(change.values.with(condition.values)))
+            .return_values(ReturnValue::UpdatedNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let error = match request.send().await {
+            Ok(answer) => return Ok(Revised::Done(answer.attributes.and_then(Item::of_sdk).unwrap_or_default())),
+            Err(error) => error,
+        };
+        if let Some(UpdateItemError::ConditionalCheckFailedException(refused)) = error.as_service_error() {
+            return Ok(Revised::Refused(refused.item.clone().and_then(Item::of_sdk)));
+        }
+        Err(classify(error, table))
+    }
+
+    fn input(self, table: &str) -> Dynamic {
+        let Dynamic::Map(mut input) = self.0.input(table) else { return Dynamic::Null };
+        input.push((String::from("ReturnValues"), "UPDATED_NEW".into()));
+        Dynamic::Map(input)
+    }
+
+    fn answer(mut output: Dynamic) -> Result<Revised, Failure> {
+        Ok(Revised::Done(take(&mut output, "Attributes").and_then(Item::of_client).unwrap_or_default()))
+    }
+
+    /// The error of a client does not tell the item.
+    fn otherwise(failure: Failure) -> Result<Revised, Failure> {
+        if failure.cause == Cause::Condition { Ok(Revised::Unseen) } else { Err(failure) }
+    }
+}
+
+/// Reads an item, as much of it as `projection` names; all of it where that is empty.
 pub(super) struct Get {
     pub(super) key: Item,
     pub(super) projection: &'static str,
@@ -177,8 +325,8 @@ impl Request for Get {
             .table_name(table)
             .set_key(Some(self.key.into_sdk()))
             .consistent_read(true)
-            .projection_expression(self.projection)
-            .set_expression_attribute_names(Some(sdk_names(self.projection)));
+            .set_projection_expression(some(self.projection))
+            .set_expression_attribute_names(some_names(self.projection));
         let answer = request.send().await.map_err(|error| classify(error, table))?;
         Ok(answer.item.and_then(Item::of_sdk))
     }
@@ -187,7 +335,7 @@ impl Request for Get {
         Input::about(table)
             .item("Key", self.key)
             .with("ConsistentRead", Dynamic::Bool(true))
-            .with("ProjectionExpression", self.projection)
+            .projecting(self.projection)
             .used(self.projection, Item::default())
             .done()
     }
@@ -200,6 +348,8 @@ impl Request for Get {
 /// Reads items of different ids, at most 100, as much of them as `projection` names.
 pub(super) struct BatchGet<'a> {
     pub(super) ids: &'a [&'a str],
+    /// Which part of them, in a table whose key has parts.
+    pub(super) part: Option<&'static str>,
     pub(super) projection: &'static str,
 }
 
@@ -209,13 +359,22 @@ pub(super) struct Found {
     pub(super) unprocessed: HashSet<String>,
 }
 
+impl BatchGet<'_> {
+    fn keys(&self) -> impl Iterator<Item = Item> {
+        self.ids.iter().map(|id| match self.part {
+            Some(part) => expression::part_key(id, part),
+            None => expression::key(id),
+        })
+    }
+}
+
 impl Request for BatchGet<'_> {
     const NAME: &'static str = "BatchGetItem";
     type Answer = Found;
 
     async fn send(self, client: &Client, table: &str) -> Result<Found, Failure> {
         let wanted = KeysAndAttributes::builder()
-            .set_keys(Some(self.ids.iter().map(|id| expression::key(id).into_sdk()).collect()))
+            .set_keys(Some(self.keys().map(Item::into_sdk).collect()))
             .consistent_read(true)
             .projection_expression(self.projection)
             .set_expression_attribute_names(Some(sdk_names(self.projection)))
@@ -231,7 +390,7 @@ impl Request for BatchGet<'_> {
     }
 
     fn input(self, table: &str) -> Dynamic {
-        let keys = self.ids.iter().map(|id| expression::key(id).into_client()).collect();
+        let keys = self.keys().map(Item::into_client).collect();
         let wanted = Input::default()
             .with("Keys", Dynamic::List(keys))
             .with("ConsistentRead", Dynamic::Bool(true))

@@ -1,18 +1,14 @@
 //! The store's own way to a table: requests with the SDK for Rust.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 
-use super::attribute::Item;
 use super::changes::{Change, Transact};
 use super::channel::{Channel, read_clock};
 use super::clock::Clock;
 use super::config::Tables;
-use super::error::{self, Cause, Failure, classify};
-use super::expression;
+use super::error::{self, Cause, Failure};
 use super::requests::Request;
 use super::shared::SharedClient;
 use crate::contract::operation::RecordKind;
@@ -57,21 +53,6 @@ impl<'a> Session<'a> {
     /// One whose requests do not wait for their turn: what few of them ask must be known soon.
     pub(super) fn unqueued(self) -> Self {
         Self { in_turn: false, ..self }
-    }
-
-    /// Stores items of different ids, at most 25; answers the ids of those that must be sent again.
-    pub(super) async fn put_batch(&self, items: Vec<Item>) -> Result<HashSet<String>, Failure> {
-        let _turn = self.shared.turn().await?;
-        let mut writes = Vec::with_capacity(items.len());
-        for item in items {
-            let put = PutRequest::builder().set_item(Some(item.into_sdk())).build();
-            writes.push(WriteRequest::builder().put_request(put.map_err(|_| error::unexpected())?).build());
-        }
-        let sent = self.client.batch_write_item().request_items(self.table(), writes).send().await;
-        let answer = sent.map_err(|error| classify(error, self.table()))?;
-        let left = answer.unprocessed_items.unwrap_or_default().into_values().flatten();
-        let id = |write: WriteRequest| expression::id_of(&Item::of_sdk(write.put_request?.item)?).map(str::to_owned);
-        Ok(left.filter_map(id).collect())
     }
 }
 

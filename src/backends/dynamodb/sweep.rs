@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::attribute::Item;
 use super::channel::{Channel, all, delete_expired, exists};
-use super::expression::{self, Expression, HEAD, IS_EXPIRED};
+use super::executions::removal as executions;
+use super::expression::{self, Expression, HEAD, HEAD_OF_PART, IS_EXPIRED, id_of};
+use super::outbox;
 use super::pages::Scan;
 use super::payloads::item::{self, WHOLE};
+use super::tables::Contents;
 use crate::contract::report::Usage;
 use crate::error::{Error, Result};
 use crate::time::Millis;
@@ -58,7 +61,7 @@ impl Sweep {
         let open = (0..).zip(&self.segments).filter(|(_, position)| **position != Position::End);
         let scans = open.map(|(segment, position)| {
             let after = if let Position::After(key) = position { Some(key.clone()) } else { None };
-            let scan = on.send(Scan { segment, segments, after, projection, filter: filter.clone() });
+            let scan = on.send(Scan { segment, segments, after, projection, filter: filter.clone(), limit: None });
             async move {
                 let (items, next) = scan.await?;
                 Ok(ScannedSegment { segment, items, next })
@@ -89,7 +92,7 @@ struct ScannedSegment {
 /// Without a `slice` it goes on to the end. Dropped in the middle, it has removed what it has, and
 /// `state` says where to go on.
 pub(super) async fn purge<C: Channel>(
-    on: &C,
+    (on, contents): (&C, Contents),
     state: &mut Option<Sweep>,
     now: Millis,
     limit: u64,
@@ -111,49 +114,67 @@ pub(super) async fn purge<C: Channel>(
         if until.is_some_and(|until| Instant::now() >= until) {
             return Ok(Purged { removed, unfinished: true });
         }
-        removed += purge_pages(on, sweep, now, limit - removed).await?;
+        removed += purge_pages((on, contents), sweep, now, limit - removed).await?;
     }
 }
 
 /// The same of a table that perhaps nobody has made.
 pub(super) async fn purge_if_there<C: Channel>(
-    on: &C,
+    (on, contents): (&C, Contents),
     state: &mut Option<Sweep>,
     now: Millis,
     limit: u64,
     slice: Option<Duration>,
 ) -> Result<Purged> {
-    if limit == 0 || !exists(on).await? {
+    if limit == 0 || !exists(on, contents).await? {
         return Ok(Purged { removed: 0, unfinished: false });
     }
-    purge(on, state, now, limit, slice).await
+    purge((on, contents), state, now, limit, slice).await
 }
 
-/// One page of each segment; at most `room` payloads. The sweep moves on past what has been removed.
-async fn purge_pages<C: Channel>(on: &C, sweep: &mut Sweep, now: Millis, room: u64) -> Result<u64> {
-    let filter = Expression::new(IS_EXPIRED, expression::clock(now));
-    let scanned = sweep.next_pages(on, HEAD, Some(filter)).await?;
+/// One page of each segment; at most `room` records. The sweep moves on past what has been removed.
+async fn purge_pages<C: Channel>(
+    (on, contents): (&C, Contents),
+    sweep: &mut Sweep,
+    now: Millis,
+    room: u64,
+) -> Result<u64> {
+    let (projection, filter) = match contents {
+        Contents::Executions => (executions::OVER, executions::is_over(now)),
+        Contents::Events => (outbox::OVER, Expression::new(IS_EXPIRED, expression::clock(now))),
+        Contents::Messages => (HEAD_OF_PART, Expression::new(IS_EXPIRED, expression::clock(now))),
+        Contents::Payloads | Contents::Sagas => (HEAD, Expression::new(IS_EXPIRED, expression::clock(now))),
+    };
+    let scanned = sweep.next_pages(on, projection, Some(filter)).await?;
     let mut room = usize::try_from(room).unwrap_or(usize::MAX);
-    let (mut ids, mut moves) = (Vec::new(), Vec::new());
+    let (mut over, mut moves) = (Vec::new(), Vec::new());
     for ScannedSegment { segment, items, next } in scanned {
-        let mut expired: Vec<String> = items.iter().filter_map(expression::id_of).map(str::to_owned).collect();
+        let mut expired: Vec<Item> = items.into_iter().filter(|item| id_of(item).is_some()).collect();
         let position = if expired.len() <= room {
             next.map_or(Position::End, Position::After)
         } else {
             expired.truncate(room);
             match expired.last() {
-                Some(last) => Position::After(expression::key(last)),
+                Some(last) => Position::After(expression::key_of(last)),
                 None => continue,
             }
         };
         room -= expired.len();
-        ids.append(&mut expired);
+        over.append(&mut expired);
         moves.push((segment, position));
     }
-    let deletes = ids.iter().map(|id| delete_expired(on, id, now));
+    let deletes = over.iter().map(|item| async move {
+        match contents {
+            Contents::Executions => executions::purge_one(on, item, now).await,
+            Contents::Events => outbox::purge_one(on, item, now).await,
+            Contents::Payloads | Contents::Sagas | Contents::Messages => {
+                delete_expired(on, expression::key_of(item), now).await.map_err(Error::from)
+            }
+        }
+    });
     let mut removed = 0;
     for outcome in all::<C, _>(deletes.collect()).await {
-        removed += u64::from(outcome.map_err(Error::from)?);
+        removed += u64::from(outcome?);
     }
     for (segment, position) in moves {
         sweep.go_to(segment, position);

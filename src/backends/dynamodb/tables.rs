@@ -7,9 +7,14 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::error::{self, Failure, classify};
+use super::executions::item as executions;
 use super::expression::{
-    CORRELATION_ID, ENDED_AT, EXPIRES_AT, EXPIRES_AT_MS, ID, LISTED_IN, SAGA_ID, SHARD, TIMEOUT_AT,
+    CLAIMED_AT, COMPLETED_AT, CONTEXT_BYTES, CORRELATION_ID, CREATED, CREATED_AT, DEAD_AT, DUE, DUE_AT, ENDED_AT,
+    ENDS_AT, EVENT_TYPE, EXPIRES_AT, EXPIRES_AT_MS, ID, LISTED_IN, LOG_BYTES, NAME, PARKED_AT, PARKED_IN, PART,
+    PARTITION_KEY, QUEUE, REST_IN, ROUTING_KEY, SAGA_ID, SENT_AT, SEQ, SHARD, STATUS, TAGS, TIMEOUT_AT, UPDATED,
+    WORKER,
 };
+use super::outbox::item as outbox;
 use super::requests::{Input, Request, take};
 use super::states::item::{COMPLETED, LISTING, TIMEOUTS};
 use crate::contract::dynamic::Dynamic;
@@ -19,6 +24,9 @@ use crate::contract::dynamic::Dynamic;
 pub(super) enum Contents {
     Payloads,
     Sagas,
+    Executions,
+    Events,
+    Messages,
 }
 
 /// An index: the names of the attributes of its key, and of those that it has beside them.
@@ -35,12 +43,51 @@ static OF_SAGAS: [Index; 3] = [
     Index { name: TIMEOUTS, partition: SHARD, sort: TIMEOUT_AT, beside: &[] },
 ];
 
+/// Whatever changes an execution changes `updated`: what changes as often may be beside it.
+static OF_EXECUTIONS: [Index; 5] = [
+    Index {
+        name: executions::BY_UPDATE,
+        partition: LISTED_IN,
+        sort: UPDATED,
+        beside: &[NAME, TAGS, PARKED_AT, WORKER, LOG_BYTES, CONTEXT_BYTES, ENDS_AT],
+    },
+    Index {
+        name: executions::BY_CREATION,
+        partition: LISTED_IN,
+        sort: CREATED,
+        beside: &[NAME, TAGS, PARKED_AT, ENDS_AT],
+    },
+    Index {
+        name: executions::PARKED,
+        partition: PARKED_IN,
+        sort: UPDATED,
+        beside: &[NAME, STATUS, TAGS, PARKED_AT, ENDS_AT],
+    },
+    Index { name: executions::ENDED, partition: LISTED_IN, sort: COMPLETED_AT, beside: &[] },
+    Index { name: executions::DUE, partition: SHARD, sort: DUE_AT, beside: &[] },
+];
+
+/// What changes with every claim is beside the first, whose key changes then as well.
+static OF_EVENTS: [Index; 3] = [
+    Index {
+        name: outbox::QUEUED,
+        partition: QUEUE,
+        sort: DUE,
+        beside: &[SEQ, STATUS, EVENT_TYPE, ROUTING_KEY, PARTITION_KEY, CREATED_AT, CLAIMED_AT, DUE_AT],
+    },
+    Index { name: outbox::RESTING, partition: REST_IN, sort: SEQ, beside: &[PARTITION_KEY, SENT_AT, DEAD_AT] },
+    Index { name: outbox::OF_SAGA, partition: SAGA_ID, sort: SEQ, beside: &[] },
+];
+
 impl Contents {
     /// In the plural.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Payloads => "payloads",
             Self::Sagas => "sagas",
+            Self::Executions => "executions",
+            Self::Events => "events",
+            Self::Messages => "messages of the inbox",
         }
     }
 
@@ -49,23 +96,34 @@ impl Contents {
         match self {
             Self::Payloads => "tableName",
             Self::Sagas => "statesTableName",
+            Self::Executions => "executionsTableName",
+            Self::Events => "outboxTableName",
+            Self::Messages => "inboxTableName",
         }
     }
 
     /// The table's indexes.
     pub(super) fn indexes(self) -> &'static [Index] {
         match self {
-            Self::Payloads => &[],
+            Self::Payloads | Self::Messages => &[],
             Self::Sagas => &OF_SAGAS,
+            Self::Executions => &OF_EXECUTIONS,
+            Self::Events => &OF_EVENTS,
         }
+    }
+
+    /// The second attribute of the table's key, if it has one.
+    pub(super) fn sort(self) -> Option<&'static str> {
+        matches!(self, Self::Executions | Self::Events | Self::Messages).then_some(PART)
     }
 
     /// The attributes of all keys, and their types.
     fn attributes(self) -> Vec<(&'static str, ScalarAttributeType)> {
         let mut attributes = vec![(ID, ScalarAttributeType::S)];
+        attributes.extend(self.sort().map(|name| (name, ScalarAttributeType::S)));
         for index in self.indexes() {
             for name in [index.partition, index.sort] {
-                let kind = if [ENDED_AT, TIMEOUT_AT].contains(&name) {
+                let kind = if [ENDED_AT, TIMEOUT_AT, COMPLETED_AT, DUE_AT, SEQ].contains(&name) {
                     ScalarAttributeType::N
                 } else {
                     ScalarAttributeType::S
@@ -97,6 +155,8 @@ pub(super) struct Description {
     pub(super) status: Option<String>,
     /// The names of its indexes.
     pub(super) indexes: Vec<String>,
+    /// How many items it had, some hours ago.
+    pub(super) items: u64,
 }
 
 impl Description {
@@ -114,6 +174,7 @@ impl Description {
             key: table.key_schema().iter().map(part).collect(),
             status: table.table_status().map(|status| status.as_str().to_owned()),
             indexes: table.global_secondary_indexes().iter().filter_map(|index| index.index_name.clone()).collect(),
+            items: table.item_count().and_then(|items| u64::try_from(items).ok()).unwrap_or_default(),
         }
     }
 
@@ -132,6 +193,7 @@ impl Description {
             key: list("KeySchema").iter().filter_map(part).collect(),
             status: text(table, "TableStatus"),
             indexes: list("GlobalSecondaryIndexes").iter().filter_map(|index| text(index, "IndexName")).collect(),
+            items: table.get("ItemCount").and_then(|items| u64::try_from(items.as_int()?).ok()).unwrap_or_default(),
         }
     }
 }
@@ -176,6 +238,9 @@ impl Request for Create {
             request = request.attribute_definitions(attribute.map_err(unbuilt)?);
         }
         request = request.key_schema(sdk_key(ID, KeyType::Hash)?);
+        if let Some(sort) = self.0.sort() {
+            request = request.key_schema(sdk_key(sort, KeyType::Range)?);
+        }
         for index in self.0.indexes() {
             request = request.global_secondary_indexes(sdk_index(index)?);
         }
@@ -187,9 +252,11 @@ impl Request for Create {
             Dynamic::map([("AttributeName", name.into()), ("AttributeType", kind.as_str().into())])
         };
         let attributes = self.0.attributes().into_iter().map(attribute).collect();
+        let mut key = vec![client_key(ID, "HASH")];
+        key.extend(self.0.sort().map(|sort| client_key(sort, "RANGE")));
         let input = Input::about(table)
             .with("AttributeDefinitions", Dynamic::List(attributes))
-            .with("KeySchema", Dynamic::List(vec![client_key(ID, "HASH")]))
+            .with("KeySchema", Dynamic::List(key))
             .with("BillingMode", "PAY_PER_REQUEST");
         let indexes: Vec<_> = self.0.indexes().iter().map(client_index).collect();
         if indexes.is_empty() { input } else { input.with("GlobalSecondaryIndexes", Dynamic::List(indexes)) }.done()
@@ -317,6 +384,7 @@ mod tests {
             .key_schema(KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap())
             .key_schema(KeySchemaElement::builder().attribute_name("sk").key_type(KeyType::Range).build().unwrap())
             .table_status("UPDATING".into())
+            .item_count(7)
             .global_secondary_indexes(GlobalSecondaryIndexDescription::builder().index_name("listing").build())
             .build();
         let definition = Dynamic::map([("AttributeName", "pk".into()), ("AttributeType", "N".into())]);
@@ -325,6 +393,7 @@ mod tests {
             ("AttributeDefinitions", Dynamic::List(vec![definition])),
             ("KeySchema", Dynamic::List(vec![key("pk", "HASH"), key("sk", "RANGE")])),
             ("TableStatus", "UPDATING".into()),
+            ("ItemCount", Dynamic::Int(7)),
             ("GlobalSecondaryIndexes", Dynamic::List(vec![Dynamic::map([("IndexName", "listing".into())])])),
         ]);
         let found = Description::of_sdk(&sdk);

@@ -64,7 +64,13 @@ mod tests {
         let shared = Arc::new(SharedClient::new(place, Duration::from_secs(1)));
         let retry = Retry { attempts: 3, base: Duration::ZERO, max: Duration::ZERO };
         let patience = Patience { retry, limit: Duration::from_secs(1) };
-        let tables = Tables { payloads: String::from("orders"), states: String::from("sagas") };
+        let tables = Tables {
+            payloads: String::from("orders"),
+            states: String::from("sagas"),
+            executions: String::from("runs"),
+            outbox: "outbox".into(),
+            inbox: "inbox".into(),
+        };
         let queue = Queue::new(Arc::new(tables), Arc::default());
         assert!(Box::new(OwnTransaction::new(shared, patience, queue)).commit().await.is_ok());
     }

@@ -57,6 +57,22 @@ impl Driver for Memory {
             }
             Group::States(Work::Write(group)) => group.iter().map(|write| records.view().write(write, now)).collect(),
             Group::States(Work::Read(group)) => group.iter().map(|read| Ok(records.view().read(read, now))).collect(),
+            Group::Executions(Work::Write(group)) => {
+                group.iter().map(|write| records.executions().write(write, now)).collect()
+            }
+            Group::Executions(Work::Read(group)) => {
+                group.iter().map(|read| records.executions().read(read, now)).collect()
+            }
+            Group::Outbox(Work::Write(group)) => group.iter().map(|write| records.outbox.write(write, now)).collect(),
+            Group::Outbox(Work::Read(group)) => group.iter().map(|read| records.outbox.read(read, now)).collect(),
+            Group::Inbox(Work::Write(group)) => {
+                group.iter().map(|write| Ok(records.inbox().write(write, now))).collect()
+            }
+            Group::Inbox(Work::Read(group)) => group.iter().map(|read| Ok(records.inbox().read(read, now))).collect(),
+            Group::Moving(Work::Write(group)) => {
+                group.iter().map(|write| Ok(records.write_moving(write, now))).collect()
+            }
+            Group::Moving(Work::Read(group)) => group.iter().map(|read| records.read_moving(read)).collect(),
         };
         drop(records);
         Box::pin(std::future::ready(replies))
@@ -69,6 +85,11 @@ impl Driver for Memory {
             Step::Payload(Work::Write(write)) => Ok(records.payloads.write(write, now)),
             Step::Payload(Work::Read(read)) => Ok(records.payloads.read(read, now)),
             Step::State(step) => records.view().run(step, now),
+            Step::Execution(step) => records.executions().run(step, now),
+            Step::Outbox(step) => records.outbox.run(step, now),
+            Step::Inbox(step) => Ok(records.inbox().run(step, now)),
+            Step::Moving(Work::Write(write)) => Ok(records.write_moving(write, now)),
+            Step::Moving(Work::Read(read)) => records.read_moving(read),
         })
     }
 
@@ -84,8 +105,12 @@ impl Driver for Memory {
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
         Box::pin(async move {
             let mut records = self.lock();
-            let payloads = records.payloads.purge_expired(now, limit);
-            Ok(payloads + records.states.purge_expired(now, limit - payloads))
+            let mut removed = records.payloads.purge_expired(now, limit);
+            removed += records.states.purge_expired(now, limit - removed);
+            removed += records.executions.purge_expired(now, limit - removed);
+            removed += records.outbox.purge_expired(now, limit - removed);
+            removed += records.inbox.purge_expired(now, limit - removed);
+            Ok(removed)
         })
     }
 

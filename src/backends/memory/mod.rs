@@ -1,6 +1,10 @@
 //! The process's own memory: for tests, and for sagas that may die with the process.
 
 mod driver;
+mod executions;
+mod inbox;
+mod moving;
+mod outbox;
 mod payloads;
 mod records;
 mod states;

@@ -1,8 +1,9 @@
 //! Payloads in a map, with their expiries in order beside it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use indexmap::IndexMap;
 
 use crate::buffers;
 use crate::contract::payloads::{Read, Write};
@@ -13,7 +14,9 @@ use crate::time::Millis;
 /// All payloads of one memory store.
 #[derive(Default)]
 pub(super) struct Payloads {
-    by_id: HashMap<Box<str>, Record>,
+    /// A scan goes from its end to its beginning: what is removed has the last one take its place, which the scan has
+    /// had by then, and what is replaced stays where it is.
+    by_id: IndexMap<Box<str>, Record>,
     by_expiry: BTreeSet<(Millis, Box<str>)>,
     bytes: u64,
 }
@@ -33,12 +36,7 @@ impl Payloads {
     pub(super) fn write(&mut self, operation: &Write, now: Millis) -> Reply {
         match operation {
             Write::Put { id, data, expires_at } => {
-                self.remove(id);
-                // A copy: the caller's buffer is its own again once the put is answered.
-                let record = Record { data: Bytes::copy_from_slice(data), expires_at: *expires_at };
-                self.bytes += record.data.len() as u64;
-                self.by_id.insert(id.clone(), record);
-                self.by_expiry.extend(expires_at.map(|at| (at, id.clone())));
+                self.store(id, data, *expires_at);
                 Reply::Done
             }
             Write::Delete { id } => Reply::Flag(self.remove(id).is_some_and(|record| record.lives_at(now))),
@@ -88,12 +86,40 @@ impl Payloads {
         }
     }
 
-    fn remove(&mut self, id: &str) -> Option<Record> {
-        let (id, record) = self.by_id.remove_entry(id)?;
+    /// Stores a payload, in place of what is there.
+    pub(super) fn store(&mut self, id: &str, data: &[u8], expires_at: Option<Millis>) {
+        // A copy: the caller's buffer is its own again once the put is answered.
+        let record = Record { data: Bytes::copy_from_slice(data), expires_at };
+        self.bytes += data.len() as u64;
+        if let Some(before) = self.by_id.insert(id.into(), record) {
+            self.forget(id, &before);
+        }
+        self.by_expiry.extend(expires_at.map(|at| (at, id.into())));
+    }
+
+    /// Those before `from`, the last first, each with its place: expired or not.
+    pub(super) fn before(&self, from: usize) -> impl Iterator<Item = (usize, &str, &Bytes, Option<Millis>)> {
+        let places = (0..from.min(self.by_id.len())).rev();
+        places.filter_map(|place| {
+            let (id, record) = self.by_id.get_index(place)?;
+            Some((place, &**id, &record.data, record.expires_at))
+        })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.by_id.len()
+    }
+
+    fn forget(&mut self, id: &str, record: &Record) {
         self.bytes -= record.data.len() as u64;
         if let Some(at) = record.expires_at {
-            self.by_expiry.remove(&(at, id));
+            self.by_expiry.remove(&(at, id.into()));
         }
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Record> {
+        let record = self.by_id.swap_remove(id)?;
+        self.forget(id, &record);
         Some(record)
     }
 }

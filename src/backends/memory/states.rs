@@ -12,20 +12,20 @@ use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
 /// A saga's name and its saga id or its correlation id.
-type Key = (Box<str>, Box<str>);
+pub(super) type Key = (Box<str>, Box<str>);
 
-fn key(name: &str, id: &str) -> Key {
+pub(super) fn key(name: &str, id: &str) -> Key {
     (name.into(), id.into())
 }
 
 /// A saga as it is kept.
-struct Record {
-    saga: Saga,
-    correlation_id: Box<str>,
+pub(super) struct Record {
+    pub(super) saga: Saga,
+    pub(super) correlation_id: Box<str>,
 }
 
 impl Record {
-    fn lives_at(&self, now: Millis) -> bool {
+    pub(super) fn lives_at(&self, now: Millis) -> bool {
         self.saga.expires_at.is_none_or(|at| at > now)
     }
 
@@ -42,8 +42,8 @@ impl Record {
 /// All sagas of one memory store.
 #[derive(Default)]
 pub(super) struct States {
-    by_id: BTreeMap<Key, Arc<Record>>,
-    by_correlation: HashMap<Key, Box<str>>,
+    pub(super) by_id: BTreeMap<Key, Arc<Record>>,
+    pub(super) by_correlation: HashMap<Key, Box<str>>,
     leases: HashMap<Key, Lease>,
 }
 
@@ -61,18 +61,16 @@ impl States {
         self.leases.get(key).is_some_and(|lease| lease.due == due && lease.until > now)
     }
 
-    fn set(&mut self, key: &Key, record: Option<Arc<Record>>) {
-        let before = match record {
-            Some(record) => {
-                let correlation = (key.0.clone(), record.correlation_id.clone());
-                self.by_correlation.insert(correlation, key.1.clone());
-                self.by_id.insert(key.clone(), record)
-            }
-            None => self.by_id.remove(key).inspect(|before| {
-                self.by_correlation.remove(&(key.0.clone(), before.correlation_id.clone()));
-            }),
-        };
-        drop(before);
+    pub(super) fn set(&mut self, key: &Key, record: Option<Arc<Record>>) {
+        // Also one whose time was over, and that had another correlation id.
+        if let Some(before) = self.by_id.remove(key) {
+            self.by_correlation.remove(&(key.0.clone(), before.correlation_id.clone()));
+        }
+        if let Some(record) = record {
+            let correlation = (key.0.clone(), record.correlation_id.clone());
+            self.by_correlation.insert(correlation, key.1.clone());
+            self.by_id.insert(key.clone(), record);
+        }
     }
 
     /// Removes sagas whose time is over, at most `limit`.

@@ -5,8 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::executions::{ExecutionChanges, ExecutionView};
+use super::inbox::{InboxChanges, InboxView};
+use super::outbox::OutboxChanges;
 use super::records::Records;
 use super::states::{Changes, View};
+use crate::contract::moving::not_in_transactions;
 use crate::contract::operation::Operation;
 use crate::contract::operation::Work;
 use crate::contract::payloads::{Read, Write};
@@ -20,6 +24,9 @@ use crate::time::Millis;
 pub(super) struct Buffered {
     records: Arc<Mutex<Records>>,
     changes: Changes,
+    executions: ExecutionChanges,
+    outbox: OutboxChanges,
+    inbox: InboxChanges,
     writes: Vec<Write>,
     /// The last write of each id, as its place in `writes`.
     last: HashMap<Box<str>, usize>,
@@ -27,7 +34,15 @@ pub(super) struct Buffered {
 
 impl Buffered {
     pub(super) fn new(records: Arc<Mutex<Records>>) -> Self {
-        Self { records, changes: Changes::default(), writes: Vec::new(), last: HashMap::new() }
+        Self {
+            records,
+            changes: Changes::default(),
+            executions: ExecutionChanges::default(),
+            outbox: OutboxChanges::default(),
+            inbox: InboxChanges::default(),
+            writes: Vec::new(),
+            last: HashMap::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Records> {
@@ -57,6 +72,20 @@ impl Buffered {
                 let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
                 View { states: &mut records.states, changes: Some(&mut self.changes) }.run(step, now)?
             }
+            Step::Execution(step) => {
+                let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+                let changes = Some(&mut self.executions);
+                ExecutionView { executions: &mut records.executions, changes }.run(step, now)?
+            }
+            Step::Outbox(step) => {
+                let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+                self.outbox.view(&records.outbox).run(step, now)?
+            }
+            Step::Inbox(step) => {
+                let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+                InboxView { inbox: &mut records.inbox, changes: Some(&mut self.inbox) }.run(step, now)
+            }
+            Step::Moving(_) => return Err(not_in_transactions()),
             Step::Payload(Work::Read(Read::Find { id })) => {
                 Reply::Data(self.seen(id, now).map(|(data, _)| Bytes::copy_from_slice(&data)))
             }
@@ -95,11 +124,17 @@ impl Transaction for Buffered {
 
     fn commit(self: Box<Self>) -> Task<'static, Result<()>> {
         Box::pin(async move {
-            let Self { records, changes, writes, .. } = *self;
+            let Self { records, changes, executions, outbox, inbox, writes, .. } = *self;
             let mut records = records.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Millis::now();
             changes.check(&records.states, now)?;
+            executions.check(&records.executions)?;
+            outbox.check(&records.outbox)?;
+            inbox.check(&records.inbox)?;
             changes.apply(&mut records.states);
+            executions.apply(&mut records.executions);
+            outbox.apply(&mut records.outbox);
+            inbox.apply(&mut records.inbox);
             for write in &writes {
                 records.payloads.write(write, now);
             }

@@ -5,8 +5,9 @@
 //! has half an hour to live would be removed at once. So where the clocks differ noticeably,
 //! expiries are stored, and compared, in the server's time; otherwise as they are.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::{Millis, Moment};
 
@@ -17,7 +18,11 @@ const LASTS: Duration = Duration::from_secs(30);
 const SAME_MS: i64 = 1_000;
 
 /// What is known of the server's clock.
-pub(super) struct Clock(Mutex<State>);
+pub(super) struct Clock {
+    state: Mutex<State>,
+    /// The last number that was given to an event.
+    last: AtomicI64,
+}
 
 #[derive(Default)]
 struct State {
@@ -39,11 +44,24 @@ impl State {
 impl Clock {
     /// Nothing is known yet.
     pub(super) fn new() -> Self {
-        Self(Mutex::default())
+        Self { state: Mutex::default(), last: AtomicI64::new(0) }
+    }
+
+    /// Numbers for so many events, the first of them: microseconds of the server's clock, and larger than all that were
+    /// given before. They stay below 2^53, because clients of the application have no larger ones.
+    pub(super) fn numbers(&self, count: i64) -> i64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let present = Millis::now();
+        let ahead = self.there(present).0.saturating_sub(present.0).saturating_mul(1_000);
+        let now = i64::try_from(now.as_micros()).unwrap_or(i64::MAX).saturating_add(ahead);
+        let first = |last: i64| now.max(last.saturating_add(1));
+        let next = |last: i64| Some(first(last).saturating_add(count - 1));
+        let last = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        first(last.unwrap_or_else(|last| last))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The server said that it is `server`, between `before` and `after`.
@@ -66,6 +84,11 @@ impl Clock {
             Some((ahead, error)) if ahead.abs() > error + SAME_MS => Millis(at.0.saturating_add(ahead)),
             _ => at,
         }
+    }
+
+    /// A time of the server's clock by ours: what [`Self::there`] undoes.
+    pub(super) fn here(&self, at: Millis) -> Millis {
+        Millis(at.0.saturating_sub(self.there(Millis(0)).0))
     }
 
     /// Whether our clock has been set since the server's was read: it must be asked first. (What would be reckoned
@@ -99,8 +122,25 @@ mod tests {
         {
             clock.read(Millis(server), Millis(1_000_000), Millis(1_000_100));
             assert_eq!(clock.there(at), Millis(at.0 + expected), "{server}");
+            assert_eq!(clock.here(clock.there(at)), at, "{server}");
         }
         assert_eq!(clock.ahead(), Some(-3_600_000));
+    }
+
+    #[test]
+    fn numbers_grow_with_the_clock_of_the_server() {
+        let clock = Clock::new();
+        let first = clock.numbers(1_000);
+        let second = clock.numbers(1);
+        assert!(second >= first + 1_000);
+        assert!((first / 1_000 - Millis::now().0).abs() < 60_000);
+        let now = Millis::now();
+        clock.read(now.plus(3_600_000), now, now);
+        let ahead = clock.numbers(1);
+        assert!(ahead - second > 3_500_000_000 && ahead < 1 << 53);
+        // Set back, it goes on behind the last one.
+        clock.read(now, now, now);
+        assert_eq!(clock.numbers(5), ahead + 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use mongodb::bson::spec::{BinarySubtype, ElementType};
 use mongodb::bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf};
 
-use super::commands::Build;
+use super::build::Build;
 use super::error;
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
@@ -35,12 +35,6 @@ impl Writer {
         let mut writer = Self { bytes: Vec::with_capacity(capacity), open: Vec::with_capacity(4) };
         writer.start();
         writer
-    }
-
-    /// Whether the command changes documents, by its name.
-    pub(super) fn is_write(&self) -> bool {
-        let name = self.bytes.get(5..).unwrap_or_default();
-        [&b"insert\0"[..], b"update\0", b"delete\0"].iter().any(|write| name.starts_with(write))
     }
 
     fn start(&mut self) {

@@ -1,16 +1,15 @@
 //! Mongo as a driver.
 
-use super::{document, inspect};
-use std::sync::Weak;
-
-use mongodb::bson::RawDocumentBuf;
-use tokio::sync::Semaphore;
+use std::sync::Arc;
 
 use super::capabilities::Lacks;
-use super::channel::Collection;
-use super::commands::Terms;
-use super::payloads::fence::Suspects;
-use super::shared::{Connector, Server};
+use super::channel::Channel;
+use super::collections::Collections;
+use super::own::Own;
+use super::payloads::reads::Reads;
+use super::shared::Connector;
+use super::suspects::Suspects;
+use super::{document, executions, inbox, inspect, moving, outbox, payloads, states, transaction};
 use crate::contract::capability::{Capabilities, Isolation};
 use crate::contract::driver::{Batching, Driver};
 use crate::contract::operation::{Access, Group, RecordKind, Work};
@@ -20,47 +19,28 @@ use crate::contract::transaction::Transaction;
 use crate::error::Result;
 use crate::registry::Lease;
 use crate::runtime::Task;
-use crate::sizes::Sizes;
 use crate::time::Millis;
 
 /// A store's own part: its collections. The client is shared.
 pub(super) struct Mongo {
-    /// For transactions, which outlive the call that begins them.
-    pub(super) this: Weak<Self>,
     pub(super) shared: Lease<Connector>,
-    pub(super) collection: String,
-    pub(super) states_collection: String,
-    pub(super) write_concern: RawDocumentBuf,
-    pub(super) read_concern: Option<RawDocumentBuf>,
-    /// The server gives up after this many milliseconds: nobody waits any longer.
-    pub(super) max_time: i64,
-    pub(super) suspects: Suspects,
-    pub(super) sizes: Sizes,
-    pub(super) permits: Semaphore,
+    pub(super) collections: Arc<Collections>,
+    pub(super) suspects: Arc<Suspects>,
+    pub(super) reads: Reads,
     pub(super) lacks: Lacks,
 }
 
 impl Mongo {
-    pub(super) fn terms(&self) -> Terms<'_> {
-        Terms {
-            collection: &self.collection,
-            write_concern: Some(&self.write_concern),
-            read_concern: self.read_concern.as_deref(),
-            max_time: Some(self.max_time),
-        }
-    }
-
-    pub(super) fn collection_on<'a>(&'a self, server: &'a Server) -> Collection<'a, Server> {
-        Collection { on: server, terms: self.terms(), clock: self.shared.clock() }
-    }
-
-    pub(super) fn states_on<'a>(&'a self, server: &'a Server) -> Collection<'a, Server> {
-        Collection { terms: self.state_terms(), ..self.collection_on(server) }
-    }
-
-    /// A time of ours by the server's clock.
-    pub(super) fn there(&self, at: Millis) -> Millis {
-        self.shared.clock().there(at)
+    /// To the collection of payloads; connects, if that has not been done.
+    async fn own(&self) -> Result<Own> {
+        let server = self.shared.arc().server().await?;
+        Ok(Own {
+            collections: Arc::clone(&self.collections),
+            suspects: Arc::clone(&self.suspects),
+            shared: Arc::clone(self.shared.arc()),
+            server,
+            kind: RecordKind::Payloads,
+        })
     }
 }
 
@@ -78,54 +58,130 @@ impl Driver for Mongo {
         Batching { concurrency: 4, max_operations: 128, max_bytes: 4 << 20, together_from: usize::MAX }
     }
 
+    fn looks_before_claims(&self) -> bool {
+        true
+    }
+
     fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
         match group {
-            Group::Payloads(Work::Write(group)) => Box::pin(self.write_group(group)),
-            Group::Payloads(Work::Read(group)) => Box::pin(self.read_group(group)),
-            Group::States(Work::Write(group)) => Box::pin(self.write_state_group(group)),
-            Group::States(Work::Read(group)) => Box::pin(self.read_state_group(group)),
+            Group::Payloads(Work::Write(group)) => Box::pin(async move {
+                match self.own().await {
+                    Ok(on) => payloads::writes::write(&on, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Payloads(Work::Read(group)) => Box::pin(async move {
+                match self.own().await {
+                    Ok(on) => self.reads.read(&on, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Outbox(Work::Write(group)) => Box::pin(async move {
+                match self.own().await.map(|own| own.to(RecordKind::Outbox)) {
+                    Ok(on) => outbox::groups::write(&on, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Outbox(Work::Read(group)) => Box::pin(async move {
+                match self.own().await.map(|own| own.to(RecordKind::Outbox)) {
+                    Ok(on) => outbox::groups::read(&on, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Moving(Work::Write(group)) => Box::pin(async move {
+                match self.own().await {
+                    Ok(on) => moving::write_group(&on, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Moving(Work::Read(group)) => Box::pin(async move {
+                match self.own().await {
+                    Ok(on) => moving::read_group(&on, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Inbox(Work::Write(group)) => Box::pin(async move {
+                match self.own().await.map(|own| own.to(RecordKind::Inbox)) {
+                    Ok(on) => inbox::write_group(&on, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Inbox(Work::Read(group)) => Box::pin(async move {
+                match self.own().await.map(|own| own.to(RecordKind::Inbox)) {
+                    Ok(on) => inbox::read_group(&on, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Executions(Work::Write(group)) => Box::pin(async move {
+                match self.own().await.map(|own| own.to(RecordKind::Executions)) {
+                    Ok(on) => executions::groups::write(&on, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::Executions(Work::Read(group)) => Box::pin(async move {
+                match self.own().await.map(|own| own.to(RecordKind::Executions)) {
+                    Ok(on) => executions::groups::read(&on, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::States(Work::Write(group)) => Box::pin(async move {
+                match self.own().await.map(|own| own.to(RecordKind::States)) {
+                    Ok(on) => states::groups::write(&on, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
+            Group::States(Work::Read(group)) => Box::pin(async move {
+                match self.own().await.map(|own| own.to(RecordKind::States)) {
+                    Ok(on) => states::groups::read(&on, group).await,
+                    Err(error) => vec![Err(error); group.len()],
+                }
+            }),
         }
     }
 
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
-        Box::pin(self.begin_transaction())
+        Box::pin(async { transaction::begin(self.own().await?).await })
     }
 
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
         Box::pin(async {
-            let server = self.shared.arc().server().await?;
-            let made = self.collection_on(&server).make_index().await?;
-            self.lacks.learn(server.hello().has_transactions(), made.ttl);
-            let states = self.states_on(&server);
-            let refused = states.make_state_indexes().await?;
-            let atomic = states.is_atomic(server.hello()).await;
-            let sagas = inspect::Sagas { collection: &self.states_collection, refused, atomic };
-            Ok(inspect::warnings(made, server.hello(), &self.collection, &sagas))
+            let own = self.own().await?;
+            let (states, executions) = (own.to(RecordKind::States), own.to(RecordKind::Executions));
+            let (outbox, inbox) = (own.to(RecordKind::Outbox), own.to(RecordKind::Inbox));
+            let kinds = inspect::Kinds {
+                payloads: own.as_collection(),
+                states: states.as_collection(),
+                executions: executions.as_collection(),
+                log: executions.as_log_collection(),
+                outbox: outbox.as_collection(),
+                inbox: inbox.as_collection(),
+            };
+            inspect::initialize(kinds, own.server.hello(), &self.lacks).await
         })
     }
 
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
         Box::pin(async move {
-            let server = self.shared.arc().server().await?;
-            let removed = self.collection_on(&server).purge(now, limit).await?;
-            let left = limit.saturating_sub(removed);
-            Ok(removed + if left > 0 { self.states_on(&server).purge(now, left).await? } else { 0 })
+            let own = self.own().await?;
+            let states = own.to(RecordKind::States);
+            let removed = inspect::purge(&[own.as_collection(), states.as_collection()], now, limit).await?;
+            Ok(removed + inspect::purge_others(&own, now, limit.saturating_sub(removed)).await?)
         })
     }
 
     fn probe(&self) -> Task<'_, Result<Probe>> {
         Box::pin(async {
-            let server = self.shared.arc().server().await?;
-            self.collection_on(&server).probe(&self.shared.address().database, server.hello()).await
+            let own = self.own().await?;
+            own.as_collection().probe(&own.address().database, own.server.hello()).await
         })
     }
 
     fn usage(&self, now: Millis) -> Task<'_, Result<Usage>> {
         Box::pin(async move {
-            let server = self.shared.arc().server().await?;
-            match self.collection_on(&server).count(now).await? {
+            let own = self.own().await?;
+            match own.as_collection().count(now).await? {
                 Some(usage) => Ok(usage),
-                None => self.count_one_by_one(&server, now).await,
+                None => payloads::reads::count_one_by_one(&own, now).await,
             }
         })
     }

@@ -5,12 +5,10 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use mongodb::bson::Document;
 use mongodb::error::{
     Error as DriverError, ErrorKind, RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR, SYSTEM_OVERLOADED_ERROR,
 };
 
-use super::payloads::number;
 use crate::contract::client::{ClientError, is_socket_code};
 use crate::error::{Detail, Error, Kind};
 
@@ -171,17 +169,13 @@ fn refused_login() -> Error {
     Error::new(Kind::Connection, "authentication failed: MongoDB refused the user or password").retryable(false)
 }
 
-/// An entry of `writeErrors`, or a `writeConcernError`, of an answer.
-pub(super) fn complaint(entry: &Document, labelled: bool) -> Error {
-    let code = i32::try_from(number(entry, "code")).unwrap_or(0);
-    let message = entry.get_str("errmsg").unwrap_or_default().to_owned();
+/// An entry of `writeErrors` of an answer.
+pub(super) fn complaint(code: i32, message: String, labelled: bool) -> Error {
     of_code(code, &message, labelled).with_source(Complaint { code, message })
 }
 
 /// A `writeConcernError`: the write is done, and may yet be undone by a failover.
-pub(super) fn unconfirmed(entry: &Document) -> Error {
-    let code = i32::try_from(number(entry, "code")).unwrap_or(0);
-    let message = entry.get_str("errmsg").unwrap_or_default().to_owned();
+pub(super) fn unconfirmed(code: i32, message: String) -> Error {
     unconfirmed_by(code, &message).with_source(Complaint { code, message })
 }
 
@@ -304,7 +298,6 @@ pub(super) fn corrupt(id: &str, wrong: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mongodb::bson::doc;
 
     #[test]
     fn codes_have_their_meaning() {
@@ -324,14 +317,12 @@ mod tests {
             (121, "Document failed validation", Kind::Backend, false, false),
             (1, "database is locked (SQLITE_BUSY)", Kind::Backend, true, false),
         ] {
-            let entry = doc! { "index": 0, "code": code, "errmsg": text };
-            let error = complaint(&entry, false);
+            let error = complaint(code, text.to_owned(), false);
             assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{code} {text}");
             assert_eq!(error.is_unsent(), unsent, "{code} {text}");
             assert!(error.causes()[0].contains(text), "{error:?}");
         }
-        let labelled = doc! { "code": 4_711, "errmsg": "new" };
-        assert!(complaint(&labelled, true).is_retryable());
+        assert!(complaint(4_711, String::from("new"), true).is_retryable());
     }
 
     #[test]

@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 
+use super::answer::number;
+use super::build::Terms;
 use super::capabilities::Lacks;
-use super::channel::{Carrier, Collection, Failure};
+use super::channel::{self, Carrier, Channel, Collection, Failure};
 use super::clock::Clock;
-use super::commands::Terms;
+use super::collections::Names;
 use super::document::{max_payload_bytes, raw};
 use super::hello::Hello;
 use super::objects::{ObjectWriter, first_batch, of_document, read, to_document};
-use super::payloads::number;
-use super::payloads::single::{self, Sender};
-use super::states::States;
-use super::{error, inspect};
+use super::{error, executions, inbox, inspect, moving, outbox, payloads, states};
 use crate::contract::capability::Capabilities;
 use crate::contract::client::{Client, ClientError};
 use crate::contract::dynamic::Dynamic;
 use crate::contract::guest::ClientDriver;
+use crate::contract::operation::RecordKind;
 use crate::contract::report::{Probe, Usage};
 use crate::contract::step::{Reply, Step};
 use crate::error::{Error, Kind, Result};
@@ -35,12 +35,11 @@ const COUNT_AT_ONCE: u64 = 32;
 /// Of large ones so many bytes: two of the largest fit an answer.
 const COUNT_BYTES: u64 = 8 << 20;
 
-/// A collection, on whichever client.
+/// The collections, on whichever client.
 pub(super) struct Hosted {
     /// None: that of the client.
     database: Option<String>,
-    collection: String,
-    states_collection: String,
+    names: Names,
     clock: Clock,
     lacks: Lacks,
     known: Mutex<Option<Arc<Known>>>,
@@ -51,38 +50,32 @@ struct Known {
     /// The client's database, or ours.
     database: String,
     hello: Hello,
+    is_atomic: bool,
     write_concern: RawDocumentBuf,
     read_concern: Option<RawDocumentBuf>,
 }
 
 impl Hosted {
-    pub(super) fn new(database: Option<String>, collection: String, states_collection: String) -> Self {
-        Self {
-            database,
-            collection,
-            states_collection,
-            clock: Clock::new(),
-            lacks: Lacks::default(),
-            known: Mutex::default(),
-        }
+    pub(super) fn new(database: Option<String>, names: Names) -> Self {
+        Self { database, names, clock: Clock::new(), lacks: Lacks::default(), known: Mutex::default() }
     }
 
-    fn on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
-        OnClient { client, database: self.database.as_deref() }
+    fn caller<'a>(&'a self, client: &'a Client) -> Caller<'a> {
+        Caller { client, database: self.database.as_deref() }
     }
 
-    fn terms<'a>(&'a self, on: &Client, known: &'a Known) -> Terms<'a> {
-        let alone = !on.facts().in_transaction;
-        Terms {
-            collection: &self.collection,
+    /// To the collection of payloads.
+    fn on<'a>(&'a self, client: &'a Client, known: &'a Known) -> OnClient<'a> {
+        let alone = !client.facts().in_transaction;
+        let terms = Terms {
+            collection: self.names.of(RecordKind::Payloads),
             write_concern: Some(&*known.write_concern).filter(|_| alone),
             read_concern: known.read_concern.as_deref().filter(|_| alone),
             max_time: None,
-        }
-    }
-
-    fn state_terms<'a>(&'a self, terms: Terms<'a>) -> Terms<'a> {
-        Terms { collection: &self.states_collection, ..terms }
+        };
+        let (caller, is_atomic) = (self.caller(client), known.is_atomic);
+        let has_transactions = known.hello.has_transactions();
+        OnClient { caller, names: &self.names, terms, clock: &self.clock, is_atomic, has_transactions }
     }
 
     /// Asks the server what it is, at first and every half minute. Not while a transaction is open,
@@ -98,14 +91,14 @@ impl Hosted {
             },
         };
         if in_transaction && !known.hello.has_transactions() {
-            return Err(known.hello.refuse_transaction(&Outside(self.on(on))).await.unsent());
+            return Err(known.hello.refuse_transaction(&Outside(self.caller(on))).await.unsent());
         }
         Ok(known)
     }
 
     async fn greet(&self, on: &Client) -> Result<Arc<Known>> {
         let before = Millis::now();
-        let asked = on.ask("hello", vec![self.on(on).database()]).await;
+        let asked = on.ask("hello", vec![self.caller(on).database()]).await;
         let answer = asked.map_err(|failure| error::of_client(failure).unsent())?;
         let after = Millis::now();
         let of = |name: &str| answer.get(name).cloned().unwrap_or(Dynamic::Null);
@@ -116,6 +109,7 @@ impl Hosted {
         let known = Known {
             database: of("database").as_text().or(self.database.as_deref()).unwrap_or_default().to_owned(),
             hello,
+            is_atomic: hello.changes_atomically(&Outside(self.caller(on))).await,
             write_concern: write_concern(&of("writeConcern"))?,
             read_concern: read_concern(&of("readConcern"))?,
         };
@@ -134,30 +128,112 @@ impl Hosted {
             return Err(Error::new(Kind::Unsupported, message));
         }
         let known = self.known(client).await?;
-        let on = self.on(client);
-        let collection = Collection { on: &on, terms: self.terms(client, &known), clock: &self.clock };
-        let made = collection.make_index().await?;
-        self.lacks.learn(known.hello.has_transactions(), made.ttl);
-        let states = Collection { terms: self.state_terms(self.terms(client, &known)), ..collection };
-        let refused = states.make_state_indexes().await?;
-        let atomic = states.is_atomic(known.hello).await;
-        let sagas = inspect::Sagas { collection: &self.states_collection, refused, atomic };
-        Ok(inspect::warnings(made, known.hello, &self.collection, &sagas))
+        let on = self.on(client, &known);
+        let (states, executions) = (on.to(RecordKind::States), on.to(RecordKind::Executions));
+        let (outbox, inbox) = (on.to(RecordKind::Outbox), on.to(RecordKind::Inbox));
+        let kinds = inspect::Kinds {
+            payloads: on.as_collection(),
+            states: states.as_collection(),
+            executions: executions.as_collection(),
+            log: executions.as_log_collection(),
+            outbox: outbox.as_collection(),
+            inbox: inbox.as_collection(),
+        };
+        inspect::initialize(kinds, known.hello, &self.lacks).await
     }
 
     async fn count(&self, client: &Client, now: Millis) -> Result<Usage> {
         let known = self.known(client).await?;
-        let on = self.on(client);
-        let collection = Collection { on: &on, terms: self.terms(client, &known), clock: &self.clock };
-        match collection.count(now).await? {
+        let on = self.on(client, &known);
+        match on.as_collection().count(now).await? {
             Some(usage) => Ok(usage),
-            None => self.count_one_by_one(&on, now).await,
+            None => on.count_one_by_one(now).await,
         }
+    }
+}
+
+/// Carries commands to a client, within its transaction if it is one.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    client: &'a Client,
+    database: Option<&'a str>,
+}
+
+impl Caller<'_> {
+    fn database(&self) -> Dynamic {
+        self.database.map_or(Dynamic::Null, Dynamic::text)
+    }
+
+    async fn ask(&self, method: &'static str, command: Dynamic) -> Result<Dynamic, Failure> {
+        self.client.ask(method, vec![command, self.database()]).await.map_err(Failure::Client)
+    }
+
+    async fn ask_document(&self, method: &'static str, command: Document) -> Result<Document, Failure> {
+        let answer = self.ask(method, of_document(command)).await?;
+        to_document(answer).map_err(Failure::Own)
+    }
+}
+
+impl Carrier for Caller<'_> {
+    async fn run(&self, command: Document) -> Result<Document, Failure> {
+        let done = self.ask_document("command", command).await;
+        match done {
+            Err(failure) if self.client.facts().in_transaction => {
+                Err(Failure::Own(failure.into_error_in_transaction()))
+            }
+            other => other,
+        }
+    }
+
+    async fn pause(&self, pause: Duration) {
+        self.client.pause(pause).await;
+    }
+}
+
+/// The same, outside of the transaction.
+struct Outside<'a>(Caller<'a>);
+
+impl Carrier for Outside<'_> {
+    async fn run(&self, command: Document) -> Result<Document, Failure> {
+        self.0.ask_document("outside", command).await
+    }
+
+    async fn pause(&self, pause: Duration) {
+        self.0.pause(pause).await;
+    }
+}
+
+/// A collection on a client, within its transaction if it is one.
+#[derive(Clone, Copy)]
+struct OnClient<'a> {
+    caller: Caller<'a>,
+    names: &'a Names,
+    terms: Terms<'a>,
+    clock: &'a Clock,
+    is_atomic: bool,
+    has_transactions: bool,
+}
+
+impl<'a> OnClient<'a> {
+    /// For commands that are sent rarely.
+    fn as_collection(&self) -> Collection<'_, Caller<'a>> {
+        Collection { on: &self.caller, terms: self.terms, clock: self.clock }
+    }
+
+    /// The same, of the logs of executions.
+    fn as_log_collection(&self) -> Collection<'_, Caller<'a>> {
+        Collection { terms: Terms { collection: self.log_collection(), ..self.terms }, ..self.as_collection() }
+    }
+
+    async fn send(&self, command: ObjectWriter) -> Result<Dynamic> {
+        self.caller.ask("command", command.finish()).await.map_err(|failure| {
+            if self.in_transaction() { failure.into_error_in_transaction() } else { failure.into_error() }
+        })
     }
 
     /// Counts where the server cannot count bytes: payloads are read, page by page, because a cursor
     /// lives in a session, and commands of a client have one each.
-    async fn count_one_by_one(&self, on: &OnClient<'_>, now: Millis) -> Result<Usage> {
+    async fn count_one_by_one(&self, now: Millis) -> Result<Usage> {
         let now = self.clock.there(now);
         let (mut usage, mut largest, mut last) = (Usage::default(), COUNT_BYTES / 2, None::<String>);
         loop {
@@ -167,14 +243,14 @@ impl Hosted {
                 filter.insert("$gt", last);
             }
             let find = doc! {
-                "find": &self.collection,
+                "find": self.collection(),
                 "filter": { "_id": filter },
                 "projection": { "data": 1, "expiresAt": 1 },
                 "sort": { "_id": 1 },
                 "limit": page,
                 "batchSize": page + 1,
             };
-            let found = first_batch(on.ask("command", of_document(find)).await.map_err(Failure::into_error)?)?;
+            let found = first_batch(self.caller.ask("command", of_document(find)).await.map_err(Failure::into_error)?)?;
             let Some(id) = found.last().and_then(|document| document.get("_id")?.as_text().map(str::to_owned)) else {
                 return Ok(usage);
             };
@@ -192,69 +268,77 @@ impl Hosted {
     }
 }
 
-/// Carries commands to a client, within its transaction if it is one.
-struct OnClient<'a> {
-    client: &'a Client,
-    database: Option<&'a str>,
-}
-
-impl OnClient<'_> {
-    fn database(&self) -> Dynamic {
-        self.database.map_or(Dynamic::Null, Dynamic::text)
-    }
-
-    async fn ask(&self, method: &'static str, command: Dynamic) -> Result<Dynamic, Failure> {
-        self.client.ask(method, vec![command, self.database()]).await.map_err(Failure::Client)
-    }
-
-    async fn ask_document(&self, method: &'static str, command: Document) -> Result<Document, Failure> {
-        let answer = self.ask(method, of_document(command)).await?;
-        to_document(answer).map_err(Failure::Own)
-    }
-
-    fn classify(&self, failure: Failure) -> Error {
-        if self.client.facts().in_transaction { failure.into_error_in_transaction() } else { failure.into_error() }
-    }
-}
-
-impl Carrier for OnClient<'_> {
-    async fn run(&self, command: Document) -> Result<Document, Failure> {
-        let done = self.ask_document("command", command).await;
-        match done {
-            Err(failure) if self.client.facts().in_transaction => {
-                Err(Failure::Own(failure.into_error_in_transaction()))
-            }
-            other => other,
-        }
-    }
-
-    async fn pause(&self, pause: Duration) {
-        self.client.pause(pause).await;
-    }
-}
-
-impl Sender for OnClient<'_> {
+impl Channel for OnClient<'_> {
     type Command = ObjectWriter;
 
-    fn command(&self, _size: usize) -> ObjectWriter {
-        ObjectWriter::default()
+    fn to(&self, kind: RecordKind) -> Self {
+        Self { terms: Terms { collection: self.names.of(kind), ..self.terms }, ..*self }
     }
 
-    async fn send(&mut self, command: ObjectWriter) -> Result<Dynamic> {
-        self.ask("command", command.finish()).await.map_err(|failure| self.classify(failure))
-    }
-}
-
-/// The same, outside of the transaction.
-struct Outside<'a>(OnClient<'a>);
-
-impl Carrier for Outside<'_> {
-    async fn run(&self, command: Document) -> Result<Document, Failure> {
-        self.0.ask_document("outside", command).await
+    fn collection(&self) -> &str {
+        self.terms.collection
     }
 
-    async fn pause(&self, pause: Duration) {
-        self.0.pause(pause).await;
+    fn log_collection(&self) -> &str {
+        self.names.log()
+    }
+
+    fn clock(&self) -> &Clock {
+        self.clock
+    }
+
+    fn is_atomic(&self) -> bool {
+        self.is_atomic
+    }
+
+    fn in_transaction(&self) -> bool {
+        self.caller.client.facts().in_transaction
+    }
+
+    /// What became of a write is the client's own affair: it sends it again, or does not.
+    async fn change<W: Fn(&mut ObjectWriter) + Send + Sync>(
+        &self,
+        _size: usize,
+        _replaces: &[&str],
+        write: W,
+    ) -> Result<Document> {
+        let mut command = ObjectWriter::default();
+        write(&mut command);
+        self.terms.end_write(&mut command);
+        to_document(self.send(command).await?)
+    }
+
+    /// The client begins a transaction of its own, unless it is in one.
+    async fn change_together<W: Fn(usize, &mut ObjectWriter) + Send + Sync>(
+        &self,
+        sizes: &[usize],
+        write: W,
+    ) -> Result<Option<Vec<Document>>> {
+        if self.in_transaction() {
+            return channel::one_by_one(self, sizes, write).await.map(Some);
+        }
+        if !self.has_transactions {
+            return Ok(None);
+        }
+        let commands = (0..sizes.len()).map(|at| {
+            let mut command = ObjectWriter::default();
+            write(at, &mut command);
+            command.finish()
+        });
+        let concern = self.terms.write_concern.map(Document::try_from).transpose().map_err(error::malformed)?;
+        let concern = of_document(concern.unwrap_or_default());
+        let given = vec![Dynamic::List(commands.collect()), self.caller.database(), concern];
+        let asked = self.caller.client.ask("together", given).await;
+        let answer = asked.map_err(|failure| Failure::Client(failure).into_error_in_transaction())?;
+        let replies = answer.into_list().ok_or_else(error::unexpected)?;
+        replies.into_iter().map(to_document).collect::<Result<_>>().map(Some)
+    }
+
+    async fn ask<W: FnOnce(&mut ObjectWriter) + Send>(&self, _size: usize, write: W) -> Result<Dynamic> {
+        let mut command = ObjectWriter::default();
+        write(&mut command);
+        self.terms.end_read(&mut command);
+        self.send(command).await
     }
 }
 
@@ -274,13 +358,14 @@ impl ClientDriver for Hosted {
     fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
             let known = self.known(on).await?;
-            let terms = self.terms(on, &known);
+            let on = self.on(on, &known);
             match step {
-                Step::State(step) => {
-                    let (terms, in_transaction) = (self.state_terms(terms), on.facts().in_transaction);
-                    States { on: &mut self.on(on), terms, clock: &self.clock, in_transaction }.run(step).await
-                }
-                Step::Payload(step) => single::run(&mut self.on(on), terms, &self.clock, step).await,
+                Step::Payload(step) => payloads::single::run(&on, step).await,
+                Step::Outbox(step) => outbox::single::run(&on.to(RecordKind::Outbox), step).await,
+                Step::Moving(step) => moving::run(&on, step).await,
+                Step::Inbox(step) => inbox::run(&on.to(RecordKind::Inbox), step).await,
+                Step::Execution(step) => executions::single::run(&on.to(RecordKind::Executions), step).await,
+                Step::State(step) => states::single::run(&on.to(RecordKind::States), step).await,
             }
         })
     }
@@ -292,21 +377,20 @@ impl ClientDriver for Hosted {
     fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {
         Box::pin(async move {
             let known = self.known(on).await?;
-            let (on, terms) = (&self.on(on), self.terms(on, &known));
-            let removed = Collection { on, terms, clock: &self.clock }.purge(now, limit).await?;
-            let left = limit.saturating_sub(removed);
-            let states = Collection { on, terms: self.state_terms(terms), clock: &self.clock };
-            Ok(removed + if left > 0 { states.purge(now, left).await? } else { 0 })
+            let on = self.on(on, &known);
+            let states = on.to(RecordKind::States);
+            let removed = inspect::purge(&[on.as_collection(), states.as_collection()], now, limit).await?;
+            Ok(removed + inspect::purge_others(&on, now, limit.saturating_sub(removed)).await?)
         })
     }
 
     fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {
         Box::pin(async move {
             let known = self.known(on).await?;
-            let terms = self.terms(on, &known);
+            let on = self.on(on, &known);
             // Servers do not tell of indexes within a transaction.
-            let outside = Outside(self.on(on));
-            Collection { on: &outside, terms, clock: &self.clock }.probe(&known.database, known.hello).await
+            let outside = Outside(on.caller);
+            Collection { on: &outside, terms: on.terms, clock: on.clock }.probe(&known.database, known.hello).await
         })
     }
 

@@ -12,7 +12,8 @@ use crate::contract::capability::Transactions;
 use crate::contract::client::{Ask, Client, ClientError, Facts};
 use crate::contract::dynamic::Dynamic;
 use crate::contract::guest::ClientDriver;
-use crate::contract::operation::Work;
+use crate::contract::moving::{Count, MovingRead};
+use crate::contract::operation::{RecordKind, Work};
 use crate::contract::payloads::{Read, Write};
 use crate::contract::step::{Reply, Step};
 use crate::error::{Kind, Result};
@@ -278,4 +279,32 @@ fn a_wrong_name_is_refused() {
     for options in [r#"{"collectionName": "a$b"}"#, r#"{"database": "a.b"}"#, r#"{"tableName": "x"}"#] {
         assert_eq!(open(options).err().unwrap().kind(), Kind::InvalidArgument, "{options}");
     }
+}
+
+#[test]
+fn whole_records_are_moved_outside_of_transactions() {
+    let (guest, kind) = (hosted(), RecordKind::States);
+    let count = Step::Moving(Work::Read(MovingRead::Count { kind }));
+    let client = in_transaction();
+    let (reply, _) = talk(&client, guest.run(&client, &count), replica_set);
+    assert_eq!(reply.unwrap_err().kind(), Kind::Unsupported);
+    let client = alone();
+    let (reply, asked) = talk(&client, guest.run(&client, &count), |_| Ok(done()));
+    assert_eq!(reply.unwrap(), Count { records: 1, approximate: true }.into_reply());
+    assert_eq!(asked.last().unwrap().arguments[0].get("count"), Some(&"saga_instances".into()));
+    let (kind, after, limit) = (RecordKind::Payloads, None, 5);
+    let scan = Step::Moving(Work::Read(MovingRead::Scan { kind, after, limit, max_bytes: 9, only_sizes: false }));
+    // An ObjectId, as the client's library has it.
+    let id = Dynamic::map([("buffer", Dynamic::Bytes(Bytes::from(vec![0xab; 12])))]);
+    let found = |documents| Dynamic::map([("cursor", Dynamic::map([("firstBatch", Dynamic::List(documents))]))]);
+    let answers = |ask: &Ask| {
+        let command = &ask.arguments[0];
+        let skipped = command.get("skip").and_then(Dynamic::as_int);
+        Ok(found(if skipped == Some(0) { vec![Dynamic::map([("_id", id.clone())])] } else { Vec::new() }))
+    };
+    let (reply, asked) = talk(&client, guest.run(&client, &scan), answers);
+    let Reply::Value(page) = reply.unwrap() else { panic!() };
+    let Some(Dynamic::List(unreadable)) = page.get("unreadable") else { panic!() };
+    assert!(format!("{unreadable:?}").contains(&"ab".repeat(12)), "{unreadable:?}");
+    assert_eq!((asked.len(), page.get("cursor")), (3, Some(&Dynamic::Null)));
 }

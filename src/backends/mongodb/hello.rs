@@ -59,6 +59,13 @@ impl Hello {
         self.sessions && self.deployment != Deployment::Standalone
     }
 
+    /// Whether an update that has found its document changes that very one.
+    pub(super) async fn changes_atomically(&self, on: &impl Carrier) -> bool {
+        // Who may not ask talks to another server.
+        self.has_transactions()
+            || on.run(doc! { "buildInfo": 1 }).await.map_or(true, |build| changes_atomically(&build))
+    }
+
     /// Why there are none, and what it is that has none.
     pub(super) async fn refuse_transaction(&self, on: &impl Carrier) -> Error {
         let build = on.run(doc! { "buildInfo": 1 }).await.unwrap_or_default();
@@ -75,6 +82,12 @@ impl Hello {
         };
         Error::new(Kind::Unsupported, format!("{server} has no transactions: {lacks}"))
     }
+}
+
+/// Whether a server of this version changes a document atomically. FerretDB 1 finds it and changes it in two steps; one
+/// that was built without a number is taken for it.
+pub(super) fn changes_atomically(build: &Document) -> bool {
+    !build.get_str("ferretdbVersion").is_ok_and(|version| version.starts_with("v1") || version == "unknown")
 }
 
 /// The server's version, and whose work it is.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::channel::{Carrier, Collection};
+use super::answer::number;
+use super::channel::{Carrier, Collection, Failure};
 use super::error;
-use super::payloads::number;
 use crate::error::{Error, Kind, Result};
 
 /// Steps before it gives up: others are undoing what it does.
@@ -144,6 +144,41 @@ impl<C: Carrier> Collection<'_, C> {
             }
         }
         made(false, Some(last.unwrap_or_else(error::unexpected)))
+    }
+
+    /// Makes another index than that on the expiry. Answers why the server refuses to, if it does.
+    pub(super) async fn make_other_index(
+        &self,
+        name: &str,
+        key: Document,
+        partial: Option<Document>,
+    ) -> Result<Option<Error>> {
+        let mut index = doc! { "key": key, "name": name };
+        let is_partial = partial.is_some();
+        if let Some(partial) = partial {
+            index.insert("partialFilterExpression", partial);
+        }
+        let refused = self.create_index(&index).await?;
+        if refused.is_none() || !is_partial {
+            return Ok(refused);
+        }
+        // FerretDB 1 has none.
+        index.remove("partialFilterExpression");
+        self.create_index(&index).await
+    }
+
+    async fn create_index(&self, index: &Document) -> Result<Option<Error>> {
+        let mut command = doc! { "createIndexes": self.terms.collection, "indexes": [index.clone()] };
+        if self.terms.write_concern.is_some() {
+            command.insert("writeConcern", doc! { "w": "majority" });
+        }
+        match self.on.run(command).await {
+            Err(failure) if failure.code().is_some() => {
+                let error = failure.into_error();
+                if error.is_retryable() { Err(error) } else { Ok(Some(error)) }
+            }
+            made => made.map(|_| None).map_err(Failure::into_error),
+        }
     }
 
     async fn create(&self, ttl: bool) -> Result<Step> {

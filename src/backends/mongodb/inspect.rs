@@ -2,11 +2,14 @@
 
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
-use super::channel::{Carrier, Collection, Failure};
+use super::answer::{complaint, first_write_error, number, unconfirmed};
+use super::capabilities::Lacks;
+use super::channel::{Carrier, Channel, Collection, Failure};
 use super::error;
 use super::hello::{Hello, version};
 use super::initialize::{Index, Made};
-use super::payloads::number;
+use super::{executions, inbox, outbox, states};
+use crate::contract::operation::RecordKind;
 use crate::contract::report::{Probe, Usage};
 use crate::error::{Detail, Error, Result};
 use crate::time::Millis;
@@ -15,17 +18,74 @@ fn date(at: Millis) -> Bson {
     Bson::DateTime(DateTime::from_millis(at.0))
 }
 
-/// What `initialize` made for sagas.
-pub(super) struct Sagas<'a> {
-    pub(super) collection: &'a str,
+/// The collections of a store.
+pub(super) struct Kinds<'a, C> {
+    pub(super) payloads: Collection<'a, C>,
+    pub(super) states: Collection<'a, C>,
+    pub(super) executions: Collection<'a, C>,
+    pub(super) log: Collection<'a, C>,
+    pub(super) outbox: Collection<'a, C>,
+    pub(super) inbox: Collection<'a, C>,
+}
+
+/// Makes the indexes of all kinds. Answers warnings.
+pub(super) async fn initialize<C: Carrier>(kinds: Kinds<'_, C>, hello: Hello, lacks: &Lacks) -> Result<Vec<String>> {
+    let Kinds { payloads, states, executions, log, outbox, inbox } = kinds;
+    let made = payloads.make_index().await?;
+    lacks.learn(hello.has_transactions(), made.ttl);
+    let refused = states::indexes::make(&states).await?;
+    let slow = executions::indexes::make(&executions, &log).await?;
+    let slow_events = outbox::indexes::make(&outbox).await?;
+    inbox.make_index().await?;
+    let atomic = hello.changes_atomically(states.on).await;
+    let sagas = Sagas { collection: states.terms.collection, refused, atomic };
+    let mut warnings = warnings(made, hello, payloads.terms.collection, &sagas);
+    for (collection, refused, what) in [(executions, slow, "executions"), (outbox, slow_events, "events")] {
+        if let Some(error) = refused {
+            warnings.push(format!(
+                "the indexes of collection {} cannot be made ({}): {what} are found slowly",
+                collection.terms.collection,
+                [vec![error.message().to_owned()], error.causes()].concat().join(": ")
+            ));
+        }
+    }
+    Ok(warnings)
+}
+
+/// Removes a batch of what has expired, of each kind of records.
+pub(super) async fn purge<C: Carrier>(collections: &[Collection<'_, C>], now: Millis, limit: u64) -> Result<u64> {
+    let mut removed = 0;
+    for collection in collections {
+        let left = limit.saturating_sub(removed);
+        if left == 0 {
+            break;
+        }
+        removed += collection.purge(now, left).await?;
+    }
+    Ok(removed)
+}
+
+/// The same, of the kinds that are not removed by their expiry alone.
+pub(super) async fn purge_others(on: &impl Channel, now: Millis, limit: u64) -> Result<u64> {
+    let mut removed = executions::lists::purge(&on.to(RecordKind::Executions), now, limit).await?;
+    removed += outbox::upkeep::purge(&on.to(RecordKind::Outbox), now, limit.saturating_sub(removed)).await?;
+    if removed < limit {
+        removed += inbox::purge(&on.to(RecordKind::Inbox), now, limit - removed).await?;
+    }
+    Ok(removed)
+}
+
+/// What was made for sagas.
+struct Sagas<'a> {
+    collection: &'a str,
     /// Why the indexes could not be made.
-    pub(super) refused: Option<Error>,
+    refused: Option<Error>,
     /// Whether an update that has found its document changes that very one.
-    pub(super) atomic: bool,
+    atomic: bool,
 }
 
 /// One warning says what a server lacks.
-pub(super) fn warnings(made: Made, hello: Hello, collection: &str, sagas: &Sagas<'_>) -> Vec<String> {
+fn warnings(made: Made, hello: Hello, collection: &str, sagas: &Sagas<'_>) -> Vec<String> {
     let mut missing: Vec<String> = Vec::new();
     if let Some(error) = made.refused {
         missing.push(format!(
@@ -53,7 +113,8 @@ pub(super) fn warnings(made: Made, hello: Hello, collection: &str, sagas: &Sagas
     if !sagas.atomic {
         missing.push(String::from(
             "this server (FerretDB 1) does not change a document atomically: of two processes that update the same \
-             version of a saga both may succeed, and claimTimedOut may give one saga to both",
+             version of a saga both may succeed, and claimTimedOut may give one saga to both; executions and \
+             events cannot be claimed",
         ));
     }
     if missing.is_empty() { Vec::new() } else { vec![missing.join("; ")] }
@@ -88,7 +149,7 @@ impl<C: Carrier> Collection<'_, C> {
     }
 
     /// Removes a batch of what has expired, found by the index.
-    pub(super) async fn purge(&self, now: Millis, limit: u64) -> Result<u64> {
+    async fn purge(&self, now: Millis, limit: u64) -> Result<u64> {
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let over = || doc! { "$lte": date(self.clock.there(now)) };
         // A document with another kind of id is none of ours.
@@ -117,12 +178,11 @@ impl<C: Carrier> Collection<'_, C> {
         }
         self.bound(&mut delete);
         let reply = self.on.run(delete).await.map_err(Failure::into_error)?;
-        let failed = reply.get_array("writeErrors").ok().and_then(|errors| errors.first()).and_then(Bson::as_document);
-        if let Some(failed) = failed {
-            return Err(error::complaint(failed, false));
+        if let Some(failed) = first_write_error(&reply) {
+            return Err(complaint(failed, false));
         }
-        if let Ok(unconfirmed) = reply.get_document("writeConcernError") {
-            return Err(error::unconfirmed(unconfirmed));
+        if let Some(unconfirmed) = unconfirmed(&reply) {
+            return Err(unconfirmed);
         }
         Ok(u64::try_from(number(&reply, "n")).unwrap_or(0))
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, DateTime, Document, RawDocument};
 
-use super::commands::Build;
+use super::build::Build;
 use super::document::{Field, judge};
 use super::error;
 use crate::contract::dynamic::Dynamic;
@@ -102,6 +102,8 @@ fn of_bson(value: Bson) -> Dynamic {
         Bson::DateTime(at) => Dynamic::Time(Millis(at.timestamp_millis())),
         Bson::Array(elements) => Dynamic::List(elements.into_iter().map(of_bson).collect()),
         Bson::Document(document) => of_document(document),
+        // Ids of other software: what cannot be read is named by them.
+        Bson::ObjectId(id) => Dynamic::map([("$oid", Dynamic::Text(id.to_hex()))]),
         // Nothing that is sent or read here has another type.
         _ => Dynamic::Null,
     }

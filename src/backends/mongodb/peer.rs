@@ -103,7 +103,12 @@ async fn serve(
             "endSessions" | "buildInfo" => Reply::Say(doc! { "version": "8.0.0", "ok": 1 }),
             _ => {
                 noted.lock().unwrap().push(command.clone());
-                script(&command)
+                if is_numbered_and_about_many(&command) {
+                    let message = "Cannot use (or request) retryable writes with multi=true";
+                    Reply::Say(doc! { "ok": 0, "code": 72, "codeName": "InvalidOptions", "errmsg": message })
+                } else {
+                    script(&command)
+                }
             }
         };
         let answer = match reply {
@@ -123,6 +128,18 @@ async fn serve(
         message.extend_from_slice(&answer);
         stream.write_all(&message).await?;
     }
+}
+
+/// What a replica set refuses, outside of transactions.
+fn is_numbered_and_about_many(command: &Document) -> bool {
+    let has = |list: &str, is: fn(&Document) -> bool| {
+        let statements = command.get_array(list).map(Vec::as_slice).unwrap_or_default();
+        statements.iter().filter_map(|statement| statement.as_document()).any(is)
+    };
+    let is_multi = |statement: &Document| statement.get_bool("multi").ok() == Some(true);
+    let is_unlimited = |statement: &Document| statement.get_i32("limit").ok() == Some(0);
+    let is_numbered = command.contains_key("txnNumber") && !command.contains_key("autocommit");
+    is_numbered && (has("updates", is_multi) || has("deletes", is_unlimited))
 }
 
 fn greeting(port: u16, more: &Document) -> Document {

@@ -11,9 +11,11 @@ use mongodb::event::cmap::CmapEvent;
 use mongodb::{Client, ClientSession, Database};
 
 use super::address::Address;
+use super::channel::{Carrier, Failure};
 use super::clock::Clock;
+use super::document::raw;
 use super::error;
-use super::hello::{Deployment, Hello};
+use super::hello::{Deployment, Hello, changes_atomically};
 use crate::connecting::Connecting;
 use crate::contract::report::Pool;
 use crate::error::Result;
@@ -30,6 +32,7 @@ pub(super) struct Server {
     hello: Hello,
     numbers: AtomicBool,
     one_by_one: bool,
+    is_atomic: bool,
 }
 
 impl Server {
@@ -41,6 +44,11 @@ impl Server {
     /// What it has said of itself.
     pub(super) fn hello(&self) -> Hello {
         self.hello
+    }
+
+    /// Whether it changes a document atomically.
+    pub(super) fn is_atomic(&self) -> bool {
+        self.is_atomic
     }
 
     /// Puts that one command may carry.
@@ -71,6 +79,17 @@ impl Server {
     /// Runs a command whose answer fits one document.
     pub(super) async fn run_raw(&self, command: RawDocumentBuf) -> Result<Document, mongodb::error::Error> {
         self.database.run_raw_command(command).await
+    }
+}
+
+impl Carrier for Server {
+    async fn run(&self, command: Document) -> Result<Document, Failure> {
+        let command = raw(&command).map_err(Failure::Own)?;
+        self.run_raw(command).await.map_err(Failure::Driver)
+    }
+
+    async fn pause(&self, pause: Duration) {
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -152,9 +171,11 @@ impl Connector {
             None => self.new_client().await?,
         };
         let hello = self.hello(&client).await?;
-        let one_by_one = hello.deployment == Deployment::Standalone && is_ferretdb_1(&client).await?;
+        let is_alone = hello.deployment == Deployment::Standalone;
+        let build = if is_alone { build_info(&client).await? } else { Document::new() };
         Ok(Server {
-            one_by_one,
+            one_by_one: build.contains_key("ferretdbVersion"),
+            is_atomic: changes_atomically(&build),
             database: client.database(&self.address.database),
             client,
             hello,
@@ -241,15 +262,14 @@ impl Connector {
     }
 }
 
-/// FerretDB 1 takes a connection of its own pool for each statement of a command and keeps it until
-/// the command ends: when all are taken, it waits for ever. It has an index for one id, not for
-/// several, and puts into one answer what does not fit there.
-async fn is_ferretdb_1(client: &Client) -> Result<bool> {
-    let build = client.database("admin").run_command(doc! { "buildInfo": 1 }).await;
-    match build {
-        Ok(build) => Ok(build.contains_key("ferretdbVersion")),
+/// What a server says of its version. FerretDB 1 takes a connection of its own pool for each statement of a command and
+/// keeps it until the command ends: when all are taken, it waits for ever. It has an index for one id, not for several,
+/// and puts into one answer what does not fit there.
+async fn build_info(client: &Client) -> Result<Document> {
+    match client.database("admin").run_command(doc! { "buildInfo": 1 }).await {
+        Ok(build) => Ok(build),
         // Who may not ask talks to another server.
-        Err(failure) if error::code_of(&failure).is_some() => Ok(false),
+        Err(failure) if error::code_of(&failure).is_some() => Ok(Document::new()),
         Err(failure) => Err(error::connecting(failure)),
     }
 }

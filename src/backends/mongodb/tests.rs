@@ -120,9 +120,10 @@ fn indexes(ttl: Ttl, at_first: Option<Document>) -> impl Fn(&Document) -> Reply 
     }
 }
 
-/// Whether it is about the other collection.
+/// Whether it is about another collection than that of payloads.
 fn is_about_sagas(command: &Document) -> bool {
-    command.get_str(name(command)).is_ok_and(|collection| collection == "saga_instances")
+    let others = ["saga_instances", "saga_executions", "saga_logs", "saga_outbox", "saga_inbox"];
+    command.get_str(name(command)).is_ok_and(|collection| others.contains(&collection))
 }
 
 fn index(more: Document) -> Document {

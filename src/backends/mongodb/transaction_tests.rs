@@ -103,7 +103,7 @@ async fn the_urls_concerns_are_those_of_the_transaction() {
         assert_eq!(first.get_document("readConcern").unwrap().get_str("level").unwrap(), expected);
         assert_eq!(first.get_str("$db").unwrap(), "orders");
         let concern = commit.get_document("writeConcern").unwrap();
-        assert_eq!((super::payloads::number(concern, "w"), super::payloads::number(concern, "wtimeout")), (2, 500));
+        assert_eq!((super::answer::number(concern, "w"), super::answer::number(concern, "wtimeout")), (2, 500));
         driver.close().await;
     }
 }

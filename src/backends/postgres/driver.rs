@@ -1,9 +1,11 @@
 //! Postgres as a driver.
 
+use super::vacuum::{self, Vacuum};
 use super::{error, initialize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::bell::Bell;
 use super::executor::Session;
 use super::pool::{Patience, Pool};
 use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
@@ -13,9 +15,12 @@ use crate::contract::report;
 use crate::contract::report::Probe;
 use crate::contract::step::Reply;
 use crate::contract::transaction::Transaction;
-use crate::error::{Error, Result};
+use crate::error::{Detail, Error, Result};
 use crate::registry::Lease;
 use crate::runtime::Task;
+use crate::sql::executions::Executions;
+use crate::sql::inbox::Inbox;
+use crate::sql::outbox::Outbox;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::postgres::server;
 use crate::sql::schema::{TimeColumn, inspect};
@@ -51,6 +56,12 @@ pub(super) struct Postgres {
     pub(super) states_table: Table,
     pub(super) states_quoted: Arc<str>,
     pub(super) states: Arc<StateSql>,
+    pub(super) executions: Arc<Executions>,
+    pub(super) executions_quoted: Arc<str>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) outbox_quoted: Arc<str>,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) inbox_quoted: Arc<str>,
     /// Updates several sagas.
     pub(super) update_states: String,
     /// Look several sagas up: by saga ids, by correlation ids.
@@ -58,6 +69,8 @@ pub(super) struct Postgres {
     /// The statements, once the table has been looked at.
     pub(super) sql: Mutex<Option<Arc<PayloadSql>>>,
     pub(super) sizes: crate::sizes::Sizes,
+    pub(super) bell: Arc<Bell>,
+    pub(super) vacuum: Arc<Vacuum>,
 }
 
 impl Postgres {
@@ -105,17 +118,27 @@ impl Driver for Postgres {
         &CAPABILITIES
     }
 
-    fn batching(&self, _kind: RecordKind, access: Access) -> Batching {
+    fn batching(&self, kind: RecordKind, access: Access) -> Batching {
         // Writes and reads together need no more connections than there are.
         let concurrency =
             if access == Access::Write { self.pool_size.min(2) } else { self.pool_size.saturating_sub(2).clamp(1, 16) };
-        Batching { concurrency, max_operations: 128, max_bytes: 4 * 1024 * 1024, together_from: usize::MAX }
+        // What moves records is a page of them.
+        let max_operations = if kind == RecordKind::Moving { 1 } else { 128 };
+        Batching { concurrency, max_operations, max_bytes: 4 * 1024 * 1024, together_from: usize::MAX }
     }
 
     fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
         match group {
             Group::Payloads(Work::Write(group)) => Box::pin(self.write_group(group)),
             Group::Payloads(Work::Read(group)) => Box::pin(self.read_group(group)),
+            Group::Outbox(Work::Write(group)) => Box::pin(self.write_outbox_group(group)),
+            Group::Outbox(Work::Read(group)) => Box::pin(self.read_outbox_group(group)),
+            Group::Moving(Work::Write(group)) => Box::pin(self.write_moving_group(group)),
+            Group::Moving(Work::Read(group)) => Box::pin(self.read_moving_group(group)),
+            Group::Inbox(Work::Write(group)) => Box::pin(self.write_inbox_group(group)),
+            Group::Inbox(Work::Read(group)) => Box::pin(self.read_inbox_group(group)),
+            Group::Executions(Work::Write(group)) => Box::pin(self.write_execution_group(group)),
+            Group::Executions(Work::Read(group)) => Box::pin(self.read_execution_group(group)),
             Group::States(Work::Write(group)) => Box::pin(self.write_state_group(group)),
             Group::States(Work::Read(group)) => Box::pin(self.read_state_group(group)),
         }
@@ -131,12 +154,19 @@ impl Driver for Postgres {
             let (found, mut warnings) = initialize::initialize(&mut session, &self.table, self.prepared).await?;
             self.learn(found.time);
             warnings.extend(make_if_allowed(&mut session, &self.states_table).await?);
+            warnings.extend(self.executions.make_if_allowed(&mut session).await?);
+            warnings.extend(self.outbox.make_if_allowed(&mut session).await?);
+            warnings.extend(self.inbox.make_if_allowed(&mut session).await?);
             Ok(warnings)
         })
     }
 
     fn schema(&self) -> Vec<String> {
-        all_statements(Dialect::Postgres, &self.table, &self.states_table)
+        let mut all = all_statements(Dialect::Postgres, &self.table, &self.states_table);
+        all.extend(self.executions.pair().statements(Dialect::Postgres));
+        all.extend(self.outbox.statements());
+        all.extend(self.inbox.statements());
+        all
     }
 
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
@@ -145,7 +175,17 @@ impl Driver for Postgres {
             let sql = self.statements(&mut session).await?;
             let removed = purge_both(&mut session, &sql, &self.states, now, limit).await;
             self.look_again_if_changed(&session);
-            removed
+            let mut removed = removed?;
+            if removed < limit {
+                removed += self.executions.purge_expired(&mut session, now, limit - removed).await?;
+            }
+            if removed < limit {
+                removed += self.outbox.purge_expired(&mut session, now, limit - removed).await?;
+            }
+            if removed < limit {
+                removed += self.inbox.purge_expired(&mut session, now, limit - removed).await?;
+            }
+            Ok(removed)
         })
     }
 
@@ -153,7 +193,19 @@ impl Driver for Postgres {
         Box::pin(async move {
             let mut session = self.session(true).await?;
             let server = server(&mut session, &self.table).await?;
-            Ok(server.probe(&self.quoted))
+            let mut probe = server.probe(&self.quoted);
+            probe.degraded = probe.degraded.or_else(|| self.bell.trouble());
+            if let Some(listens) = self.bell.listens() {
+                probe.details.push(("outboxListens", Detail::Number(i64::from(listens))));
+            }
+            if let Some(trouble) = self.vacuum.trouble() {
+                probe.degraded.get_or_insert_with(|| trouble.to_owned());
+            }
+            if let Some((ms, who)) = vacuum::held_back(&mut session).await? {
+                probe.details.push(("oldestTransactionMs", Detail::Number(ms)));
+                probe.degraded = probe.degraded.or_else(|| vacuum::warning(ms, &who));
+            }
+            Ok(probe)
         })
     }
 
@@ -167,12 +219,17 @@ impl Driver for Postgres {
         })
     }
 
+    fn rung(&self) -> Task<'_, ()> {
+        Box::pin(self.bell.rung(self.pool.arc()))
+    }
+
     fn pool(&self) -> Option<report::Pool> {
         Some(self.pool.counts())
     }
 
     fn close(&self) -> Task<'_, ()> {
         Box::pin(async move {
+            self.bell.close();
             if let Some(pool) = self.pool.release() {
                 pool.close().await;
             }

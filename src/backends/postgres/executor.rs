@@ -226,12 +226,14 @@ fn arguments(values: &[Value<'_>]) -> Result<(PgArguments, usize), sqlx::Error> 
     arguments.reserve(values.len(), size);
     for value in values {
         match value {
-            // The only parameters that may be NULL are times.
+            // A time: text that may be NULL says so.
             Value::Null => arguments.add(None::<i64>),
+            Value::NoText => arguments.add(None::<&str>),
             Value::Text(text) => arguments.add(&**text),
             Value::Bytes(bytes) => arguments.add(&bytes[..]),
             Value::Int(number) => arguments.add(*number),
             Value::Texts(texts) => arguments.add(texts.as_slice()),
+            Value::OptionalTexts(texts) => arguments.add(texts.as_slice()),
             Value::Blobs(blobs) => arguments.add(blobs.as_slice()),
             Value::Ints(numbers) => arguments.add(numbers.as_slice()),
         }
@@ -244,10 +246,11 @@ fn arguments(values: &[Value<'_>]) -> Result<(PgArguments, usize), sqlx::Error> 
 fn size_of(value: &Value<'_>) -> usize {
     // The head of an array is 20 bytes, a length 4.
     24 + match value {
-        Value::Null | Value::Int(_) => 8,
+        Value::Null | Value::NoText | Value::Int(_) => 8,
         Value::Text(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),
         Value::Texts(texts) => texts.iter().map(|text| text.len() + 4).sum(),
+        Value::OptionalTexts(texts) => texts.iter().map(|text| text.map_or(0, str::len) + 4).sum(),
         Value::Blobs(blobs) => blobs.iter().map(|blob| blob.len() + 4).sum(),
         Value::Ints(numbers) => numbers.len() * 12,
     }

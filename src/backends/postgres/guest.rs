@@ -11,7 +11,12 @@ use crate::contract::guest::ClientDriver;
 use crate::contract::report::{Probe, Usage};
 use crate::contract::step::{Reply, Step};
 use crate::error::{Detail, Error, Kind, Result};
+use crate::sql::Around;
 use crate::sql::client::{KnownTable, OnClient};
+use crate::sql::executions::Executions;
+use crate::sql::executions::schema::Pair;
+use crate::sql::inbox::Inbox;
+use crate::sql::outbox::Outbox;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::postgres::{
     check_key, create_at_once, create_index_at_once, create_index_concurrently, server,
@@ -19,6 +24,7 @@ use crate::sql::schema::postgres::{
 use crate::sql::schema::{has_index, inspect};
 use crate::sql::states::schema::{all_statements, make_if_allowed};
 use crate::sql::states::{StateSql, purge_both};
+use crate::sql::tables::Tables;
 use crate::sql::{Dialect, Executor, Table};
 use crate::time::Millis;
 
@@ -29,16 +35,42 @@ pub(super) struct Hosted {
     payloads: KnownTable,
     states_table: Table,
     states_quoted: String,
-    states: StateSql,
+    pub(super) states: StateSql,
+    pub(super) executions: Executions,
+    executions_quoted: String,
+    pub(super) outbox: Outbox,
+    pub(super) inbox: Inbox,
 }
 
 impl Hosted {
-    pub(super) fn new(table: Table, states_table: Table) -> Self {
-        let states = StateSql::new(DIALECT, &states_table);
-        Self { payloads: KnownTable::new(DIALECT, table), states_quoted: states_table.quoted(), states_table, states }
+    pub(super) fn new(tables: Tables) -> Self {
+        let Tables { payloads: table, states: states_table, executions, log, outbox, inbox } = tables;
+        let pair = Pair { executions, log };
+        Self {
+            payloads: KnownTable::new(DIALECT, table),
+            states_quoted: states_table.quoted(),
+            states: StateSql::new(DIALECT, &states_table),
+            states_table,
+            executions_quoted: pair.executions.quoted(),
+            executions: Executions::new(DIALECT, pair),
+            outbox: Outbox::new(DIALECT, outbox),
+            inbox: Inbox::new(DIALECT, inbox),
+        }
     }
 
-    fn states_on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
+    pub(super) fn executions_on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
+        OnClient::new(client, DIALECT, &self.executions_quoted, of_client)
+    }
+
+    pub(super) fn outbox_on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
+        OnClient::new(client, DIALECT, self.outbox.quoted(), of_client)
+    }
+
+    pub(super) fn inbox_on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
+        OnClient::new(client, DIALECT, self.inbox.quoted(), of_client)
+    }
+
+    pub(super) fn states_on<'a>(&'a self, client: &'a Client) -> OnClient<'a> {
         OnClient::new(client, DIALECT, &self.states_quoted, of_client)
     }
 
@@ -46,14 +78,14 @@ impl Hosted {
         OnClient::new(client, DIALECT, self.payloads.quoted(), of_client)
     }
 
-    async fn ready<'a>(&'a self, client: &'a Client) -> Result<(Arc<PayloadSql>, OnClient<'a>)> {
+    pub(super) async fn ready<'a>(&'a self, client: &'a Client) -> Result<(Arc<PayloadSql>, OnClient<'a>)> {
         let mut on = self.on(client);
         let sql = self.payloads.statements(&mut on).await?;
         Ok((sql, on))
     }
 
     /// After an error that is about the table, it is looked at again.
-    fn noted<T>(&self, done: Result<T>) -> Result<T> {
+    pub(super) fn noted<T>(&self, done: Result<T>) -> Result<T> {
         if done.as_ref().is_err_and(is_about_table) {
             self.payloads.forget();
         }
@@ -81,6 +113,9 @@ impl Hosted {
         }
         self.payloads.learn(found.time);
         let mut warnings = make_if_allowed(&mut self.states_on(client), &self.states_table).await?;
+        warnings.extend(self.executions.make_if_allowed(&mut self.executions_on(client)).await?);
+        warnings.extend(self.outbox.make_if_allowed(&mut self.outbox_on(client)).await?);
+        warnings.extend(self.inbox.make_if_allowed(&mut self.inbox_on(client)).await?);
         if !found.expiry_optional {
             warnings.push(format!("expires_at of table {quoted} is NOT NULL: payloads without an expiry are refused"));
         }
@@ -108,6 +143,16 @@ impl ClientDriver for Hosted {
     fn run<'a>(&'a self, on: &'a Client, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
             match step {
+                Step::Outbox(step) => {
+                    let around = if on.facts().in_transaction { Around::Transaction } else { Around::Savepoint };
+                    self.outbox.run(&mut self.outbox_on(on), step, around, Millis::now()).await
+                }
+                Step::Moving(step) => self.run_moving(on, step).await,
+                Step::Inbox(step) => self.inbox.run(&mut self.inbox_on(on), step, Millis::now()).await,
+                Step::Execution(step) => {
+                    let around = if on.facts().in_transaction { Around::Transaction } else { Around::Savepoint };
+                    self.executions.run(&mut self.executions_on(on), step, around, Millis::now()).await
+                }
                 Step::State(step) => self.states.run(&mut self.states_on(on), step, Millis::now()).await,
                 Step::Payload(step) => {
                     let (sql, mut on) = self.ready(on).await?;
@@ -122,13 +167,27 @@ impl ClientDriver for Hosted {
     }
 
     fn schema(&self) -> Vec<String> {
-        all_statements(DIALECT, self.payloads.table(), &self.states_table)
+        let mut all = all_statements(DIALECT, self.payloads.table(), &self.states_table);
+        all.extend(self.executions.pair().statements(DIALECT));
+        all.extend(self.outbox.statements());
+        all.extend(self.inbox.statements());
+        all
     }
 
     fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {
         Box::pin(async move {
-            let (sql, mut on) = self.ready(on).await?;
-            self.noted(purge_both(&mut on, &sql, &self.states, now, limit).await)
+            let (sql, mut of_payloads) = self.ready(on).await?;
+            let mut removed = self.noted(purge_both(&mut of_payloads, &sql, &self.states, now, limit).await)?;
+            if removed < limit {
+                removed += self.executions.purge_expired(&mut self.executions_on(on), now, limit - removed).await?;
+            }
+            if removed < limit {
+                removed += self.outbox.purge_expired(&mut self.outbox_on(on), now, limit - removed).await?;
+            }
+            if removed < limit {
+                removed += self.inbox.purge_expired(&mut self.inbox_on(on), now, limit - removed).await?;
+            }
+            Ok(removed)
         })
     }
 

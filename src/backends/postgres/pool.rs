@@ -78,6 +78,11 @@ impl Pool {
         }
     }
 
+    /// How connections are made.
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,11 +2,11 @@
 //! spread over the connections of the pool.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::{join, join_all};
 
 use super::driver::Postgres;
+use super::spread::{self, Placed};
 use crate::contract::operation::chains;
 use crate::contract::states::{StateRead, StateWrite};
 use crate::contract::step::Reply;
@@ -130,29 +130,17 @@ impl Postgres {
 
     /// Runs parts of a group beside each other, on as many connections as there are.
     async fn spread(&self, group: Group<'_>, count: usize, parts: &[Vec<usize>]) -> Vec<Result<Reply>> {
-        let next = AtomicUsize::new(0);
-        let runner = || async {
-            let mut done = Vec::new();
-            while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.run_part(group, part, &mut done).await;
-            }
-            done
-        };
-        let runners = parts.len().min(self.pool_size);
-        let mut results: Vec<Result<Reply>> = vec![Ok(Reply::Done); count];
-        for (at, result) in join_all((0..runners).map(|_| runner())).await.into_iter().flatten() {
-            results[at] = result;
-        }
-        results
+        spread::spread(self.pool_size, count, parts, |part| self.run_part(group, part)).await
     }
 
-    async fn run_part(&self, group: Group<'_>, part: &[usize], done: &mut Vec<(usize, Result<Reply>)>) {
+    async fn run_part(&self, group: Group<'_>, part: &[usize]) -> Placed {
         // A change whose answer is lost cannot be repeated: it does not start on a connection that may be dead.
         let careful = matches!(group, Group::Writes(_));
         let mut session = match self.session_on(&self.states_quoted, careful).await {
             Ok(session) => session,
-            Err(error) => return done.extend(part.iter().map(|at| (*at, Err(error.clone())))),
+            Err(error) => return part.iter().map(|at| (*at, Err(error.clone()))).collect(),
         };
+        let mut done = Vec::with_capacity(part.len());
         for at in part {
             let result = match group {
                 Group::Writes(writes) => self.states.write(&mut session, &writes[*at], Millis::now()).await,
@@ -160,5 +148,6 @@ impl Postgres {
             };
             done.push((*at, result));
         }
+        done
     }
 }

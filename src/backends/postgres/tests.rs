@@ -1,5 +1,6 @@
 //! Against a real server: they run when POSTGRES_URL is set.
 
+mod executions;
 mod query;
 
 use std::sync::{Arc, mpsc};

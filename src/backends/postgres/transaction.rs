@@ -1,15 +1,25 @@
 //! A transaction on a connection of the pool.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::bell::Bell;
 use super::driver::Postgres;
 use super::executor::Session;
+use super::pool::Pool;
 use crate::contract::capability::Isolation;
 use crate::contract::dynamic::Dynamic;
+use crate::contract::moving::not_in_transactions;
+use crate::contract::operation::Work;
+use crate::contract::outbox::OutboxWrite;
 use crate::contract::step::{Reply, Step};
 use crate::contract::transaction::Transaction;
 use crate::error::Result;
 use crate::runtime::Task;
+use crate::sql::Around;
+use crate::sql::executions::Executions;
+use crate::sql::inbox::Inbox;
+use crate::sql::outbox::Outbox;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::states::StateSql;
 use crate::time::Millis;
@@ -20,7 +30,16 @@ impl Postgres {
         let mut session = self.session(true).await?;
         let sql = self.statements(&mut session).await?;
         session.begin(isolation.unwrap_or(Isolation::ReadCommitted)).await?;
-        Ok(Box::new(Ongoing { session, sql, states: Arc::clone(&self.states) }))
+        Ok(Box::new(Ongoing {
+            session,
+            sql,
+            states: Arc::clone(&self.states),
+            executions: Arc::clone(&self.executions),
+            outbox: Arc::clone(&self.outbox),
+            inbox: Arc::clone(&self.inbox),
+            has_events: false,
+            tell: (Arc::clone(&self.bell), Arc::clone(self.pool.arc()), self.wait),
+        }))
     }
 }
 
@@ -29,12 +48,29 @@ struct Ongoing {
     session: Session,
     sql: Arc<PayloadSql>,
     states: Arc<StateSql>,
+    executions: Arc<Executions>,
+    outbox: Arc<Outbox>,
+    inbox: Arc<Inbox>,
+    /// Whether events were inserted: others are told behind the commit.
+    has_events: bool,
+    tell: (Arc<Bell>, Arc<Pool>, Duration),
 }
 
 impl Transaction for Ongoing {
     fn run<'a>(&'a mut self, step: &'a Step) -> Task<'a, Result<Reply>> {
         Box::pin(async move {
             match step {
+                Step::Outbox(step) => {
+                    let done = self.outbox.run(&mut self.session, step, Around::Transaction, Millis::now()).await;
+                    let is_insertion = matches!(step, Work::Write(OutboxWrite::Insert(_)));
+                    self.has_events |= is_insertion && done.is_ok();
+                    done
+                }
+                Step::Moving(_) => Err(not_in_transactions()),
+                Step::Inbox(step) => self.inbox.run(&mut self.session, step, Millis::now()).await,
+                Step::Execution(step) => {
+                    self.executions.run(&mut self.session, step, Around::Transaction, Millis::now()).await
+                }
                 Step::State(step) => self.states.run(&mut self.session, step, Millis::now()).await,
                 Step::Payload(step) => self.sql.run(&mut self.session, step, Millis::now()).await,
             }
@@ -50,6 +86,11 @@ impl Transaction for Ongoing {
             let committed = self.session.commit().await;
             if committed.is_err() {
                 self.session.roll_back().await;
+            } else if self.has_events {
+                let (bell, pool, wait) = self.tell;
+                // Its connection goes back before another one is asked for.
+                drop(self.session);
+                bell.tell(&pool, wait);
             }
             committed
         })

@@ -9,18 +9,19 @@ use crate::error::Result;
 
 /// Reads its words one after the other: conditions, then commands with their words. Answers the number of the first
 /// condition that does not hold, or 0. What each kind knows of conditions stands between the two parts.
-const BEGINNING: &str = "local at = 0 local function word() at = at + 1 return ARGV[at] end ";
+const BEGINNING: &str = "local at = 0 local function word() at = at + 1 return ARGV[at] end local later = {} ";
 const CONDITIONS: &str = "for n = 1, tonumber(word()) do local kind, key, holds = word(), word() \
     if kind == 'value' then holds = (redis.call('GET', key) or '') == word() \
     elseif kind == 'free' then holds = redis.call('EXISTS', key) == 0 ";
 const COMMANDS: &str = "end if not holds then return n end end \
+    for n = 1, #later do later[n]() end \
     while at < #ARGV do local words = {} for n = 1, tonumber(word()) do words[n] = word() end \
     redis.call(unpack(words)) end return 0";
 
 /// A condition that a kind of records knows of.
 pub(super) struct Condition {
     /// The name of a Lua function. It takes a key, takes what else it needs with `word()`, and answers whether the
-    /// condition holds.
+    /// condition holds. It may leave a function in `later`, which is called once all conditions hold.
     pub(super) name: &'static str,
     /// The text of the function, and of those that it needs.
     pub(super) text: &'static [&'static str],
@@ -68,6 +69,11 @@ impl CommitScript {
         self.keys.push(key.clone());
         self.words.extend([Bytes::from_static(name.as_bytes()), key.clone()]);
         self.words.extend(words);
+    }
+
+    /// Keys that conditions touch beside their own.
+    pub(super) fn touch(&mut self, keys: impl IntoIterator<Item = Bytes>) {
+        self.keys.extend(keys);
     }
 
     /// How many conditions there are.

@@ -12,7 +12,7 @@ use fred::types::config::{Config, ConnectionConfig, Server, ServerConfig, TcpCon
 use url::Url;
 
 use crate::error::{Error, Kind, Result};
-use crate::namespace::{Namespace, PAYLOADS, SAGAS};
+use crate::namespace::{EXECUTIONS, INBOX, Namespace, OUTBOX, PAYLOADS, SAGAS};
 use crate::options::OptionReader;
 
 /// The longest key prefix, in characters.
@@ -217,10 +217,14 @@ fn tls(trust: &Trust) -> Result<TlsConfig> {
 pub(super) struct Prefixes {
     pub(super) payloads: String,
     pub(super) states: String,
+    pub(super) executions: String,
+    /// With a hash tag.
+    pub(super) outbox: String,
+    pub(super) inbox: String,
 }
 
 impl Prefixes {
-    /// Takes `namespace`, `keyPrefix` and `statesKeyPrefix`.
+    /// Takes `namespace` and the options of the prefixes: see `docs/options.md`.
     pub(super) fn read(options: &mut OptionReader) -> Result<Self> {
         let namespace = Namespace::read(options)?;
         let mut read = |name, default: String| -> Result<String> {
@@ -230,8 +234,34 @@ impl Prefixes {
         };
         let payloads = read("keyPrefix", namespace.prefix(PAYLOADS, "saga:storage"))?;
         let states = read("statesKeyPrefix", namespace.prefix(SAGAS, "saga-bus") + ":")?;
+        let executions = read("executionsKeyPrefix", namespace.prefix(EXECUTIONS, "saga-exec") + ":")?;
+        if executions.contains('{') {
+            // Each bucket has a hash tag of its own.
+            return Err(Error::invalid("option 'executionsKeyPrefix' must not contain '{'"));
+        }
+        let outbox = tagged(&read("outboxKeyPrefix", namespace.prefix(OUTBOX, "saga-outbox") + ":")?)?;
+        let inbox = read("inboxKeyPrefix", namespace.prefix(INBOX, "saga-inbox") + ":")?;
         check_apart(&payloads, &states)?;
-        Ok(Self { payloads, states })
+        check_executions_apart(&executions, &payloads, &states)?;
+        let prefixes = Self { payloads, states, executions, outbox, inbox };
+        prefixes.check_events_apart()?;
+        Ok(prefixes)
+    }
+}
+
+/// The prefix of the outbox, all of whose keys have to be in one hash slot: what stands before its last colons is made
+/// its hash tag, unless it has one.
+fn tagged(prefix: &str) -> Result<String> {
+    let Some((_, rest)) = prefix.split_once('{') else {
+        let name = prefix.trim_end_matches(':');
+        if name.is_empty() || name.contains('}') {
+            return Err(Error::invalid("option 'outboxKeyPrefix' must have a name, or a hash tag"));
+        }
+        return Ok(format!("{{{name}}}{}", &prefix[name.len()..]));
+    };
+    match rest.split_once('}') {
+        Some((tag, _)) if !tag.is_empty() => Ok(prefix.to_owned()),
+        _ => Err(Error::invalid("option 'outboxKeyPrefix' must have a name, or a hash tag in braces")),
     }
 }
 
@@ -255,6 +285,50 @@ fn check_apart(payloads: &str, states: &str) -> Result<()> {
         "options 'keyPrefix' and 'statesKeyPrefix' overlap: payloads have keys '{payloads}...', sagas '{sagas}...', \
          so that a payload could overwrite a saga"
     )))
+}
+
+impl Prefixes {
+    /// The same with the outbox and the inbox, which have any key that begins with their prefix.
+    fn check_events_apart(&self) -> Result<()> {
+        let Self { payloads, states, executions, outbox, inbox } = self;
+        let mut known = vec![
+            ("keyPrefix", format!("{payloads}:")),
+            ("statesKeyPrefix", format!("{states}saga:")),
+            ("statesKeyPrefix", format!("{states}names")),
+            ("executionsKeyPrefix", format!("{executions}{{b")),
+            ("executionsKeyPrefix", format!("{executions}buckets")),
+        ];
+        for (option, own) in [("outboxKeyPrefix", outbox), ("inboxKeyPrefix", inbox)] {
+            if let Some((other, theirs)) =
+                known.iter().find(|(_, theirs)| own.starts_with(theirs) || theirs.starts_with(own))
+            {
+                return Err(Error::invalid(format!(
+                    "options '{other}' and '{option}' overlap: keys '{theirs}...' and '{own}...' could be the same"
+                )));
+            }
+            known.push((option, own.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// The same with executions, which have any key that begins with their prefix and `{b` or `buckets`.
+fn check_executions_apart(executions: &str, payloads: &str, states: &str) -> Result<()> {
+    let own = ["{b", "buckets"].map(|rest| format!("{executions}{rest}"));
+    let others = [
+        ("keyPrefix", format!("{payloads}:")),
+        ("statesKeyPrefix", format!("{states}saga:")),
+        ("statesKeyPrefix", format!("{states}names")),
+    ];
+    for (option, other) in others {
+        if own.iter().any(|own| own.starts_with(&other) || other.starts_with(own)) {
+            return Err(Error::invalid(format!(
+                "options '{option}' and 'executionsKeyPrefix' overlap: keys '{other}...' and '{executions}...' could be \
+                 the same"
+            )));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -331,6 +405,45 @@ mod tests {
         }
         for prefix in ["", "a b", "a*", "ü", "a\n", &"x".repeat(129)] {
             assert!(check_prefix("keyPrefix", prefix).unwrap_err().message().contains("1 to 128"), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn the_outbox_has_a_hash_tag() {
+        let good = [
+            ("saga-outbox:", "{saga-outbox}:"),
+            ("orders:outbox:", "{orders:outbox}:"),
+            ("orders", "{orders}"),
+            ("{app}:outbox:", "{app}:outbox:"),
+            ("x{app}", "x{app}"),
+        ];
+        for (given, expected) in good {
+            assert_eq!(tagged(given).unwrap(), expected);
+        }
+        for bad in [":", "a}b", "{}x", "{x", "x{"] {
+            assert_eq!(tagged(bad).unwrap_err().kind(), Kind::InvalidArgument, "{bad}");
+        }
+    }
+
+    #[test]
+    fn events_have_keys_of_their_own() {
+        let read = |options: &str| Prefixes::read(&mut OptionReader::parse(options).unwrap());
+        let prefixes = read("{}").unwrap();
+        assert_eq!((&*prefixes.outbox, &*prefixes.inbox), ("{saga-outbox}:", "saga-inbox:"));
+        let prefixes = read(r#"{"namespace":"orders"}"#).unwrap();
+        assert_eq!((&*prefixes.outbox, &*prefixes.inbox), ("{orders:outbox}:", "orders:inbox:"));
+        let apart =
+            r#"{"keyPrefix":"{a}:p","statesKeyPrefix":"{a}:s:","outboxKeyPrefix":"{a}:o:","inboxKeyPrefix":"{a}:i:"}"#;
+        assert!(read(apart).is_ok());
+        for overlapping in [
+            r#"{"inboxKeyPrefix":"saga:storage:"}"#,
+            r#"{"keyPrefix":"{saga-outbox}"}"#,
+            r#"{"outboxKeyPrefix":"{a}:","inboxKeyPrefix":"{a}:i:"}"#,
+            r#"{"inboxKeyPrefix":"saga-exec:"}"#,
+            r#"{"inboxKeyPrefix":"saga-bus:saga:x"}"#,
+        ] {
+            let error = read(overlapping).err().unwrap_or_else(|| panic!("{overlapping}"));
+            assert!(error.message().contains("overlap"), "{overlapping}: {error}");
         }
     }
 

@@ -2,20 +2,28 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
+use super::bell::Bell;
 use super::channel::OwnChannel;
 use super::config::Prefixes;
+use super::executions::claims::Due;
+use super::executions::{self, Executions};
+use super::moving::Moving;
+use super::outbox::{self, Outbox};
 use super::shared::Connector;
-use super::states::{States, groups, reindex};
+use super::states::{self, States, reindex};
 use super::transaction::QueuedTransaction;
-use super::{inspect, payloads};
+use super::{inbox, inspect, payloads};
 use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
 use crate::contract::driver::{Batching, Driver};
+use crate::contract::moving::MovingWrite;
 use crate::contract::operation::{Access, Group, RecordKind, Work};
 use crate::contract::report::{Pool, Probe, Usage};
 use crate::contract::states::Reindexed;
 use crate::contract::step::Reply;
 use crate::contract::transaction::Transaction;
-use crate::error::Result;
+use crate::error::{Detail, Result};
 use crate::registry::Lease;
 use crate::runtime::Task;
 use crate::time::Millis;
@@ -34,6 +42,8 @@ pub(super) static CAPABILITIES: Capabilities = Capabilities {
 pub(super) struct Redis {
     pub(super) prefixes: Prefixes,
     pub(super) shared: Lease<Connector>,
+    pub(super) due: Due,
+    pub(super) bell: Bell,
 }
 
 impl Redis {
@@ -64,8 +74,14 @@ impl Driver for Redis {
         Batching { concurrency: 64, max_operations: 256, max_bytes: 8 << 20, together_from }
     }
 
+    /// On one server claims look in turn, and share what they find (`executions/claims.rs`).
+    fn looks_before_claims(&self) -> bool {
+        !self.shared.one_server()
+    }
+
     fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
-        let Prefixes { payloads: prefix, states } = &self.prefixes;
+        let Prefixes { payloads: prefix, states: sagas, executions: runs, outbox: events, inbox: entries } =
+            &self.prefixes;
         match group {
             Group::Payloads(Work::Write(group)) => {
                 answers(group.len(), async move { payloads::write(&self.channel().await?, prefix, group).await })
@@ -74,10 +90,43 @@ impl Driver for Redis {
                 answers(group.len(), async move { payloads::read(&self.channel().await?, prefix, group).await })
             }
             Group::States(Work::Write(group)) => {
-                answers(group.len(), async move { Ok(groups::write(&self.channel().await?, states, group).await) })
+                answers(group.len(), async move { Ok(states::write(&self.channel().await?, sagas, group).await) })
             }
             Group::States(Work::Read(group)) => {
-                answers(group.len(), async move { Ok(groups::read(&self.channel().await?, states, group).await) })
+                answers(group.len(), async move { Ok(states::read(&self.channel().await?, sagas, group).await) })
+            }
+            Group::Executions(Work::Write(group)) => answers(group.len(), async move {
+                Ok(executions::write(&self.channel().await?, runs, &self.due, group).await)
+            }),
+            Group::Executions(Work::Read(group)) => {
+                answers(group.len(), async move { Ok(executions::read(&self.channel().await?, runs, group).await) })
+            }
+            Group::Outbox(Work::Write(group)) => {
+                answers(group.len(), async move { Ok(outbox::write(&self.channel().await?, events, group).await) })
+            }
+            Group::Outbox(Work::Read(group)) => {
+                answers(group.len(), async move { Ok(outbox::read(&self.channel().await?, events, group).await) })
+            }
+            Group::Moving(Work::Write(group)) => answers(group.len(), async move {
+                let on = self.channel().await?;
+                let moving = Moving { on: &on, prefixes: &self.prefixes };
+                let answers = join_all(group.iter().map(|write| moving.write(write))).await;
+                if group.iter().any(|MovingWrite::Import(import)| import.kind == RecordKind::Executions) {
+                    // Some of them may have been due for long.
+                    self.due.forget();
+                }
+                Ok(answers)
+            }),
+            Group::Moving(Work::Read(group)) => answers(group.len(), async move {
+                let on = self.channel().await?;
+                let moving = Moving { on: &on, prefixes: &self.prefixes };
+                Ok(join_all(group.iter().map(|read| moving.read(read))).await)
+            }),
+            Group::Inbox(Work::Write(group)) => {
+                answers(group.len(), async move { Ok(inbox::write(&self.channel().await?, entries, group).await) })
+            }
+            Group::Inbox(Work::Read(group)) => {
+                answers(group.len(), async move { Ok(inbox::read(&self.channel().await?, entries, group).await) })
             }
         }
     }
@@ -89,14 +138,18 @@ impl Driver for Redis {
     }
 
     fn initialize(&self) -> Task<'_, Result<Vec<String>>> {
-        Box::pin(async { inspect::initialize(&self.channel().await?, &self.prefixes.states).await })
+        Box::pin(async { inspect::initialize(&self.channel().await?, &self.prefixes).await })
     }
 
-    /// Redis removes expired keys by itself, but not what stands of sagas in lists.
+    /// Redis removes expired keys by itself, but not what stands of other records than payloads in lists.
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
         Box::pin(async move {
             let on = self.channel().await?;
-            States { on: &on, prefix: &self.prefixes.states }.tidy_all_expired(now, limit).await
+            let sagas = States { on: &on, prefix: &self.prefixes.states }.tidy_all_expired(now, limit).await?;
+            let executions = Executions { on: &on, prefix: &self.prefixes.executions };
+            let removed = sagas + executions.purge_expired(limit.saturating_sub(sagas)).await?;
+            let events = Outbox { on: &on, prefix: &self.prefixes.outbox };
+            Ok(removed + events.purge_expired(limit.saturating_sub(removed)).await?)
         })
     }
 
@@ -105,7 +158,14 @@ impl Driver for Redis {
     }
 
     fn probe(&self) -> Task<'_, Result<Probe>> {
-        Box::pin(async { inspect::probe(&self.channel().await?).await })
+        Box::pin(async {
+            let mut probe = inspect::probe(&self.channel().await?).await?;
+            probe.degraded = probe.degraded.or_else(|| self.bell.trouble());
+            if let Some(listens) = self.bell.listens() {
+                probe.details.push(("outboxListens", Detail::Number(i64::from(listens))));
+            }
+            Ok(probe)
+        })
     }
 
     fn usage(&self, _now: Millis) -> Task<'_, Result<Usage>> {
@@ -116,8 +176,13 @@ impl Driver for Redis {
         Some(self.shared.pool())
     }
 
+    fn rung(&self) -> Task<'_, ()> {
+        Box::pin(self.bell.rung(self.shared.arc(), outbox::keys::ready(&self.prefixes.outbox)))
+    }
+
     fn close(&self) -> Task<'_, ()> {
         Box::pin(async {
+            self.bell.close();
             if let Some(shared) = self.shared.release() {
                 shared.close().await;
             }

@@ -65,7 +65,7 @@ fn by_code(code: &str) -> Option<Error> {
 
 /// How keys get into one hash slot.
 pub(super) const TAG_HINT: &str = "a transaction needs a hash tag that its keys share, such as '{order-1}' in their \
-    ids or '{sagas}' in keyPrefix and statesKeyPrefix";
+    ids or '{sagas}' in keyPrefix and statesKeyPrefix; executions go together whose ids share one";
 
 fn is_authentication(error: &FredError) -> bool {
     let details = error.details();
@@ -74,6 +74,16 @@ fn is_authentication(error: &FredError) -> bool {
 
 fn refused() -> Error {
     Error::new(Kind::Connection, "authentication failed: Redis refused the user or password").retryable(false)
+}
+
+/// Whether the server does not know a script by its digest.
+pub(super) fn is_unknown_script(error: &Error) -> bool {
+    error.causes().iter().any(|cause| cause.contains("NOSCRIPT"))
+}
+
+/// Whether the user may not do this, or not with these keys.
+pub(super) fn is_forbidden(error: &Error) -> bool {
+    error.message().contains("(NOPERM)")
 }
 
 /// Whether the server is one that this client should not be talking to any longer.

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use super::channel::ClientChannel;
 use super::config::Prefixes;
 use super::driver::CAPABILITIES;
+use super::executions::Executions;
+use super::moving::Moving;
+use super::outbox::Outbox;
 use super::slot::Anchor;
 use super::states::{States, reindex};
 use super::survey::Clock;
 use super::transaction::QueuedTransaction;
-use super::{error, inspect, payloads};
+use super::{error, inbox, inspect, payloads};
 use crate::contract::capability::Capabilities;
 use crate::contract::client::{Client, ClientError};
 use crate::contract::guest::{ClientDriver, UnitOfWork};
@@ -95,6 +98,10 @@ impl ClientDriver for RedisOnClients {
             }
             let (on, prefixes) = (self.channel(on), &self.prefixes);
             match step {
+                Step::Outbox(step) => Outbox { on: &on, prefix: &prefixes.outbox }.run(step).await,
+                Step::Moving(step) => Moving { on: &on, prefixes }.run(step).await,
+                Step::Inbox(step) => inbox::run(&on, &prefixes.inbox, step).await,
+                Step::Execution(step) => Executions { on: &on, prefix: &prefixes.executions }.run(step).await,
                 Step::State(step) => States { on: &on, prefix: &prefixes.states }.run(step).await,
                 Step::Payload(Work::Write(write)) => {
                     let mut answers = payloads::write(&on, &prefixes.payloads, slice::from_ref(write)).await?;
@@ -110,13 +117,17 @@ impl ClientDriver for RedisOnClients {
     }
 
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
-        Box::pin(async move { inspect::initialize(&self.answering(on)?, &self.prefixes.states).await })
+        Box::pin(async move { inspect::initialize(&self.answering(on)?, &self.prefixes).await })
     }
 
     fn purge_expired<'a>(&'a self, on: &'a Client, now: Millis, limit: u64) -> Task<'a, Result<u64>> {
         Box::pin(async move {
             let on = self.answering(on)?;
-            States { on: &on, prefix: &self.prefixes.states }.tidy_all_expired(now, limit).await
+            let sagas = States { on: &on, prefix: &self.prefixes.states }.tidy_all_expired(now, limit).await?;
+            let executions = Executions { on: &on, prefix: &self.prefixes.executions };
+            let removed = sagas + executions.purge_expired(limit.saturating_sub(sagas)).await?;
+            let events = Outbox { on: &on, prefix: &self.prefixes.outbox };
+            Ok(removed + events.purge_expired(limit.saturating_sub(removed)).await?)
         })
     }
 

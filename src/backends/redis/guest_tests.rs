@@ -84,7 +84,13 @@ fn server(ahead: i64, reply: impl Fn(&str) -> Dynamic) -> impl FnMut(&str, &[Dyn
 }
 
 fn guest() -> RedisOnClients {
-    RedisOnClients::new(Prefixes { payloads: "p".into(), states: "saga-bus:".into() })
+    RedisOnClients::new(Prefixes {
+        payloads: "p".into(),
+        states: "saga-bus:".into(),
+        executions: "saga-exec:".into(),
+        outbox: "{saga-outbox}:".into(),
+        inbox: "saga-inbox:".into(),
+    })
 }
 
 fn put(id: &str, expires_at: Option<Millis>) -> Step {

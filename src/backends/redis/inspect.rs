@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use super::channel::{Servers, escaped, read_clock, scan};
 use super::command::Request;
+use super::config::Prefixes;
 use super::error;
+use super::executions::Executions;
 use super::states::reindex;
 use crate::contract::report::{Probe, Usage};
 use crate::error::{Detail, Error, Kind, Result};
@@ -15,8 +17,8 @@ use crate::error::{Detail, Error, Kind, Result};
 /// The first version that has PXAT.
 const OLDEST: (u64, u64) = (6, 2);
 
-/// Checks every server; answers warnings. `states_prefix` is that of sagas.
-pub(super) async fn initialize(servers: &impl Servers, states_prefix: &str) -> Result<Vec<String>> {
+/// Checks every server; answers warnings.
+pub(super) async fn initialize(servers: &impl Servers, prefixes: &Prefixes) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     for node in servers.nodes().await? {
         servers.ask(node.as_ref(), &["PING"]).await?;
@@ -29,7 +31,8 @@ pub(super) async fn initialize(servers: &impl Servers, states_prefix: &str) -> R
         }
     }
     warnings.dedup();
-    warnings.extend(reindex::warning(servers, states_prefix).await?);
+    Executions { on: servers, prefix: &prefixes.executions }.initialize().await?;
+    warnings.extend(reindex::warning(servers, &prefixes.states).await?);
     Ok(warnings)
 }
 
@@ -77,7 +80,29 @@ pub(super) async fn probe(servers: &impl Servers) -> Result<Probe> {
     if first.is_some() {
         details.push(("primaries", Detail::count(nodes.len() as u64)));
     }
+    if let Some((limit, policy)) = memory(servers, &nodes).await {
+        details.push(("maxmemory", Detail::count(limit)));
+        details.push(("maxmemoryPolicy", Detail::Text(policy)));
+    }
     Ok(Probe { server_version, degraded: None, details })
+}
+
+/// The limit of a server's memory, and what happens at it: those of the first one that may evict something, or else of
+/// the first one that tells. INFO may be forbidden.
+async fn memory<S: Servers>(servers: &S, nodes: &[Option<S::Name>]) -> Option<(u64, String)> {
+    let mut told = None;
+    for node in nodes {
+        let Ok(info) = servers.ask(node.as_ref(), &["INFO", "memory"]).await else { continue };
+        let info = info.as_string().unwrap_or_default();
+        let Some(policy) = field(&info, "maxmemory_policy") else { continue };
+        let limit = field(&info, "maxmemory").and_then(|limit| limit.parse().ok()).unwrap_or(0);
+        let found = (limit, policy.to_owned());
+        if eviction_warning(&info).is_some() {
+            return Some(found);
+        }
+        told = told.or(Some(found));
+    }
+    told
 }
 
 /// Counts the payloads. Redis has no index of them: this reads all keys of the database.

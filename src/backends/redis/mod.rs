@@ -5,10 +5,17 @@
 //! mod.rs            opens a store, on connections of its own or on clients of the application
 //! guest.rs          the client driver: on clients of the application
 //! driver.rs         the driver: on connections of the store's own
+//! bell.rs           new events of other processes, heard on a connection of its own
+//! moving/           whole records, on their way out and in
 //! transaction.rs    transactions of the store's own: changes of all kinds, collected and sent at the end
 //! inspect.rs        initialize, health, usage
 //! states/           saga state
+//! executions/       the execution log
+//! outbox/           the outbox
+//! inbox.rs          the inbox
+//! groups.rs         groups of operations of a kind, round by round
 //! payloads.rs       payloads: operations as commands, and their replies
+//! script.rs         scripts that know many operations, by their digests
 //! commit_script.rs  the script at the end of a transaction that has conditions
 //! slot.rs           which keys may be in one transaction of a cluster
 //! channel.rs        where requests travel: over a connection of the store's own, or over a client
@@ -27,6 +34,7 @@
 //! in `config.rs`, its lines in both drivers, and a variant in `transaction.rs` if its changes can wait for the end of
 //! a transaction.
 
+mod bell;
 mod channel;
 mod command;
 mod commit_script;
@@ -34,13 +42,19 @@ mod config;
 mod connection;
 mod driver;
 mod error;
+mod executions;
+mod groups;
 mod guest;
 #[cfg(test)]
 mod guest_tests;
+mod inbox;
 mod inspect;
 mod link;
+mod moving;
+mod outbox;
 mod payloads;
 mod resp;
+mod script;
 mod shared;
 mod slot;
 mod states;
@@ -58,12 +72,14 @@ use crate::contract::settings::Settings;
 use crate::error::Result;
 use crate::options::OptionReader;
 use crate::registry::Lease;
+use bell::Bell;
 use config::{Endpoint, Prefixes};
 use driver::Redis;
+use executions::claims::Due;
 use guest::RedisOnClients;
 use shared::Connector;
 
-/// Opens a Redis URL without connecting. Takes `namespace`, `keyPrefix`, `statesKeyPrefix` and `tlsCaFile`.
+/// Opens a Redis URL without connecting. Takes `namespace`, the key prefixes of all kinds and `tlsCaFile`.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
     let prefixes = Prefixes::read(&mut options)?;
     let ca_file = options.string("tlsCaFile")?;
@@ -72,10 +88,14 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     let endpoint = Endpoint::parse(url, ca_file, settings.connect_timeout)?;
     let shared = Lease::take(key, || Connector::new(endpoint));
     let guest = RedisOnClients::new(prefixes.clone());
-    Ok(Opened { driver: Arc::new(Redis { prefixes, shared }), guest: Some(Arc::new(guest)) })
+    Ok(Opened {
+        driver: Arc::new(Redis { prefixes, shared, due: Due::default(), bell: Bell::default() }),
+        guest: Some(Arc::new(guest)),
+    })
 }
 
-/// What works on clients of the application. Takes `namespace`, `keyPrefix` and `statesKeyPrefix`.
+/// What works on clients of the application. Takes `namespace` and the key prefixes of all
+/// kinds.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn ClientDriver>> {
     let prefixes = Prefixes::read(&mut options)?;
     options.finish()?;

@@ -122,11 +122,13 @@ impl Plan {
     }
 }
 
-fn is_soon(at: Millis, now: Millis) -> bool {
+/// Whether an expiry is taken care of.
+pub(super) fn is_soon(at: Millis, now: Millis) -> bool {
     at.0.saturating_sub(now.0) < SOON_MS
 }
 
-fn shifted(at: Millis, shift: i64) -> i64 {
+/// An expiry by the server's clock.
+pub(super) fn shifted(at: Millis, shift: i64) -> i64 {
     at.0.saturating_add(shift).max(1)
 }
 
@@ -177,7 +179,8 @@ fn outlives(write: &Write, now: Millis) -> bool {
     expiry(write).is_none_or(|at| at > now)
 }
 
-fn lost_at_once() -> Error {
+/// The server has dropped what was stored.
+pub(super) fn lost_at_once() -> Error {
     Error::new(Kind::Backend, "Redis dropped the payload at once: its clock says that expiresAt has passed")
         .retryable(true)
         .unsent()

@@ -27,6 +27,11 @@ impl Connector {
         Self { endpoint, connecting: Arc::new(Connecting::new("Redis")), replacing: AtomicBool::new(false) }
     }
 
+    /// Where the servers are.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// Whether one server has all keys.
     pub(super) fn one_server(&self) -> bool {
         self.endpoint.one_server()

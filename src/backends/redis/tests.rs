@@ -22,7 +22,8 @@ fn settle() -> (Settle, oneshot::Receiver<Result<Reply>>) {
 /// A store with a prefix of its own.
 fn store(url: &str, options: &str) -> Store {
     let prefix = format!("sagastore-test:{:x}", fastrand::u64(..));
-    Store::open(None, &format!(r#"{{"url": "{url}", "keyPrefix": "{prefix}" {options}}}"#)).unwrap()
+    let prefixes = format!(r#""keyPrefix": "{prefix}", "executionsKeyPrefix": "{prefix}-e:""#);
+    Store::open(None, &format!(r#"{{"url": "{url}", {prefixes} {options}}}"#)).unwrap()
 }
 
 async fn put(store: &Store, id: &str, data: impl Into<Bytes>, expires_at: Option<Millis>) -> Result<Reply> {

@@ -17,6 +17,11 @@ use super::channel::{Answers, ClientChannel, OwnChannel, Servers};
 use super::commit_script::CommitScript;
 use super::config::Prefixes;
 use super::error;
+use super::executions::Executions;
+use super::executions::queued::Planned as PlannedExecution;
+use super::inbox;
+use super::outbox::queued::PlannedEvents;
+use super::outbox::{self, Outbox};
 use super::payloads::{answer_write, expiry, key, queued};
 use super::shared::Connector;
 use super::slot::Anchor;
@@ -25,7 +30,9 @@ use super::states::queued::Planned;
 use super::survey::Clock;
 use crate::contract::client::Client;
 use crate::contract::guest::UnitOfWork;
+use crate::contract::inbox::{InboxWrite, accepted_before};
 use crate::contract::operation::Operation;
+use crate::contract::outbox::record::listed;
 use crate::contract::payloads::Write;
 use crate::contract::states::changed_twice;
 use crate::contract::step::{Queued, Reply, Step, not_queueable};
@@ -40,6 +47,12 @@ enum Change {
     Payload(Write),
     /// Of a saga, which must be then as it was when the change was called.
     State(Planned),
+    /// Of an execution, which must come to the same answer then.
+    Execution(PlannedExecution),
+    /// Events, whose ids must be free then.
+    Outbox(PlannedEvents),
+    /// An entry of the inbox, which must be new then, or goes.
+    Inbox(InboxWrite),
 }
 
 impl Change {
@@ -47,8 +60,8 @@ impl Change {
     fn expires(&self) -> bool {
         match self {
             Self::Payload(write) => expiry(write).is_some(),
-            // The time that is left is sent.
-            Self::State(_) => false,
+            // The time that is left is sent, or the server's is looked at.
+            Self::State(_) | Self::Execution(_) | Self::Outbox(_) | Self::Inbox(_) => false,
         }
     }
 
@@ -57,6 +70,9 @@ impl Change {
         match self {
             Self::Payload(write) => script.then(queued(write, &prefixes.payloads, now, shift)),
             Self::State(planned) => planned.join(&prefixes.states, script),
+            Self::Execution(planned) => planned.join(&prefixes.executions, script),
+            Self::Outbox(planned) => planned.join(&prefixes.outbox, script),
+            Self::Inbox(write) => inbox::join(write, &prefixes.inbox, script),
         }
     }
 
@@ -64,15 +80,18 @@ impl Change {
     fn judge(&self, reply: Result<Value>) -> Result<()> {
         match self {
             Self::Payload(write) => answer_write(write, reply).map(drop),
-            Self::State(_) => Err(error::unexpected()),
+            Self::State(_) | Self::Execution(_) | Self::Outbox(_) | Self::Inbox(_) => Err(error::unexpected()),
         }
     }
 
     /// Why one of its conditions does not hold.
     async fn refusal(&self, prefixes: &Prefixes, on: &impl Servers) -> Error {
         match self {
-            Self::Payload(_) => error::unexpected(),
             Self::State(planned) => States { on, prefix: &prefixes.states }.refusal(planned).await,
+            Self::Execution(planned) => Executions { on, prefix: &prefixes.executions }.refusal(planned).await,
+            Self::Outbox(planned) => Outbox { on, prefix: &prefixes.outbox }.refusal(planned).await,
+            Self::Inbox(InboxWrite::Accept { entry, .. }) => accepted_before(entry),
+            Self::Payload(_) | Self::Inbox(_) => error::unexpected(),
         }
     }
 }
@@ -84,18 +103,36 @@ struct Changes {
     /// Those with conditions, and the keys that no two of them may have in common.
     conditional: Vec<Change>,
     keys: HashSet<Bytes>,
+    /// The ids of executions that are changed.
+    executions: HashSet<Box<str>>,
+    /// The ids of events that are inserted.
+    events: HashSet<Box<str>>,
     blind: Vec<Change>,
 }
 
 impl Changes {
     fn new(prefixes: Prefixes) -> Self {
         let (conditional, blind) = (Vec::new(), Vec::new());
-        Self { prefixes, anchor: Anchor::default(), conditional, keys: HashSet::new(), blind }
+        Self {
+            prefixes,
+            anchor: Anchor::default(),
+            conditional,
+            keys: HashSet::new(),
+            executions: HashSet::new(),
+            events: HashSet::new(),
+            blind,
+        }
     }
 
     fn check(&self, one_server: bool, steps: &[Step]) -> Result<()> {
         // A change with conditions, of which a call has one, looks for its keys itself.
-        if steps.iter().all(|step| matches!(step.queued(), Queued::Conditional(_))) {
+        let is_conditional = |step: &Step| {
+            matches!(
+                step.queued(),
+                Queued::Conditional(_) | Queued::Execution(_) | Queued::Outbox(_) | Queued::Inbox(_)
+            )
+        };
+        if steps.iter().all(is_conditional) {
             return Ok(());
         }
         if let Some(step) = steps.iter().find(|step| !matches!(step.queued(), Queued::Blind(_))) {
@@ -128,9 +165,61 @@ impl Changes {
                     self.add(one_server, write.id(), &keys, Change::State(planned))?;
                 }
             }
+            Queued::Execution(write) => {
+                // It is judged by what is stored, which the change before is not yet.
+                if self.executions.contains(write.id()) {
+                    return Err(changed_twice(write.id()));
+                }
+                let on = on.await?;
+                let (reply, planned) = Executions { on: &on, prefix: &self.prefixes.executions }.plan(write).await?;
+                if let Some(planned) = planned {
+                    let keys = planned.places(&self.prefixes.executions);
+                    self.add(one_server, write.id(), &keys, Change::Execution(planned))?;
+                    self.executions.insert(write.id().into());
+                }
+                return Ok(reply);
+            }
+            Queued::Outbox(insertion) => {
+                let anchor = outbox::keys::anchor(&self.prefixes.outbox);
+                self.check_slot(one_server, &anchor, step.subject())?;
+                let planned = PlannedEvents::of(insertion, &self.prefixes.outbox, &mut self.events)?;
+                if let Some(planned) = planned {
+                    self.anchor.keep(&anchor);
+                    self.conditional.push(Change::Outbox(planned));
+                }
+                return Ok(listed(Vec::new()));
+            }
+            Queued::Inbox(write) => return self.collect_entry(one_server, write, on).await,
             Queued::No => return Err(not_queueable(step)),
         }
         Ok(Reply::Done)
+    }
+
+    fn check_slot(&self, one_server: bool, key: &Bytes, id: &str) -> Result<()> {
+        if one_server { Ok(()) } else { self.anchor.check([(key.clone(), id)]) }
+    }
+
+    /// Collects a change of the inbox.
+    async fn collect_entry<S: Servers>(
+        &mut self,
+        one_server: bool,
+        write: &InboxWrite,
+        on: impl Future<Output = Result<S>>,
+    ) -> Result<Reply> {
+        let (entry, accepts) = match write {
+            InboxWrite::Accept { entry, .. } => (entry, true),
+            InboxWrite::Forget { entry } => (entry, false),
+            InboxWrite::Cleanup { .. } => return Err(error::unexpected()),
+        };
+        let key = inbox::key(&self.prefixes.inbox, entry);
+        let is_accepted = |change: &Change| matches!(change, Change::Inbox(InboxWrite::Accept { entry: known, .. }) if known == entry);
+        if accepts && self.conditional.iter().any(is_accepted) {
+            // It is not new to this transaction.
+            return Ok(Reply::Flag(false));
+        }
+        let existed = accepts || inbox::is_there(&on.await?, &self.prefixes.inbox, entry).await?;
+        self.add(one_server, &entry.message, &[key], Change::Inbox(write.clone()))?;
+        Ok(Reply::Flag(existed))
     }
 
     /// Takes a change with conditions, and its keys.

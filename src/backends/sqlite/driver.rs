@@ -1,14 +1,16 @@
 //! Sqlite as a driver.
 
-use super::{payloads, schema, states, transaction};
+use super::{groups, payloads, schema, transaction};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::bell::{self, Heard};
 use super::database::Database;
 use super::location::Location;
+use super::transaction::Sql;
 use super::worker::hop;
 use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
 use crate::contract::driver::{Batching, Driver};
@@ -19,8 +21,6 @@ use crate::contract::transaction::Transaction;
 use crate::error::Result;
 use crate::registry::Lease;
 use crate::runtime::Task;
-use crate::sql::payloads::PayloadSql;
-use crate::sql::states::StateSql;
 use crate::sql::states::schema::all_statements;
 use crate::sql::{Dialect, Table};
 use crate::time::Millis;
@@ -56,10 +56,10 @@ pub(super) struct Sqlite {
     pub(super) database: Lease<Database>,
     pub(super) table: Table,
     pub(super) states_table: Table,
-    pub(super) statements: Arc<PayloadSql>,
-    pub(super) states: Arc<StateSql>,
+    pub(super) sql: Sql,
     pub(super) group_patience: Duration,
     pub(super) patience: Duration,
+    pub(super) heard: Heard,
 }
 
 impl Driver for Sqlite {
@@ -67,8 +67,13 @@ impl Driver for Sqlite {
         if self.database.location == Location::Memory { &MEMORY } else { &FILE }
     }
 
-    fn batching(&self, _kind: RecordKind, access: Access) -> Batching {
-        if access == Access::Write { WRITES } else { READS }
+    fn batching(&self, kind: RecordKind, access: Access) -> Batching {
+        match (access, kind) {
+            (Access::Write, _) => WRITES,
+            // Each is a page of records.
+            (Access::Read, RecordKind::Moving) => Batching { max_operations: 1, ..READS },
+            (Access::Read, _) => READS,
+        }
     }
 
     fn runtime_of(&self, access: Access) -> Result<Handle> {
@@ -77,19 +82,22 @@ impl Driver for Sqlite {
     }
 
     fn run<'a>(&'a self, group: Group<'a>) -> Task<'a, Vec<Result<Reply>>> {
+        let (database, sql, patience): (&Database, _, _) = (&self.database, &self.sql, self.group_patience);
         match group {
-            Group::Payloads(Work::Write(group)) => {
-                Box::pin(payloads::write(&self.database, &self.statements, group, self.group_patience))
+            Group::Payloads(Work::Write(group)) => Box::pin(payloads::write(database, &sql.payloads, group, patience)),
+            Group::Payloads(Work::Read(group)) => Box::pin(payloads::read(database, &sql.payloads, group, patience)),
+            Group::States(Work::Write(group)) => Box::pin(groups::write(database, &*sql.states, group, patience)),
+            Group::States(Work::Read(group)) => Box::pin(groups::read(database, &*sql.states, group, patience)),
+            Group::Executions(Work::Write(group)) => {
+                Box::pin(groups::write(database, &*sql.executions, group, patience))
             }
-            Group::Payloads(Work::Read(group)) => {
-                Box::pin(payloads::read(&self.database, &self.statements, group, self.group_patience))
-            }
-            Group::States(Work::Write(group)) => {
-                Box::pin(states::write(&self.database, &self.states, group, self.group_patience))
-            }
-            Group::States(Work::Read(group)) => {
-                Box::pin(states::read(&self.database, &self.states, group, self.group_patience))
-            }
+            Group::Executions(Work::Read(group)) => Box::pin(groups::read(database, &*sql.executions, group, patience)),
+            Group::Outbox(Work::Write(group)) => Box::pin(groups::write(database, &*sql.outbox, group, patience)),
+            Group::Outbox(Work::Read(group)) => Box::pin(groups::read(database, &*sql.outbox, group, patience)),
+            Group::Moving(Work::Write(group)) => Box::pin(groups::write(database, sql, group, patience)),
+            Group::Moving(Work::Read(group)) => Box::pin(groups::read(database, sql, group, patience)),
+            Group::Inbox(Work::Write(group)) => Box::pin(groups::write(database, &*sql.inbox, group, patience)),
+            Group::Inbox(Work::Read(group)) => Box::pin(groups::read(database, &*sql.inbox, group, patience)),
         }
     }
 
@@ -98,19 +106,15 @@ impl Driver for Sqlite {
     }
 
     fn find_here(&self, id: &str) -> Option<Bytes> {
-        payloads::find_here(&self.database, &self.statements, id)
+        payloads::find_here(&self.database, &self.sql.payloads, id)
     }
 
     fn begin(&self, _isolation: Option<Isolation>) -> Task<'_, Result<Box<dyn Transaction>>> {
         Box::pin(async {
             let (slot, thread) = self.database.writer()?;
             let database = Arc::clone(self.database.arc());
-            let (payloads, states) = (Arc::clone(&self.statements), Arc::clone(&self.states));
-            let patience = self.patience;
-            let begun = async move {
-                transaction::begin(slot, database, transaction::Sql { payloads, states }, patience).await
-            };
-            hop(&thread, begun).await
+            let (sql, patience) = (self.sql.clone(), self.patience);
+            hop(&thread, async move { transaction::begin(slot, database, sql, patience).await }).await
         })
     }
 
@@ -118,24 +122,36 @@ impl Driver for Sqlite {
         Box::pin(async {
             let (slot, thread) = self.database.writer()?;
             let (table, states, patience) = (self.table.clone(), self.states_table.clone(), self.patience);
+            let sql = self.sql.clone();
             let database = Arc::clone(self.database.arc());
             let made = async move {
                 database.leave_moved(patience).await?;
-                schema::initialize(&slot, &table, &states, patience).await
+                schema::initialize(&slot, &table, &states, &sql, patience).await
             };
             hop(&thread, made).await
         })
     }
 
     fn schema(&self) -> Vec<String> {
-        all_statements(Dialect::Sqlite, &self.table, &self.states_table)
+        let mut all = all_statements(Dialect::Sqlite, &self.table, &self.states_table);
+        all.extend(self.sql.executions.pair().statements(Dialect::Sqlite));
+        all.extend(self.sql.outbox.statements());
+        all.extend(self.sql.inbox.statements());
+        all
     }
 
     fn purge_expired(&self, now: Millis, limit: u64) -> Task<'_, Result<u64>> {
         Box::pin(async move {
             let (slot, thread) = self.database.writer()?;
-            let (sql, states, patience) = (Arc::clone(&self.statements), Arc::clone(&self.states), self.patience);
-            let purged = async move { payloads::purge_expired(&slot, &sql, &states, now, limit, patience).await };
+            let (sql, patience) = (self.sql.clone(), self.patience);
+            let purged = async move {
+                let removed = payloads::purge_expired(&slot, &sql.payloads, &sql.states, now, limit, patience).await?;
+                let left = limit.saturating_sub(removed);
+                if left == 0 {
+                    return Ok(removed);
+                }
+                Ok(removed + groups::purge_expired(&slot, &sql, now, left, patience).await?)
+            };
             hop(&thread, purged).await
         })
     }
@@ -152,9 +168,13 @@ impl Driver for Sqlite {
     fn usage(&self, now: Millis) -> Task<'_, Result<Usage>> {
         Box::pin(async move {
             let (slot, thread) = self.database.background()?;
-            let (sql, patience) = (Arc::clone(&self.statements), self.patience);
+            let (sql, patience) = (Arc::clone(&self.sql.payloads), self.patience);
             hop(&thread, async move { payloads::usage(&slot, &sql, now, patience).await }).await
         })
+    }
+
+    fn rung(&self) -> Task<'_, ()> {
+        Box::pin(bell::rung(&self.database, &self.heard))
     }
 
     fn pool(&self) -> Option<Pool> {

@@ -167,11 +167,11 @@ pub(super) fn execute(connection: &Connection, sql: &str, values: &[Value<'_>]) 
 /// safe way to lend it ours (its `blob` I/O writes every page twice).
 fn bind(statement: &mut Statement<'_>, index: usize, value: &Value<'_>) -> Result<(), DriverError> {
     let borrowed = match value {
-        Value::Null => ValueRef::Null,
+        Value::Null | Value::NoText => ValueRef::Null,
         Value::Text(text) => ValueRef::Text(text.as_bytes()),
         Value::Bytes(bytes) => ValueRef::Blob(bytes),
         Value::Int(number) => ValueRef::Integer(*number),
-        Value::Texts(_) | Value::Blobs(_) | Value::Ints(_) => {
+        Value::Texts(_) | Value::OptionalTexts(_) | Value::Blobs(_) | Value::Ints(_) => {
             let message = "SQLite has no arrays";
             return Err(DriverError::ToSqlConversionFailure(message.into()));
         }

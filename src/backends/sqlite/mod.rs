@@ -3,12 +3,14 @@
 //! One thread writes, in transactions that take in all operations that wait (group commit);
 //! one thread reads; one checkpoints. The operations' futures run on these threads directly.
 
+mod bell;
 mod checkpoint;
 mod connection;
 mod database;
 mod driver;
 mod error;
 mod executor;
+mod groups;
 mod guest;
 mod location;
 mod locks;
@@ -16,7 +18,6 @@ mod payloads;
 mod presence;
 mod schema;
 mod slot;
-mod states;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -33,6 +34,10 @@ use crate::options::OptionReader;
 use crate::registry::Lease;
 use crate::runtime::Task;
 use crate::sql::Dialect;
+use crate::sql::executions::Executions;
+use crate::sql::executions::schema::Pair;
+use crate::sql::inbox::Inbox;
+use crate::sql::outbox::Outbox;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::TimeColumn;
 use crate::sql::states::StateSql;
@@ -41,11 +46,12 @@ use connection::Durability;
 use database::Database;
 use driver::Sqlite;
 use location::Location;
+use transaction::Sql;
 
 /// Opens `sqlite:///absolute.db`, `sqlite:relative.db` or `sqlite::memory:`. Does not touch
 /// the file and starts no thread.
 pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result<Opened> {
-    let Tables { payloads: table, states: states_table } = Tables::read(&mut options, Dialect::Sqlite)?;
+    let tables = Tables::read(&mut options, Dialect::Sqlite)?;
     let durability = match options.choice("durability", &["full", "normal"])? {
         "normal" => Durability::Normal,
         _ => Durability::Full,
@@ -61,27 +67,33 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
             Lease::take(key, || Database::new(location, durability))
         }
     };
-    let statements = Arc::new(PayloadSql::new(Dialect::Sqlite, &table, TimeColumn::Text));
     let patience = settings.operation_timeout.mul_f64(0.9);
-    let states = Arc::new(StateSql::new(Dialect::Sqlite, &states_table));
-    let guest = guest::Hosted::new(table.clone(), states_table.clone());
+    let guest = guest::Hosted::new(tables.clone());
+    let Tables { payloads: table, states: states_table, executions, log, outbox, inbox } = tables;
+    let sql = Sql {
+        payloads: Arc::new(PayloadSql::new(Dialect::Sqlite, &table, TimeColumn::Text)),
+        states: Arc::new(StateSql::new(Dialect::Sqlite, &states_table)),
+        executions: Arc::new(Executions::new(Dialect::Sqlite, Pair { executions, log })),
+        outbox: Arc::new(Outbox::new(Dialect::Sqlite, outbox)),
+        inbox: Arc::new(Inbox::new(Dialect::Sqlite, inbox)),
+    };
     let driver = Arc::new(Sqlite {
         database,
         table,
         states_table,
-        statements,
-        states,
+        sql,
         // Each of the lane's attempts gets its share, so that the last one's error, which
         // says what is wrong, comes before the lane's own timeout, which does not.
         group_patience: patience.mul_f64(0.7) / settings.retry.attempts,
         patience,
+        heard: bell::Heard::default(),
     });
     Ok(Opened { driver, guest: Some(Arc::new(guest)) })
 }
 
-/// What works on clients of the application. Takes `namespace`, `tableName` and `statesTableName`.
+/// What works on clients of the application. Takes `namespace` and the names of tables.
 pub fn guest(mut options: OptionReader) -> Result<Arc<dyn ClientDriver>> {
-    let Tables { payloads: table, states: states_table } = Tables::read(&mut options, Dialect::Sqlite)?;
+    let tables = Tables::read(&mut options, Dialect::Sqlite)?;
     options.finish()?;
-    Ok(Arc::new(guest::Hosted::new(table, states_table)))
+    Ok(Arc::new(guest::Hosted::new(tables)))
 }

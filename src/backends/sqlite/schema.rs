@@ -11,6 +11,7 @@ use super::executor::{Alone, Purpose, Transaction};
 use super::location::Location;
 use super::payloads::is_read_only;
 use super::slot::Slot;
+use super::transaction::Sql;
 use crate::contract::report::Probe;
 use crate::error::{Detail, Error, Kind, Result};
 use crate::sql::schema::{PayloadTable, create, create_index, inspect};
@@ -19,15 +20,24 @@ use crate::sql::{Dialect, Executor, Table, Value};
 
 /// Creates file, tables and indexes where they are missing, and checks tables that are there.
 /// Runs on the writer's thread; other processes that do the same wait for the lock.
-pub(super) async fn initialize(slot: &Slot, table: &Table, states: &Table, limit: Duration) -> Result<Vec<String>> {
+pub(super) async fn initialize(
+    slot: &Slot,
+    table: &Table,
+    states: &Table,
+    sql: &Sql,
+    limit: Duration,
+) -> Result<Vec<String>> {
     slot.patiently(true, limit, |connection| {
         if is_read_only(connection)? {
-            return check_read_only(connection, table, states);
+            return check_read_only(connection, table, states, sql);
         }
         let mut transaction = Transaction::begin(connection, Purpose::Write)?;
         let warnings = transaction.run(async |on| {
             let warnings = make(on, table).await?;
             schema::make(on, states).await?;
+            sql.executions.make(on).await?;
+            sql.outbox.make(on).await?;
+            sql.inbox.make(on).await?;
             Ok(warnings)
         })?;
         transaction.end(warnings)
@@ -49,7 +59,12 @@ pub(super) async fn make<E: Executor>(on: &mut E, table: &Table) -> Result<Vec<S
     }
 }
 
-fn check_read_only(connection: &mut Connection, table: &Table, states: &Table) -> Result<Vec<String>, Failure> {
+fn check_read_only(
+    connection: &mut Connection,
+    table: &Table,
+    states: &Table,
+    sql: &Sql,
+) -> Result<Vec<String>, Failure> {
     let found = Alone::run(connection, async |on| {
         let found = inspect(on, Dialect::Sqlite, table).await?;
         if found.is_some() {
@@ -67,6 +82,15 @@ fn check_read_only(connection: &mut Connection, table: &Table, states: &Table) -
         let states = states.quoted();
         warnings
             .push(format!("the database file is read-only and table {states} does not exist: there is no saga state"));
+    }
+    if let Err(error) = Alone::run(connection, async |on| sql.executions.sql(on).await.map(drop))? {
+        warnings.push(format!("the database file is read-only, and there are no executions: {error}"));
+    }
+    let is_ready = Alone::run(connection, async |on| {
+        Ok::<_, Error>(sql.outbox.is_ready(on).await? && sql.inbox.is_ready(on).await?)
+    })?;
+    if !is_ready.is_ok_and(|is_ready| is_ready) {
+        warnings.push(String::from("the database file is read-only, and there is no outbox, or no inbox"));
     }
     Ok(warnings)
 }

@@ -14,10 +14,17 @@ use super::error::{Failure, ends_transaction, of_query, running};
 use super::executor::{commit, execute};
 use super::slot::Slot;
 use crate::contract::dynamic::Dynamic;
+use crate::contract::moving::not_in_transactions;
+use crate::contract::operation::RecordKind;
 use crate::contract::step::{Reply, Step};
 use crate::contract::transaction::Transaction;
 use crate::error::{Error, Kind, Result};
 use crate::runtime::Task;
+use crate::sql::Around;
+use crate::sql::executions::Executions;
+use crate::sql::inbox::Inbox;
+use crate::sql::moving::Place;
+use crate::sql::outbox::Outbox;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::states::StateSql;
 use crate::sql::{Answer, Dialect, Executor, Value, WITHIN_A_TRANSACTION, controls_transaction, is_blank};
@@ -45,6 +52,22 @@ pub(super) async fn begin(
 pub(super) struct Sql {
     pub(super) payloads: Arc<PayloadSql>,
     pub(super) states: Arc<StateSql>,
+    pub(super) executions: Arc<Executions>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) inbox: Arc<Inbox>,
+}
+
+impl Sql {
+    /// Where the records of a kind are.
+    pub(super) fn place(&self, kind: RecordKind) -> Place<'_> {
+        match kind {
+            RecordKind::Payloads => Place::Payloads(&self.payloads),
+            RecordKind::States => Place::States(&self.states),
+            RecordKind::Executions => Place::Executions(&self.executions),
+            RecordKind::Outbox => Place::Outbox(&self.outbox),
+            RecordKind::Inbox | RecordKind::Moving => Place::Inbox(&self.inbox),
+        }
+    }
 }
 
 struct Ongoing {
@@ -108,6 +131,10 @@ impl Transaction for Ongoing {
             let (sql, now) = (self.sql.clone(), Millis::now());
             // It waits for nothing: the executor answers at once.
             let done = match step {
+                Step::Outbox(step) => sql.outbox.run(self, step, Around::Savepoint, now).now_or_never(),
+                Step::Moving(_) => Some(Err(not_in_transactions())),
+                Step::Inbox(step) => sql.inbox.run(self, step, now).now_or_never(),
+                Step::Execution(step) => sql.executions.run(self, step, Around::Savepoint, now).now_or_never(),
                 Step::State(step) => sql.states.run(self, step, now).now_or_never(),
                 Step::Payload(step) => sql.payloads.run(self, step, now).now_or_never(),
             };

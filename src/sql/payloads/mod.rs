@@ -23,7 +23,10 @@ const SMALL_BYTES: u32 = 16 * 1024;
 /// The statements for one table.
 #[derive(Debug)]
 pub(crate) struct PayloadSql {
-    dialect: Dialect,
+    pub(in crate::sql) dialect: Dialect,
+    /// The quoted name of the table, and the type of its `expires_at`.
+    pub(in crate::sql) t: String,
+    pub(in crate::sql) time: TimeColumn,
     put: String,
     /// One row without arrays: the planner keeps its plan, and large data is not copied into an array first.
     #[cfg(feature = "postgres")]
@@ -57,7 +60,7 @@ impl PayloadSql {
             #[cfg(feature = "postgres")]
             Dialect::Postgres => Self::postgres(&table.quoted(), time),
             #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => Self::sqlite(&table.quoted()),
+            Dialect::Sqlite => Self::sqlite(&table.quoted(), time),
         }
     }
 
@@ -68,6 +71,8 @@ impl PayloadSql {
         let row_at = at_millis(time, "u.ms");
         Self {
             dialect,
+            t: t.to_owned(),
+            time,
             put: format!(
                 "insert into {t} (id, data, expires_at) select u.id, u.data, {row_at} \
                          from unnest($1::text[], $2::bytea[], $3::bigint[]) as u(id, data, ms) \
@@ -140,10 +145,12 @@ impl PayloadSql {
     }
 
     #[cfg(feature = "sqlite")]
-    fn sqlite(t: &str) -> Self {
+    fn sqlite(t: &str, time: TimeColumn) -> Self {
         let dialect = Dialect::Sqlite;
         Self {
             dialect,
+            t: t.to_owned(),
+            time,
             put: format!(
                 "insert into {t} (id, data, expires_at) values ($1, $2, $3) \
                          on conflict (id) do update set data = excluded.data, expires_at = excluded.expires_at"

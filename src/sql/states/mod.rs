@@ -12,7 +12,7 @@ use super::payloads::PayloadSql;
 use super::schema::columns;
 #[cfg(feature = "postgres")]
 use super::schema::{TimeColumn, at_millis};
-use super::{Cell, Dialect, Executor, Table, Value};
+use super::{Cell, Dialect, Executor, Table, Value, cells};
 use crate::contract::operation::Work;
 use crate::contract::states::{
     FoundState, Saga, StateRead, StateStep, StateWrite, conflict, correlation_taken, missing, taken, unreadable,
@@ -29,8 +29,8 @@ const INSERTS: usize = 5;
 /// The statements for one table of sagas.
 #[derive(Debug)]
 pub(crate) struct StateSql {
-    dialect: Dialect,
-    table: Table,
+    pub(in crate::sql) dialect: Dialect,
+    pub(in crate::sql) table: Table,
     insert: String,
     look: String,
     remove_over: String,
@@ -386,11 +386,6 @@ pub(super) fn ended(row: &str, now: &str) -> String {
 
 pub(super) fn number(number: u64) -> Value<'static> {
     Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-pub(super) fn cells<const N: usize>(row: Vec<Cell>) -> [Cell; N] {
-    let mut cells = row.into_iter();
-    std::array::from_fn(|_| cells.next().unwrap_or(Cell::Null))
 }
 
 fn found(row: Vec<Cell>) -> Result<FoundState> {

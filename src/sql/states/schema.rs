@@ -231,7 +231,7 @@ async fn keep_up<E: Executor>(on: &mut E, table: &Table, is_new: bool) -> Result
 
 /// The warning of what the server refuses, and would refuse the next time as well.
 #[cfg(feature = "postgres")]
-fn refused(error: Error, what: impl FnOnce() -> String) -> Result<String> {
+pub(crate) fn refused(error: Error, what: impl FnOnce() -> String) -> Result<String> {
     if !is_denied(&error) && (error.kind() != Kind::Backend || error.is_retryable()) {
         return Err(error);
     }
@@ -240,7 +240,7 @@ fn refused(error: Error, what: impl FnOnce() -> String) -> Result<String> {
 
 /// The role may not, or the server takes no writes.
 #[cfg(feature = "postgres")]
-fn is_denied(error: &Error) -> bool {
+pub(crate) fn is_denied(error: &Error) -> bool {
     let denies = |detail: &Detail| matches!(detail, Detail::Text(code) if ["42501", "25006"].contains(&&**code));
     error.details().iter().any(|(name, detail)| *name == "sqlState" && denies(detail))
 }

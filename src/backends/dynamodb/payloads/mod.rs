@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 
 use super::attribute::Item;
+use super::batch::PutBatch;
 use super::channel::{self, Channel};
 use super::error::{self, Cause};
 use super::expression::{self, HEAD};
@@ -146,11 +147,11 @@ async fn put_some(on: &Session<'_>, group: &[Write], members: Vec<usize>) -> Ans
         _ => None,
     };
     let items = members.iter().filter_map(item).collect();
-    match on.put_batch(items).await {
+    match on.send(PutBatch(items)).await {
         Ok(unprocessed) => members
             .into_iter()
             .map(|member| {
-                let left = unprocessed.contains(group[member].id());
+                let left = unprocessed.iter().any(|item| expression::id_of(item) == Some(group[member].id()));
                 (member, if left { Err(error::throttled()) } else { Ok(Reply::Done) })
             })
             .collect(),
@@ -224,7 +225,7 @@ async fn read_some(
     let mut answers = Answers::new();
     while !left.is_empty() {
         let ids: Vec<&str> = left.iter().map(|(id, _)| *id).collect();
-        let found = match on.send(BatchGet { ids: &ids, projection }).await {
+        let found = match on.send(BatchGet { ids: &ids, part: None, projection }).await {
             Ok(found) => found,
             // Batches may be forbidden, and DynamoDB may not like a key: one by one, each for itself.
             Err(failure) if matches!(failure.cause, Cause::Invalid | Cause::Denied) => {

@@ -5,11 +5,12 @@
 //! ends it. The saga is read once the lease is held: what others have ended before is seen to have.
 
 use super::item::{LEASE, LISTED, decode, is_unclaimed, lease, lease_key, number_of, saga_key};
-use super::lists::{fetch, is_due, overdue};
+use super::lists::{is_due, overdue};
 use super::saga::States;
 use crate::backends::dynamodb::attribute::Item;
 use crate::backends::dynamodb::channel::{Channel, all};
 use crate::backends::dynamodb::expression::{self, TIMEOUT_AT, id_of, is_expired};
+use crate::backends::dynamodb::merged::fetch;
 use crate::backends::dynamodb::requests::Update;
 use crate::contract::states::{Claim, FoundState};
 use crate::contract::step::Reply;
@@ -65,7 +66,7 @@ pub(crate) async fn claim<C: Channel>(states: &States<'_, C>, claim: &Claim) -> 
 /// Those that nobody has, as a look tells: a refused write costs as much as one that is not.
 async fn free<C: Channel>(states: &States<'_, C>, overdue: Vec<Overdue>) -> Result<Vec<Overdue>> {
     let leases: Vec<&str> = overdue.iter().map(|saga| &*saga.lease).collect();
-    let leases = fetch(states, &leases, LEASE).await?;
+    let leases = fetch(states.on, &leases, None, LEASE).await?;
     let now = states.now();
     let mut free = Vec::with_capacity(overdue.len());
     for saga in overdue {
@@ -95,7 +96,7 @@ async fn take<C: Channel>(
         }
     }
     let ids: Vec<&str> = ours.iter().map(|saga| &*saga.id).collect();
-    let mut found = fetch(states, &ids, LISTED).await?;
+    let mut found = fetch(states.on, &ids, None, LISTED).await?;
     for saga in ours {
         let item = found.remove(&saga.id);
         let item = item.filter(|item| number_of(item, TIMEOUT_AT) == Some(saga.due) && is_due(item, claim.now));

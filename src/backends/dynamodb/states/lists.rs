@@ -5,8 +5,6 @@
 //! are read beside each other and merged.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
 
 use super::item::{
     COMPLETED, LISTED, LISTING, Removal, SHARDS, TIMEOUTS, decode, listed_in, number_of, saga_key, text_of,
@@ -14,33 +12,15 @@ use super::item::{
 use super::saga::States;
 use crate::backends::dynamodb::attribute::{Attribute, Item};
 use crate::backends::dynamodb::channel::{Channel, all};
-use crate::backends::dynamodb::error;
 use crate::backends::dynamodb::expression::{
     self, CORRELATION_ID, ENDED_AT, Expression, SAGA_ID, TIMEOUT_AT, id_of, is_expired,
 };
+use crate::backends::dynamodb::merged::{Merged, fetch};
 use crate::backends::dynamodb::pages::{Count, Query};
-use crate::backends::dynamodb::requests::BatchGet;
 use crate::contract::states::FoundState;
 use crate::contract::step::Reply;
 use crate::error::Result;
 use crate::time::Millis;
-
-/// Items of a BatchGetItem, at most.
-const BATCH: usize = 100;
-/// How often a batch is asked for again that brings nothing, and the pause before.
-const EMPTY_BATCHES: (u32, Duration) = (5, Duration::from_millis(50));
-
-/// A partition of an index, read as far as it was needed.
-struct Partition {
-    next: Option<Query>,
-    buffer: VecDeque<Item>,
-}
-
-/// Partitions that are read as one.
-pub(crate) struct Merged {
-    partitions: Vec<Partition>,
-    order: fn(&Item, &Item) -> Ordering,
-}
 
 fn by_saga_id(one: &Item, other: &Item) -> Ordering {
     text_of(one, SAGA_ID).cmp(&text_of(other, SAGA_ID))
@@ -54,56 +34,15 @@ fn by_timeout(one: &Item, other: &Item) -> Ordering {
     number_of(one, TIMEOUT_AT).cmp(&number_of(other, TIMEOUT_AT))
 }
 
-impl Merged {
-    /// `limit` of them are wanted in all, as far as is known.
-    fn new(
-        index: &'static str,
-        projection: &'static str,
-        conditions: Vec<Expression>,
-        limit: u64,
-        order: fn(&Item, &Item) -> Ordering,
-    ) -> Self {
-        let share = usize::try_from(limit).unwrap_or(usize::MAX) / conditions.len().max(1);
-        let page = i32::try_from(share.saturating_mul(2).clamp(8, 1_000)).unwrap_or(8);
-        let partition = |condition| Partition {
-            next: Some(Query { index, condition, projection, limit: page, after: None }),
-            buffer: VecDeque::new(),
-        };
-        Self { partitions: conditions.into_iter().map(partition).collect(), order }
-    }
-
-    /// The next ones, at most `count`; none at the end.
-    pub(crate) async fn next<C: Channel>(&mut self, on: &C, count: usize) -> Result<Vec<Item>> {
-        let mut taken = Vec::new();
-        while taken.len() < count {
-            self.fill(on).await?;
-            let firsts = self.partitions.iter().enumerate().filter_map(|(at, one)| Some((at, one.buffer.front()?)));
-            let Some((first, _)) = firsts.min_by(|(_, one), (_, other)| (self.order)(one, other)) else { break };
-            taken.extend(self.partitions[first].buffer.pop_front());
-        }
-        Ok(taken)
-    }
-
-    /// Reads on in partitions of which nothing is left, until each has something or is at its end.
-    async fn fill<C: Channel>(&mut self, on: &C) -> Result<()> {
-        loop {
-            let empty = self.partitions.iter_mut().filter(|one| one.buffer.is_empty());
-            let read = empty.filter_map(|partition| {
-                let query = partition.next.take()?;
-                Some(async move {
-                    let (items, after) = on.send(query.clone()).await?;
-                    partition.buffer.extend(items);
-                    partition.next = after.map(|after| Query { after: Some(after), ..query });
-                    Ok(())
-                })
-            });
-            let read: Vec<_> = read.collect();
-            if read.is_empty() {
-                return Ok(());
-            }
-            all::<C, _>(read).await.into_iter().collect::<Result<()>>()?;
-        }
-    }
+fn merged(
+    index: &'static str,
+    projection: &'static str,
+    conditions: Vec<Expression>,
+    limit: u64,
+    order: fn(&Item, &Item) -> Ordering,
+) -> Merged {
+    let queries = conditions.into_iter().map(|condition| Query::of(Some(index), condition, projection, 0));
+    Merged::new(queries.collect(), limit, order)
 }
 
 /// The partitions of a name: `None` means open ones and those that have ended.
@@ -136,7 +75,7 @@ pub(crate) async fn list<C: Channel>(
         None => Expression::new("#listed = :listed", within(partition)),
     };
     let conditions = partitions(name, completed).into_iter().map(condition).collect();
-    let mut merged = Merged::new(LISTING, "#id, #saga", conditions, limit, by_saga_id);
+    let mut merged = merged(LISTING, "#id, #saga", conditions, limit, by_saga_id);
     let is_wanted = |item: &Item| completed.is_none_or(|ended| item.get(ENDED_AT).is_some() == ended);
     collect(states, &mut merged, limit, |_| true, is_wanted).await
 }
@@ -147,7 +86,7 @@ pub(crate) fn overdue(now: Millis, limit: u64) -> Merged {
         let values = Item::from([(":shard", Attribute::S(shard.to_string())), (":until", Attribute::number(now.0))]);
         Expression::new("#shard = :shard AND #timeout <= :until", values)
     });
-    Merged::new(TIMEOUTS, "#id, #timeout", conditions.collect(), limit, by_timeout)
+    merged(TIMEOUTS, "#id, #timeout", conditions.collect(), limit, by_timeout)
 }
 
 /// Whether a saga has timed out, by its item.
@@ -189,7 +128,7 @@ async fn collect<C: Channel>(
         let mut ids: Vec<&str> = listed.iter().filter(|item| may_be(item)).filter_map(id_of).collect();
         // One that ends while it is listed is perhaps in both lists.
         ids.retain(|id| last.replace((*id).to_owned()).as_deref() != Some(id));
-        let mut found = fetch(states, &ids, LISTED).await?;
+        let mut found = fetch(states.on, &ids, None, LISTED).await?;
         for id in ids {
             match found.remove(id) {
                 Some(item) if is(&item) && !is_expired(&item, states.now())? => collected.push(decode(item)?),
@@ -198,35 +137,6 @@ async fn collect<C: Channel>(
         }
     }
     Ok(Reply::States(collected))
-}
-
-/// Items of different ids, as they are now.
-pub(crate) async fn fetch<C: Channel>(
-    states: &States<'_, C>,
-    ids: &[&str],
-    projection: &'static str,
-) -> Result<HashMap<String, Item>> {
-    let batches = ids.chunks(BATCH).map(|batch| fetch_batch(states.on, batch.to_vec(), projection));
-    let batches: Result<Vec<_>> = all::<C, _>(batches.collect()).await.into_iter().collect();
-    Ok(batches?.into_iter().flatten().filter_map(|item| Some((id_of(&item)?.to_owned(), item))).collect())
-}
-
-async fn fetch_batch<C: Channel>(on: &C, mut ids: Vec<&str>, projection: &'static str) -> Result<Vec<Item>> {
-    let (mut items, mut empty) = (Vec::new(), 0);
-    while !ids.is_empty() {
-        let found = on.send(BatchGet { ids: &ids, projection }).await?;
-        // It ends at 16 MB; what brings nothing at all is throttled.
-        if found.items.is_empty() && !found.unprocessed.is_empty() {
-            empty += 1;
-            if empty > EMPTY_BATCHES.0 {
-                return Err(error::throttled());
-            }
-            on.pause(EMPTY_BATCHES.1.mul_f64(f64::from(empty) * fastrand::f64())).await;
-        }
-        items.extend(found.items);
-        ids.retain(|id| found.unprocessed.contains(*id));
-    }
-    Ok(items)
 }
 
 /// How many sagas of a name there are.
@@ -264,7 +174,7 @@ pub(crate) async fn delete_completed<C: Channel>(
         Expression::new("#listed = :listed AND #ended < :before", values)
     };
     let conditions = partitions(name, Some(true)).into_iter().map(condition).collect();
-    let mut merged = Merged::new(COMPLETED, "#id, #correlation, #ended", conditions, limit, by_end);
+    let mut merged = merged(COMPLETED, "#id, #correlation, #ended", conditions, limit, by_end);
     let mut removed = 0;
     while removed < limit {
         let wanted = usize::try_from(limit - removed).unwrap_or(usize::MAX);

@@ -7,6 +7,7 @@
 //! lists.rs   several sagas, found by an index
 //! claims.rs  sagas that have timed out, each given to one worker
 //! queued.rs  changes that wait for the end of a transaction
+//! moved.rs   whole sagas on their way in and out
 //! groups.rs  groups of operations on the store's own connections
 //! ```
 
@@ -14,6 +15,7 @@ pub(super) mod claims;
 pub(super) mod groups;
 pub(super) mod item;
 pub(super) mod lists;
+pub(super) mod moved;
 pub(super) mod queued;
 pub(super) mod saga;
 

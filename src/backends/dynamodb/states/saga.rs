@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
 /// Attempts of a change that others are in the way of.
-const ATTEMPTS: u32 = 40;
+pub(super) const ATTEMPTS: u32 = 40;
 /// Pauses before them: random ones up to the first, doubled each time up to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
@@ -36,7 +36,7 @@ impl<C: Channel> States<'_, C> {
         self.on.clock().now()
     }
 
-    fn expiry(&self, saga: &Saga) -> Option<Millis> {
+    pub(super) fn expiry(&self, saga: &Saga) -> Option<Millis> {
         saga.expires_at.map(|at| self.on.clock().stored(at))
     }
 
@@ -256,13 +256,13 @@ impl<C: Channel> States<'_, C> {
     }
 
     /// The item of an id, if its time is not over.
-    async fn live(&self, id: &str, projection: &'static str) -> Result<Option<Item>> {
+    pub(super) async fn live(&self, id: &str, projection: &'static str) -> Result<Option<Item>> {
         let Some(item) = self.item(id, projection).await? else { return Ok(None) };
         Ok((!is_expired(&item, self.now())?).then_some(item))
     }
 
     /// Waits before another attempt.
-    async fn rest(&self, attempt: u32) {
+    pub(super) async fn rest(&self, attempt: u32) {
         if attempt > 0 {
             let longest = PAUSES.0.saturating_mul(1 << (attempt - 1).min(10)).min(PAUSES.1);
             self.on.pause(longest.mul_f64(fastrand::f64())).await;
@@ -271,10 +271,10 @@ impl<C: Channel> States<'_, C> {
 }
 
 /// What a failed write of an item of this size means.
-fn of_write(failure: Failure, size: u64) -> Error {
+pub(super) fn of_write(failure: Failure, size: u64) -> Error {
     if failure.is_too_large() { too_large(size.max(MAX_ITEM_BYTES + 1)) } else { failure.error }
 }
 
-fn crowded() -> Error {
+pub(super) fn crowded() -> Error {
     Error::new(Kind::Backend, "others change this saga at the same time").retryable(true)
 }

@@ -4,13 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use mongodb::bson::{RawDocumentBuf, doc};
-use mongodb::raw_batch_cursor::RawBatch;
+use mongodb::bson::doc;
+use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
+use tokio::sync::Semaphore;
 
-use crate::backends::mongodb::commands::{size_of_find, write_find};
-use crate::backends::mongodb::document::{self, Writer};
-use crate::backends::mongodb::shared::Server;
-use crate::backends::mongodb::{Mongo, error};
+use super::commands::{size_of_find, write_find};
+use crate::backends::mongodb::channel::Channel;
+use crate::backends::mongodb::document;
+use crate::backends::mongodb::error;
+use crate::backends::mongodb::own::Own;
 use crate::contract::operation::Operation;
 use crate::contract::payloads::Read;
 use crate::contract::report::Usage;
@@ -24,7 +26,7 @@ const ALONE_FROM: u64 = 256 * 1024;
 /// Below that, a command asks for about as many payloads as have this many bytes.
 const COMMAND_BYTES: u64 = 1024 * 1024;
 /// Reading commands of a store under way at once, each on a connection.
-pub(crate) const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 6;
 /// From here on bytes are handed on in the buffer that they were received in, if they are most of
 /// it. Otherwise a payload that the application keeps would keep those of others alive.
 const SHARED_FROM: usize = 32 * 1024;
@@ -57,23 +59,31 @@ impl AsRef<[u8]> for InAnswer {
     }
 }
 
-impl Mongo {
-    /// Runs a group of reads.
-    pub(crate) async fn read_group(&self, group: &[Read]) -> Vec<Result<Reply>> {
-        let server = match self.shared.arc().server().await {
-            Ok(server) => server,
-            Err(error) => return vec![Err(error); group.len()],
-        };
-        self.shared.arc().keep_time(&server).await;
+/// What a store remembers of its reads.
+pub(crate) struct Reads {
+    sizes: Sizes,
+    permits: Semaphore,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self { sizes: Sizes::default(), permits: Semaphore::new(AT_ONCE) }
+    }
+}
+
+impl Reads {
+    /// Runs a group.
+    pub(crate) async fn read(&self, on: &Own, group: &[Read]) -> Vec<Result<Reply>> {
+        on.keep_time().await;
         let (whole, named): (Vec<usize>, Vec<usize>) =
             (0..group.len()).partition(|at| matches!(group[*at], Read::Find { .. }));
         let mut under_way = FuturesUnordered::new();
-        let most = server.ids_in_command();
+        let most = on.server.ids_in_command();
         for part in whole.chunks(ids_in_command(&self.sizes, whole.len()).clamp(1, most)) {
-            under_way.push(self.read_part(&server, group, part, true));
+            under_way.push(self.read_part(on, group, part, true));
         }
         for part in named.chunks(most) {
-            under_way.push(self.read_part(&server, group, part, false));
+            under_way.push(self.read_part(on, group, part, false));
         }
         let mut results: Vec<Result<Reply>> = vec![Err(error::unexpected()); group.len()];
         while let Some((part, found)) = under_way.next().await {
@@ -88,7 +98,7 @@ impl Mongo {
 
     async fn read_part<'a>(
         &self,
-        server: &Server,
+        on: &Own,
         group: &[Read],
         part: &'a [usize],
         whole: bool,
@@ -96,68 +106,20 @@ impl Mongo {
         let ids: Vec<&str> = part.iter().map(|at| group[*at].id()).collect();
         let found = match self.permits.acquire().await {
             Err(_) => Err(Error::closed()),
-            Ok(_permit) if whole => self.find(server, &ids).await,
-            Ok(_permit) => self.exist(server, &ids).await,
+            Ok(_permit) if whole => self.find(on, &ids).await,
+            Ok(_permit) => exist(on, &ids).await,
         };
         (part, found)
     }
 
     /// The payloads of ids, those whose time is over left out.
-    async fn find(&self, server: &Server, ids: &[&str]) -> Result<Payloads> {
+    async fn find(&self, on: &Own, ids: &[&str]) -> Result<Payloads> {
         let mut payloads = HashMap::with_capacity(ids.len());
-        let command = self.find_command(ids, false)?;
-        let mut answers = server.database().run_raw_cursor_command(command).batch().await.map_err(error::command)?;
+        let mut answers = answers(on, ids, false).await?;
         while let Some(answer) = answers.next().await {
-            self.take(answer.map_err(error::command)?, self.there(Millis::now()), &mut payloads)?;
+            self.take(answer.map_err(error::command)?, on.now(), &mut payloads)?;
         }
         Ok(payloads)
-    }
-
-    /// The ids that there are.
-    async fn exist(&self, server: &Server, ids: &[&str]) -> Result<Payloads> {
-        let mut payloads = HashMap::with_capacity(ids.len());
-        let command = self.find_command(ids, true)?;
-        let mut answers = server.database().run_raw_cursor_command(command).batch().await.map_err(error::command)?;
-        while let Some(answer) = answers.next().await {
-            let (answer, now) = (answer.map_err(error::command)?, self.there(Millis::now()));
-            for entry in answer.doc_slices().map_err(error::command)? {
-                let entry = entry.map_err(error::malformed)?;
-                let found = document::read(entry.as_document().ok_or_else(error::unexpected)?, now)?;
-                if !found.over {
-                    payloads.insert(found.id.into(), Ok(Some(Bytes::new())));
-                }
-            }
-        }
-        Ok(payloads)
-    }
-
-    /// Counts where the server cannot count bytes: they are read, all of them.
-    pub(crate) async fn count_one_by_one(&self, server: &Server, now: Millis) -> Result<Usage> {
-        let find =
-            doc! { "find": &self.collection, "projection": { "data": 1, "expiresAt": 1 }, "batchSize": COUNT_AT_ONCE };
-        let now = self.there(now);
-        let mut usage = Usage::default();
-        let command = server.database().run_raw_cursor_command(document::raw(&find)?).batch_size(COUNT_AT_ONCE);
-        let mut answers = command.batch().await.map_err(error::command)?;
-        while let Some(answer) = answers.next().await {
-            let answer = answer.map_err(error::command)?;
-            for entry in answer.doc_slices().map_err(error::command)? {
-                let entry = entry.map_err(error::malformed)?;
-                let Some(document) = entry.as_document() else { continue };
-                usage.payloads += 1;
-                usage.bytes += document.get_binary("data").map_or(0, |data| data.bytes.len() as u64);
-                let over = document.get_datetime("expiresAt").is_ok_and(|at| at.timestamp_millis() <= now.0);
-                usage.expired += u64::from(over);
-            }
-        }
-        Ok(usage)
-    }
-
-    fn find_command(&self, ids: &[&str], names_only: bool) -> Result<RawDocumentBuf> {
-        let mut command = Writer::with_capacity(size_of_find(ids));
-        write_find(&mut command, &self.collection, ids, names_only);
-        self.terms().end_read(&mut command);
-        command.finish()
     }
 
     /// Takes the payloads out of an answer; the largest stays where it is.
@@ -190,6 +152,50 @@ impl Mongo {
         }
         Ok(())
     }
+}
+
+/// Asks for ids. Answers are read as they were received: a payload is copied once, or not at all.
+async fn answers(on: &Own, ids: &[&str], names_only: bool) -> Result<RawBatchCursor> {
+    on.answers(size_of_find(ids), |command| write_find(command, on.collection(), ids, names_only)).await
+}
+
+/// The ids that there are.
+async fn exist(on: &Own, ids: &[&str]) -> Result<Payloads> {
+    let mut payloads = HashMap::with_capacity(ids.len());
+    let mut answers = answers(on, ids, true).await?;
+    while let Some(answer) = answers.next().await {
+        let (answer, now) = (answer.map_err(error::command)?, on.now());
+        for entry in answer.doc_slices().map_err(error::command)? {
+            let entry = entry.map_err(error::malformed)?;
+            let found = document::read(entry.as_document().ok_or_else(error::unexpected)?, now)?;
+            if !found.over {
+                payloads.insert(found.id.into(), Ok(Some(Bytes::new())));
+            }
+        }
+    }
+    Ok(payloads)
+}
+
+/// Counts where the server cannot count bytes: they are read, all of them.
+pub(crate) async fn count_one_by_one(on: &Own, now: Millis) -> Result<Usage> {
+    let find =
+        doc! { "find": on.collection(), "projection": { "data": 1, "expiresAt": 1 }, "batchSize": COUNT_AT_ONCE };
+    let now = on.clock().there(now);
+    let mut usage = Usage::default();
+    let command = on.server.database().run_raw_cursor_command(document::raw(&find)?).batch_size(COUNT_AT_ONCE);
+    let mut answers = command.batch().await.map_err(error::command)?;
+    while let Some(answer) = answers.next().await {
+        let answer = answer.map_err(error::command)?;
+        for entry in answer.doc_slices().map_err(error::command)? {
+            let entry = entry.map_err(error::malformed)?;
+            let Some(document) = entry.as_document() else { continue };
+            usage.payloads += 1;
+            usage.bytes += document.get_binary("data").map_or(0, |data| data.bytes.len() as u64);
+            let over = document.get_datetime("expiresAt").is_ok_and(|at| at.timestamp_millis() <= now.0);
+            usage.expired += u64::from(over);
+        }
+    }
+    Ok(usage)
 }
 
 fn answer(read: &Read, found: &Result<Payloads>) -> Result<Reply> {

@@ -1,56 +1,58 @@
-//! One operation as one command: in a transaction, and on clients of the application.
+//! One operation as one command, on whichever channel.
 
-use std::future::Future;
-
-use super::answer_to_single;
-use crate::backends::mongodb::clock::Clock;
-use crate::backends::mongodb::commands::{Build, Terms, size_of_find, size_of_single, write_find, write_single};
+use super::commands::{Put, size_of_find, size_of_puts, size_of_single, write_find, write_puts, write_single};
+use crate::backends::mongodb::answer::Answer;
+use crate::backends::mongodb::channel::Channel;
 use crate::backends::mongodb::error;
-use crate::backends::mongodb::objects::{first_batch, read, to_document};
-use crate::contract::dynamic::Dynamic;
-use crate::contract::operation::Operation;
-use crate::contract::operation::Work;
-use crate::contract::payloads::PayloadStep;
-use crate::contract::payloads::Read;
+use crate::backends::mongodb::objects::{first_batch, read as read_document};
+use crate::contract::operation::{Operation, Work};
+use crate::contract::payloads::{PayloadStep, Read, Write};
 use crate::contract::step::Reply;
 use crate::error::Result;
-use crate::time::Millis;
-
-/// Carries the command of one operation.
-pub(crate) trait Sender: Send {
-    /// How commands are built for it.
-    type Command: Build;
-
-    /// An empty command that will need about this many bytes.
-    fn command(&self, size: usize) -> Self::Command;
-
-    /// Runs it.
-    fn send(&mut self, command: Self::Command) -> impl Future<Output = Result<Dynamic>> + Send;
-}
 
 /// Runs one operation.
-pub(crate) async fn run(on: &mut impl Sender, terms: Terms<'_>, clock: &Clock, step: &PayloadStep) -> Result<Reply> {
+pub(crate) async fn run(on: &impl Channel, step: &PayloadStep) -> Result<Reply> {
     match step {
-        Work::Write(write) => {
-            let mut command = on.command(size_of_single(write));
-            write_single(&mut command, terms.collection, write, |at| clock.there(at));
-            terms.end_write(&mut command);
-            answer_to_single(write, &to_document(on.send(command).await?)?)
+        Work::Write(write) => self::write(on, write).await,
+        Work::Read(read) => self::read(on, read).await,
+    }
+}
+
+/// Runs a write.
+pub(crate) async fn write(on: &impl Channel, write: &Write) -> Result<Reply> {
+    let ids = [write.id()];
+    let change = on.change(size_of_single(write), &ids, |command| {
+        write_single(command, on.collection(), write, |at| on.clock().there(at));
+    });
+    let answer = Answer::of(&change.await?);
+    answer.at(0)?;
+    Ok(match write {
+        Write::Put { .. } => Reply::Done,
+        Write::Delete { .. } | Write::Touch { .. } => Reply::Flag(answer.count > 0),
+    })
+}
+
+/// Runs puts of different ids in one command; what came of each.
+pub(crate) async fn put(on: &impl Channel, puts: &[Put<'_>]) -> Vec<Result<Reply>> {
+    let ids: Vec<&str> = puts.iter().map(|(id, ..)| *id).collect();
+    match on.change(size_of_puts(puts), &ids, |command| write_puts(command, on.collection(), puts)).await {
+        Ok(reply) => {
+            let answer = Answer::of(&reply);
+            (0..puts.len()).map(|place| answer.at(place).map(|()| Reply::Done)).collect()
         }
-        Work::Read(question) => {
-            let (ids, names_only) = ([question.id()], matches!(question, Read::Has { .. }));
-            let mut command = on.command(size_of_find(&ids));
-            write_find(&mut command, terms.collection, &ids, names_only);
-            terms.end_read(&mut command);
-            let found = first_batch(on.send(command).await?)?.pop();
-            let found = found.map(|document| read(document, clock.there(Millis::now()))).transpose()?;
-            match (question, found) {
-                (Read::Has { .. }, found) => Ok(Reply::Flag(found.is_some_and(|(over, _)| !over))),
-                (Read::Find { .. }, None) => Ok(Reply::Data(None)),
-                (Read::Find { id }, Some((_, data))) => {
-                    data.map(Reply::Data).map_err(|wrong| error::corrupt(id, &wrong))
-                }
-            }
-        }
+        Err(error) => vec![Err(error); puts.len()],
+    }
+}
+
+/// Runs a read.
+pub(crate) async fn read(on: &impl Channel, read: &Read) -> Result<Reply> {
+    let (ids, names_only) = ([read.id()], matches!(read, Read::Has { .. }));
+    let answer = on.ask(size_of_find(&ids), |command| write_find(command, on.collection(), &ids, names_only)).await?;
+    let found = first_batch(answer)?.pop();
+    let found = found.map(|document| read_document(document, on.now())).transpose()?;
+    match (read, found) {
+        (Read::Has { .. }, found) => Ok(Reply::Flag(found.is_some_and(|(over, _)| !over))),
+        (Read::Find { .. }, None) => Ok(Reply::Data(None)),
+        (Read::Find { id }, Some((_, data))) => data.map(Reply::Data).map_err(|wrong| error::corrupt(id, &wrong)),
     }
 }

@@ -47,11 +47,21 @@ const WALKED: usize = 100;
 const CONTENDED: usize = 16;
 
 /// A change that is noted as unsettled.
-pub(super) struct Mark(String);
+pub(crate) struct Mark(String);
 
 impl Mark {
-    fn new(id: &str) -> Self {
+    pub(crate) fn new(id: &str) -> Self {
         Self(format!("{:016x}:{id}", fastrand::u64(..)))
+    }
+
+    /// What notes the change.
+    pub(crate) fn note(&self, keys: Keys<'_>) -> Request {
+        ask::add(&keys.unsettled(), Millis::now().0, &self.0)
+    }
+
+    /// What takes the note away.
+    pub(crate) fn away(&self, keys: Keys<'_>) -> Request {
+        ask::drop_from(&keys.unsettled(), &self.0)
     }
 
     /// The saga that is changed.
@@ -111,22 +121,19 @@ impl<C: Channel> States<'_, C> {
     }
 
     /// A change that has come to nothing has left its lists as they were.
-    async fn unmark(&self, keys: Keys<'_>, mark: &Mark, done: &Result<Reply>) {
+    pub(crate) async fn unmark(&self, keys: Keys<'_>, mark: &Mark, done: &Result<Reply>) {
         const NOTHING: [Kind; 3] = [Kind::AlreadyExists, Kind::ConcurrencyConflict, Kind::NotFound];
         if done.as_ref().is_err_and(|error| NOTHING.contains(&error.kind())) {
             // If it stays, it is looked at once more.
-            drop(self.one(ask::drop_from(&keys.unsettled(), &mark.0)).await);
+            drop(self.one(mark.away(keys)).await);
         }
     }
 
-    fn mark(keys: Keys<'_>, mark: &Mark) -> Request {
-        ask::add(&keys.unsettled(), Millis::now().0, &mark.0)
-    }
-
-    async fn insert(&self, keys: Keys<'_>, saga: &Saga, correlation_id: &str, mark: &Mark) -> Result<Reply> {
+    /// Stores a new saga.
+    pub(crate) async fn insert(&self, keys: Keys<'_>, saga: &Saga, correlation_id: &str, mark: &Mark) -> Result<Reply> {
         let (id, left) = (keys.id(&saga.id), left(saga));
         for _ in 0..CONTENDED {
-            let [marked, claimed] = self.some([Self::mark(keys, mark), ask::claim(id.clone(), correlation_id)]).await?;
+            let [marked, claimed] = self.some([mark.note(keys), ask::claim(id.clone(), correlation_id)]).await?;
             marked?;
             if let Some(other) = text_of(claimed)? {
                 if self.is_at(keys, &other, &saga.id).await? {
@@ -145,7 +152,7 @@ impl<C: Channel> States<'_, C> {
             }
             if self.keeps_index(keys, saga, correlation_id, left).await? {
                 self.settle(keys, &saga.id, correlation_id, Known::about(saga, true), saga.expires_at).await?;
-                self.one(ask::drop_from(&keys.unsettled(), &mark.0)).await??;
+                self.one(mark.away(keys)).await??;
                 return Ok(Reply::Done);
             }
             self.one(ask::remove_if(keys.state(correlation_id), &saga.state)).await??;
@@ -186,7 +193,13 @@ impl<C: Channel> States<'_, C> {
     }
 
     /// Whether the index still leads to the state that has just been stored; gives it its time to live.
-    async fn keeps_index(&self, keys: Keys<'_>, saga: &Saga, correlation_id: &str, left: Option<i64>) -> Result<bool> {
+    pub(crate) async fn keeps_index(
+        &self,
+        keys: Keys<'_>,
+        saga: &Saga,
+        correlation_id: &str,
+        left: Option<i64>,
+    ) -> Result<bool> {
         let id = keys.id(&saga.id);
         for _ in 0..CONTENDED {
             match text_of(self.one(ask::confirm(id.clone(), correlation_id, left)).await?)? {
@@ -215,7 +228,7 @@ impl<C: Channel> States<'_, C> {
     }
 
     async fn update(&self, keys: Keys<'_>, saga: &Saga, expected: i64, mark: &Mark) -> Result<Reply> {
-        let [marked, correlation_id] = self.some([Self::mark(keys, mark), ask::get(keys.id(&saga.id))]).await?;
+        let [marked, correlation_id] = self.some([mark.note(keys), ask::get(keys.id(&saga.id))]).await?;
         marked?;
         let correlation_id = text_of(correlation_id)?.ok_or_else(|| missing(saga))?;
         let left = left(saga);
@@ -227,7 +240,7 @@ impl<C: Channel> States<'_, C> {
         }
         self.one(ask::confirm(keys.id(&saga.id), &correlation_id, left)).await??;
         self.settle(keys, &saga.id, &correlation_id, Known::about(saga, false), saga.expires_at).await?;
-        self.one(ask::drop_from(&keys.unsettled(), &mark.0)).await??;
+        self.one(mark.away(keys)).await??;
         Ok(Reply::Done)
     }
 
@@ -256,13 +269,13 @@ impl<C: Channel> States<'_, C> {
     }
 
     /// Removes a saga; whether it was there.
-    async fn delete(&self, keys: Keys<'_>, id: &str, correlation_id: &str) -> Result<bool> {
+    pub(crate) async fn delete(&self, keys: Keys<'_>, id: &str, correlation_id: &str) -> Result<bool> {
         let mark = Mark::new(id);
-        self.one(Self::mark(keys, &mark)).await??;
+        self.one(mark.note(keys)).await??;
         let removed = Looked::of(self.one(ask::remove(keys.state(correlation_id), id)).await?)?;
         self.release(keys, id, correlation_id).await?;
         self.sync(keys, id).await?;
-        self.one(ask::drop_from(&keys.unsettled(), &mark.0)).await??;
+        self.one(mark.away(keys)).await??;
         Ok(removed == Looked::Done)
     }
 

@@ -17,14 +17,12 @@
 //! reads.rs     questions
 //! claims.rs    sagas that have timed out, each for one worker
 //! reindex.rs   sagas that software without our lists has written
-//! groups.rs    groups of operations, round by round
 //! ```
 //!
 //! Most of these files hold methods of one type, [`States`]: they import it from here, and it calls them.
 
 pub(super) mod changes;
 pub(super) mod claims;
-pub(super) mod groups;
 pub(super) mod keys;
 pub(super) mod lists;
 pub(super) mod queued;
@@ -38,9 +36,9 @@ use fred::prelude::Value;
 
 use super::channel::Channel;
 use super::command::Request;
-use super::error;
-use crate::contract::operation::Work;
-use crate::contract::states::{Saga, StateStep};
+use super::{error, groups};
+use crate::contract::operation::{Work, chains};
+use crate::contract::states::{Saga, StateRead, StateStep, StateWrite};
 use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
@@ -134,6 +132,20 @@ impl<C: Channel> States<'_, C> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Runs a group of changes over the store's own connection; those of one saga in their order.
+pub(super) async fn write(on: &impl Channel, prefix: &str, group: &[StateWrite]) -> Vec<Result<Reply>> {
+    groups::run(on, &chains(group), |on, at| {
+        Box::pin(async move { States { on: &*on, prefix }.write(&group[at]).await })
+    })
+    .await
+}
+
+/// Runs a group of questions.
+pub(super) async fn read(on: &impl Channel, prefix: &str, group: &[StateRead]) -> Vec<Result<Reply>> {
+    let chains: Vec<Vec<usize>> = (0..group.len()).map(|at| vec![at]).collect();
+    groups::run(on, &chains, |on, at| Box::pin(async move { States { on: &*on, prefix }.read(&group[at]).await })).await
 }
 
 /// Milliseconds that a saga is kept.

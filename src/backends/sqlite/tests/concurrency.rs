@@ -115,8 +115,9 @@ fn the_wal_stays_bounded_under_load() {
             largest = largest.max(std::fs::metadata(&wal).map_or(0, |found| found.len()));
         }
     }
-    // 24,000 x 16 KB are 384 MB; without restarts the WAL would hold at least as much.
-    assert!(largest < 150_000_000, "{largest}");
+    // 24,000 x 16 KB are 384 MB; without restarts the WAL would hold at least as much. The first limit is 128 MiB; a
+    // reader that the machine does not run for 20 ms lets it grow by half, and by half again.
+    assert!(largest < 320_000_000, "{largest}");
     wait(store.close());
     assert!(!wal.exists());
 }

@@ -1,6 +1,8 @@
 //! Against real files, through a [`Store`] as the binding uses it.
 
+mod bell;
 mod concurrency;
+mod executions;
 mod here;
 #[cfg(target_os = "linux")]
 mod others;

@@ -1,0 +1,161 @@
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { completionOf, SHELLS } from '../../ts/cli/completion'
+import { Given } from '../../ts/cli/given'
+import { parse } from '../../ts/cli/program'
+import { optionsOf } from '../../ts/cli/spec'
+import { COMMANDS } from '../../ts/cli/table'
+import { root } from '../support/programs'
+import { temporaryDirectory } from '../support/targets'
+import { cli, done, sagastore } from './command-line'
+
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+
+/** The words of a line of a shell, up to a pipe or a redirection. */
+function wordsOf(line: string): string[] {
+  const own = line.split(/ (?:\||>|<|\|\|)(?: |$)/)[0] as string
+  return [...own.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, single, double, plain]) => single ?? double ?? (plain as string))
+}
+
+describe('each command', () => {
+  it.each(COMMANDS.map((command) => [command.name, command] as const))(
+    '%s: its help has its options and an example that can be typed',
+    async (name, command) => {
+      const printed = await done([...name.split(' '), '--help'])
+      expect(printed).toContain('Usage: sagastore ')
+      for (const option of optionsOf(command)) expect(printed).toContain(`--${option.name}`)
+      for (const { line } of command.examples) {
+        expect(printed).toContain(`sagastore ${line}`)
+        const parsed = parse(wordsOf(line), version)
+        expect(parsed.command.name).toBe(name)
+        expect(() => Given.of(parsed.command, parsed.options, parsed.positionals)).not.toThrow()
+      }
+    },
+  )
+
+  it('has a name and options of its own once', () => {
+    const names = COMMANDS.map(({ name }) => name)
+    expect(new Set(names).size).toBe(names.length)
+    for (const command of COMMANDS) {
+      const options = optionsOf(command).map(({ name }) => name)
+      expect(new Set(options).size, command.name).toBe(options.length)
+    }
+  })
+
+  it('has a schema of what it prints as JSON, and nothing else has', () => {
+    const { definitions } = JSON.parse(readFileSync(join(root, 'docs', 'cli-schema.json'), 'utf8'))
+    for (const { name, json } of COMMANDS) expect(Object.hasOwn(definitions, name), name).toBe(json !== undefined)
+  })
+})
+
+describe('sagastore', () => {
+  it('--help names all commands; no command shows it on stderr and is wrong use', async () => {
+    const printed = await done(['--help'])
+    for (const { name } of COMMANDS) expect(printed).toContain(` ${name.split(' ')[0]}`)
+    const { code, stdout, stderr } = await sagastore([])
+    expect([code, stdout]).toEqual([2, ''])
+    expect(stderr).toContain('Usage: sagastore')
+    expect(await done(['--version'])).toBe(`${version}\n`)
+    expect(await done(['help', 'doctor'])).toContain('--ignore')
+    expect(await done(['outbox', '--help'])).toContain('requeue')
+  })
+
+  it('--help, --version, completion and man work without index.js and the addon', () => {
+    const folder = temporaryDirectory()
+    cpSync(cli, join(folder, 'cli.js'))
+    for (const args of [['--help'], ['--version'], ['transfer', '--help'], ['completion', 'bash'], ['man']]) {
+      if (args[0] === 'transfer' && !COMMANDS.some(({ name }) => name === 'transfer')) continue
+      expect(execFileSync(process.execPath, ['cli.js', ...args], { cwd: folder, encoding: 'utf8' })).not.toBe('')
+    }
+  })
+
+  it('says what is missing where the addon is not there', () => {
+    const folder = temporaryDirectory()
+    for (const file of ['cli.js', 'index.js', 'native.js', 'package.json']) cpSync(join(root, file), join(folder, file))
+    const run = () => execFileSync(process.execPath, ['cli.js', 'health', 'memory://'], { cwd: folder, encoding: 'utf8', stdio: 'pipe' })
+    expect(run).toThrow(/the native addon for \S+ cannot be loaded/)
+    expect(run).not.toThrow(/ {4}at /)
+  })
+
+  it('--help takes less than 100 ms', () => {
+    const quickest = (args: string[]) => {
+      const times = Array.from({ length: 7 }, () => {
+        const began = performance.now()
+        execFileSync(process.execPath, args)
+        return performance.now() - began
+      })
+      return Math.min(...times)
+    }
+    const [bare, help] = [quickest(['-e', '0']), quickest([cli, '--help'])]
+    console.log(`--help: ${help.toFixed(0)} ms; Node.js alone: ${bare.toFixed(0)} ms`)
+    // Node.js alone takes 50 ms, and longer where other tests run beside this one.
+    expect(help).toBeLessThan(Math.max(100, 2 * bare))
+  })
+})
+
+describe('documents made from the table', () => {
+  it('are up to date: the man page, and the table in docs/cli.md', async () => {
+    expect(readFileSync(join(root, 'docs', 'sagastore.1'), 'utf8')).toBe(await done(['man']))
+    expect(readFileSync(join(root, 'docs', 'cli.md'), 'utf8')).toContain(await done(['man', '--table']))
+  })
+
+  it('have no line that troff takes for a request of its own', async () => {
+    const known = /^\.(TH|SH|SS|PP|TP|B|RS|RE|nf|fi|\\")( |$)/
+    const lines = (await done(['man'])).split('\n')
+    expect(lines.filter((line) => /^[.']/.test(line) && !known.test(line))).toEqual([])
+  })
+})
+
+describe('completion', () => {
+  /** Whether a program is on this machine. */
+  function has(program: string): boolean {
+    try {
+      execFileSync(program, ['-c', 'exit'], { stdio: 'ignore' })
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  it.each(SHELLS)('%s: has all commands and options', (shell) => {
+    const script = completionOf(shell, COMMANDS)
+    for (const command of COMMANDS) {
+      for (const word of command.name.split(' ')) expect(script).toContain(word)
+      for (const { name } of optionsOf(command)) expect(script).toContain(name)
+    }
+  })
+
+  it('bash: completes commands, options, and values', () => {
+    const folder = temporaryDirectory()
+    const file = join(folder, 'completion.bash')
+    writeFileSync(file, completionOf('bash', COMMANDS))
+    const complete = (...words: string[]) => {
+      const list = words.map((word) => `'${word}'`).join(' ')
+      const script = `source ${file}; COMP_WORDS=(sagastore ${list}); COMP_CWORD=${words.length}; _sagastore; printf '%s\\n' "\${COMPREPLY[@]}"`
+      return execFileSync('bash', ['-c', script], { encoding: 'utf8', cwd: folder }).split('\n').filter(Boolean)
+    }
+    expect(complete('do')).toEqual(['doctor'])
+    expect(complete('outbox', 're')).toEqual(['requeue'])
+    expect(complete('executions', 'list', '--st')).toEqual(['--status'])
+    expect(complete('executions', 'list', '--status', 'pa')).toEqual([])
+    expect(complete('executions', 'list', '--status', 'pe')).toEqual(['pending'])
+    expect(complete('completion', 'zs')).toEqual(['zsh'])
+    expect(complete('put', '--expires-')).toEqual(['--expires-in', '--expires-at'])
+    mkdirSync(join(folder, 'slips'))
+    expect(complete('put', '--file', 'sl')).toEqual(['slips'])
+  })
+
+  it.skipIf(!has('zsh'))('zsh: reads the script', () => {
+    const file = join(temporaryDirectory(), 'completion.zsh')
+    writeFileSync(file, completionOf('zsh', COMMANDS))
+    execFileSync('zsh', ['-n', file])
+  })
+
+  it.skipIf(!has('fish'))('fish: reads the script', () => {
+    const file = join(temporaryDirectory(), 'completion.fish')
+    writeFileSync(file, completionOf('fish', COMMANDS))
+    execFileSync('fish', ['-n', file])
+  })
+})

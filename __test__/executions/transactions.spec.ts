@@ -1,0 +1,10 @@
+import { describe } from 'vitest'
+import { ownTransactions } from '../support/executors'
+import { missing, targets } from '../support/targets'
+import { executionBehavior } from './behavior'
+
+const own = targets.filter(({ name }) => ['memory', 'sqlite, durability normal', 'postgres'].includes(name))
+
+for (const executor of own.map(ownTransactions)) {
+  describe.skipIf(missing(executor))(executor.name, () => executionBehavior(executor))
+}

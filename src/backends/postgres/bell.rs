@@ -1,0 +1,256 @@
+//! New events, told by `NOTIFY` and heard by `LISTEN`.
+//!
+//! - A store that is asked for it listens on a session of its own. It is asked for what it listens to every few seconds,
+//!   so that one that has died unnoticed is found and replaced; behind each `LISTEN` the bell rings, because nobody
+//!   knows what was missed.
+//! - Behind a pooler that hands sessions on with each transaction, `LISTEN` succeeds and nothing is ever heard: a first
+//!   `NOTIFY` of the store's own tells. There, and where the server cannot be reached, others are found by polling.
+//! - A `NOTIFY` goes in a statement of its own behind the commit, one at a time: the server commits those that notify
+//!   one after the other.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Executor, Row, raw_sql};
+use tokio::sync::Notify;
+
+use super::error::of_connecting;
+use super::pool::{Patience, Pool};
+use crate::error::{Error, Kind, Result};
+use crate::runtime;
+
+/// How often a session is asked whether it listens.
+const HEARTBEAT: Duration = Duration::from_secs(4);
+/// How long it may take to answer, and how long a `NOTIFY` of the store's own may be under way.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// The pauses between attempts to listen.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The same, where listening is in vain.
+const IN_VAIN: Duration = Duration::from_secs(60);
+/// A `NOTIFY` comes at the earliest so long behind the one before it.
+const APART: Duration = Duration::from_millis(10);
+
+/// What a store hears, and tells.
+pub(super) struct Bell {
+    channel: Arc<str>,
+    /// What it says, so that it knows its own voice: whoever waits in this store is woken without it.
+    voice: Arc<str>,
+    /// Permits are kept: what has rung since the last question is heard by the next one.
+    rung: Arc<Notify>,
+    state: Arc<Mutex<State>>,
+    telling: Arc<Mutex<Telling>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Ends with the store.
+    listener: Option<tokio::task::JoinHandle<()>>,
+    /// Why it does not listen.
+    trouble: Option<String>,
+}
+
+#[derive(Default)]
+struct Telling {
+    is_under_way: bool,
+    is_due: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Bell {
+    /// A bell that tells and hears on this channel.
+    pub(super) fn new(channel: &str) -> Self {
+        Self {
+            channel: channel.into(),
+            voice: word().into(),
+            rung: Arc::default(),
+            state: Arc::default(),
+            telling: Arc::default(),
+        }
+    }
+
+    /// Why others' events are only found by polling; nothing, where nobody has asked.
+    pub(super) fn trouble(&self) -> Option<String> {
+        lock(&self.state).trouble.clone()
+    }
+
+    /// Whether it listens; none, where nobody has asked.
+    pub(super) fn listens(&self) -> Option<bool> {
+        let state = lock(&self.state);
+        state.listener.as_ref().map(|_| state.trouble.is_none())
+    }
+
+    /// Ready when somebody has told of events since the last time.
+    pub(super) async fn rung(&self, pool: &Arc<Pool>) {
+        {
+            let mut state = lock(&self.state);
+            if state.listener.is_none()
+                && let Ok(io) = runtime::io()
+            {
+                let listening = Listening {
+                    channel: Arc::clone(&self.channel),
+                    voice: Arc::clone(&self.voice),
+                    rung: Arc::clone(&self.rung),
+                    state: Arc::clone(&self.state),
+                    pool: Arc::clone(pool),
+                };
+                state.listener = Some(io.spawn(listening.run()));
+            }
+        }
+        self.rung.notified().await;
+    }
+
+    /// Tells others that there are new events.
+    pub(super) fn tell(&self, pool: &Arc<Pool>, wait: Duration) {
+        let mut telling = lock(&self.telling);
+        telling.is_due = true;
+        if std::mem::replace(&mut telling.is_under_way, true) {
+            return;
+        }
+        drop(telling);
+        let Ok(io) = runtime::io() else { return };
+        let (telling, pool) = (Arc::clone(&self.telling), Arc::clone(pool));
+        let (channel, voice) = (Arc::clone(&self.channel), Arc::clone(&self.voice));
+        io.spawn(async move {
+            loop {
+                {
+                    let mut telling = lock(&telling);
+                    telling.is_under_way = std::mem::take(&mut telling.is_due);
+                    if !telling.is_under_way {
+                        return;
+                    }
+                }
+                let began = Instant::now();
+                if let Err(error) = notify(&pool, &channel, &voice, wait).await {
+                    // Others find the events by polling.
+                    tracing::debug!(%error, "postgres: others were not told of new events");
+                }
+                tokio::time::sleep_until((began + APART).into()).await;
+            }
+        });
+    }
+
+    /// Listens no more.
+    pub(super) fn close(&self) {
+        if let Some(listener) = lock(&self.state).listener.take() {
+            listener.abort();
+        }
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn word() -> String {
+    format!("{:016x}", fastrand::u64(..))
+}
+
+async fn notify(pool: &Arc<Pool>, channel: &str, payload: &str, wait: Duration) -> Result<()> {
+    let mut checkout = pool.checkout(Patience { wait, trust: super::driver::TRUSTED }).await?;
+    // The names are ours: letters, digits, underscores and a colon.
+    let sql = format!("notify \"{channel}\", '{payload}'");
+    let connection = checkout.start()?;
+    let told = tokio::time::timeout(PATIENCE, raw_sql(AssertSqlSafe(sql)).execute(connection)).await;
+    let late = || Error::new(Kind::Timeout, format!("NOTIFY: no answer within {} ms", PATIENCE.as_millis()));
+    told.map_err(|_| late())?.map_err(of_connecting)?;
+    checkout.done();
+    Ok(())
+}
+
+/// What the session of its own needs.
+struct Listening {
+    channel: Arc<str>,
+    voice: Arc<str>,
+    rung: Arc<Notify>,
+    state: Arc<Mutex<State>>,
+    pool: Arc<Pool>,
+}
+
+impl Listening {
+    /// Listens, again and again.
+    async fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let began = Instant::now();
+            let Err(error) = self.listen().await;
+            tracing::debug!(%error, "postgres: nothing is heard of others' events");
+            lock(&self.state).trouble =
+                Some(format!("events of other processes are found by polling: {}", error.message()));
+            if began.elapsed() > HEARTBEAT * 2 {
+                pause = FIRST_PAUSE;
+            }
+            tokio::time::sleep(if error.kind() == Kind::Unsupported { IN_VAIN } else { pause }).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Listens until that fails.
+    async fn listen(&self) -> Result<std::convert::Infallible> {
+        let mut listener = within("LISTEN", async {
+            let one = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+            let session = one.acquire_timeout(PATIENCE).connect_lazy_with(self.pool.options().clone());
+            let mut listener = PgListener::connect_with(&session).await?;
+            listener.eager_reconnect(false);
+            listener.listen(&self.channel).await?;
+            Ok(listener)
+        })
+        .await?;
+        self.prove(&mut listener).await?;
+        lock(&self.state).trouble = None;
+        // What was missed is not known.
+        self.rung.notify_one();
+        loop {
+            match tokio::time::timeout(HEARTBEAT, listener.try_recv()).await {
+                Ok(Ok(Some(heard))) if heard.payload() == &*self.voice => {}
+                Ok(Ok(Some(_))) => self.rung.notify_one(),
+                Ok(Ok(None)) => return Err(Error::new(Kind::Connection, "the session that listens was closed")),
+                Ok(Err(error)) => return Err(of_connecting(error)),
+                Err(_) => self.check(&mut listener).await?,
+            }
+        }
+    }
+
+    /// Tells itself something, over another session.
+    async fn prove(&self, listener: &mut PgListener) -> Result<()> {
+        let word = word();
+        notify(&self.pool, &self.channel, &word, PATIENCE).await?;
+        let heard = async {
+            loop {
+                match listener.try_recv().await {
+                    Ok(Some(heard)) if heard.payload() == word => return Ok(()),
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Err(Error::new(Kind::Connection, "the session that listens was closed")),
+                    Err(error) => return Err(of_connecting(error)),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, heard).await.unwrap_or_else(|_| {
+            let message = "LISTEN hears nothing here: a pooler (PgBouncer in transaction mode) hands the session on";
+            Err(Error::new(Kind::Unsupported, message))
+        })
+    }
+
+    /// Asks the session whether it is there, and listens.
+    async fn check(&self, listener: &mut PgListener) -> Result<()> {
+        let sql = "select count(*) from pg_listening_channels() as channel where channel = ";
+        // The name is ours: letters, digits, underscores and a colon.
+        let sql = format!("{sql}'{}'", self.channel);
+        let row = within("the session that listens", listener.fetch_one(AssertSqlSafe(sql))).await?;
+        if row.try_get::<i64, _>(0).is_ok_and(|count| count > 0) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Connection, "the session listens no more"))
+    }
+}
+
+async fn within<T>(what: &str, asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T> {
+    let late = || Error::new(Kind::Timeout, format!("{what}: no answer within {} ms", PATIENCE.as_millis()));
+    tokio::time::timeout(PATIENCE, asked).await.map_err(|_| late())?.map_err(of_connecting)
+}

@@ -1,0 +1,33 @@
+//! How many records there are: of executions and events the indexes know it; of the others a sample tells about how many
+//! there are, or all keys, where there are few.
+
+use super::Moving;
+use super::scan::Scanned;
+use super::walk::{self, Pattern};
+use crate::backends::redis::channel::{SCAN_COUNT, Servers};
+use crate::contract::moving::Count;
+use crate::contract::operation::RecordKind;
+use crate::error::Result;
+
+/// SCANs on each server.
+const LOOKED_AT: usize = 20;
+
+impl<S: Servers> Moving<'_, S> {
+    pub(super) async fn count(&self, kind: RecordKind) -> Result<Count> {
+        match kind {
+            RecordKind::Payloads => self.estimate(&self.payloads(true)).await,
+            RecordKind::States => self.estimate(&self.sagas()).await,
+            RecordKind::Executions => self.runs().count().await,
+            RecordKind::Outbox => self.events().count().await,
+            RecordKind::Inbox | RecordKind::Moving => self.estimate(&self.entries()).await,
+        }
+    }
+
+    async fn estimate<T: Scanned>(&self, records: &T) -> Result<Count> {
+        let count = SCAN_COUNT.parse().unwrap_or(1_000);
+        let pattern = Pattern { keys: records.pattern(), of_type: T::TYPE, count };
+        let is_record = |key: &str| records.is_record(key);
+        let (records, is_exact) = walk::estimate(self.on, &pattern, LOOKED_AT, is_record).await?;
+        Ok(Count { records, approximate: !is_exact })
+    }
+}
