@@ -272,9 +272,9 @@ export function leaseBehavior(executor: Executor): void {
 
     claiming.concurrent('a run renews its lease by itself', async () => {
       const { id, name } = fresh()
-      const run = await executions.start(id, name, {}, { workerId: 'a', leaseMs: 900 })
-      for (let n = 0; n < 5; n += 1) {
-        await sleep(400)
+      const run = await executions.start(id, name, {}, { workerId: 'a', leaseMs: 1_500 })
+      for (let n = 0; n < 4; n += 1) {
+        await sleep(600)
         expect(await claimed(executions, name)).toEqual([])
       }
       expect(run.signal.aborted).toBe(false)
@@ -287,8 +287,8 @@ export function leaseBehavior(executor: Executor): void {
     claiming.concurrent('a run that was claimed renews its lease as well', async () => {
       const { id, name } = fresh()
       await executions.create(id, name, {}, { status: 'running' })
-      const [run] = await executions.claim({ workerId: 'a', leaseMs: 900, names: [name] })
-      await sleep(1_500)
+      const [run] = await executions.claim({ workerId: 'a', leaseMs: 1_500, names: [name] })
+      await sleep(2_000)
       expect(await claimed(executions, name)).toEqual([])
       await run?.complete()
     })
@@ -306,10 +306,10 @@ export function leaseBehavior(executor: Executor): void {
 
     claiming.concurrent('a heartbeat renews, as long as nobody else has it', async () => {
       const { id, name, other } = fresh()
-      const kept = await startAndDie(executions, { id, name }, { leaseMs: 500 })
-      await startAndDie(executions, { id: other, name }, { leaseMs: 500 })
+      const kept = await startAndDie(executions, { id, name }, { leaseMs: 1_500 })
+      await startAndDie(executions, { id: other, name }, { leaseMs: 1_500 })
       for (let n = 0; n < 3; n += 1) {
-        await sleep(250)
+        await sleep(600)
         expect(await executions.heartbeat([kept])).toEqual({ lost: [] })
       }
       expect(await claimed(executions, name)).toEqual([other])

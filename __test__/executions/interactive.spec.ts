@@ -78,12 +78,12 @@ for (const target of targets.filter(({ name }) => INTERACTIVE.includes(name))) {
       await expect(failed).rejects.toThrow(RangeError)
       expect(await store.executions.load(other)).toMatchObject({ attempts: 0, leased: false })
       const run = await store.transaction(async (tx) => {
-        const started: SagaRun = await tx.executions.start(id, name, { n: 1 }, { workerId: 'a', leaseMs: 900 })
+        const started: SagaRun = await tx.executions.start(id, name, { n: 1 }, { workerId: 'a', leaseMs: 1_200 })
         await started.checkpoint({ steps: [done('inside')] })
         return started
       })
       await run.checkpoint({ steps: [done('outside')] })
-      await sleep(1_200)
+      await sleep(1_500)
       expect(await claimed(store.executions, name)).toEqual([other])
       await run.complete()
       expect(await store.executions.load(id)).toMatchObject({ status: 'completed', entries: 2 })
@@ -92,7 +92,7 @@ for (const target of targets.filter(({ name }) => INTERACTIVE.includes(name))) {
     it('are what they were to a run whose transaction has not happened', async (context) => {
       const store = await openWith(context)
       const { id, name } = fresh()
-      const run = await store.executions.start(id, name, { n: 1 }, { workerId: 'a', leaseMs: 600 })
+      const run = await store.executions.start(id, name, { n: 1 }, { workerId: 'a', leaseMs: 1_200 })
       const failed = store.transaction(async () => {
         await run.checkpoint({ context: { n: 2 }, status: 'compensating' })
         await run.complete({ n: 3 })
@@ -101,7 +101,7 @@ for (const target of targets.filter(({ name }) => INTERACTIVE.includes(name))) {
       await expect(failed).rejects.toThrow(RangeError)
       expect([run.version, run.status, run.context]).toEqual([1, 'running', { n: 1 }])
       // It is renewed as before.
-      await sleep(900)
+      await sleep(1_500)
       expect(run.signal.aborted).toBe(false)
       expect(await claimed(store.executions, name)).toEqual([])
       await run.checkpoint({ context: { n: 4 }, expectedVersion: run.version })
@@ -148,8 +148,8 @@ describe('executions outside of a transaction', () => {
     const store = await open(memory, { requireTransaction: true })
     const { id, name } = fresh()
     expect((await rejectionOf(store.executions.create(id, name, {}))).code).toBe('INVALID_ARGUMENT')
-    const run = await store.transaction((tx) => tx.executions.start(id, name, {}, { workerId: 'a', leaseMs: 300 }))
-    await sleep(600)
+    const run = await store.transaction((tx) => tx.executions.start(id, name, {}, { workerId: 'a', leaseMs: 1_200 }))
+    await sleep(1_500)
     expect(await store.transaction((tx) => claimed(tx.executions, name))).toEqual([])
     expect((await rejectionOf(run.complete())).code).toBe('INVALID_ARGUMENT')
     await store.transaction(() => run.complete())

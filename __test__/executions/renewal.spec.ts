@@ -29,7 +29,7 @@ for (const target of targets) {
     claiming('are not lost by an event loop that is blocked', async () => {
       const store = await open(target)
       const { id, name } = fresh()
-      const run = await store.executions.start(id, name, {}, { workerId: 'a', leaseMs: 900 })
+      const run = await store.executions.start(id, name, {}, { workerId: 'a', leaseMs: 1_200 })
       block(2_000)
       expect(await claimed(store.executions, name)).toEqual([])
       await run.checkpoint({ steps: [done('a')] })
@@ -40,12 +40,12 @@ for (const target of targets) {
     claiming('are those of the run that has the execution now, whatever became of an earlier one', async () => {
       const store = await open(target)
       const { id, name } = fresh()
-      const first = await store.executions.start(id, name, {}, { workerId: 'a', leaseMs: 600 })
+      const first = await store.executions.start(id, name, {}, { workerId: 'a', leaseMs: 1_200 })
       await store.executions.updateStatus(id, 'failed', { force: true })
       await store.executions.updateStatus(id, 'running', { force: true })
-      const [second] = await store.executions.claim({ workerId: 'a', leaseMs: 600, names: [name] })
+      const [second] = await store.executions.claim({ workerId: 'a', leaseMs: 1_200, names: [name] })
       await eventually('the first is told', () => first.signal.aborted)
-      await sleep(700)
+      await sleep(1_400)
       expect(second?.signal.aborted).toBe(false)
       expect(await claimed(store.executions, name)).toEqual([])
       await second?.complete()
@@ -85,10 +85,10 @@ describe('a process', () => {
       const gc = require('node:vm').runInNewContext('gc')
       const store = sagastore.openStore({ url: 'memory://', recoveryBackoffMs: 10 })
       const claim = async () => (await store.executions.claim({ workerId: 'b', names: [args.name], renew: false })).length
-      await (async () => { await store.executions.start(args.id, args.name, {}, { workerId: 'a', leaseMs: 400 }) })()
-      await new Promise((resume) => setTimeout(resume, 800))
+      await (async () => { await store.executions.start(args.id, args.name, {}, { workerId: 'a', leaseMs: 1_000 }) })()
+      await new Promise((resume) => setTimeout(resume, 1_500))
       const held = await claim()
-      for (let n = 0; n < 60; n += 1) {
+      for (let n = 0; n < 100; n += 1) {
         gc()
         await new Promise((resume) => setTimeout(resume, 50))
         if (await claim()) { console.log(held, 'free'); break }

@@ -53,10 +53,10 @@ describe.each(BACKENDS)('a live move on %s', (backend) => {
     const { old, store } = await both()
     await old.put('a', Buffer.from('old'))
     await old.put('b', Buffer.from('old'))
-    await store.put('a', Buffer.from('new'), new Date(Date.now() + 100))
-    expect(await store.touch('b', new Date(Date.now() + 100))).toBe(true)
+    await store.put('a', Buffer.from('new'), new Date(Date.now() + 400))
+    expect(await store.touch('b', new Date(Date.now() + 400))).toBe(true)
     expect((await store.get('b')).toString()).toBe('old')
-    await new Promise((resolve) => setTimeout(resolve, 150))
+    await new Promise((resolve) => setTimeout(resolve, 450))
     expect([await store.find('a'), await store.find('b')]).toEqual([null, null])
   })
 

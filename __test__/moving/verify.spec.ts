@@ -61,9 +61,9 @@ describe.each(BACKENDS)('verify on %s', (backend) => {
 
   it('leaves out what has expired', async () => {
     const [source, target] = [await storeOn(backend), await storeOn(backend)]
-    await source.put('a', Buffer.from('a'), new Date(Date.now() + 100))
-    await target.put('b', Buffer.from('b'), new Date(Date.now() + 100))
-    await new Promise((resolve) => setTimeout(resolve, 150))
+    await source.put('a', Buffer.from('a'), new Date(Date.now() + 400))
+    await target.put('b', Buffer.from('b'), new Date(Date.now() + 400))
+    await new Promise((resolve) => setTimeout(resolve, 450))
     expect(await verify(source, target)).toMatchObject({ equal: true, same: 0 })
   })
 })

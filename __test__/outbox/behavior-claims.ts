@@ -213,10 +213,10 @@ export function claimBehavior(use: () => SagaOutbox): void {
       const names = fresh()
       const { event } = names
       await use().insert([event(1), event(2)])
-      const [kept] = (await claim(use(), names, { leaseMs: 600 })) as [Claim, Claim]
+      const [kept] = (await claim(use(), names, { leaseMs: 1_500 })) as [Claim, Claim]
       for (let n = 0; n < 3; n += 1) {
-        await sleep(300)
-        expect(await use().extend([kept], 600)).toEqual({ extended: 1, lost: [] })
+        await sleep(600)
+        expect(await use().extend([kept], 1_500)).toEqual({ extended: 1, lost: [] })
       }
       expect(await claimed(use(), names)).toEqual([2])
       await use().extend(kept, 1)

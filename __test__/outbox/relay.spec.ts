@@ -162,11 +162,11 @@ for (const target of targets) {
           signals.push(signal)
           return opened
         },
-        { leaseMs: 300, pollMs: 60_000 },
+        { leaseMs: 1_200, pollMs: 60_000 },
       )
       await store.outbox.insert({ eventId: 'e', eventType: 'A', payload: null })
       await eventually('the handler runs', () => signals.length === 1)
-      await sleep(500)
+      await sleep(1_500)
       expect(signals[0]?.aborted).toBe(false)
       expect(await store.outbox.releaseStuck({ olderThanMs: 0 })).toBe(1)
       const [claim] = await store.outbox.claim({ workerId: 'other' })
@@ -330,9 +330,9 @@ for (const target of targets) {
     test('renews the lease of what it has given, until that is settled', async () => {
       await using store = await openTarget(target)
       await store.outbox.insert(numbered(2))
-      await using subscription = store.outbox.subscribe({ leaseMs: 300 })
+      await using subscription = store.outbox.subscribe({ leaseMs: 1_200 })
       const { value: first } = (await subscription.next()) as { value: Claim }
-      await sleep(700)
+      await sleep(1_500)
       expect(await store.outbox.claim({ workerId: 'other' })).toEqual([])
       expect(await store.outbox.ack(first)).toEqual({ acked: 1, lost: [] })
       await subscription.return()

@@ -183,15 +183,15 @@ export function payloadBehavior(executor: Executor): void {
       (opened) => {
         late = opened
       },
-      { lateRetentionMs: 500 },
+      { lateRetentionMs: 900 },
     )
 
     // These wait for a time to pass: they do it together.
     it.concurrent('never returns an expired payload, removed or not', async () => {
-      await store.put('short', Buffer.from('data'), new Date(Date.now() + 400))
+      await store.put('short', Buffer.from('data'), new Date(Date.now() + 900))
       await store.put('long', Buffer.from('data'), inAMinute())
       expect(await store.has('short')).toBe(true)
-      await sleep(500)
+      await sleep(1_000)
       expect(await rejectionOf(store.get('short'))).toMatchObject({ code: 'NOT_FOUND' })
       expect(await store.find('short')).toBeNull()
       expect(await store.has('short')).toBe(false)
@@ -206,17 +206,17 @@ export function payloadBehavior(executor: Executor): void {
       await store.put('late by default', Buffer.from('to compensate'), anHourAgo)
       expect((await late.get('late')).toString()).toBe('to compensate')
       expect((await store.get('late by default')).toString()).toBe('to compensate')
-      await sleep(600)
+      await sleep(1_000)
       expect(await late.find('late')).toBeNull()
     })
 
     it.concurrent('moves an expiry with touch', async () => {
-      await store.put('touched', Buffer.from('data'), new Date(Date.now() + 400))
+      await store.put('touched', Buffer.from('data'), new Date(Date.now() + 900))
       expect(await store.touch('touched', inAMinute())).toBe(true)
-      await sleep(500)
+      await sleep(1_000)
       expect(await store.has('touched')).toBe(true)
-      expect(await store.touch('touched', new Date(Date.now() + 100))).toBe(true)
-      await sleep(200)
+      expect(await store.touch('touched', new Date(Date.now() + 700))).toBe(true)
+      await sleep(800)
       expect(await store.has('touched')).toBe(false)
       expect(await store.touch('never there', inAMinute())).toBe(false)
       await store.put('eternal', Buffer.from('data'))
@@ -225,12 +225,12 @@ export function payloadBehavior(executor: Executor): void {
     })
 
     it.concurrent('replaces data and expiry together', async () => {
-      await store.put('replaced', Buffer.from('first'), new Date(Date.now() + 150))
+      await store.put('replaced', Buffer.from('first'), new Date(Date.now() + 700))
       await store.put('replaced', Buffer.from('second'))
-      await sleep(250)
+      await sleep(800)
       expect((await store.get('replaced')).toString()).toBe('second')
-      await store.put('replaced', Buffer.from('third'), new Date(Date.now() + 100))
-      await sleep(200)
+      await store.put('replaced', Buffer.from('third'), new Date(Date.now() + 700))
+      await sleep(800)
       expect(await store.find('replaced')).toBeNull()
     })
 
