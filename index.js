@@ -5947,7 +5947,16 @@ function timeOf2(value) {
 var import_node_worker_threads = require("node:worker_threads");
 
 // ts/native.ts
-var packaged = ["linux-x64-gnu", "linux-arm64-gnu", "linux-x64-musl", "linux-arm64-musl", "darwin-x64", "darwin-arm64", "win32-x64-msvc"];
+var packaged = [
+  "linux-x64-gnu",
+  "linux-arm64-gnu",
+  "linux-x64-musl",
+  "linux-arm64-musl",
+  "darwin-x64",
+  "darwin-arm64",
+  "win32-x64-msvc",
+  "win32-arm64-msvc"
+];
 var native = load();
 function load() {
   let binding;

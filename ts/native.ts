@@ -1,7 +1,16 @@
 import type * as Binding from '../native.js'
 
 /** The targets that have a package of their own: `napi.targets` of package.json, under npm's names. */
-const packaged = ['linux-x64-gnu', 'linux-arm64-gnu', 'linux-x64-musl', 'linux-arm64-musl', 'darwin-x64', 'darwin-arm64', 'win32-x64-msvc']
+const packaged = [
+  'linux-x64-gnu',
+  'linux-arm64-gnu',
+  'linux-x64-musl',
+  'linux-arm64-musl',
+  'darwin-x64',
+  'darwin-arm64',
+  'win32-x64-msvc',
+  'win32-arm64-msvc',
+]
 
 /** The native addon; a failure to load it names the platform, the file and the cause. */
 export const native: typeof Binding = load()

@@ -2,12 +2,13 @@
 // With SAGASTORE_PACKAGES=<folder> (release.yml) these tarballs are tested; without, they are packed here.
 // SAGASTORE_TARGET is the target that the machine is meant to be.
 import { execFile } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { homedir, tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve, sep } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { byVersion, neededGlibc } from '../../scripts/elf.mjs'
 import { allTargets, machineTarget, npmCli } from '../../scripts/pack.mjs'
 import { startRegistry } from './registry'
 import { isStripped, readTarball } from './tarball'
@@ -120,6 +121,43 @@ describe('the tarballs', () => {
     expect([...platformFiles.keys()].sort()).toEqual(['LICENSE', 'README.md', 'package.json', addonFile])
   })
 
+  test('tell where the project is, and nothing of how it is developed', () => {
+    const { scripts, devDependencies, allowScripts, napi, ...published } = readJson(join(root, 'package.json'))
+    const manifest = JSON.parse(String(readTarball(mainTarball).get('package.json')))
+    expect(manifest).toEqual({ ...published, optionalDependencies: expect.any(Object) })
+    for (const field of ['homepage', 'bugs', 'repository', 'author', 'license', 'keywords']) expect(manifest).toHaveProperty(field)
+    expect(manifest.type).toBe('commonjs')
+  })
+
+  test('have documents whose links work on npm: to the files of this version', () => {
+    const files = `https://github.com/sagastore/sagastore/blob/v${version}/`
+    const pictures = `https://raw.githubusercontent.com/sagastore/sagastore/v${version}/`
+    for (const name of ['README.md', 'CHANGELOG.md']) {
+      const text = String(readTarball(mainTarball).get(name))
+      const links = [...text.matchAll(/(!?)\[[^\]]*\]\(([^)\s]+)\)/g)].map(([, mark, link = '']) => ({ mark, link }))
+      expect(links.length).toBeGreaterThan(5)
+      for (const { mark, link } of links) {
+        if (!/github/.test(link)) expect(link).toMatch(/^(https:|#)/)
+        else if (link.startsWith(mark === '!' ? pictures : files)) {
+          const file = link.slice((mark === '!' ? pictures : files).length).split('#')[0] as string
+          expect(existsSync(join(root, file)), link).toBe(true)
+        }
+      }
+    }
+  })
+
+  test('say which glibc the addon needs, and it is true', () => {
+    const needed = neededGlibc(addon)
+    if (!target.endsWith('-gnu')) return expect(needed).toBeUndefined()
+    const said = /glibc ([\d.]+) or later/
+    const [, promised = ''] = said.exec(String(platformFiles.get('README.md'))) ?? []
+    expect(JSON.parse(String(platformFiles.get('package.json'))).description).toContain(`glibc ${promised} or later`)
+    expect(byVersion(needed as string, promised)).toBeLessThanOrEqual(0)
+    // Those of a release keep what the tree says.
+    if (process.env.SAGASTORE_PACKAGES)
+      expect(promised).toBe(said.exec(readJson(join(root, 'npm', target, 'package.json')).description)?.[1])
+  })
+
   test('are small enough', () => {
     const isRelease = isStripped(addon) ?? true
     const contents = { [mainTarball]: readTarball(mainTarball), [platformTarball]: platformFiles }
@@ -151,7 +189,12 @@ describe('the tarballs', () => {
         name: `sagastore-${name}`,
         version,
         description: expect.any(String),
+        homepage: repository.homepage,
+        bugs: repository.bugs,
+        // npm accepts a provenance only from the repository that the package names.
+        repository: { ...repository.repository, directory: `npm/${name}` },
         license: repository.license,
+        author: repository.author,
         main: file,
         files: [file],
         engines: repository.engines,
