@@ -2141,9 +2141,8 @@ var OutboxCalls = class {
     let more;
     let count;
     try {
-      const held = this.#held(claims, operation);
-      count = held.size;
-      batches = batchesOf(held);
+      batches = batchesOf(this.#held(claims, operation));
+      count = batches.reduce((sum, batch) => sum + batch.length, 0);
       more = fields(operation);
     } catch (error) {
       return await this.runner.refuse(error, operation);
@@ -2158,16 +2157,16 @@ var OutboxCalls = class {
     if (count > 0 && lost2.length === count) throw this.#lost(operation, lost2);
     return { count: count - lost2.length, lost: lost2 };
   }
-  /** The tokens that are given, by event. */
+  /** The events that are given, by token: a worker may have been given an event again, and have both claims. */
   #held(claims, operation) {
     const held = /* @__PURE__ */ new Map();
     for (const claim of isRecord(claims) ? [claims] : listed(claims)) {
       const { eventId, token } = claim ?? {};
       this.json.checkText(eventId, "eventId of a claim", operation);
       this.json.checkText(token, "token of a claim", operation);
-      const known4 = held.get(eventId);
-      if (known4 !== void 0 && known4 !== token) throw this.invalid(`two claims of event '${eventId}' are given at once`, operation);
-      held.set(eventId, token);
+      const ofToken = held.get(token);
+      if (ofToken === void 0) held.set(token, /* @__PURE__ */ new Set([eventId]));
+      else ofToken.add(eventId);
     }
     return held;
   }
@@ -2281,27 +2280,25 @@ var OutboxCalls = class {
   }
 };
 function batchesOf(held) {
-  const all2 = [...held];
-  if (all2.length <= MAX_BATCH3) return all2.length === 0 ? [] : [all2];
-  const claims = /* @__PURE__ */ new Map();
-  for (const one2 of all2) {
-    const claim = claims.get(one2[1]);
-    if (claim === void 0) claims.set(one2[1], [one2]);
-    else claim.push(one2);
-  }
   const batches = [];
   let batch = [];
-  for (const claim of claims.values()) {
-    for (let at = 0; at < claim.length; at += MAX_BATCH3) {
-      const part = claim.slice(at, at + MAX_BATCH3);
-      if (batch.length + part.length > MAX_BATCH3) {
+  let ids = /* @__PURE__ */ new Set();
+  for (const [token, ofToken] of held) {
+    const all2 = [...ofToken];
+    for (let at = 0; at < all2.length; at += MAX_BATCH3) {
+      const part = all2.slice(at, at + MAX_BATCH3);
+      if (batch.length + part.length > MAX_BATCH3 || part.some((id) => ids.has(id))) {
         batches.push(batch);
         batch = [];
+        ids = /* @__PURE__ */ new Set();
       }
-      batch.push(...part);
+      for (const id of part) {
+        batch.push([id, token]);
+        ids.add(id);
+      }
     }
   }
-  batches.push(batch);
+  if (batch.length > 0) batches.push(batch);
   return batches;
 }
 

@@ -40,6 +40,20 @@ export function settlingBehavior(use: () => SagaOutbox): void {
       expect(await claimed(use(), names)).toEqual([3])
     })
 
+    it('may be given with two claims: the earlier one is lost', async () => {
+      const names = fresh()
+      const { event, id } = names
+      await use().insert([event(1), event(2)])
+      const [earlier, other] = (await claim(use(), names)) as [Claim, Claim]
+      await use().updateStatus(id(1), 'pending')
+      const [later] = (await claim(use(), names)) as [Claim]
+      expect(later.eventId).toBe(earlier.eventId)
+      expect(await use().extend([earlier, later, other], 60_000)).toEqual({ extended: 2, lost: [id(1)] })
+      expect(await use().ack([earlier, other, later, earlier])).toEqual({ acked: 2, lost: [id(1)] })
+      expect((await lostOf(use().release([later, earlier]))).lost).toEqual([id(1), id(1)])
+      expect(await claimed(use(), names)).toEqual([])
+    })
+
     it('may be nothing', async () => {
       expect(await use().ack([])).toEqual({ acked: 0, lost: [] })
       expect(await use().fail([], { error: 'none' })).toEqual({ failed: 0, lost: [] })
@@ -58,7 +72,6 @@ export function settlingBehavior(use: () => SagaOutbox): void {
         () => use().ack([null as never]),
         () => use().ack([{ eventId } as never]),
         () => use().ack([{ eventId: '', token }]),
-        () => use().ack([one, { eventId, token: 'x' }]),
         () => use().fail(one, undefined as never),
         () => use().fail(one, {} as never),
         () => use().fail(one, { error: 'x', retryAt: 5 as never }),

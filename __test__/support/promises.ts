@@ -1,10 +1,18 @@
 import { SagaStoreError } from '../../index.js'
 
-/** Calls `check` until it answers true. */
-export async function eventually(what: string, check: () => Promise<boolean> | boolean, withinMs = 10_000): Promise<void> {
+/** Calls `check` until it answers true. Where it never does, the error has what `state` answers. */
+export async function eventually(
+  what: string,
+  check: () => Promise<boolean> | boolean,
+  withinMs = 10_000,
+  state?: () => unknown,
+): Promise<void> {
   const deadline = performance.now() + withinMs
   while (!(await check())) {
-    if (performance.now() > deadline) throw new Error(`within ${withinMs} ms it never came true: ${what}`)
+    if (performance.now() > deadline) {
+      const told = state === undefined ? '' : `; ${JSON.stringify(await state())}`
+      throw new Error(`within ${withinMs} ms it never came true: ${what}${told}`)
+    }
     await new Promise((resume) => setTimeout(resume, 50))
   }
 }

@@ -71,9 +71,8 @@ export class OutboxCalls {
     let more: object
     let count: number
     try {
-      const held = this.#held(claims, operation)
-      count = held.size
-      batches = batchesOf(held)
+      batches = batchesOf(this.#held(claims, operation))
+      count = batches.reduce((sum, batch) => sum + batch.length, 0)
       more = fields(operation)
     } catch (error) {
       return await this.runner.refuse(error, operation)
@@ -89,16 +88,16 @@ export class OutboxCalls {
     return { count: count - lost.length, lost }
   }
 
-  /** The tokens that are given, by event. */
-  #held(claims: HeldEvent | Iterable<HeldEvent>, operation: string): Map<string, string> {
-    const held = new Map<string, string>()
+  /** The events that are given, by token: a worker may have been given an event again, and have both claims. */
+  #held(claims: HeldEvent | Iterable<HeldEvent>, operation: string): Map<string, Set<string>> {
+    const held = new Map<string, Set<string>>()
     for (const claim of isRecord(claims) ? [claims as HeldEvent] : listed(claims as Iterable<HeldEvent>)) {
       const { eventId, token } = (claim ?? {}) as HeldEvent
       this.json.checkText(eventId, 'eventId of a claim', operation)
       this.json.checkText(token, 'token of a claim', operation)
-      const known = held.get(eventId)
-      if (known !== undefined && known !== token) throw this.invalid(`two claims of event '${eventId}' are given at once`, operation)
-      held.set(eventId, token)
+      const ofToken = held.get(token)
+      if (ofToken === undefined) held.set(token, new Set([eventId]))
+      else ofToken.add(eventId)
     }
     return held
   }
@@ -228,28 +227,29 @@ export class OutboxCalls {
   }
 }
 
-/** At most 1,000 at once; what is of one claim stays together, as long as it is no more: its order counts. */
-function batchesOf(held: Map<string, string>): [string, string][][] {
-  const all = [...held]
-  if (all.length <= MAX_BATCH) return all.length === 0 ? [] : [all]
-  const claims = new Map<string, [string, string][]>()
-  for (const one of all) {
-    const claim = claims.get(one[1])
-    if (claim === undefined) claims.set(one[1], [one])
-    else claim.push(one)
-  }
+/**
+ * At most 1,000 at once, and no event twice. What is of one claim stays together, as long as it is no more: its order
+ * counts.
+ */
+function batchesOf(held: Map<string, Set<string>>): [string, string][][] {
   const batches: [string, string][][] = []
   let batch: [string, string][] = []
-  for (const claim of claims.values()) {
-    for (let at = 0; at < claim.length; at += MAX_BATCH) {
-      const part = claim.slice(at, at + MAX_BATCH)
-      if (batch.length + part.length > MAX_BATCH) {
+  let ids = new Set<string>()
+  for (const [token, ofToken] of held) {
+    const all = [...ofToken]
+    for (let at = 0; at < all.length; at += MAX_BATCH) {
+      const part = all.slice(at, at + MAX_BATCH)
+      if (batch.length + part.length > MAX_BATCH || part.some((id) => ids.has(id))) {
         batches.push(batch)
         batch = []
+        ids = new Set()
       }
-      batch.push(...part)
+      for (const id of part) {
+        batch.push([id, token])
+        ids.add(id)
+      }
     }
   }
-  batches.push(batch)
+  if (batch.length > 0) batches.push(batch)
   return batches
 }
