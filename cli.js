@@ -4862,7 +4862,7 @@ var CLOCK_MS = 1e3;
 function judgeHealth(health2, findings) {
   const { status, message = "", details, serverVersion, backend } = health2;
   if (status === "unhealthy") {
-    findings.add("unreachable", message);
+    findings.add(/read-only/.test(message) ? "read-only" : "unreachable", message);
     return false;
   }
   if (status === "degraded") judgeMessage(message, findings);
@@ -5187,8 +5187,7 @@ async function doctor({ open: open2, out, given }) {
   const store = open2(() => void 0);
   const health2 = await store.health();
   const findings = new Findings();
-  const isReachable = judgeHealth(health2, findings);
-  if (isReachable) {
+  if (judgeHealth(health2, findings)) {
     if (store.backend === "postgres") await lookAtPostgres(store, limits, findings);
     if (store.backend === "sqlite") {
       var _stack = [];

@@ -25,6 +25,8 @@ pub mod codec;
 mod connecting;
 pub mod contract;
 pub mod error;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod listening;
 pub mod namespace;
 mod open;
 pub mod options;

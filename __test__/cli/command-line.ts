@@ -12,6 +12,8 @@ interface HowToRun {
   input?: string | Buffer
   env?: Record<string, string>
   cwd?: string
+  /** The user of the operating system that it runs as. */
+  uid?: number
 }
 
 export interface Ended {
@@ -29,8 +31,8 @@ export function environment(env: Record<string, string> = {}): NodeJS.ProcessEnv
 }
 
 /** Runs the command line as a process of its own, without a terminal. */
-export function sagastore(args: readonly string[], { input = '', env = {}, cwd }: HowToRun = {}): Promise<Ended> {
-  const child = spawn(process.execPath, [cli, ...args], { env: environment(env), cwd, stdio: 'pipe' })
+export function sagastore(args: readonly string[], { input = '', env = {}, cwd, uid }: HowToRun = {}): Promise<Ended> {
+  const child = spawn(process.execPath, [cli, ...args], { env: environment(env), cwd, uid, stdio: 'pipe' })
   const stdout: Buffer[] = []
   let stderr = ''
   child.stdout.on('data', (part: Buffer) => stdout.push(part))

@@ -1,13 +1,15 @@
 // Each finding of `doctor`, brought about.
 import { chmodSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DeleteTableCommand, UpdateTimeToLiveCommand } from '@aws-sdk/client-dynamodb'
 import Database from 'better-sqlite3'
 import pg from 'pg'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type AnyStoreOptions, openStore, type SagaStore } from '../../index.js'
-import { CODES } from '../../ts/cli/doctor/findings'
+import { startPostgres } from '../../scripts/services/servers.mjs'
+import { CODES, Findings } from '../../ts/cli/doctor/findings'
+import { judgeVersion } from '../../ts/cli/doctor/general'
 import { wantedOf } from '../../ts/cli/doctor/postgres'
 import { dynamoDB, missing, randomName, sql, targets, temporaryDirectory, temporarySchema, withMongo } from '../support/targets'
 import { json, sagastore } from './command-line'
@@ -22,8 +24,9 @@ interface Told {
 async function doctor(
   args: readonly string[],
   env: Record<string, string> = {},
+  uid?: number,
 ): Promise<{ code: number | null; codes: string[]; told: Told }> {
-  const { code, values, stderr } = await json(['doctor', ...args], { env })
+  const { code, values, stderr } = await json(['doctor', ...args], { env, uid })
   expect(stderr).toBe('')
   const [told] = values as [Told]
   for (const finding of told.findings) expect(finding.mend.length).toBeGreaterThan(10)
@@ -162,11 +165,33 @@ describe('SQLite', () => {
     expect((await doctor(how)).code).not.toBe(0)
   })
 
-  it.skipIf(process.getuid?.() === 0)('finds a file that is read-only', async () => {
-    const { path, store, how } = await file()
+  it.each([
+    ['file', 0o777],
+    ['directory', 0o555],
+  ])('finds a %s that is read-only', async (_, mode) => {
+    const { path, store } = await file()
     await store.close()
     chmodSync(path, 0o444)
-    expect((await doctor(how)).codes).toContain('read-only')
+    chmodSync(dirname(path), mode)
+    // Root may write to all files.
+    const nobody = process.getuid?.() === 0 ? 65_534 : undefined
+    expect(await doctor([`sqlite://${path}`], {}, nobody)).toMatchObject({ code: 3, codes: ['read-only'] })
+    chmodSync(dirname(path), 0o755)
+  })
+
+  it('finds a WAL that cannot be written back', async () => {
+    const { path, store, how } = await file()
+    await store.close()
+    const [reader, writer] = [new Database(path), new Database(path)]
+    reader.exec('begin; select count(*) from saga_store')
+    writer.exec('create table other (bytes)')
+    const insert = writer.prepare('insert into other values (zeroblob(16777216))')
+    for (let n = 0; n < 18; n += 1) insert.run()
+    const { codes, told } = await doctor(how)
+    expect(codes).toEqual(['large-wal'])
+    expect(told.findings[0]?.message).toMatch(/^the WAL has (28|29|30)\d\.?\d* MiB$/)
+    for (const one of [reader, writer]) one.close()
+    expect(await doctor(how)).toMatchObject({ code: 0, codes: [] })
   })
 })
 
@@ -252,6 +277,27 @@ describe.skipIf(missing(postgres))('PostgreSQL', () => {
     }
     await sql(`alter table "${schema}".saga_outbox set (autovacuum_enabled = false)`)
     expect((await doctor(how)).codes).toEqual(['vacuum-off'])
+  })
+
+  it('finds what keeps old rows in another way, and autovacuum that is off everywhere', async () => {
+    await using server = await startPostgres({
+      settings: { wal_level: 'logical', max_prepared_transactions: '2', autovacuum: 'off' },
+    })
+    const client = new pg.Client(server.url)
+    await client.connect()
+    const { store, how } = opened({ url: server.url })
+    await store.initialize()
+    await client.query("select pg_create_logical_replication_slot('nobodys', 'pgoutput')")
+    await client.query('begin')
+    await client.query('create table other (id int)')
+    await client.query("prepare transaction 'forgotten'")
+    const { codes, told } = await doctor([...how, '--vacuum-after', '1ms'])
+    expect(new Set(codes)).toEqual(new Set(['vacuum-held-back', 'vacuum-off']))
+    const messages = told.findings.map(({ message }) => message).join('\n')
+    expect(messages).toContain('prepared transaction forgotten')
+    expect(messages).toContain('the replication slot nobodys is used by nobody')
+    expect(messages).toContain('autovacuum is off on the whole server')
+    await client.end()
   })
 
   it('finds a clock that is off', async () => {
@@ -353,6 +399,21 @@ describe.skipIf(missing(mongodb))('MongoDB', () => {
     await withMongo(options.url, (database) => database.collection(options.collectionName).dropIndexes())
     expect((await doctor(how)).codes).toContain('missing-index')
   })
+
+  it.each(['statesCollectionName', 'executionsCollectionName', 'logCollectionName', 'outboxCollectionName'] as const)(
+    'finds the missing indexes of %s',
+    async (name) => {
+      const options = target.options() as AnyStoreOptions & { url: string; [name]: string }
+      const { store, how } = opened(options)
+      await store.initialize()
+      await withMongo(options.url, (database) => database.collection(options[name] as string).dropIndexes())
+      const { codes, told } = await doctor([...how, '--ignore', 'ttl-off'])
+      expect(codes).toEqual(['missing-index'])
+      expect(told.findings[0]?.message).toContain(`collection ${options[name]} lacks the indexes`)
+      await store.initialize()
+      expect(await doctor([...how, '--ignore', 'ttl-off'])).toMatchObject({ code: 0, codes: [] })
+    },
+  )
 })
 
 const dynamodb = { name: 'DynamoDB', available: process.env.DYNAMODB_URL !== undefined, variable: 'DYNAMODB_URL' }
@@ -372,6 +433,21 @@ describe.skipIf(missing(dynamodb))('DynamoDB', () => {
     await expect.poll(async () => (await doctor(how)).codes).toContain('missing-table')
     client.destroy()
   })
+})
+
+it.each([
+  ['postgres', '11.22', true],
+  ['postgres', '12.0', false],
+  ['postgres', '17.2 (Debian 17.2-1)', false],
+  ['redis', '6.0.16', true],
+  ['redis', '6.2.0', false],
+  ['mongodb', '4.0.28', true],
+  ['mongodb', '8.0.4', false],
+  ['sqlite', '3.1.0', false],
+] as const)('a %s server of version %s: old is %s', (backend, version, isOld) => {
+  const findings = new Findings()
+  judgeVersion(backend, version, findings)
+  expect(findings.found.map(({ code }) => code)).toEqual(isOld ? ['old-server'] : [])
 })
 
 it('each finding has a mend', () => {

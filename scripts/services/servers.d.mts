@@ -155,3 +155,6 @@ export function startMongo(options?: MongoOptions): Promise<MongoServer>
 export function clockOffset(offset: string): Promise<Record<string, string>>
 /** The environment of a program whose wall clock is off by what `file` says, such as `-3600`, at any time. */
 export function settableClock(file: string): Promise<Record<string, string>>
+
+/** The path of a program, which is installed first where this process may: Debian's package has the same name. */
+export function program(name: string): Promise<string>

@@ -4,7 +4,7 @@
 import { hasDocker } from './docker.mjs'
 import { startDockerDynamoDB, startDockerMongo, startDockerPostgres, startDockerRedis, unsupported } from './docker-servers.mjs'
 import { findJava, startLocalDynamoDB } from './dynamodb.mjs'
-import { canInstall, findFaketime, findOrInstall, findPostgres } from './install.mjs'
+import { canInstall, findFaketime, findOnPath, findOrInstall, findPostgres } from './install.mjs'
 import { findGo, startLocalMongo } from './mongodb.mjs'
 import { startLocalPostgres } from './postgres.mjs'
 import { findRedis, startLocalRedis } from './redis.mjs'
@@ -49,6 +49,11 @@ export async function startDynamoDB(options = {}) {
 /** @param {import('./servers.mjs').MongoOptions} [options] */
 export async function startMongo(options = {}) {
   return onlyInDocker(findGo) ? await startDockerMongo(options) : await startLocalMongo(options)
+}
+
+/** @param {string} name of a program, which is that of its package, too */
+export async function program(name) {
+  return await findOrInstall({ find: () => findOnPath(name), package: name, brew: name })
 }
 
 /** @param {string} offset as libfaketime reads it */

@@ -172,7 +172,7 @@ impl Driver for Mongo {
     fn probe(&self) -> Task<'_, Result<Probe>> {
         Box::pin(async {
             let own = self.own().await?;
-            own.as_collection().probe(&own.address().database, own.server.hello()).await
+            own.as_collection().probe(&own.address().database, own.server.hello(), own.names()).await
         })
     }
 

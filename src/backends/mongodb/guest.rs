@@ -390,7 +390,8 @@ impl ClientDriver for Hosted {
             let on = self.on(on, &known);
             // Servers do not tell of indexes within a transaction.
             let outside = Outside(on.caller);
-            Collection { on: &outside, terms: on.terms, clock: on.clock }.probe(&known.database, known.hello).await
+            let collection = Collection { on: &outside, terms: on.terms, clock: on.clock };
+            collection.probe(&known.database, known.hello, &self.names).await
         })
     }
 

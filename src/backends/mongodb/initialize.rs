@@ -45,10 +45,8 @@ pub(super) enum Index {
 impl Index {
     /// Finds it in the answer to `listIndexes`.
     fn of(reply: &Document) -> Result<Self> {
-        let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
-        let indexes = batch.map_err(error::malformed)?.iter().filter_map(Bson::as_document);
         let mut found = Self::Missing;
-        for index in indexes.filter(|index| is_on_expiry(index)) {
+        for index in listed(reply)?.filter(|index| is_on_expiry(index)) {
             let name = index.get_str("name").unwrap_or(NAME).to_owned();
             let seen = if index.contains_key("partialFilterExpression") {
                 Self::Partial(name)
@@ -66,6 +64,20 @@ impl Index {
         }
         Ok(found)
     }
+}
+
+/// The indexes in an answer to `listIndexes`.
+fn listed(reply: &Document) -> Result<impl Iterator<Item = &Document>> {
+    let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+    Ok(batch.map_err(error::malformed)?.iter().filter_map(Bson::as_document))
+}
+
+/// Another index than that on the expiry.
+pub(super) struct NamedIndex {
+    pub(super) name: &'static str,
+    pub(super) key: Document,
+    /// Which documents it has, where the server can leave others out.
+    pub(super) partial: Option<Document>,
 }
 
 /// Whether the key is `expiresAt` alone; the direction does not matter.
@@ -96,12 +108,7 @@ enum Step {
 impl<C: Carrier> Collection<'_, C> {
     /// Looks at the index.
     pub(super) async fn look(&self) -> Result<Index> {
-        let cursor = doc! { "batchSize": MAX_INDEXES };
-        match self.on.run(doc! { "listIndexes": self.terms.collection, "cursor": cursor }).await {
-            Ok(reply) => Index::of(&reply),
-            Err(failure) if failure.code() == Some(error::NAMESPACE_NOT_FOUND) => Ok(Index::NoCollection),
-            Err(failure) => Err(failure.into_error()),
-        }
+        self.list_indexes().await?.map_or(Ok(Index::NoCollection), |reply| Index::of(&reply))
     }
 
     /// Makes the index as it should be.
@@ -146,28 +153,46 @@ impl<C: Carrier> Collection<'_, C> {
         made(false, Some(last.unwrap_or_else(error::unexpected)))
     }
 
-    /// Makes another index than that on the expiry. Answers why the server refuses to, if it does.
-    pub(super) async fn make_other_index(
-        &self,
-        name: &str,
-        key: Document,
-        partial: Option<Document>,
-    ) -> Result<Option<Error>> {
-        let mut index = doc! { "key": key, "name": name };
-        let is_partial = partial.is_some();
-        if let Some(partial) = partial {
-            index.insert("partialFilterExpression", partial);
+    /// Makes other indexes than that on the expiry. Answers why the server refuses one, if it does.
+    pub(super) async fn make_named(&self, indexes: Vec<NamedIndex>) -> Result<Option<Error>> {
+        for NamedIndex { name, key, partial } in indexes {
+            let mut index = doc! { "key": key, "name": name };
+            let is_partial = partial.is_some();
+            if let Some(partial) = partial {
+                index.insert("partialFilterExpression", partial);
+            }
+            let mut refused = self.create_index(&index).await?;
+            if refused.is_some() && is_partial {
+                // FerretDB 1 has none.
+                index.remove("partialFilterExpression");
+                refused = self.create_index(&index).await?;
+            }
+            if refused.is_some() {
+                return Ok(refused);
+            }
         }
-        let refused = self.create_index(&index).await?;
-        if refused.is_none() || !is_partial {
-            return Ok(refused);
-        }
-        // FerretDB 1 has none.
-        index.remove("partialFilterExpression");
-        self.create_index(&index).await
+        Ok(None)
     }
 
-    async fn create_index(&self, index: &Document) -> Result<Option<Error>> {
+    /// Which of these indexes the collection lacks; none if there is no such collection.
+    pub(super) async fn lacks(&self, names: &[&'static str]) -> Result<Vec<&'static str>> {
+        let Some(reply) = self.list_indexes().await? else { return Ok(Vec::new()) };
+        let found: Vec<&str> = listed(&reply)?.filter_map(|index| index.get_str("name").ok()).collect();
+        Ok(names.iter().copied().filter(|name| !found.contains(name)).collect())
+    }
+
+    /// None: the collection does not exist.
+    async fn list_indexes(&self) -> Result<Option<Document>> {
+        let cursor = doc! { "batchSize": MAX_INDEXES };
+        match self.on.run(doc! { "listIndexes": self.terms.collection, "cursor": cursor }).await {
+            Ok(reply) => Ok(Some(reply)),
+            Err(failure) if failure.code() == Some(error::NAMESPACE_NOT_FOUND) => Ok(None),
+            Err(failure) => Err(failure.into_error()),
+        }
+    }
+
+    /// Makes an index. Answers why the server refuses to, if it does.
+    pub(super) async fn create_index(&self, index: &Document) -> Result<Option<Error>> {
         let mut command = doc! { "createIndexes": self.terms.collection, "indexes": [index.clone()] };
         if self.terms.write_concern.is_some() {
             command.insert("writeConcern", doc! { "w": "majority" });

@@ -4,10 +4,12 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 
 use super::answer::{complaint, first_write_error, number, unconfirmed};
 use super::capabilities::Lacks;
+use super::build::Terms;
 use super::channel::{Carrier, Channel, Collection, Failure};
+use super::collections::Names;
 use super::error;
 use super::hello::{Hello, version};
-use super::initialize::{Index, Made};
+use super::initialize::{Index, Made, NamedIndex};
 use super::{executions, inbox, outbox, states};
 use crate::contract::operation::RecordKind;
 use crate::contract::report::{Probe, Usage};
@@ -26,6 +28,17 @@ pub(super) struct Kinds<'a, C> {
     pub(super) log: Collection<'a, C>,
     pub(super) outbox: Collection<'a, C>,
     pub(super) inbox: Collection<'a, C>,
+}
+
+/// The collections of the other kinds, and the indexes that each needs beside that on the expiry.
+fn needed(names: &Names) -> [(&str, Vec<&'static str>); 4] {
+    let named = |indexes: Vec<NamedIndex>| indexes.into_iter().map(|index| index.name).collect();
+    [
+        (names.of(RecordKind::States), states::indexes::names()),
+        (names.of(RecordKind::Executions), named(executions::indexes::of_executions())),
+        (names.log(), named(executions::indexes::of_logs())),
+        (names.of(RecordKind::Outbox), named(outbox::indexes::of_events())),
+    ]
 }
 
 /// Makes the indexes of all kinds. Answers warnings.
@@ -121,12 +134,13 @@ fn warnings(made: Made, hello: Hello, collection: &str, sagas: &Sagas<'_>) -> Ve
 }
 
 impl<C: Carrier> Collection<'_, C> {
-    /// Asks for version, index and clock.
-    pub(super) async fn probe(&self, database: &str, hello: Hello) -> Result<Probe> {
+    /// Asks for version, indexes and clock.
+    pub(super) async fn probe(&self, database: &str, hello: Hello, names: &Names) -> Result<Probe> {
         let collection = self.terms.collection;
         let build = self.on.run(doc! { "buildInfo": 1 }).await.map_err(Failure::into_error)?;
         let index = self.look().await?;
-        let degraded = match &index {
+        let mut degraded = Vec::new();
+        degraded.extend(match &index {
             Index::NoCollection => Some(format!("collection {collection} does not exist: call initialize()")),
             Index::Missing | Index::Partial(_) => {
                 Some(format!("collection {collection} has no index on expiresAt: call initialize()"))
@@ -135,7 +149,16 @@ impl<C: Carrier> Collection<'_, C> {
                 "the TTL index of collection {collection} removes payloads later than it should: call initialize()"
             )),
             Index::Ordinary(_) | Index::Ttl => None,
-        };
+        });
+        for (collection, needed) in needed(names) {
+            let terms = Terms { collection, ..self.terms };
+            let lacks = Collection { on: self.on, terms, clock: self.clock }.lacks(&needed).await?;
+            if !lacks.is_empty() {
+                let lacks = lacks.join(", ");
+                degraded.push(format!("collection {collection} lacks the indexes {lacks}: call initialize()"));
+            }
+        }
+        let degraded = (!degraded.is_empty()).then(|| degraded.join("; "));
         let expiry = if index == Index::Ttl { "server" } else { "cleanup" };
         let mut details = vec![
             ("collection", Detail::Text(format!("{database}.{collection}"))),

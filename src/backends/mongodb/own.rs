@@ -14,7 +14,7 @@ use super::answer::may_be_undone;
 use super::build::{Build, Terms};
 use super::channel::{Channel, Collection};
 use super::clock::Clock;
-use super::collections::Collections;
+use super::collections::{Collections, Names};
 use super::document::Writer;
 use super::error;
 use super::objects::of_document;
@@ -39,6 +39,11 @@ impl Own {
     /// How commands are ended.
     pub(super) fn terms(&self) -> Terms<'_> {
         self.collections.terms(self.kind)
+    }
+
+    /// The names of the collections.
+    pub(super) fn names(&self) -> &Names {
+        &self.collections.names
     }
 
     /// The URL, read.

@@ -8,27 +8,23 @@
 //! - A `NOTIFY` goes in a statement of its own behind the commit, one at a time: the server commits those that notify
 //!   one after the other.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, Row, raw_sql};
-use tokio::sync::Notify;
 
 use super::error::of_connecting;
 use super::pool::{Patience, Pool};
 use crate::error::{Error, Kind, Result};
+use crate::listening::{Hearing, Listener, Listening};
 use crate::runtime;
 
 /// How often a session is asked whether it listens.
 const HEARTBEAT: Duration = Duration::from_secs(4);
 /// How long it may take to answer, and how long a `NOTIFY` of the store's own may be under way.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// The pauses between attempts to listen.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The same, where listening is in vain.
-const IN_VAIN: Duration = Duration::from_secs(60);
 /// A `NOTIFY` comes at the earliest so long behind the one before it.
 const APART: Duration = Duration::from_millis(10);
 
@@ -37,18 +33,8 @@ pub(super) struct Bell {
     channel: Arc<str>,
     /// What it says, so that it knows its own voice: whoever waits in this store is woken without it.
     voice: Arc<str>,
-    /// Permits are kept: what has rung since the last question is heard by the next one.
-    rung: Arc<Notify>,
-    state: Arc<Mutex<State>>,
+    pub(super) listener: Listener,
     telling: Arc<Mutex<Telling>>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Ends with the store.
-    listener: Option<tokio::task::JoinHandle<()>>,
-    /// Why it does not listen.
-    trouble: Option<String>,
 }
 
 #[derive(Default)]
@@ -67,41 +53,19 @@ impl Bell {
         Self {
             channel: channel.into(),
             voice: word().into(),
-            rung: Arc::default(),
-            state: Arc::default(),
+            listener: Listener::default(),
             telling: Arc::default(),
         }
     }
 
-    /// Why others' events are only found by polling; nothing, where nobody has asked.
-    pub(super) fn trouble(&self) -> Option<String> {
-        lock(&self.state).trouble.clone()
-    }
-
-    /// Whether it listens; none, where nobody has asked.
-    pub(super) fn listens(&self) -> Option<bool> {
-        let state = lock(&self.state);
-        state.listener.as_ref().map(|_| state.trouble.is_none())
-    }
-
     /// Ready when somebody has told of events since the last time.
     pub(super) async fn rung(&self, pool: &Arc<Pool>) {
-        {
-            let mut state = lock(&self.state);
-            if state.listener.is_none()
-                && let Ok(io) = runtime::io()
-            {
-                let listening = Listening {
-                    channel: Arc::clone(&self.channel),
-                    voice: Arc::clone(&self.voice),
-                    rung: Arc::clone(&self.rung),
-                    state: Arc::clone(&self.state),
-                    pool: Arc::clone(pool),
-                };
-                state.listener = Some(io.spawn(listening.run()));
-            }
-        }
-        self.rung.notified().await;
+        let session = || Session {
+            channel: Arc::clone(&self.channel),
+            voice: Arc::clone(&self.voice),
+            pool: Arc::clone(pool),
+        };
+        self.listener.rung(session).await;
     }
 
     /// Tells others that there are new events.
@@ -133,19 +97,6 @@ impl Bell {
             }
         });
     }
-
-    /// Listens no more.
-    pub(super) fn close(&self) {
-        if let Some(listener) = lock(&self.state).listener.take() {
-            listener.abort();
-        }
-    }
-}
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        self.close();
-    }
 }
 
 fn word() -> String {
@@ -165,34 +116,16 @@ async fn notify(pool: &Arc<Pool>, channel: &str, payload: &str, wait: Duration) 
 }
 
 /// What the session of its own needs.
-struct Listening {
+struct Session {
     channel: Arc<str>,
     voice: Arc<str>,
-    rung: Arc<Notify>,
-    state: Arc<Mutex<State>>,
     pool: Arc<Pool>,
 }
 
-impl Listening {
-    /// Listens, again and again.
-    async fn run(self) {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let began = Instant::now();
-            let Err(error) = self.listen().await;
-            tracing::debug!(%error, "postgres: nothing is heard of others' events");
-            lock(&self.state).trouble =
-                Some(format!("events of other processes are found by polling: {}", error.message()));
-            if began.elapsed() > HEARTBEAT * 2 {
-                pause = FIRST_PAUSE;
-            }
-            tokio::time::sleep(if error.kind() == Kind::Unsupported { IN_VAIN } else { pause }).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
+impl Listening for Session {
+    const BACKEND: &'static str = "postgres";
 
-    /// Listens until that fails.
-    async fn listen(&self) -> Result<std::convert::Infallible> {
+    async fn listen(&self, hearing: &Hearing) -> Result<Infallible> {
         let mut listener = within("LISTEN", async {
             let one = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
             let session = one.acquire_timeout(PATIENCE).connect_lazy_with(self.pool.options().clone());
@@ -203,20 +136,20 @@ impl Listening {
         })
         .await?;
         self.prove(&mut listener).await?;
-        lock(&self.state).trouble = None;
-        // What was missed is not known.
-        self.rung.notify_one();
+        hearing.begun();
         loop {
             match tokio::time::timeout(HEARTBEAT, listener.try_recv()).await {
                 Ok(Ok(Some(heard))) if heard.payload() == &*self.voice => {}
-                Ok(Ok(Some(_))) => self.rung.notify_one(),
+                Ok(Ok(Some(_))) => hearing.heard(),
                 Ok(Ok(None)) => return Err(Error::new(Kind::Connection, "the session that listens was closed")),
                 Ok(Err(error)) => return Err(of_connecting(error)),
                 Err(_) => self.check(&mut listener).await?,
             }
         }
     }
+}
 
+impl Session {
     /// Tells itself something, over another session.
     async fn prove(&self, listener: &mut PgListener) -> Result<()> {
         let word = word();

@@ -194,8 +194,8 @@ impl Driver for Postgres {
             let mut session = self.session(true).await?;
             let server = server(&mut session, &self.table).await?;
             let mut probe = server.probe(&self.quoted);
-            probe.degraded = probe.degraded.or_else(|| self.bell.trouble());
-            if let Some(listens) = self.bell.listens() {
+            probe.degraded = probe.degraded.or_else(|| self.bell.listener.trouble());
+            if let Some(listens) = self.bell.listener.listens() {
                 probe.details.push(("outboxListens", Detail::Number(i64::from(listens))));
             }
             if let Some(trouble) = self.vacuum.trouble() {
@@ -229,7 +229,7 @@ impl Driver for Postgres {
 
     fn close(&self) -> Task<'_, ()> {
         Box::pin(async move {
-            self.bell.close();
+            self.bell.listener.close();
             if let Some(pool) = self.pool.release() {
                 pool.close().await;
             }

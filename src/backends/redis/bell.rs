@@ -7,8 +7,8 @@
 //! - What goes back to the queue, and what becomes due, does not come over the stream: others find it by polling.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use fred::clients::Client;
 use fred::error::Error as FredError;
@@ -17,92 +17,25 @@ use fred::prelude::Value;
 use fred::types::config::PerformanceConfig;
 use fred::types::{ClusterHash, CustomCommand};
 use fred::util::redis_keyslot;
-use tokio::sync::Notify;
 
 use super::error;
 use super::shared::Connector;
 use crate::error::{Error, Kind, Result};
-use crate::runtime;
+use crate::listening::{Hearing, Listener, Listening};
 
 /// So long the server waits for an event before it answers with nothing.
 const WAIT: Duration = Duration::from_secs(4);
 /// So long it may take beyond that.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// The pauses between attempts to connect.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// What a store hears of others.
-#[derive(Default)]
-pub(super) struct Bell {
-    /// Permits are kept: what has rung since the last question is heard by the next one.
-    rung: Arc<Notify>,
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Ends with the store.
-    listener: Option<tokio::task::JoinHandle<()>>,
-    /// Why it hears nothing.
-    trouble: Option<String>,
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Bell {
-    /// Why others' events are only found by polling; nothing, where nobody has asked.
-    pub(super) fn trouble(&self) -> Option<String> {
-        lock(&self.state).trouble.clone()
-    }
-
-    /// Whether it listens; none, where nobody has asked.
-    pub(super) fn listens(&self) -> Option<bool> {
-        let state = lock(&self.state);
-        state.listener.as_ref().map(|_| state.trouble.is_none())
-    }
-
-    /// Ready when events may have been stored since the last time.
-    pub(super) async fn rung(&self, shared: &Arc<Connector>, stream: String) {
-        {
-            let mut state = lock(&self.state);
-            if state.listener.is_none()
-                && let Ok(io) = runtime::io()
-            {
-                let listening = Listening {
-                    shared: Arc::clone(shared),
-                    stream,
-                    rung: Arc::clone(&self.rung),
-                    state: Arc::clone(&self.state),
-                };
-                state.listener = Some(io.spawn(listening.run()));
-            }
-        }
-        self.rung.notified().await;
-    }
-
-    /// Listens no more.
-    pub(super) fn close(&self) {
-        if let Some(listener) = lock(&self.state).listener.take() {
-            listener.abort();
-        }
-    }
-}
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        self.close();
-    }
+/// Ready when events may have been stored since the last time.
+pub(super) async fn rung(listener: &Listener, shared: &Arc<Connector>, stream: String) {
+    listener.rung(|| Reader { shared: Arc::clone(shared), stream }).await;
 }
 
 /// What the connection of its own needs.
-struct Listening {
+struct Reader {
     shared: Arc<Connector>,
     stream: String,
-    rung: Arc<Notify>,
-    state: Arc<Mutex<State>>,
 }
 
 /// Ends a connection with the task that listens.
@@ -114,26 +47,10 @@ impl Drop for Ends {
     }
 }
 
-impl Listening {
-    /// Listens, again and again.
-    async fn run(self) {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let began = Instant::now();
-            let Err(error) = self.listen().await;
-            tracing::debug!(%error, "redis: nothing is heard of others' events");
-            lock(&self.state).trouble =
-                Some(format!("events of other processes are found by polling: {}", error.message()));
-            if began.elapsed() > WAIT * 2 {
-                pause = FIRST_PAUSE;
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
+impl Listening for Reader {
+    const BACKEND: &'static str = "redis";
 
-    /// Listens until that fails.
-    async fn listen(&self) -> Result<Infallible> {
+    async fn listen(&self, hearing: &Hearing) -> Result<Infallible> {
         let endpoint = self.shared.endpoint();
         let (config, connection) = (endpoint.client_config()?, endpoint.connection_config());
         let client = Client::new(config, Some(PerformanceConfig::default()), Some(connection), None);
@@ -141,16 +58,17 @@ impl Listening {
         within(client.wait_for_connect()).await?;
         // From here on: what was stored before is found by the look that the bell asks for.
         let mut after = String::from("$");
-        lock(&self.state).trouble = None;
-        self.rung.notify_one();
+        hearing.begun();
         loop {
             if let Some(last) = within(self.read(&client, &after)).await? {
                 after = last;
-                self.rung.notify_one();
+                hearing.heard();
             }
         }
     }
+}
 
+impl Reader {
     /// Waits for events behind `after`; the id of the last one.
     async fn read(&self, client: &Client, after: &str) -> std::result::Result<Option<String>, FredError> {
         let slot = ClusterHash::Custom(redis_keyslot(self.stream.as_bytes()));

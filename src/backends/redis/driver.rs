@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::bell::Bell;
 use super::channel::OwnChannel;
 use super::config::Prefixes;
 use super::executions::claims::Due;
@@ -14,7 +13,7 @@ use super::outbox::{self, Outbox};
 use super::shared::Connector;
 use super::states::{self, States, reindex};
 use super::transaction::QueuedTransaction;
-use super::{inbox, inspect, payloads};
+use super::{bell, inbox, inspect, payloads};
 use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
 use crate::contract::driver::{Batching, Driver};
 use crate::contract::moving::MovingWrite;
@@ -24,6 +23,7 @@ use crate::contract::states::Reindexed;
 use crate::contract::step::Reply;
 use crate::contract::transaction::Transaction;
 use crate::error::{Detail, Result};
+use crate::listening::Listener;
 use crate::registry::Lease;
 use crate::runtime::Task;
 use crate::time::Millis;
@@ -43,7 +43,7 @@ pub(super) struct Redis {
     pub(super) prefixes: Prefixes,
     pub(super) shared: Lease<Connector>,
     pub(super) due: Due,
-    pub(super) bell: Bell,
+    pub(super) listener: Listener,
 }
 
 impl Redis {
@@ -160,8 +160,8 @@ impl Driver for Redis {
     fn probe(&self) -> Task<'_, Result<Probe>> {
         Box::pin(async {
             let mut probe = inspect::probe(&self.channel().await?).await?;
-            probe.degraded = probe.degraded.or_else(|| self.bell.trouble());
-            if let Some(listens) = self.bell.listens() {
+            probe.degraded = probe.degraded.or_else(|| self.listener.trouble());
+            if let Some(listens) = self.listener.listens() {
                 probe.details.push(("outboxListens", Detail::Number(i64::from(listens))));
             }
             Ok(probe)
@@ -177,12 +177,12 @@ impl Driver for Redis {
     }
 
     fn rung(&self) -> Task<'_, ()> {
-        Box::pin(self.bell.rung(self.shared.arc(), outbox::keys::ready(&self.prefixes.outbox)))
+        Box::pin(bell::rung(&self.listener, self.shared.arc(), outbox::keys::ready(&self.prefixes.outbox)))
     }
 
     fn close(&self) -> Task<'_, ()> {
         Box::pin(async {
-            self.bell.close();
+            self.listener.close();
             if let Some(shared) = self.shared.release() {
                 shared.close().await;
             }

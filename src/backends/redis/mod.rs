@@ -70,9 +70,9 @@ use crate::contract::driver::Opened;
 use crate::contract::guest::ClientDriver;
 use crate::contract::settings::Settings;
 use crate::error::Result;
+use crate::listening::Listener;
 use crate::options::OptionReader;
 use crate::registry::Lease;
-use bell::Bell;
 use config::{Endpoint, Prefixes};
 use driver::Redis;
 use executions::claims::Due;
@@ -89,7 +89,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     let shared = Lease::take(key, || Connector::new(endpoint));
     let guest = RedisOnClients::new(prefixes.clone());
     Ok(Opened {
-        driver: Arc::new(Redis { prefixes, shared, due: Due::default(), bell: Bell::default() }),
+        driver: Arc::new(Redis { prefixes, shared, due: Due::default(), listener: Listener::default() }),
         guest: Some(Arc::new(guest)),
     })
 }

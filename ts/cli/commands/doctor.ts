@@ -15,8 +15,7 @@ async function doctor({ open, out, given }: Run) {
   const store = open(() => undefined)
   const health = await store.health()
   const findings = new Findings()
-  const isReachable = judgeHealth(health, findings)
-  if (isReachable) {
+  if (judgeHealth(health, findings)) {
     // Once a table is missing, the catalog tells more than an operation does.
     if (store.backend === 'postgres') await lookAtPostgres(store, limits, findings)
     if (store.backend === 'sqlite') {

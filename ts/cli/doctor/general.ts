@@ -16,11 +16,12 @@ const OLDEST: Partial<Record<BackendName, readonly [number, number]>> = { postgr
 /** Clocks that differ by less make no trouble. */
 const CLOCK_MS = 1_000
 
-/** What `health()` tells. Answers whether the store can be reached. */
+/** What `health()` tells. Answers whether the store can be read. */
 export function judgeHealth(health: Health, findings: Findings): boolean {
   const { status, message = '', details, serverVersion, backend } = health
   if (status === 'unhealthy') {
-    findings.add('unreachable', message)
+    // A WAL needs files beside the database: without them it cannot even be read.
+    findings.add(/read-only/.test(message) ? 'read-only' : 'unreachable', message)
     return false
   }
   if (status === 'degraded') judgeMessage(message, findings)
