@@ -3,8 +3,8 @@
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
 use super::answer::{complaint, first_write_error, number, unconfirmed};
-use super::capabilities::Lacks;
 use super::build::Terms;
+use super::capabilities::Lacks;
 use super::channel::{Carrier, Channel, Collection, Failure};
 use super::collections::Names;
 use super::error;
@@ -31,13 +31,13 @@ pub(super) struct Kinds<'a, C> {
 }
 
 /// The collections of the other kinds, and the indexes that each needs beside that on the expiry.
-fn needed(names: &Names) -> [(&str, Vec<&'static str>); 4] {
-    let named = |indexes: Vec<NamedIndex>| indexes.into_iter().map(|index| index.name).collect();
+fn indexes_of(names: &Names) -> [(&str, Vec<&'static str>); 4] {
+    let names_of = |indexes: Vec<NamedIndex>| indexes.into_iter().map(|index| index.name).collect();
     [
         (names.of(RecordKind::States), states::indexes::names()),
-        (names.of(RecordKind::Executions), named(executions::indexes::of_executions())),
-        (names.log(), named(executions::indexes::of_logs())),
-        (names.of(RecordKind::Outbox), named(outbox::indexes::of_events())),
+        (names.of(RecordKind::Executions), names_of(executions::indexes::of_executions())),
+        (names.log(), names_of(executions::indexes::of_logs())),
+        (names.of(RecordKind::Outbox), names_of(outbox::indexes::of_events())),
     ]
 }
 
@@ -150,7 +150,7 @@ impl<C: Carrier> Collection<'_, C> {
             )),
             Index::Ordinary(_) | Index::Ttl => None,
         });
-        for (collection, needed) in needed(names) {
+        for (collection, needed) in indexes_of(names) {
             let terms = Terms { collection, ..self.terms };
             let lacks = Collection { on: self.on, terms, clock: self.clock }.lacks(&needed).await?;
             if !lacks.is_empty() {

@@ -50,21 +50,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Bell {
     /// A bell that tells and hears on this channel.
     pub(super) fn new(channel: &str) -> Self {
-        Self {
-            channel: channel.into(),
-            voice: word().into(),
-            listener: Listener::default(),
-            telling: Arc::default(),
-        }
+        Self { channel: channel.into(), voice: word().into(), listener: Listener::default(), telling: Arc::default() }
     }
 
     /// Ready when somebody has told of events since the last time.
     pub(super) async fn rung(&self, pool: &Arc<Pool>) {
-        let session = || Session {
-            channel: Arc::clone(&self.channel),
-            voice: Arc::clone(&self.voice),
-            pool: Arc::clone(pool),
-        };
+        let session =
+            || Session { channel: Arc::clone(&self.channel), voice: Arc::clone(&self.voice), pool: Arc::clone(pool) };
         self.listener.rung(session).await;
     }
 
