@@ -4,6 +4,7 @@ import { build, installPackages, root, run } from './setup.mjs'
 
 installPackages()
 build()
-run(process.execPath, [join(root, 'examples', 'quickstart', 'index.mjs')])
+const example = join(root, 'scripts', 'examples.mjs')
+run(process.execPath, [example, 'quickstart'])
 process.stdout.write('\nA saga whose worker is killed (examples/recovery)\n\n')
-run(process.execPath, [join(root, 'examples', 'recovery', 'index.mjs')])
+run(process.execPath, [example, 'recovery'])

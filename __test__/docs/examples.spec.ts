@@ -1,24 +1,86 @@
+// The examples, each copied out of the tree: type-checked, run on the services, and looked at for what they leave behind.
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { describe, expect, it } from 'vitest'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openStore } from '../../index.js'
-import { LOCAL_CREDENTIALS } from '../../scripts/services/servers.mjs'
 import { cannotClaim } from '../executions/backends'
 import { root } from '../support/programs'
-import { missing, temporaryDirectory } from '../support/targets'
+import { missing, sql, temporaryDirectory } from '../support/targets'
+import { ExampleProject, exampleNames, typeErrorsOf } from './example-projects'
 
 const available = process.env.POSTGRES_URL !== undefined
 
-async function run(name: string, ...args: string[]): Promise<string> {
-  const { accessKeyId, secretAccessKey } = LOCAL_CREDENTIALS
-  const env = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, ...process.env }
-  const program = join(root, 'examples', name, 'index.mjs')
-  const { stdout } = await promisify(execFile)(process.execPath, [program, ...args], { cwd: root, env })
-  return stdout
-}
+const projects = new Map<string, ExampleProject>()
 
-describe('examples', () => {
+beforeAll(() => {
+  const within = temporaryDirectory()
+  for (const name of exampleNames) projects.set(name, new ExampleProject(name, within))
+})
+
+const project = (name: string) => projects.get(name) as ExampleProject
+
+const run = (name: string, ...args: string[]) => project(name).run(...args)
+
+describe('each example', () => {
+  const readRoot = (file: string) => JSON.parse(readFileSync(join(root, file), 'utf8'))
+
+  it('compiles under strict', () => {
+    for (const project of projects.values()) expect(project.compilation().options.strict).toBe(true)
+    expect(typeErrorsOf([...projects.values()])).toEqual([])
+  })
+
+  it.each(exampleNames)('%s has a package.json that names what it imports', (name) => {
+    const { manifest } = project(name)
+    const { version, devDependencies } = readRoot('package.json')
+    const named = { ...manifest.dependencies, ...manifest.devDependencies }
+    const imported = project(name).imports()
+    expect(Object.keys(named)).toEqual(expect.arrayContaining(imported))
+    // What is not imported makes it run, or has its types.
+    const tools = ['tsx', 'typescript', 'prisma', '@prisma/client', 'rxjs']
+    expect(Object.keys(named).filter((one) => !imported.includes(one) && !tools.includes(one) && !one.startsWith('@types/'))).toEqual([])
+    // The same versions as here: these are tested.
+    for (const [one, range] of Object.entries(named)) expect(range, one).toBe(one === 'sagastore' ? `^${version}` : devDependencies[one])
+    expect(manifest).toMatchObject({ name: `sagastore-example-${name}`, private: true, type: 'module', license: 'MIT' })
+  })
+
+  it('has a line in the index', () => {
+    const index = readFileSync(join(root, 'examples', 'README.md'), 'utf8')
+    expect([...index.matchAll(/^\| \[[^\]]+\]\(([^/)]+)\/[^)]+\) \|/gm)].map(([, name]) => name).sort()).toEqual(exampleNames)
+  })
+})
+
+describe('what they leave behind', () => {
+  const names = async () => {
+    const schemas = available ? await sql(`select nspname as name from pg_namespace where nspname like 'example%'`) : []
+    const keys: string[] = []
+    if (process.env.REDIS_URL !== undefined) {
+      const redis = new Redis(process.env.REDIS_URL)
+      for await (const page of redis.scanStream({ match: '*example*', count: 1000 })) keys.push(...page)
+      redis.disconnect()
+    }
+    return [...schemas.map(({ name }) => name as string), ...keys].sort()
+  }
+  let files: Map<string, string[]>
+  let before: string[]
+  beforeAll(async () => {
+    files = new Map(exampleNames.map((name) => [name, project(name).files()]))
+    before = await names()
+  })
+
+  // Behind all tests of this file.
+  afterAll(async () => {
+    for (const name of exampleNames) expect(project(name).files(), name).toEqual(files.get(name))
+    expect((await names()).filter((name) => !before.includes(name))).toEqual([])
+  })
+
+  runs()
+})
+
+function runs() {
   it('better-sqlite3', async () => {
     expect(await run('better-sqlite3')).toBe('orders: 4711\nslips: 4711 true, 4712 false\n')
   })
@@ -30,6 +92,40 @@ describe('examples', () => {
     expect(stdout).toContain('get: NOT_FOUND')
     expect(stdout).toContain('cleanup removed 200')
     expect(stdout).toContain('Done.')
+  })
+
+  const engine = async (...url: string[]) => {
+    const stdout = await run('engine', ...url)
+    const claim = (step: number) => `   on the bus: slip-4711-…-${step}\n`
+    const act = (text: string) => `   order 4711, 2000 items: ${text}\n`
+    expect(stdout).toContain(`${claim(0)}${act('stock reserved')}${claim(1)}${act('card charged')}${claim(2)}`)
+    expect(stdout).toContain('A claim id that nobody knows: true, NOT_FOUND\n')
+  }
+
+  it('engine', () => engine())
+
+  it('express', async () => {
+    expect(await run('express')).toMatch(
+      /^PUT \/slips\/slip-4711-\d+: 204\nGET .*: 200\n {2}a routing slip\nGET .*: 404\n {2}\{"code":"NOT_FOUND"\}\nGET \/ready: 200\n {2}healthy\nGET \/metrics: 200\n {2}sagastore_operations_total\{operation="put"\} 1\n$/,
+    )
+  })
+
+  it('nestjs', async () => {
+    expect(await run('nestjs')).toBe('order 4711: a pen, a book\nafter the application has closed: the store is closed\n')
+  })
+
+  it('opentelemetry', async () => {
+    expect(await run('opentelemetry')).toBe(
+      '  sagastore put sagastore.memory 14\n  sagastore get sagastore.memory 14\n  sagastore get sagastore.memory  failed: NOT_FOUND\nplace order 4711\n',
+    )
+  })
+
+  it('vitest', async () => {
+    const manifest = createRequire(import.meta.url).resolve('vitest/package.json')
+    const env = { PATH: process.env.PATH, HOME: process.env.HOME, NO_COLOR: '1' }
+    const args = [join(dirname(manifest), 'vitest.mjs'), 'run', '--reporter', 'verbose']
+    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: project('vitest').folder, env })
+    expect(stdout).toMatch(/Tests +2 passed/)
   })
 
   const orderSaga = async (...url: string[]) => {
@@ -113,6 +209,14 @@ describe('examples', () => {
         expect(stdout).toMatch(/In stock: 85, which is 100 less 1, 2, 4, 8\nDone\.\n$/)
       }
 
+      it('redis', async () => {
+        expect(await run('redis')).toBe(
+          'order 4712: the payment was refused, nothing was sent\norders: 4711\nslips: 4711 true, 4712 false\n',
+        )
+      })
+
+      it('engine on REDIS_URL', () => engine(process.env.REDIS_URL as string))
+
       it('inbox', () => inbox(), 30_000)
 
       it.skipIf(!available)('inbox on POSTGRES_URL', () => inbox(process.env.POSTGRES_URL as string), 30_000)
@@ -126,4 +230,19 @@ describe('examples', () => {
       expect(stdout).toContain('orders: 4711\nslips: 4711 true, 4712 false\n')
     })
   })
-})
+
+  const mongodb = process.env.MONGODB_URL !== undefined
+  it.skipIf(missing({ name: 'mongodb', available: mongodb, variable: 'MONGODB_URL' }))('mongodb', async () => {
+    const isReplicaSet = /[?&]replicaSet=/.test(process.env.MONGODB_URL as string)
+    expect(await run('mongodb')).toBe(
+      isReplicaSet
+        ? 'order 4712: the payment was refused, rolled back\norders: 4711\nslips: 4711 true, 4712 false\n'
+        : 'no replica set, so no transactions; the slip is stored: true\n',
+    )
+  })
+
+  const dynamodb = process.env.DYNAMODB_URL !== undefined
+  it.skipIf(missing({ name: 'dynamodb', available: dynamodb, variable: 'DYNAMODB_URL' }))('dynamodb', async () => {
+    expect(await run('dynamodb')).toBe('order 4711 again: TransactionCanceledException\norders: 4711\nslips: 4711 true\n')
+  })
+}

@@ -4,7 +4,11 @@ import { describe, expect, it } from 'vitest'
 import { root } from '../support/programs'
 import { type Page, pagesWithCode, readPage } from './pages'
 
-const pages = [...pagesWithCode(), readPage('CONTRIBUTING.md'), readPage('CHANGELOG.md')]
+const pages = [
+  ...pagesWithCode(),
+  readPage('CONTRIBUTING.md'),
+  ...['CHANGELOG.md', 'SECURITY.md', 'CODE_OF_CONDUCT.md', 'examples/README.md'].map(readPage),
+]
 
 /** The text of a page without its blocks of code. */
 const prose = (page: Page) => page.text.replace(/^( *)```.*?^\1```$/gms, '')

@@ -1,4 +1,5 @@
 // An order and its routing slip in one transaction of `better-sqlite3`: both, or neither.
+//   npm start
 import Database from 'better-sqlite3'
 import { SqliteSagaStore, withTransaction } from 'sagastore'
 
@@ -8,7 +9,7 @@ await store.initialize()
 database.exec('create table orders (id text primary key)')
 
 // Synchronous: the put has run when the call returns. It is committed with the order.
-const puts = []
+const puts: Promise<void>[] = []
 database.transaction(() => {
   database.prepare('insert into orders values (?)').run('4711')
   puts.push(store.put('slip-4711-1', Buffer.from('a routing slip')))
@@ -23,7 +24,7 @@ await withTransaction(database, async () => {
   database.exec('rollback')
 })
 
-const orders = database.prepare('select id from orders').all()
+const orders = database.prepare<[], { id: string }>('select id from orders').all()
 console.log(`orders: ${orders.map(({ id }) => id).join(', ')}`)
 console.log(`slips: 4711 ${await store.has('slip-4711-1')}, 4712 ${await store.has('slip-4712-1')}`)
 await store.close()

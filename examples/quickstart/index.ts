@@ -1,5 +1,6 @@
 // An order saga keeps its large routing slip in a SQLite file. The slip is stored and read back by a second process.
 // Then a saga times out and still compensates, and expired payloads are cleaned up.
+//   npm start
 import { execFileSync } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
@@ -12,20 +13,20 @@ import { NotFoundError, openStore } from 'sagastore'
 const directory = mkdtempSync(join(tmpdir(), 'sagastore-quickstart-'))
 const url = `sqlite://${join(directory, 'orders.db')}`
 
-const kib = (bytes) => `${(bytes / 1024).toFixed(1)} KiB`
-const sha = (data) => createHash('sha256').update(data).digest('hex').slice(0, 16)
-const say = (line) => console.log(line)
+const kib = (bytes: number) => `${(bytes / 1024).toFixed(1)} KiB`
+const sha = (data: Buffer) => createHash('sha256').update(data).digest('hex').slice(0, 16)
+const say = (line: string) => console.log(line)
 let step = 0
-const chapter = (title) => say(`\n${++step}. ${title}`)
+const chapter = (title: string) => say(`\n${++step}. ${title}`)
 
-async function timed(work) {
+async function timed<T>(work: () => Promise<T>): Promise<[T, string]> {
   const began = performance.now()
   const result = await work()
   return [result, `${(performance.now() - began).toFixed(2)} ms`]
 }
 
 /** What a saga engine hands over: the steps still to do, and everything they need. */
-function routingSlip(orderId) {
+function routingSlip(orderId: string) {
   const items = Array.from({ length: 1900 }, (_, index) => ({
     sku: `SKU-${index}`,
     quantity: (index % 5) + 1,
@@ -51,8 +52,8 @@ try {
   say('   the event on the broker carries only the claim id')
 
   chapter('Another process, after a restart, follows the claim id')
-  const reader = fileURLToPath(new URL('reader.mjs', import.meta.url))
-  process.stdout.write(execFileSync(process.execPath, [reader, url, claimId], { encoding: 'utf8' }))
+  const reader = fileURLToPath(new URL('reader.ts', import.meta.url))
+  process.stdout.write(execFileSync(process.execPath, [...process.execArgv, reader, url, claimId], { encoding: 'utf8' }))
   const [mine, loaded] = await timed(() => store.get(claimId))
   say(`   this process reads the same ${kib(mine.length)} in ${loaded}: ${mine.equals(slip) ? 'byte for byte' : 'DIFFERENT'}`)
 

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { openStore } from 'sagastore'
 
-const [url, claimId] = process.argv.slice(2)
+const [url, claimId] = process.argv.slice(2) as [string, string]
 const store = openStore(url)
 const began = performance.now()
 const slip = await store.get(claimId)

@@ -1,30 +1,38 @@
-// @ts-check
 // An order saga of six steps. Two worker processes take what is due; each saga is one worker's at a time.
 // 1. The first worker is killed (-9) in the middle of a step.
 // 2. The second one takes the saga over when the lease is over, and does what is left.
 // 3. The fifth step fails for good: it undoes what was done, in the opposite order.
 // 4. The log is printed as a timeline.
-//   node examples/recovery/index.mjs [URL]     a SQLite file by default, or postgres:, redis:, mongodb:, dynamodb:
-import { spawn } from 'node:child_process'
+//   npm start [-- URL]     a SQLite file by default, or postgres:, redis:, mongodb:, dynamodb:
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { openStore } from 'sagastore'
+import { openStore, type SagaRun } from 'sagastore'
 
 /** After this much silence a worker counts as dead. A living one renews its lease by itself. */
 const LEASE_MS = 1_500
 const NAME = 'OrderSaga'
 
-/**
- * A step asks another service for something. The key is the same at each attempt: by it the other side knows a repetition.
- * @typedef {{ order: string }} Order
- * @typedef {{ name: string, act(order: Order, key: string): Promise<unknown>, undo?(order: Order, result: any): Promise<void> }} Step
- * @type {Step[]}
- */
-const STEPS = [
+interface Order {
+  order: string
+}
+
+/** What a step has asked another service for. */
+type Result = { reservation?: string; payment?: string; truck?: number }
+
+interface Step {
+  name: string
+  /** The key is the same at each attempt: by it the other side knows a repetition. */
+  act(order: Order, key: string): Promise<unknown>
+  undo?(order: Order, result: Result): Promise<void>
+}
+
+const STEPS: Step[] = [
   { name: 'check-customer', act: async () => ({ credit: 'good' }) },
   {
     name: 'reserve-stock',
@@ -42,23 +50,19 @@ const STEPS = [
   { name: 'send-confirmation', act: async () => 'sent' },
 ]
 
-/** In this step the first worker dies. @param {Order} _order @param {string} key */
-async function slowly(_order, key) {
+/** In this step the first worker dies. */
+async function slowly(_order: Order, key: string) {
   say(`charging under the key ${key.replace(/^.*\//, '')} …`)
   await sleep(process.env.DIES === 'yes' ? 60_000 : 50)
   return { payment: 'p-1' }
 }
 
-/** @param {string} text */
-function say(text) {
+function say(text: string) {
   process.stdout.write(`   [${process.env.WORKER}] ${text}\n`)
 }
 
-/**
- * Does what is left of a saga.
- * @param {import('sagastore').SagaRun<Order>} run
- */
-async function work(run) {
+/** Does what is left of a saga. */
+async function work(run: SagaRun<Order>) {
   const known = new Map((await run.steps()).map((step) => [step.stepName, step]))
   if (known.size > 0)
     say(`takes the saga over, ${[...known.values()].filter(({ status }) => status === 'completed').length} steps are done`)
@@ -71,7 +75,7 @@ async function work(run) {
     } catch (error) {
       // Not this worker's any more: another one goes on.
       if (run.signal.aborted) return
-      say(`${name} failed: ${/** @type {Error} */ (error).message}`)
+      say(`${name} failed: ${(error as Error).message}`)
       await run.checkpoint({ status: 'compensating', lastError: error, steps: [{ stepName: name, status: 'failed', error }] })
       break
     }
@@ -79,14 +83,14 @@ async function work(run) {
   if (run.status === 'running') return await run.complete()
   for (const { stepName, status, result } of (await run.steps()).reverse()) {
     if (status !== 'completed') continue
-    await STEPS.find(({ name }) => name === stepName)?.undo?.(run.context, result)
+    await STEPS.find(({ name }) => name === stepName)?.undo?.(run.context, result as Result)
     await run.checkpoint({ steps: [{ stepName, status: 'compensated' }] })
   }
   await run.compensated()
 }
 
-/** A worker process: takes what is due, until it is told to stop. @param {string} url @param {string} name */
-async function worker(url, name) {
+/** A worker process: takes what is due, until it is told to stop. */
+async function worker(url: string, name: string) {
   const store = openStore({ url, recoveryBackoffMs: 100 })
   await store.initialize()
   let isOver = false
@@ -96,36 +100,34 @@ async function worker(url, name) {
   const workerId = `${process.env.WORKER}-${process.pid}`
   process.stdout.write('ready\n')
   while (!isOver) {
-    const runs = /** @type {import('sagastore').SagaRun<Order>[]} */ (
-      await store.executions.claim({ workerId, leaseMs: LEASE_MS, names: [name] })
-    )
-    for (const run of runs) await work(run)
+    for (const run of await store.executions.claim<Order>({ workerId, leaseMs: LEASE_MS, names: [name] })) await work(run)
     await sleep(100)
   }
   await store.close()
 }
 
-/** Starts a worker; answers once it is ready. @param {string} url @param {string} worker @param {string} name @param {boolean} dies */
-async function startWorker(url, worker, name, dies) {
+/** Starts a worker; answers once it is ready. */
+async function startWorker(url: string, worker: string, name: string, dies: boolean) {
   const env = { ...process.env, WORKER: worker, DIES: dies ? 'yes' : 'no' }
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), '--work', url, name], { env, stdio: ['pipe', 'pipe', 'inherit'] })
-  /** @type {(text: string) => void} */
-  let heard = () => undefined
-  child.stdout.setEncoding('utf8').on('data', (text) => {
+  const args = [...process.execArgv, fileURLToPath(import.meta.url), '--work', url, name]
+  const child: ChildProcessByStdio<Writable, Readable, null> = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'inherit'] })
+  let heard: (text: string) => void = () => undefined
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
     process.stdout.write(text.replace('ready\n', ''))
     heard(text)
   })
-  /** Resolves when the worker says something like it. @param {string} part @returns {Promise<void>} */
-  const says = (part) =>
-    new Promise((resolve) => {
-      heard = (text) => text.includes(part) && resolve()
+  /** Resolves when the worker says something like it. */
+  const says = (part: string) =>
+    new Promise<void>((resolve) => {
+      heard = (text) => {
+        if (text.includes(part)) resolve()
+      }
     })
   await says('ready')
   return { child, says }
 }
 
-/** @param {string | undefined} given */
-async function main(given) {
+async function main(given: string | undefined) {
   const directory = mkdtempSync(join(tmpdir(), 'sagastore-recovery-'))
   const url = given ?? `sqlite://${join(directory, 'orders.db')}`
   // A name of its own: other sagas of the same database are none of this example's.
@@ -168,5 +170,5 @@ async function main(given) {
 }
 
 const [mode, ...rest] = process.argv.slice(2)
-if (mode === '--work') await worker(/** @type {string} */ (rest[0]), /** @type {string} */ (rest[1]))
+if (mode === '--work') await worker(rest[0] as string, rest[1] as string)
 else await main(mode)

@@ -1,5 +1,5 @@
 // An order and its routing slip in one transaction of `pg`: both, or neither.
-//   POSTGRES_URL=postgres://... node examples/pg/index.mjs
+//   POSTGRES_URL=postgres://... npm start
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { PostgresSagaStore, withTransaction } from 'sagastore'
@@ -7,10 +7,8 @@ import { PostgresSagaStore, withTransaction } from 'sagastore'
 const schema = `example_${randomUUID().slice(0, 8)}`
 const pool = new pg.Pool({ connectionString: process.env.POSTGRES_URL })
 const store = new PostgresSagaStore({ client: pool, schema }) // opens no connection of its own
-await store.initialize()
-await pool.query(`create table "${schema}".orders (id text primary key)`)
 
-async function placeOrder(id, fails) {
+async function placeOrder(id: string, fails: boolean) {
   const client = await pool.connect()
   try {
     await client.query('begin')
@@ -22,20 +20,22 @@ async function placeOrder(id, fails) {
     await client.query('commit')
   } catch (error) {
     await client.query('rollback')
-    console.log(`order ${id}: ${error.message}, rolled back`)
+    console.log(`order ${id}: ${(error as Error).message}, rolled back`)
   } finally {
     client.release()
   }
 }
 
 try {
+  await store.initialize()
+  await pool.query(`create table "${schema}".orders (id text primary key)`)
   await placeOrder('4711', false)
   await placeOrder('4712', true)
-  const { rows } = await pool.query(`select id from "${schema}".orders`)
+  const { rows } = await pool.query<{ id: string }>(`select id from "${schema}".orders`)
   console.log(`orders: ${rows.map(({ id }) => id).join(', ')}`)
   console.log(`slips: 4711 ${await store.has('slip-4711-1')}, 4712 ${await store.has('slip-4712-1')}`)
 } finally {
   await store.close()
-  await pool.query(`drop schema "${schema}" cascade`)
+  await pool.query(`drop schema if exists "${schema}" cascade`)
   await pool.end()
 }

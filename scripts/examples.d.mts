@@ -1,0 +1,2 @@
+export function linkExamples(): void
+export const loader: string[]
