@@ -109,4 +109,28 @@ export function cleanupBehavior(executor: Executor): void {
       expect((await executions.history(id(1))).entries).toEqual([])
     })
   })
+
+  describe('what executionTtlMs has ended', () => {
+    ownStore(
+      executor,
+      (store) => {
+        executions = store.executions
+      },
+      { executionTtlMs: 1_200 },
+    )
+
+    it('is not counted by cleanup', async () => {
+      const { name } = fresh()
+      // One whose log is kept apart from it, where a backend does so.
+      const long = Array.from({ length: 40 }, (_, n) => ({ ...done(`s${n}`), result: 'x'.repeat(400) }))
+      for (const n of [1, 2]) await executions.create(`${name}-${n}`, name, {}, { status: 'completed', steps: [done('a')] })
+      await executions.create(`${name}-3`, name, {}, { status: 'failed', steps: long })
+      await sleep(1_500)
+      expect(await executions.count({ name })).toBe(0)
+      expect(await executions.cleanup({ olderThanMs: 0, statuses: ['failed'] })).toBe(0)
+      expect(await executions.cleanup({ olderThanMs: 0 })).toBe(0)
+      expect(await executions.create(`${name}-3`, name, {})).toBe(1)
+      expect((await executions.history(`${name}-3`)).entries).toEqual([])
+    })
+  })
 }

@@ -20,10 +20,10 @@ export function sharedStore(executor: Executor, use: Use, more?: object): void {
 }
 
 /** A store for each test of a `describe`. */
-export function ownStore(executor: Executor, use: Use): void {
+export function ownStore(executor: Executor, use: Use, more?: object): void {
   let store: SagaStore
   beforeEach(async () => {
-    store = await executor.open()
+    store = await executor.open(more)
     use(store)
   })
   afterEach(async () => {

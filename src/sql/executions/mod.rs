@@ -263,7 +263,7 @@ impl ExecutionSql {
             ExecutionWrite::Heartbeat { renewals, terms } => self.renew(on, renewals, terms).await,
             ExecutionWrite::Redrive { ids, reset_attempts } => self.redrive(on, ids, *reset_attempts, now).await,
             ExecutionWrite::Cleanup { before, statuses, limit } => {
-                self.clean_up(on, *before, statuses, *limit).await.map(Reply::Count)
+                self.clean_up(on, *before, statuses, *limit, now).await.map(Reply::Count)
             }
         }
     }

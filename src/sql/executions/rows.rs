@@ -141,7 +141,7 @@ impl ExecutionSql {
                 Ok(Reply::Count(count))
             }
             ExecutionWrite::Cleanup { before, statuses, limit } => {
-                self.clean_up(on, *before, statuses, *limit).await.map(Reply::Count)
+                self.clean_up(on, *before, statuses, *limit, now).await.map(Reply::Count)
             }
         }
     }

@@ -13,8 +13,8 @@ use crate::time::Millis;
 /// Which are removed.
 #[derive(Clone, Copy, Debug)]
 enum Over<'a> {
-    /// Those that ended before a time, of these statuses.
-    Ended(Millis, &'a [Status]),
+    /// Those that ended before a time, of these statuses, and whose time is not over now.
+    Ended(Millis, &'a [Status], Millis),
     /// Those whose time is over.
     Expired(Millis),
 }
@@ -27,8 +27,9 @@ impl ExecutionSql {
         before: Millis,
         statuses: &[Status],
         limit: u64,
+        now: Millis,
     ) -> Result<u64> {
-        self.remove(on, Over::Ended(before, statuses), limit).await
+        self.remove(on, Over::Ended(before, statuses, now), limit).await
     }
 
     /// Removes at most `limit` of those whose time was over at `now`.
@@ -38,8 +39,10 @@ impl ExecutionSql {
 
     fn over(&self, query: &mut Query<'_>, over: Over<'_>, limit: u64) {
         let (column, at) = match over {
-            Over::Ended(before, statuses) => {
-                query.push(&format!("{} and completed_at < ", self.form.status_in("", statuses.iter().copied())));
+            Over::Ended(before, statuses, now) => {
+                query.push(&format!("{} and ", self.form.status_in("", statuses.iter().copied())));
+                self.live(query, "", now);
+                query.push(" and completed_at < ");
                 ("completed_at", before)
             }
             Over::Expired(now) => {

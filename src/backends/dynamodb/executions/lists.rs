@@ -306,7 +306,7 @@ async fn remove_old<C: Channel>(
     statuses: &[Status],
 ) -> Result<bool> {
     let (Some(id), Some(partition)) = (id_of(listed), text_of(listed, LISTED_IN)) else { return Ok(false) };
-    let alone = Delete { key: head_key(id), condition: is_alone_since(before, partition) };
+    let alone = Delete { key: head_key(id), condition: is_alone_since(before, partition, executions.now()) };
     match executions.on.send(alone).await {
         Ok(()) => return Ok(true),
         Err(failure) if failure.is_met() => {}

@@ -59,17 +59,20 @@ pub(super) enum Removed {
 const IS_ALONE: &str =
     "attribute_exists(#revision) AND attribute_not_exists(#segments) AND attribute_not_exists(#contextParts)";
 
+/// True of one whose time is not over.
+const LIVES: &str = "(attribute_not_exists(#endsAt) OR #endsAt > :now)";
+
 /// The same of one that lives.
 pub(super) fn is_alone_now(now: Millis) -> Expression {
-    let text = format!("{IS_ALONE} AND (attribute_not_exists(#endsAt) OR #endsAt > :now)");
+    let text = format!("{IS_ALONE} AND {LIVES}");
     Expression::new(text, Item::from([(":now", Attribute::number(now.0))]))
 }
 
-/// The same of one that ended before a time, and is listed there.
-pub(super) fn is_alone_since(before: Millis, listed_in: &str) -> Expression {
-    let text = format!("{IS_ALONE} AND #completedAt < :before AND #listedIn = :listed");
+/// The same of one that lives, ended before a time, and is listed there.
+pub(super) fn is_alone_since(before: Millis, listed_in: &str, now: Millis) -> Expression {
+    let text = format!("{IS_ALONE} AND {LIVES} AND #completedAt < :before AND #listedIn = :listed");
     let values = [(":before", Attribute::number(before.0)), (":listed", Attribute::text(listed_in))];
-    Expression::new(text, Item::from(values))
+    Expression::new(text, Item::from(values).with(Item::from([(":now", Attribute::number(now.0))])))
 }
 
 impl<C: Channel> Executions<'_, C> {

@@ -169,8 +169,10 @@ pub(super) async fn statistics<C: Channel>(on: &C) -> Result<Reply> {
 
 /// Removes a batch of those that ended before a time, with their logs.
 pub(super) async fn cleanup<C: Channel>(on: &C, before: Millis, statuses: &[Status], limit: u64) -> Result<Reply> {
+    let now = on.now();
     let over = |filter: &mut C::Command| {
         write_statuses(filter, statuses);
+        write_live(filter, now);
         filter.begin("completedAt").date("$lt", before).end();
     };
     let (found, removed) = remove_where(on, limit, over).await?;
