@@ -5828,7 +5828,7 @@ function whereOf(place, options) {
 // ts/moving/file-sink.ts
 var import_node_crypto5 = require("node:crypto");
 var import_promises6 = require("node:fs/promises");
-var import_node_path2 = require("node:path");
+var import_node_path3 = require("node:path");
 
 // ts/moving/lines.ts
 var FILE_FORMAT = "sagastore";
@@ -5944,7 +5944,12 @@ function timeOf2(value) {
 var import_node_worker_threads = require("node:worker_threads");
 
 // ts/native.ts
-var packaged = [
+var import_node_fs = require("node:fs");
+var import_node_module2 = require("node:module");
+var import_node_path2 = require("node:path");
+
+// ts/native-failure.ts
+var PACKAGED = [
   "linux-x64-gnu",
   "linux-arm64-gnu",
   "linux-x64-musl",
@@ -5954,53 +5959,136 @@ var packaged = [
   "win32-x64-msvc",
   "win32-arm64-msvc"
 ];
-var native = load();
-function load() {
-  let binding;
-  try {
-    binding = require("./native.js");
-  } catch (error) {
-    throw new Error(describe3(causesOf(error)), { cause: error });
-  }
-  if (typeof binding.NativeStore !== "function") throw new Error(describe3(["what was loaded is not the addon of sagastore"]));
-  return binding;
+var NO_LOADER = /dynamic require of|require is not defined|unknown file extension|no loader/i;
+function causeLine(error) {
+  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
 }
-function describe3(causes) {
-  const target = platformTarget();
-  const file = `sagastore.${target}.node`;
+function describe3(failure) {
+  const { target, file, place, override, causes } = failure;
   const name = `sagastore-${target}`;
-  const broken = causes.filter((cause) => !/^Cannot find module '(\.\/sagastore\.|sagastore-)/.test(cause));
-  const absent = `neither is there (Cannot find module '${name}')`;
-  let looked = `Looked for the package ${name} and for the file ${file} in ${__dirname}.`;
-  let advice;
-  const { NAPI_RS_NATIVE_LIBRARY_PATH: override, NAPI_RS_WASI_FLAVOR: flavor, NAPI_RS_FORCE_WASI: wasi } = process.env;
-  if (flavor || wasi === "error") {
-    looked = `Looked for a WebAssembly build only, because ${flavor ? "NAPI_RS_WASI_FLAVOR" : "NAPI_RS_FORCE_WASI"} is set; sagastore has none.`;
-    advice = `Unset it, and the package ${name} (file ${file}) is used.`;
-  } else if (override) {
-    looked = `Looked for ${override} only, because NAPI_RS_NATIVE_LIBRARY_PATH is set.`;
-    advice = `Unset it, and the package ${name} (file ${file}) is used.`;
-  } else if (!packaged.includes(target)) {
-    advice = `There is no package for ${target}. There are packages for ${packaged.join(", ")}.`;
-  } else if (broken.length > 0) {
-    advice = "The file is there, but it is damaged or made for another system (another libc, or a newer one): install the dependencies again, on this machine.";
-  } else {
-    advice = `${name} is an optional dependency. It is left out by --omit=optional, by a lockfile or a node_modules folder made on another platform, and by a bundle without it: install it in the same version as sagastore.`;
-  }
+  const isAbsent = override === void 0 && causes.every((cause) => cause.startsWith(`Cannot find module '${name}'`));
+  const looked = override === void 0 ? `Looked for the package ${name} and for the file ${file} in ${place}.` : `Looked for ${override} only, because NAPI_RS_NATIVE_LIBRARY_PATH is set.`;
   return [
-    `sagastore: the native addon for ${target} cannot be loaded (Node.js ${process.versions.node}).`,
+    `sagastore: the native addon for ${target} cannot be loaded (${runtime()}).`,
     looked,
-    `Cause: ${broken.length > 0 ? [...new Set(broken)].join("; ") : absent}`,
-    advice
+    `Cause: ${isAbsent ? `neither is there (Cannot find module '${name}')` : causes.join("; ")}`,
+    advice(failure, name, isAbsent)
   ].join("\n");
 }
-function causesOf(error) {
-  const causes = [];
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const line = cause.message.split("\n", 1)[0] ?? "";
-    if (!line.startsWith("Cannot find native binding")) causes.unshift(line);
+function advice({ target, file, place, override, causes, error }, name, isAbsent) {
+  const cause = causes.join("; ");
+  const refused = rights(error, cause, place);
+  if (refused !== void 0) return refused;
+  const glibc = /version [`'‘]GLIBC_([\d.]+)['’] not found/.exec(cause)?.[1];
+  if (glibc !== void 0) {
+    return `The addon needs glibc ${glibc} or later, and this system has ${glibcHere() ?? "an older one"}: run it on a newer system, or build it on this one.`;
   }
-  return causes;
+  if (NO_LOADER.test(cause)) {
+    return "What has bundled this program, or runs it, does not load .node files: leave sagastore out of the bundle (docs/bundlers.md has the setting).";
+  }
+  if (override !== void 0) return `Unset it, and the package ${name} (file ${file}) is used.`;
+  if (!PACKAGED.includes(target)) return `There is no package for ${target}. There are packages for ${PACKAGED.join(", ")}.`;
+  if (isAbsent && process.versions.deno !== void 0) {
+    return `Deno sees the package ${name} only with --allow-read. If it has that, install the package in the same version as sagastore.`;
+  }
+  if (isAbsent) {
+    return `${name} is an optional dependency. It is left out by --omit=optional, by a lockfile or a node_modules folder made on another platform, and by a bundle without it: install it in the same version as sagastore.`;
+  }
+  return "The file is there, but it is damaged or made for another system (another libc, or a newer one): install the dependencies again, on this machine.";
+}
+function rights(error, cause, place) {
+  const { code, permission } = typeof error === "object" && error !== null ? error : {};
+  if (process.versions.deno !== void 0 && /requires \w+ access|notcapable/i.test(cause)) {
+    return "Deno loads native addons only with --allow-ffi, --allow-read and --allow-env.";
+  }
+  if (code === "ERR_DLOPEN_DISABLED") {
+    return isRestricted() ? "Node.js was started with --permission, which forbids native addons: add --allow-addons." : "Node.js was started with --no-addons: leave it out.";
+  }
+  if (code === "ERR_ACCESS_DENIED") {
+    return `Node.js was started with --permission, and ${permission ?? "this"} is forbidden: add --allow-addons, and --allow-fs-read for ${place} and the folder of the addon.`;
+  }
+  return void 0;
+}
+function isRestricted() {
+  return process.permission !== void 0;
+}
+function runtime() {
+  const { bun, deno, node } = process.versions;
+  if (bun !== void 0) return `Bun ${bun}`;
+  if (deno !== void 0) return `Deno ${deno}`;
+  return `Node.js ${node}`;
+}
+function glibcHere() {
+  try {
+    const { header } = process.report.getReport();
+    return header.glibcVersionRuntime;
+  } catch {
+    return void 0;
+  }
+}
+
+// ts/native.ts
+var native = load();
+function load() {
+  const target = platformTarget();
+  const failure = {
+    target,
+    file: `sagastore.${target}.node`,
+    place: here(),
+    override: void 0,
+    causes: [],
+    error: void 0
+  };
+  try {
+    failure.override = process.env.NAPI_RS_NATIVE_LIBRARY_PATH || void 0;
+    const binding = failure.override === void 0 ? requireAddon(failure) : requireFile(failure.override);
+    if (typeof binding?.NativeStore === "function") return binding;
+    failure.causes.push("what was loaded is not the addon of sagastore");
+  } catch (error) {
+    failure.error = error;
+    failure.causes.push(causeLine(error));
+  }
+  throw new Error(describe3(failure), { cause: failure.error });
+}
+function requireAddon({ file, place, target }) {
+  const local = (0, import_node_path2.join)(place, file);
+  if (isThere(local)) return requireFile(local);
+  try {
+    switch (target) {
+      case "linux-x64-gnu":
+        return require("sagastore-linux-x64-gnu");
+      case "linux-arm64-gnu":
+        return require("sagastore-linux-arm64-gnu");
+      case "linux-x64-musl":
+        return require("sagastore-linux-x64-musl");
+      case "linux-arm64-musl":
+        return require("sagastore-linux-arm64-musl");
+      case "darwin-x64":
+        return require("sagastore-darwin-x64");
+      case "darwin-arm64":
+        return require("sagastore-darwin-arm64");
+      case "win32-x64-msvc":
+        return require("sagastore-win32-x64-msvc");
+      case "win32-arm64-msvc":
+        return require("sagastore-win32-arm64-msvc");
+    }
+  } catch (error) {
+    throw error;
+  }
+  throw new Error(`Cannot find module 'sagastore-${target}'`);
+}
+function requireFile(file) {
+  return (0, import_node_module2.createRequire)((0, import_node_path2.join)(here(), "native.js"))(file);
+}
+function here() {
+  return typeof __dirname === "string" ? __dirname : process.cwd();
+}
+function isThere(file) {
+  try {
+    return (0, import_node_fs.existsSync)(file);
+  } catch {
+    return false;
+  }
 }
 function platformTarget() {
   const { platform, arch } = process;
@@ -6009,11 +6097,20 @@ function platformTarget() {
   return `${platform}-${arch}`;
 }
 function isMusl() {
-  const report = process.report;
-  if (!report?.getReport) return false;
-  report.excludeNetwork = true;
-  const { header } = report.getReport();
-  return header !== void 0 && header.glibcVersionRuntime === void 0;
+  try {
+    return (0, import_node_fs.readFileSync)("/usr/bin/ldd", "utf8").includes("musl");
+  } catch {
+  }
+  try {
+    const report = process.report;
+    const { excludeNetwork } = report;
+    report.excludeNetwork = true;
+    const { header } = report.getReport();
+    if (excludeNetwork !== void 0) report.excludeNetwork = excludeNetwork;
+    return header !== void 0 && header.glibcVersionRuntime === void 0;
+  } catch {
+  }
+  return false;
 }
 
 // ts/moving/zstd.ts
@@ -6138,11 +6235,11 @@ var PartialFile = class _PartialFile {
     this.#file = file;
   }
   static async open(path, overwrite) {
-    const isThere = await (0, import_promises6.stat)(path).then(
+    const isThere2 = await (0, import_promises6.stat)(path).then(
       () => true,
       () => false
     );
-    if (isThere && !overwrite) {
+    if (isThere2 && !overwrite) {
       const message = `the file '${path}' exists: give another name, or the option 'overwrite'`;
       throw errorOf("ALREADY_EXISTS", message, { operation: "exportToFile" });
     }
@@ -6155,7 +6252,7 @@ var PartialFile = class _PartialFile {
     await this.#file.sync();
     await this.#file.close();
     await (0, import_promises6.rename)(`${this.#path}.partial`, this.#path);
-    const directory = await (0, import_promises6.open)((0, import_node_path2.dirname)(this.#path), "r").catch(() => void 0);
+    const directory = await (0, import_promises6.open)((0, import_node_path3.dirname)(this.#path), "r").catch(() => void 0);
     await directory?.sync().catch(() => void 0);
     await directory?.close();
   }
@@ -6182,7 +6279,7 @@ var StreamOut = class {
 
 // ts/moving/file-source.ts
 var import_node_crypto6 = require("node:crypto");
-var import_node_fs = require("node:fs");
+var import_node_fs2 = require("node:fs");
 var LF = 10;
 var MAX_LINE = 64 * 1024 * 1024;
 var END = '{"end":true';
@@ -6308,7 +6405,7 @@ var CheckedLines = class {
     if (rest.length > 0 && !this.#allowPartial) throw notWhole();
   }
   async *#bytes() {
-    const stream = typeof this.#from === "string" ? (0, import_node_fs.createReadStream)(this.#from, { highWaterMark: 256 * 1024 }) : this.#from;
+    const stream = typeof this.#from === "string" ? (0, import_node_fs2.createReadStream)(this.#from, { highWaterMark: 256 * 1024 }) : this.#from;
     let zstd;
     let beginning = Buffer.alloc(0);
     const decoded = async function* (chunk) {
@@ -6850,12 +6947,12 @@ var Verifier = class {
   }
   async #compareSome(kind, chosen, isWhole) {
     const keys = chosen.map((record) => keyOf(kind, record));
-    const [here, there] = await Promise.all([
+    const [here2, there] = await Promise.all([
       isWhole ? chosen : this.#fetch(this.#source, kind, keys),
       this.#fetch(this.#target, kind, keys)
     ]);
     chosen.forEach((record, index) => {
-      const [one2, other2] = [here[index], there[index]];
+      const [one2, other2] = [here2[index], there[index]];
       if (one2 == null) return;
       const { id, name } = subjectOf(kind, record);
       const what = one2 === UNREADABLE || other2 === UNREADABLE ? "unreadable" : other2 == null ? "missing" : differenceOf(kind, one2, other2);
@@ -7223,18 +7320,18 @@ var MigratingStates = class {
   async insert(sagaName, correlationId, state) {
     const sagaId = metadataOf(state)?.sagaId;
     if (typeof sagaId !== "string") return await this.#new.states.insert(sagaName, correlationId, state);
-    const [here, byId, byCorrelation] = await Promise.all([
+    const [here2, byId, byCorrelation] = await Promise.all([
       this.#new.states.getById(sagaName, sagaId),
       this.#old.states.getById(sagaName, sagaId),
       this.#old.states.getByCorrelationId(sagaName, correlationId)
     ]);
-    const isDeleted = isStateTombstone(here);
+    const isDeleted = isStateTombstone(here2);
     if (byId !== null && !isDeleted) throw this.#taken(sagaName, sagaId, "sagaId", sagaId);
     const other2 = byCorrelation?.metadata.sagaId;
     if (other2 !== void 0 && other2 !== sagaId && !await this.#isMovedOrDeleted(sagaName, other2)) {
       throw this.#taken(sagaName, sagaId, "correlationId", correlationId);
     }
-    if (here !== null && isDeleted) await this.#replaceTombstone(sagaName, correlationId, state, here);
+    if (here2 !== null && isDeleted) await this.#replaceTombstone(sagaName, correlationId, state, here2);
     else await this.#new.states.insert(sagaName, correlationId, state);
   }
   /**
@@ -7272,8 +7369,8 @@ var MigratingStates = class {
   async delete(sagaName, sagaId) {
     const [old] = await this.#old.records.fetch("states", [[sagaName, sagaId]]);
     if (old == null || isOver(old, Date.now())) {
-      const here = await this.#new.states.getById(sagaName, sagaId);
-      if (!isStateTombstone(here)) await this.#new.states.delete(sagaName, sagaId);
+      const here2 = await this.#new.states.getById(sagaName, sagaId);
+      if (!isStateTombstone(here2)) await this.#new.states.delete(sagaName, sagaId);
       return;
     }
     const [fate] = await this.#new.records.importRecords("states", [stateTombstone(sagaName, sagaId)], "overwrite");

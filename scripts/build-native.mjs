@@ -11,13 +11,13 @@ import { root, run } from './setup.mjs'
 /** Says of which sources the addon was built. */
 const RECORD = join(root, 'target', 'addon.json')
 const SOURCES = ['Cargo.toml', 'Cargo.lock', 'build.rs', 'rust-toolchain.toml', 'package.json', join('.cargo', 'config.toml')]
-const OUTPUTS = ['native.js', 'native.d.ts', join('ts', 'operations.ts')]
+const OUTPUTS = ['native.d.ts', join('ts', 'operations.ts')]
 
 /** @param {{ release?: boolean, ifChanged?: boolean }} options */
 export function buildNative({ release = false, ifChanged = false }) {
   const sources = digestOf([...SOURCES, ...filesBelow('src')])
   if (ifChanged && readRecord() === recordOf(sources)) return
-  run('npx', ['napi', 'build', '--platform', ...(release ? ['--release'] : []), '--js', 'native.js', '--dts', 'native.d.ts'])
+  run('npx', ['napi', 'build', '--platform', ...(release ? ['--release'] : []), '--no-js', '--dts', 'native.d.ts'])
   run('node', ['scripts/write-operations.mjs'])
   mkdirSync(join(root, 'target'), { recursive: true })
   writeFileSync(RECORD, recordOf(sources))

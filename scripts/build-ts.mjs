@@ -18,7 +18,8 @@ await build({
   platform: 'node',
   format: 'cjs',
   target: 'node20',
-  external: ['./native.js'],
+  // Tried, and mostly not there: the addon of each platform is a package of its own.
+  external: ['sagastore-*'],
   banner: { js: '// Generated from ts/ by `npm run build:ts`. Do not edit.' },
 })
 

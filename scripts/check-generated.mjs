@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const generated = [
   { files: ['index.js', 'index.d.ts', 'cli.js', 'docs/sagastore.1', 'docs/cli.md'], command: 'npm run build:ts' },
-  { files: ['native.js', 'native.d.ts', 'ts/operations.ts'], command: 'npm run build:native' },
+  { files: ['native.d.ts', 'ts/operations.ts'], command: 'npm run build:native' },
 ]
 
 if (spawnSync(process.execPath, ['scripts/build-ts.mjs'], { cwd: root, stdio: 'inherit' }).status !== 0) process.exit(1)

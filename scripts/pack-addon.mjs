@@ -19,7 +19,7 @@ if (!triple) {
   process.exit(2)
 }
 
-const args = ['build', '--platform', '--js', 'native.js', '--dts', 'native.d.ts', '--target', triple]
+const args = ['build', '--platform', '--no-js', '--dts', 'native.d.ts', '--target', triple]
 if (!values.debug) args.push('--release')
 if (triple.endsWith('-linux-gnu')) args.push('--use-napi-cross')
 if (triple.endsWith('-linux-musl')) args.push('--cross-compile')

@@ -4,13 +4,14 @@ import { writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { machineTarget } from './pack.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const FILE = join('ts', 'operations.ts')
 
 /** In a process of its own: an addon that is loaded cannot be replaced on Windows. */
 const table = JSON.parse(
-  execFileSync(process.execPath, ['-e', "console.log(JSON.stringify(require('./native.js').operations()))"], {
+  execFileSync(process.execPath, ['-e', `console.log(JSON.stringify(require('./sagastore.${machineTarget()}.node').operations()))`], {
     cwd: root,
     encoding: 'utf8',
   }),

@@ -1,76 +1,83 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import type * as Binding from '../native.js'
+import { causeLine, describe, type LoadFailure } from './native-failure.js'
 
-/** The targets that have a package of their own: `napi.targets` of package.json, under npm's names. */
-const packaged = [
-  'linux-x64-gnu',
-  'linux-arm64-gnu',
-  'linux-x64-musl',
-  'linux-arm64-musl',
-  'darwin-x64',
-  'darwin-arm64',
-  'win32-x64-msvc',
-  'win32-arm64-msvc',
-]
-
-/** The native addon; a failure to load it names the platform, the file and the cause. */
+/** The native addon; a failure to load it names the platform, the file, the cause, and what to do. */
 export const native: typeof Binding = load()
 
 function load(): typeof Binding {
-  let binding: typeof Binding
-  try {
-    // A literal `require`, not `createRequire`: bundlers and file tracers follow only this one.
-    binding = require('../native.js')
-  } catch (error) {
-    throw new Error(describe(causesOf(error)), { cause: error })
-  }
-  // NAPI_RS_NATIVE_LIBRARY_PATH is shared by all napi-rs packages of a process: what it names may be another one's addon.
-  if (typeof binding.NativeStore !== 'function') throw new Error(describe(['what was loaded is not the addon of sagastore']))
-  return binding
-}
-
-function describe(causes: string[]): string {
   const target = platformTarget()
-  const file = `sagastore.${target}.node`
-  const name = `sagastore-${target}`
-  // The generated loader tries one place after another. Not found there is expected; anything else is the cause.
-  const broken = causes.filter((cause) => !/^Cannot find module '(\.\/sagastore\.|sagastore-)/.test(cause))
-  const absent = `neither is there (Cannot find module '${name}')`
-
-  let looked = `Looked for the package ${name} and for the file ${file} in ${__dirname}.`
-  let advice: string
-  const { NAPI_RS_NATIVE_LIBRARY_PATH: override, NAPI_RS_WASI_FLAVOR: flavor, NAPI_RS_FORCE_WASI: wasi } = process.env
-  if (flavor || wasi === 'error') {
-    looked = `Looked for a WebAssembly build only, because ${flavor ? 'NAPI_RS_WASI_FLAVOR' : 'NAPI_RS_FORCE_WASI'} is set; sagastore has none.`
-    advice = `Unset it, and the package ${name} (file ${file}) is used.`
-  } else if (override) {
-    looked = `Looked for ${override} only, because NAPI_RS_NATIVE_LIBRARY_PATH is set.`
-    advice = `Unset it, and the package ${name} (file ${file}) is used.`
-  } else if (!packaged.includes(target)) {
-    advice = `There is no package for ${target}. There are packages for ${packaged.join(', ')}.`
-  } else if (broken.length > 0) {
-    advice =
-      'The file is there, but it is damaged or made for another system (another libc, or a newer one): install the dependencies again, on this machine.'
-  } else {
-    advice =
-      `${name} is an optional dependency. It is left out by --omit=optional, by a lockfile or a node_modules folder made on another platform, ` +
-      'and by a bundle without it: install it in the same version as sagastore.'
+  const failure: LoadFailure = {
+    target,
+    file: `sagastore.${target}.node`,
+    place: here(),
+    override: undefined,
+    causes: [],
+    error: undefined,
   }
-  return [
-    `sagastore: the native addon for ${target} cannot be loaded (Node.js ${process.versions.node}).`,
-    looked,
-    `Cause: ${broken.length > 0 ? [...new Set(broken)].join('; ') : absent}`,
-    advice,
-  ].join('\n')
+  try {
+    failure.override = process.env.NAPI_RS_NATIVE_LIBRARY_PATH || undefined
+    const binding = failure.override === undefined ? requireAddon(failure) : requireFile(failure.override)
+    // NAPI_RS_NATIVE_LIBRARY_PATH is shared by all napi-rs packages of a process: what it names may be another one's addon.
+    if (typeof binding?.NativeStore === 'function') return binding
+    failure.causes.push('what was loaded is not the addon of sagastore')
+  } catch (error) {
+    failure.error = error
+    failure.causes.push(causeLine(error))
+  }
+  throw new Error(describe(failure), { cause: failure.error })
 }
 
-/** First lines, in the order in which they happened; without the loader's own summary. */
-function causesOf(error: unknown): string[] {
-  const causes: string[] = []
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const line = cause.message.split('\n', 1)[0] ?? ''
-    if (!line.startsWith('Cannot find native binding')) causes.unshift(line)
+function requireAddon({ file, place, target }: LoadFailure): typeof Binding {
+  // In the repository the addon lies beside this file.
+  const local = join(place, file)
+  if (isThere(local)) return requireFile(local)
+  // Literal `require`s: bundlers and file tracers follow only these. They leave out what is not installed, because it is tried.
+  try {
+    switch (target) {
+      case 'linux-x64-gnu':
+        return require('sagastore-linux-x64-gnu')
+      case 'linux-arm64-gnu':
+        return require('sagastore-linux-arm64-gnu')
+      case 'linux-x64-musl':
+        return require('sagastore-linux-x64-musl')
+      case 'linux-arm64-musl':
+        return require('sagastore-linux-arm64-musl')
+      case 'darwin-x64':
+        return require('sagastore-darwin-x64')
+      case 'darwin-arm64':
+        return require('sagastore-darwin-arm64')
+      case 'win32-x64-msvc':
+        return require('sagastore-win32-x64-msvc')
+      case 'win32-arm64-msvc':
+        return require('sagastore-win32-arm64-msvc')
+    }
+  } catch (error) {
+    // A reason for `requireAddon` to end here, and not for a bundler to fail.
+    throw error as Error
   }
-  return causes
+  throw new Error(`Cannot find module 'sagastore-${target}'`)
+}
+
+/** Not a `require` that a bundler would follow: it cannot know the file. */
+function requireFile(file: string): typeof Binding {
+  return createRequire(join(here(), 'native.js'))(file)
+}
+
+/** Where this file is; in a bundle of modules the working directory. */
+function here(): string {
+  return typeof __dirname === 'string' ? __dirname : process.cwd()
+}
+
+function isThere(file: string): boolean {
+  try {
+    return existsSync(file)
+  } catch {
+    // Deno without the right to read.
+    return false
+  }
 }
 
 function platformTarget(): string {
@@ -80,11 +87,19 @@ function platformTarget(): string {
   return `${platform}-${arch}`
 }
 
+/** Each way may be forbidden (Deno, --permission), or not be there: that is no reason to fail, and none to hide the real one. */
 function isMusl(): boolean {
-  const report: { excludeNetwork?: boolean; getReport?: () => object } | undefined = process.report
-  if (!report?.getReport) return false
-  // Without this it looks up the names of all open sockets, which can take seconds.
-  report.excludeNetwork = true
-  const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } }
-  return header !== undefined && header.glibcVersionRuntime === undefined
+  try {
+    return readFileSync('/usr/bin/ldd', 'utf8').includes('musl')
+  } catch {}
+  try {
+    const report = process.report as { excludeNetwork?: boolean; getReport(): object }
+    const { excludeNetwork } = report
+    // Without this it looks up the names of all open sockets, which can take seconds.
+    report.excludeNetwork = true
+    const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } }
+    if (excludeNetwork !== undefined) report.excludeNetwork = excludeNetwork
+    return header !== undefined && header.glibcVersionRuntime === undefined
+  } catch {}
+  return false
 }

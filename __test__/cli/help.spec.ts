@@ -74,7 +74,7 @@ describe('sagastore', () => {
 
   it('says what is missing where the addon is not there', () => {
     const folder = temporaryDirectory()
-    for (const file of ['cli.js', 'index.js', 'native.js', 'package.json']) cpSync(join(root, file), join(folder, file))
+    for (const file of ['cli.js', 'index.js', 'package.json']) cpSync(join(root, file), join(folder, file))
     const run = () => execFileSync(process.execPath, ['cli.js', 'health', 'memory://'], { cwd: folder, encoding: 'utf8', stdio: 'pipe' })
     expect(run).toThrow(/the native addon for \S+ cannot be loaded/)
     expect(run).not.toThrow(/ {4}at /)

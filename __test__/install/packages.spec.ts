@@ -111,8 +111,6 @@ describe('the tarballs', () => {
       'cli.js',
       'index.d.ts',
       'index.js',
-      'native.d.ts',
-      'native.js',
       'package.json',
     ])
     for (const [name, content] of main) {
@@ -262,16 +260,6 @@ describe('an addon that cannot be loaded', () => {
       unset,
     ])
   })
-
-  test.each([{ NAPI_RS_FORCE_WASI: 'error' }, { NAPI_RS_WASI_FLAVOR: 'wasm32-wasi' }, { NAPI_RS_WASI_FLAVOR: 'other' }])(
-    'is asked for as WebAssembly: %o',
-    async (variables) => {
-      const [one, looked, cause] = await loadFailure(project, variables)
-      expect(one).toBe(first)
-      expect(looked).toBe(`Looked for a WebAssembly build only, because ${Object.keys(variables)[0]} is set; sagastore has none.`)
-      expect(cause).toMatch(/^Cause: .*WASI/)
-    },
-  )
 
   test('has no package for the platform: those that there are are named', async () => {
     const file = join(scratch, 'platform.cjs')

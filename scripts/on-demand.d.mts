@@ -1,0 +1,1 @@
+export function installOnDemand(name: string, packages: string[]): string
