@@ -5400,36 +5400,33 @@ var executions = [
 ];
 
 // ts/moving/records.ts
+var RECORD_KINDS = ["payloads", "states", "executions", "outbox", "inbox"];
+var ON_CONFLICT = ["skip-existing", "overwrite", "fail", "newer"];
+var ON_ERROR = ["fail", "skip", "retry"];
+var PAGE = { limit: 500, maxBytes: 8 * 1024 * 1024 };
 var RECORDS = /* @__PURE__ */ Symbol.for("sagastore.records");
 function recordsOf(store) {
   return store[RECORDS];
 }
 
 // ts/cli/records.ts
-var PAGE = 500;
 function recordsIn(store) {
   const records = recordsOf(store);
   if (records === void 0) throw new Told("cli.js and index.js are of different versions");
   return records;
 }
 async function* sizesOf(store, signal, onUnreadable) {
-  const records = recordsIn(store);
-  let after;
-  do {
-    const page = await records.sizes({ limit: PAGE, ...after !== void 0 && { after } });
-    for (const [key, why] of page.unreadable) onUnreadable(key, why);
-    yield* page.records;
-    after = page.cursor ?? void 0;
-  } while (after !== void 0 && !signal.aborted);
+  for await (const { records, unreadable } of recordsIn(store).pagesOfSizes()) {
+    for (const [key, why] of unreadable) onUnreadable(key, why);
+    yield* records;
+    if (signal.aborted) return;
+  }
 }
 async function* scanOf(store, kind, signal) {
-  const records = recordsIn(store);
-  let after;
-  do {
-    const page = await records.scan(kind, { limit: PAGE, ...after !== void 0 && { after } });
-    yield* page.records;
-    after = page.cursor ?? void 0;
-  } while (after !== void 0 && !signal.aborted);
+  for await (const { records } of recordsIn(store).pages(kind)) {
+    yield* records;
+    if (signal.aborted) return;
+  }
 }
 async function payloadRecord(store, id) {
   const [record] = await recordsIn(store).fetch("payloads", [id]);
@@ -6173,15 +6170,12 @@ var payloads = [
 ];
 
 // ts/cli/commands/moving.ts
-var KINDS = ["payloads", "states", "executions", "outbox", "inbox"];
-var ON_ERROR = ["fail", "skip", "retry"];
-var ON_CONFLICT = ["skip-existing", "overwrite", "fail", "newer"];
 var KIND = {
   name: "kind",
   value: "kind",
   many: true,
-  choices: KINDS,
-  about: `only this kind of records: ${KINDS.join(", ")}; may be given several times`
+  choices: RECORD_KINDS,
+  about: `only this kind of records: ${RECORD_KINDS.join(", ")}; may be given several times`
 };
 var READING = [
   KIND,

@@ -1417,6 +1417,14 @@ declare class Records {
 	scan<K extends RecordKind>(kind: K, { after, limit, maxBytes }: ScanOptions): Promise<RecordPage<RecordsOfKinds[K]>>;
 	/** A page of payloads without their bytes. */
 	sizes({ after, limit }: ScanOptions): Promise<RecordPage<PayloadSize>>;
+	/**
+	 * All pages of a kind.
+	 *
+	 * @param check called before each of them: what it throws ends the reading
+	 */
+	pages<K extends RecordKind>(kind: K, check?: () => void): AsyncGenerator<RecordPage<RecordsOfKinds[K]>>;
+	/** All pages of payloads without their bytes. */
+	pagesOfSizes(check?: () => void): AsyncGenerator<RecordPage<PayloadSize>>;
 	/** The records of at most 1,000 keys, in their order; null where there is none. */
 	fetch<K extends RecordKind>(kind: K, keys: readonly RecordKey[]): Promise<(RecordsOfKinds[K] | null)[]>;
 	/** How many there are, also of those that have expired and are still there. */

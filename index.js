@@ -833,6 +833,9 @@ function conflict(sagaId, expectedVersion, actualVersion) {
 
 // ts/moving/records.ts
 var RECORD_KINDS = ["payloads", "states", "executions", "outbox", "inbox"];
+var ON_CONFLICT = ["skip-existing", "overwrite", "fail", "newer"];
+var ON_ERROR = ["fail", "skip", "retry"];
+var PAGE = { limit: 500, maxBytes: 8 * 1024 * 1024 };
 var Records = class {
   backend;
   #runner;
@@ -848,6 +851,18 @@ var Records = class {
   sizes({ after, limit }) {
     return this.#runner.run(OPERATIONS.scan, [{ kind: "payloads", after, limit, onlySizes: true }]);
   }
+  /**
+   * All pages of a kind.
+   *
+   * @param check called before each of them: what it throws ends the reading
+   */
+  pages(kind, check) {
+    return pagesOf((terms) => this.scan(kind, terms), check);
+  }
+  /** All pages of payloads without their bytes. */
+  pagesOfSizes(check) {
+    return pagesOf((terms) => this.sizes(terms), check);
+  }
   /** The records of at most 1,000 keys, in their order; null where there is none. */
   fetch(kind, keys) {
     return this.#runner.run(OPERATIONS.fetch, [{ kind, keys }]);
@@ -861,6 +876,15 @@ var Records = class {
     return this.#runner.run(OPERATIONS.importRecords, [{ kind, records, onConflict }]);
   }
 };
+async function* pagesOf(read, check) {
+  let after = null;
+  do {
+    check?.();
+    const page = await read(after === null ? PAGE : { ...PAGE, after });
+    yield page;
+    after = page.cursor;
+  } while (after !== null);
+}
 function keyOf(kind, record) {
   const key = {
     payloads: ({ id }) => id,
@@ -880,7 +904,6 @@ function recordsOf(store) {
 }
 
 // ts/moving/arguments.ts
-var ON_CONFLICT = ["skip-existing", "overwrite", "fail", "newer"];
 function kindsOf(kinds, operation) {
   if (kinds === void 0) return [...RECORD_KINDS];
   let given;
@@ -995,8 +1018,6 @@ var EXPORT = { onUnreadable: true, signal: true };
 var EXPORT_ALL = { ...EXPORT, kinds: true };
 var IMPORT = { onConflict: true, onRejected: true };
 var COUNT = { kinds: true };
-var PAGE = 500;
-var PAGE_BYTES = 8 * 1024 * 1024;
 var MAX_REJECTED = 100;
 var Facet = class {
   /** Made when it is used first: each transaction has facets. */
@@ -1035,10 +1056,7 @@ var Facet = class {
   }
   async *#pages(kinds, onUnreadable, signal) {
     for (const kind of kinds) {
-      let after;
-      do {
-        checkSignal(signal);
-        const page = await this.#records.scan(kind, { limit: PAGE, maxBytes: PAGE_BYTES, ...after !== void 0 && { after } });
+      for await (const page of this.#records.pages(kind, () => checkSignal(signal))) {
         for (const entry of page.unreadable) {
           const unreadable = unreadableOf(kind, entry);
           if (onUnreadable === void 0) throw this.#unreadable(unreadable);
@@ -1048,8 +1066,7 @@ var Facet = class {
           checkSignal(signal);
           if (!isOver(record, Date.now())) yield { kind, ...record };
         }
-        after = page.cursor ?? void 0;
-      } while (after !== void 0);
+      }
     }
   }
   #unreadable({ id, message }) {
@@ -1121,7 +1138,7 @@ var Facet = class {
         const expected = this.#only ?? RECORD_KINDS.join("', '");
         throw invalidArgument(`the kind of a record must be '${expected}'`, operation, this.#records.backend);
       }
-      if (kind !== void 0 && records.length > 0 && (kind !== named || records.length >= PAGE || bytes >= PAGE_BYTES)) {
+      if (kind !== void 0 && records.length > 0 && (kind !== named || records.length >= PAGE.limit || bytes >= PAGE.maxBytes)) {
         yield { kind, records };
         records = [];
         bytes = 0;
@@ -6571,7 +6588,7 @@ var Tally = class {
 };
 
 // ts/moving/mover.ts
-var PAGE_BYTES2 = 8 * 1024 * 1024;
+var PAGE_BYTES = 8 * 1024 * 1024;
 var MAX_REJECTED2 = 100;
 var RETRIES = 8;
 var FIRST_PAUSE_MS2 = 100;
@@ -6658,7 +6675,7 @@ var Mover = class {
       for (let after = from; failure === void 0; ) {
         checkSignal(signal);
         const page = await this.#patiently(() => {
-          const terms = [kind, after, pace.limit(batchSize), pace.maxBytes(PAGE_BYTES2)];
+          const terms = [kind, after, pace.limit(batchSize), pace.maxBytes(PAGE_BYTES)];
           return dryRun ? this.#source.look(...terms) : this.#source.page(...terms);
         });
         while (running.size >= most) await Promise.race(running);
@@ -6901,7 +6918,6 @@ function isEqual(one2, other2) {
 
 // ts/moving/verify.ts
 var VERIFY = { kinds: true, sample: true, signal: true };
-var PAGE6 = { limit: 500, maxBytes: 8 * 1024 * 1024 };
 var FETCHED = 100;
 var MAX_IDS = 1e3;
 async function verify(source, target, options) {
@@ -6969,15 +6985,10 @@ var Verifier = class {
     });
   }
   /** Pages of a side. `isLight`: payloads without their bytes. */
-  async *#pages(side, kind, isLight) {
-    let after;
-    do {
-      checkSignal(this.#signal);
-      const terms = { ...PAGE6, ...after !== void 0 && { after } };
-      const page = isLight && kind === "payloads" ? await side.sizes(terms) : await side.scan(kind, terms);
-      yield page;
-      after = page.cursor ?? void 0;
-    } while (after !== void 0);
+  #pages(side, kind, isLight) {
+    const check = () => checkSignal(this.#signal);
+    const pages = isLight && kind === "payloads" ? side.pagesOfSizes(check) : side.pages(kind, check);
+    return pages;
   }
   /** The records that are to be compared, in groups that fit into memory. */
   *#groups(kind, records) {
@@ -6988,7 +6999,7 @@ var Verifier = class {
       if (isOver(record, now) || !this.#isChosen(kind, record)) continue;
       group.push(record);
       bytes += bytesOf2(kind, record);
-      if (group.length < FETCHED && bytes < PAGE6.maxBytes) continue;
+      if (group.length < FETCHED && bytes < PAGE.maxBytes) continue;
       yield group;
       group = [];
       bytes = 0;
@@ -7035,7 +7046,6 @@ var TRANSFER = {
   bytesPerSecond: true,
   signal: true
 };
-var ON_ERROR = ["fail", "skip", "retry"];
 var MAX_CONCURRENCY2 = 32;
 var Transfer = class {
   #moving;
@@ -7456,7 +7466,6 @@ var MigratingStates = class {
 };
 
 // ts/moving/migrating.ts
-var PAGE7 = { limit: 500 };
 var MigratingStore = class {
   #old;
   #new;
@@ -7549,25 +7558,19 @@ var MigratingStore = class {
    */
   async finish() {
     let count = 0;
-    for await (const { id, bytes } of this.#pages("payloads")) {
-      if (bytes !== TOMBSTONE.byteLength || !isTombstone(await this.#new.find(id))) continue;
-      if (await this.#new.delete(id)) count += 1;
+    for await (const { records } of this.#newRecords.pagesOfSizes()) {
+      for (const { id, bytes } of records) {
+        if (bytes !== TOMBSTONE.byteLength || !isTombstone(await this.#new.find(id))) continue;
+        if (await this.#new.delete(id)) count += 1;
+      }
     }
-    for await (const record of this.#pages("states")) {
-      if (!isTombstoneRecord(record)) continue;
-      await this.#new.states.delete(record.sagaName, record.sagaId);
-      count += 1;
+    for await (const { records } of this.#newRecords.pages("states")) {
+      for (const record of records.filter(isTombstoneRecord)) {
+        await this.#new.states.delete(record.sagaName, record.sagaId);
+        count += 1;
+      }
     }
     return count;
-  }
-  async *#pages(kind) {
-    let after;
-    do {
-      const terms = { ...PAGE7, ...after !== void 0 && { after } };
-      const page = kind === "payloads" ? await this.#newRecords.sizes(terms) : await this.#newRecords.scan("states", terms);
-      yield* page.records;
-      after = page.cursor ?? void 0;
-    } while (after !== void 0);
   }
   /** Moves a payload, if the new store has none of its id. */
   async #bring(id) {

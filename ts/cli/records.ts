@@ -2,9 +2,6 @@ import type { SagaStore } from '../index'
 import { type PayloadRecord, type PayloadSize, type RecordKind, type Records, type RecordsOfKinds, recordsOf } from '../moving/records'
 import { Told } from './spec'
 
-/** Records that are asked for at a time. */
-const PAGE = 500
-
 /** The whole records of a store. */
 function recordsIn(store: SagaStore): Records {
   const records = recordsOf(store)
@@ -18,25 +15,19 @@ export async function* sizesOf(
   signal: AbortSignal,
   onUnreadable: (key: string, why: string) => void,
 ): AsyncGenerator<PayloadSize> {
-  const records = recordsIn(store)
-  let after: string | undefined
-  do {
-    const page = await records.sizes({ limit: PAGE, ...(after !== undefined && { after }) })
-    for (const [key, why] of page.unreadable) onUnreadable(key, why)
-    yield* page.records
-    after = page.cursor ?? undefined
-  } while (after !== undefined && !signal.aborted)
+  for await (const { records, unreadable } of recordsIn(store).pagesOfSizes()) {
+    for (const [key, why] of unreadable) onUnreadable(key, why)
+    yield* records
+    if (signal.aborted) return
+  }
 }
 
 /** All records of a kind, page by page. */
 export async function* scanOf<K extends RecordKind>(store: SagaStore, kind: K, signal: AbortSignal): AsyncGenerator<RecordsOfKinds[K]> {
-  const records = recordsIn(store)
-  let after: string | undefined
-  do {
-    const page = await records.scan(kind, { limit: PAGE, ...(after !== undefined && { after }) })
-    yield* page.records
-    after = page.cursor ?? undefined
-  } while (after !== undefined && !signal.aborted)
+  for await (const { records } of recordsIn(store).pages(kind)) {
+    yield* records
+    if (signal.aborted) return
+  }
 }
 
 /** A payload as it is stored; undefined if there is none. It may have expired. */

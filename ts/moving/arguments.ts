@@ -1,9 +1,6 @@
 import { listed } from '../arguments'
 import { invalidArgument, SagaStoreError } from '../errors'
-import { type OnConflict, RECORD_KINDS, type RecordKind, type Records, recordsOf } from './records'
-
-/** What becomes of a record whose id is taken; the first is the default. */
-export const ON_CONFLICT: readonly OnConflict[] = ['skip-existing', 'overwrite', 'fail', 'newer']
+import { RECORD_KINDS, type RecordKind, type Records, recordsOf } from './records'
 
 /** The kinds that are meant, in the order in which they are moved. */
 export function kindsOf(kinds: Iterable<RecordKind> | undefined, operation: string): RecordKind[] {

@@ -1,9 +1,9 @@
 import { type Accepted, optionsOf } from '../arguments'
 import { errorOf, invalidArgument, SagaStoreError } from '../errors'
 import type { Runner } from '../kinds/runner'
-import { checkSignal, functionOf, kindsOf, ON_CONFLICT, signalOf, wordOf } from './arguments'
+import { checkSignal, functionOf, kindsOf, signalOf, wordOf } from './arguments'
 import { type AnyRecord, addCounts, bytesOf, isOver, noCounts, subjectOf, sumOf, unreadableOf } from './measure'
-import { type OnConflict, RECORD_KINDS, type RecordKind, Records, type RecordsOfKinds } from './records'
+import { ON_CONFLICT, type OnConflict, PAGE, RECORD_KINDS, type RecordKind, Records, type RecordsOfKinds } from './records'
 import type { KindCounts, MovedCounts, OnRejected, RejectedRecord } from './types'
 
 /** A record as it is stored, and its kind. */
@@ -39,8 +39,6 @@ const EXPORT_ALL: Accepted<ExportAllOptions> = { ...EXPORT, kinds: true }
 const IMPORT: Accepted<ImportOptions> = { onConflict: true, onRejected: true }
 const COUNT: Accepted<{ kinds?: Iterable<RecordKind> }> = { kinds: true }
 
-const PAGE = 500
-const PAGE_BYTES = 8 * 1_024 * 1_024
 const MAX_REJECTED = 100
 
 /** What a store, and each of its kinds, does with whole records. */
@@ -90,10 +88,7 @@ export class Facet {
     signal: AbortSignal | undefined,
   ): AsyncGenerator<ExportedRecord> {
     for (const kind of kinds) {
-      let after: string | undefined
-      do {
-        checkSignal(signal)
-        const page = await this.#records.scan(kind, { limit: PAGE, maxBytes: PAGE_BYTES, ...(after !== undefined && { after }) })
+      for await (const page of this.#records.pages(kind, () => checkSignal(signal))) {
         for (const entry of page.unreadable) {
           const unreadable = unreadableOf(kind, entry)
           if (onUnreadable === undefined) throw this.#unreadable(unreadable)
@@ -103,8 +98,7 @@ export class Facet {
           checkSignal(signal)
           if (!isOver(record, Date.now())) yield { kind, ...record } as ExportedRecord
         }
-        after = page.cursor ?? undefined
-      } while (after !== undefined)
+      }
     }
   }
 
@@ -180,7 +174,7 @@ export class Facet {
         const expected = this.#only ?? RECORD_KINDS.join("', '")
         throw invalidArgument(`the kind of a record must be '${expected}'`, operation, this.#records.backend)
       }
-      if (kind !== undefined && records.length > 0 && (kind !== named || records.length >= PAGE || bytes >= PAGE_BYTES)) {
+      if (kind !== undefined && records.length > 0 && (kind !== named || records.length >= PAGE.limit || bytes >= PAGE.maxBytes)) {
         yield { kind, records }
         records = []
         bytes = 0

@@ -6,10 +6,8 @@ import { checkedRecords } from './arguments'
 import { factsOf } from './facts'
 import { isOver } from './measure'
 import { MigratingStates } from './migrating-states'
-import type { RecordKind, Records } from './records'
+import type { Records } from './records'
 import { isTombstone, isTombstoneRecord, TOMBSTONE } from './tombstones'
-
-const PAGE = { limit: 500 }
 
 /**
  * A store for an application that goes on while its records are moved: see `migrating`. It has the methods of the engine's
@@ -121,28 +119,19 @@ export class MigratingStore implements SagaStoreAdapter {
    */
   async finish(): Promise<number> {
     let count = 0
-    for await (const { id, bytes } of this.#pages('payloads')) {
-      if (bytes !== TOMBSTONE.byteLength || !isTombstone(await this.#new.find(id))) continue
-      if (await this.#new.delete(id)) count += 1
+    for await (const { records } of this.#newRecords.pagesOfSizes()) {
+      for (const { id, bytes } of records) {
+        if (bytes !== TOMBSTONE.byteLength || !isTombstone(await this.#new.find(id))) continue
+        if (await this.#new.delete(id)) count += 1
+      }
     }
-    for await (const record of this.#pages('states')) {
-      if (!isTombstoneRecord(record)) continue
-      await this.#new.states.delete(record.sagaName, record.sagaId)
-      count += 1
+    for await (const { records } of this.#newRecords.pages('states')) {
+      for (const record of records.filter(isTombstoneRecord)) {
+        await this.#new.states.delete(record.sagaName, record.sagaId)
+        count += 1
+      }
     }
     return count
-  }
-
-  #pages(kind: 'payloads'): AsyncGenerator<{ id: string; bytes: number }>
-  #pages(kind: 'states'): AsyncGenerator<Parameters<typeof isTombstoneRecord>[0]>
-  async *#pages(kind: RecordKind & ('payloads' | 'states')): AsyncGenerator<unknown> {
-    let after: string | undefined
-    do {
-      const terms = { ...PAGE, ...(after !== undefined && { after }) }
-      const page = kind === 'payloads' ? await this.#newRecords.sizes(terms) : await this.#newRecords.scan('states', terms)
-      yield* page.records
-      after = page.cursor ?? undefined
-    } while (after !== undefined)
   }
 
   /** Moves a payload, if the new store has none of its id. */

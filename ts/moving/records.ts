@@ -141,6 +141,12 @@ export interface RecordsOfKinds {
 /** What becomes of a record whose id the target has already. */
 export type OnConflict = 'skip-existing' | 'overwrite' | 'fail' | 'newer'
 
+/** The first is the default. */
+export const ON_CONFLICT = ['skip-existing', 'overwrite', 'fail', 'newer'] as const satisfies readonly OnConflict[]
+
+/** What becomes of a record that cannot be moved; the first is the default. */
+export const ON_ERROR = ['fail', 'skip', 'retry'] as const
+
 /** What a record is known by in its kind: its id, or for saga state its name and saga id, for the inbox consumer and message id. */
 export type RecordKey = string | [name: string, id: string]
 
@@ -166,6 +172,9 @@ export interface RecordPage<R> {
   cursor: string | null
 }
 
+/** Records that are read and written at a time, and their bytes. */
+export const PAGE = { limit: 500, maxBytes: 8 * 1_024 * 1_024 }
+
 /**
  * Whole records of a store, as they are stored. What is done here is no part of a transaction (`UNSUPPORTED` in one).
  */
@@ -188,6 +197,20 @@ export class Records {
     return this.#runner.run(OPERATIONS.scan, [{ kind: 'payloads', after, limit, onlySizes: true }])
   }
 
+  /**
+   * All pages of a kind.
+   *
+   * @param check called before each of them: what it throws ends the reading
+   */
+  pages<K extends RecordKind>(kind: K, check?: () => void): AsyncGenerator<RecordPage<RecordsOfKinds[K]>> {
+    return pagesOf((terms) => this.scan(kind, terms), check)
+  }
+
+  /** All pages of payloads without their bytes. */
+  pagesOfSizes(check?: () => void): AsyncGenerator<RecordPage<PayloadSize>> {
+    return pagesOf((terms) => this.sizes(terms), check)
+  }
+
   /** The records of at most 1,000 keys, in their order; null where there is none. */
   fetch<K extends RecordKind>(kind: K, keys: readonly RecordKey[]): Promise<(RecordsOfKinds[K] | null)[]> {
     return this.#runner.run(OPERATIONS.fetch, [{ kind, keys }])
@@ -202,6 +225,16 @@ export class Records {
   importRecords<K extends RecordKind>(kind: K, records: readonly RecordsOfKinds[K][], onConflict: OnConflict): Promise<Fate[]> {
     return this.#runner.run(OPERATIONS.importRecords, [{ kind, records, onConflict }])
   }
+}
+
+async function* pagesOf<R>(read: (terms: ScanOptions) => Promise<RecordPage<R>>, check?: () => void): AsyncGenerator<RecordPage<R>> {
+  let after: string | null = null
+  do {
+    check?.()
+    const page: RecordPage<R> = await read(after === null ? PAGE : { ...PAGE, after })
+    yield page
+    after = page.cursor
+  } while (after !== null)
 }
 
 /** What a record is known by. */

@@ -1,12 +1,13 @@
 import { type Accepted, optionsOf } from '../arguments'
 import { invalidArgument } from '../errors'
 import type { SagaStore } from '../store/store'
-import { checkedRecords, flagOf, functionOf, kindsOf, ON_CONFLICT, signalOf, wholeOf, wordOf } from './arguments'
+import { checkedRecords, flagOf, functionOf, kindsOf, signalOf, wholeOf, wordOf } from './arguments'
 import { foreignCheckpoint, type Move, type Place, readCheckpoint } from './checkpoint'
 import { MAX_BATCH, type Sink, type Source, StoreSink, StoreSource } from './ends'
 import { factsOf, type StoreFacts } from './facts'
 import { Mover, startOf, type Terms } from './mover'
 import { Pace } from './pace'
+import { ON_CONFLICT, ON_ERROR } from './records'
 import type { TransferIssue, TransferOptions, TransferProgress, TransferResult, TransferValidation, Verification } from './types'
 import { issuesBetween } from './validation'
 import { verify } from './verify'
@@ -26,8 +27,6 @@ const TRANSFER: Accepted<TransferOptions> = {
   signal: true,
 }
 
-/** What becomes of a record that cannot be moved; the first is the default. */
-const ON_ERROR = ['fail', 'skip', 'retry'] as const
 const MAX_CONCURRENCY = 32
 
 /** What a move consists of. */

@@ -5,12 +5,11 @@ import type { SagaStore } from '../store/store'
 import { checkedRecords, checkSignal, kindsOf, signalOf } from './arguments'
 import { differenceOf } from './compare'
 import { type AnyRecord, bytesOf, isOver, subjectOf } from './measure'
-import { keyOf, type RecordKey, type RecordKind, type RecordPage, type Records } from './records'
+import { keyOf, PAGE, type RecordKey, type RecordKind, type RecordPage, type Records } from './records'
 import type { Difference, Verification, VerifyOptions } from './types'
 
 const VERIFY: Accepted<VerifyOptions> = { kinds: true, sample: true, signal: true }
 
-const PAGE = { limit: 500, maxBytes: 8 * 1_024 * 1_024 }
 /** Keys of records that are fetched together. */
 const FETCHED = 100
 const MAX_IDS = 1_000
@@ -99,15 +98,10 @@ class Verifier {
   }
 
   /** Pages of a side. `isLight`: payloads without their bytes. */
-  async *#pages(side: Records, kind: RecordKind, isLight: boolean): AsyncGenerator<RecordPage<AnyRecord>> {
-    let after: string | undefined
-    do {
-      checkSignal(this.#signal)
-      const terms = { ...PAGE, ...(after !== undefined && { after }) }
-      const page = isLight && kind === 'payloads' ? await side.sizes(terms) : await side.scan(kind, terms)
-      yield page as RecordPage<AnyRecord>
-      after = page.cursor ?? undefined
-    } while (after !== undefined)
+  #pages(side: Records, kind: RecordKind, isLight: boolean): AsyncGenerator<RecordPage<AnyRecord>> {
+    const check = () => checkSignal(this.#signal)
+    const pages = isLight && kind === 'payloads' ? side.pagesOfSizes(check) : side.pages(kind, check)
+    return pages as AsyncGenerator<RecordPage<AnyRecord>>
   }
 
   /** The records that are to be compared, in groups that fit into memory. */

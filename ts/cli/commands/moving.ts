@@ -1,4 +1,5 @@
 import type { Difference, Transfer, TransferError, TransferOptions, TransferResult, Verification } from '../../index'
+import { ON_CONFLICT, ON_ERROR, RECORD_KINDS, type RecordKind } from '../../moving/records'
 import { CheckpointFile } from '../checkpoint-file'
 import { exitOf, messageOf } from '../failures'
 import { type Column, NobodyReads } from '../output'
@@ -9,16 +10,12 @@ import { type CommandSpec, EXIT, type Exit, type OptionSpec, type Run, Told, Wro
 import { library } from '../stores'
 import { checkFile } from './payloads'
 
-const KINDS = ['payloads', 'states', 'executions', 'outbox', 'inbox'] as const
-const ON_ERROR = ['fail', 'skip', 'retry'] as const
-const ON_CONFLICT = ['skip-existing', 'overwrite', 'fail', 'newer'] as const
-
 const KIND: OptionSpec = {
   name: 'kind',
   value: 'kind',
   many: true,
-  choices: KINDS,
-  about: `only this kind of records: ${KINDS.join(', ')}; may be given several times`,
+  choices: RECORD_KINDS,
+  about: `only this kind of records: ${RECORD_KINDS.join(', ')}; may be given several times`,
 }
 const READING: readonly OptionSpec[] = [
   KIND,
@@ -47,7 +44,7 @@ const WRITING: readonly OptionSpec[] = [
 
 /** The options of the library that the command line has. */
 function termsOf({ given, signal }: Run, rejects: RejectsFile) {
-  const kinds = given.texts('kind') as (typeof KINDS)[number][]
+  const kinds = given.texts('kind') as RecordKind[]
   const onError = given.text('on-error') as TransferOptions['onError']
   const numbers = { 'batch-size': 'batchSize', 'records-per-second': 'recordsPerSecond', 'bytes-per-second': 'bytesPerSecond' } as const
   const terms: Pick<TransferOptions, 'kinds' | 'onError' | 'batchSize' | 'recordsPerSecond' | 'bytesPerSecond' | 'onRejected' | 'signal'> =
@@ -208,7 +205,7 @@ const DIFFERENCES: readonly Column<Difference>[] = [
 
 async function verify(run: Run): Promise<Exit> {
   const { given, out, signal } = run
-  const kinds = given.texts('kind') as (typeof KINDS)[number][]
+  const kinds = given.texts('kind') as RecordKind[]
   const text = given.text('sample')
   const sample = text === undefined ? undefined : Number(text.replace(/%$/, '')) / (text.endsWith('%') ? 100 : 1)
   if (sample !== undefined && !(sample > 0 && sample <= 1)) throw new WrongUse("option '--sample' must be a part such as 0.1 or 10%")
