@@ -288,8 +288,9 @@ impl<C: Channel> Outbox<'_, C> {
             let ids: Vec<&str> = places.iter().map(|place| &*place.event).collect();
             let mut events = self.events(&ids).await?;
             for place in &places {
-                let found = events.remove(&place.event).filter(|found| found.stored.seq == place.seq);
-                let Some(found) = found else {
+                let is_of_it = |found: &Found| found.stored.seq == place.seq;
+                let is_there = events.get(&place.event).is_some_and(is_of_it);
+                let Some(found) = is_there.then(|| events.remove(&place.event)).flatten() else {
                     if !self.drop_empty_place(key, place).await? {
                         return Ok(None);
                     }

@@ -55,7 +55,10 @@ impl<C: Channel> Outbox<'_, C> {
             let places = self.places(key, Some(&from), PAGE).await?;
             let ids: Vec<&str> = places.iter().map(|place| &*place.event).collect();
             let mut found = self.events(&ids).await?;
-            events.extend(places.iter().filter_map(|place| found.remove(&place.event)));
+            let is_of = |place: &Place, found: &Found| found.stored.seq == place.seq;
+            let theirs = places.iter().filter(|place| found.get(&place.event).is_some_and(|found| is_of(place, found)));
+            let theirs: Vec<&Place> = theirs.collect();
+            events.extend(theirs.into_iter().filter_map(|place| found.remove(&place.event)));
             behind = places.into_iter().nth(PAGE.unsigned_abs() as usize - 1);
         }
         Ok(events)

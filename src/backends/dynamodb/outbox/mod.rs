@@ -21,7 +21,7 @@ pub(super) mod moved;
 pub(super) mod queued;
 mod settle;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -119,7 +119,8 @@ impl<C: Channel> Outbox<'_, C> {
 
     /// Several, as they are now.
     async fn events(&self, ids: &[&str]) -> Result<HashMap<String, Found>> {
-        let ids: Vec<String> = ids.iter().map(|id| item_id(id)).collect();
+        // One that was sent and stored again has two places for a while, and a read takes no item twice.
+        let ids: HashSet<String> = ids.iter().map(|id| item_id(id)).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let items: HashMap<String, Item> = fetch(self.on, &ids, Some(EVENT), WHOLE).await?;
         let found = |item: Item| Ok((event_of(&item).unwrap_or_default().to_owned(), Found::of(item)?));
