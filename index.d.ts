@@ -1605,6 +1605,10 @@ interface Failure {
 }
 /** What every rejection is an instance of. Its stack reaches the caller's `await`. */
 export declare class SagaStoreError extends Error {
+	/** The type that `instanceof` narrows to (TypeScript 5.3): all classes of this one, so that `code` tells them apart. */
+	static readonly [Symbol.hasInstance]: <C extends {
+		readonly prototype: unknown;
+	}>(this: C, value: unknown) => value is Extract<AnySagaStoreError, C["prototype"]>;
 	/** What went wrong. */
 	readonly code: SagaStoreErrorCode;
 	/** Such as `postgres`, once known. */
@@ -1619,9 +1623,11 @@ export declare class SagaStoreError extends Error {
 }
 /** `NOT_FOUND`: no record has this id, or it has expired. */
 export declare class NotFoundError extends SagaStoreError {
+	readonly code: "NOT_FOUND";
 }
 /** `ALREADY_EXISTS`: the saga id, the correlation id or the event id is taken, or a message was accepted before. */
 export declare class AlreadyExistsError extends SagaStoreError {
+	readonly code: "ALREADY_EXISTS";
 	/** Of saga state. */
 	readonly sagaName?: string;
 	/** Where it is the saga id that is taken. */
@@ -1631,6 +1637,7 @@ export declare class AlreadyExistsError extends SagaStoreError {
 }
 /** `CONCURRENCY_CONFLICT`: another update came between. */
 export declare class ConcurrencyError extends SagaStoreError {
+	readonly code: "CONCURRENCY_CONFLICT";
 	/** Of saga state. */
 	readonly sagaName?: string;
 	readonly sagaId: string;
@@ -1640,11 +1647,13 @@ export declare class ConcurrencyError extends SagaStoreError {
 }
 /** `SERIALIZATION`: a state that JSON cannot keep. */
 export declare class SerializationError extends SagaStoreError {
+	readonly code: "SERIALIZATION";
 	/** What of it: such as `order.items[2].price`. */
 	readonly path: string;
 }
 /** `PAYLOAD_TOO_LARGE`: refused before anything was sent; the log of an execution, before anything was stored. */
 export declare class PayloadTooLargeError extends SagaStoreError {
+	readonly code: "PAYLOAD_TOO_LARGE";
 	/** The payload's bytes. */
 	readonly size: number;
 	/** The bytes that the backend, or `maxPayloadBytes`, allows. */
@@ -1652,18 +1661,23 @@ export declare class PayloadTooLargeError extends SagaStoreError {
 }
 /** `ALREADY_EXPIRED`: `expiresAt` has passed and `lateRetentionMs` is 0. */
 export declare class AlreadyExpiredError extends SagaStoreError {
+	readonly code: "ALREADY_EXPIRED";
 }
 /** `INVALID_ARGUMENT`: the input is wrong; the message says what is accepted. */
 export declare class InvalidArgumentError extends SagaStoreError {
+	readonly code: "INVALID_ARGUMENT";
 }
 /** `CONNECTION`: the server cannot be reached or refuses the login, or the connection broke. */
 export declare class ConnectionError extends SagaStoreError {
+	readonly code: "CONNECTION";
 }
 /** `TIMEOUT`: no answer within `operationTimeoutMs`. A write may or may not have happened. */
 export declare class TimeoutError extends SagaStoreError {
+	readonly code: "TIMEOUT";
 }
 /** `CORRUPT_DATA`: what is stored cannot be read. */
 export declare class CorruptDataError extends SagaStoreError {
+	readonly code: "CORRUPT_DATA";
 	/** Of a list of sagas: those that cannot be read, this one among them. */
 	readonly corrupt?: readonly CorruptSaga[];
 	/** Of a list of sagas: what would have been answered without them (a page with its cursor, or sagas). Not enumerable. */
@@ -1677,25 +1691,30 @@ export interface CorruptSaga {
 }
 /** `UNSUPPORTED`: this backend, or this version of its server, cannot do it. */
 export declare class UnsupportedError extends SagaStoreError {
+	readonly code: "UNSUPPORTED";
 }
 /** `LEASE_LOST`: another worker has the execution or the event (`id`), or its lease was ended. Stop working on it. */
 export declare class LeaseLostError extends SagaStoreError {
+	readonly code: "LEASE_LOST";
 	/** Of the outbox: the ids of the events, all that were given. */
 	readonly lost?: readonly string[];
 }
 /** `INVALID_STATE`: the execution has ended, and nothing leads back from there without `force`; an event has been sent. */
 export declare class InvalidStateError extends SagaStoreError {
+	readonly code: "INVALID_STATE";
 	/** The status of the execution that is stored. */
 	readonly status: ExecutionStatus;
 }
 /** `CLOSED`: the store has been closed. */
 export declare class ClosedError extends SagaStoreError {
+	readonly code: "CLOSED";
 }
 /**
  * `TRANSFER`: a move that did not end well. Records could not be moved, or what is on both sides is not the same, or the
  * move was stopped, or the checkpoint is one of another move.
  */
 export declare class TransferError extends SagaStoreError {
+	readonly code: "TRANSFER";
 	/** What has become of the records of each kind, up to here. */
 	readonly counts: MovedCounts;
 	/** Where to go on: `resumeFrom`. Files have none. */
@@ -1705,6 +1724,13 @@ export declare class TransferError extends SagaStoreError {
 	/** With `verify`: what it has found. */
 	readonly verification?: Verification;
 }
+/**
+ * Every error of a store, told apart by `code`: where it is `CONCURRENCY_CONFLICT`, `error.expectedVersion` is there.
+ * `error instanceof SagaStoreError` narrows to it.
+ */
+export type AnySagaStoreError = NotFoundError | AlreadyExistsError | ConcurrencyError | SerializationError | PayloadTooLargeError | AlreadyExpiredError | InvalidArgumentError | ConnectionError | TimeoutError | CorruptDataError | UnsupportedError | LeaseLostError | InvalidStateError | ClosedError | TransferError | (SagaStoreError & {
+	readonly code: "BACKEND";
+});
 /** A record as it is stored, and its kind. */
 export type ExportedRecord<K extends RecordKind = RecordKind> = {
 	[Kind in K]: {
@@ -2745,6 +2771,45 @@ export interface ModifyOptions {
 	retryDelayMs?: number;
 }
 /**
+ * The sagas of one name, with the type of their state: `store.states.of<OrderState>('OrderSaga')`. Each method is the
+ * one of `store.states` for this name.
+ */
+export declare class SagaStatesOf<T extends object = SagaState> {
+	#private;
+	/** The name of the sagas. */
+	readonly sagaName: string;
+	/** @internal */
+	constructor(states: SagaStates, sagaName: string);
+	/** The state, or null. */
+	getById(sagaId: string): Promise<Stored<T> | null>;
+	/** The state, or null. */
+	getByCorrelationId(correlationId: string): Promise<Stored<T> | null>;
+	/** Stores a new saga: see `SagaStates.insert`. */
+	insert(correlationId: string, state: T & SagaState): Promise<void>;
+	/** Replaces the state, if the stored version is the expected one: see `SagaStates.update`. */
+	update(state: T & SagaState, expectedVersion: number): Promise<void>;
+	/** Inserts a state without a version, and updates the saga of one that has a version: see `SagaStates.save`. */
+	save(state: T): Promise<Stored<T>>;
+	/** Reads the state, has it changed, and stores it: see `SagaStates.modify`. */
+	modify(sagaId: string, change: (state: Stored<T>) => T | Promise<T>, options?: ModifyOptions): Promise<Stored<T>>;
+	/** Removes the saga, if there is one. */
+	delete(sagaId: string): Promise<void>;
+	/** Removes the saga, if there is one. */
+	deleteByCorrelationId(correlationId: string): Promise<void>;
+	/** A page of them: see `SagaStates.findByName`. */
+	find(options?: FindOptions): Promise<SagaPage<T>>;
+	/** How many there are: see `SagaStates.countByName`. */
+	count(options?: SagaFilter): Promise<number>;
+	/** Those whose timeout has passed: see `SagaStates.findTimedOut`. */
+	findTimedOut(options?: Omit<TimedOutOptions, "sagaName">): Promise<TimedOutSaga<T>[]>;
+	/** Those whose timeout has passed, each given to one worker: see `SagaStates.claimTimedOut`. */
+	claimTimedOut(options: Omit<ClaimOptions, "sagaName">): Promise<ClaimedSaga<T>[]>;
+	/** Removes those that ended before a time: see `SagaStates.deleteCompletedBefore`. */
+	deleteCompletedBefore(before: Date, options?: {
+		limit?: number;
+	}): Promise<number>;
+}
+/**
  * The state of saga instances, found by saga id or by correlation id, guarded by a version. Both ids are unique
  * among the sagas of one name. A saga name has 1 to 128 bytes of UTF-8, without `:` and `#`; ids have 1 to 512, and
  * a correlation id does not begin with `idx:`.
@@ -2753,6 +2818,12 @@ export declare class SagaStates {
 	#private;
 	/** @internal */
 	constructor(runner: Runner);
+	/**
+	 * The sagas of one name, with the type of their state.
+	 *
+	 * @throws InvalidArgumentError if the name is no text
+	 */
+	of<T extends object = SagaState>(sagaName: string): SagaStatesOf<T>;
 	/** The state, or null. Dates of its metadata are Dates. */
 	getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<Stored<T> | null>;
 	/** The state, or null. Dates of its metadata are Dates. */
@@ -2764,7 +2835,7 @@ export declare class SagaStates {
 	 * @throws AlreadyExistsError if the saga id or the correlation id is taken
 	 * @throws SerializationError if it cannot be kept as JSON: `path` says what
 	 */
-	insert<T extends object>(sagaName: string, correlationId: string, state: T): Promise<void>;
+	insert<T extends object>(sagaName: string, correlationId: string, state: T & SagaState): Promise<void>;
 	/**
 	 * Replaces the state, if the stored version is the expected one; what is stored has the next version. Its
 	 * `createdAt` and its correlation id stay what they are. `updatedAt` is the time of this change: the present, unless
@@ -2774,7 +2845,7 @@ export declare class SagaStates {
 	 * @throws NotFoundError if there is no such saga
 	 * @throws SerializationError
 	 */
-	update<T extends object>(sagaName: string, state: T, expectedVersion: number): Promise<void>;
+	update<T extends object>(sagaName: string, state: T & SagaState, expectedVersion: number): Promise<void>;
 	/** Removes the saga, if there is one. */
 	delete(sagaName: string, sagaId: string): Promise<void>;
 	/** Removes the saga, if there is one. */
@@ -3561,14 +3632,14 @@ export declare class MigratingStates {
 	 *
 	 * @throws AlreadyExistsError if one of its ids is taken in either store
 	 */
-	insert<T extends object>(sagaName: string, correlationId: string, state: T): Promise<void>;
+	insert<T extends object>(sagaName: string, correlationId: string, state: T & SagaState): Promise<void>;
 	/**
 	 * Replaces the state in the new store, if its version is the expected one. A saga that only the old store has is moved
 	 * first.
 	 *
 	 * @throws ConcurrencyError, NotFoundError
 	 */
-	update<T extends object>(sagaName: string, state: T, expectedVersion: number): Promise<void>;
+	update<T extends object>(sagaName: string, state: T & SagaState, expectedVersion: number): Promise<void>;
 	/** As in `SagaStates`, in the new store. A saga that only the old store has is moved first. */
 	modify<T extends object = SagaState>(sagaName: string, sagaId: string, change: (state: Stored<T>) => T | Promise<T>, options?: ModifyOptions): Promise<Stored<T>>;
 	/** As in `SagaStates`: inserts a state that has no version, and updates the saga of one that has. */

@@ -47,6 +47,7 @@ __export(index_exports, {
   SagaOutbox: () => SagaOutbox,
   SagaRun: () => SagaRun,
   SagaStates: () => SagaStates,
+  SagaStatesOf: () => SagaStatesOf,
   SagaStore: () => SagaStore,
   SagaStoreError: () => SagaStoreError,
   SagaTransaction: () => SagaTransaction,
@@ -366,7 +367,7 @@ function unserializable(value, path = "", open3 = /* @__PURE__ */ new Set()) {
   }
   open3.add(value);
   for (const [name, member] of Object.entries(value)) {
-    const place = Array.isArray(value) ? `${path}[${name}]` : path === "" ? name : `${path}.${name}`;
+    const place = placeOf(path, name, Array.isArray(value));
     const key = unserializable(name);
     if (key.what !== nothing.what) return { path: place, what: `has a name that ${key.what}` };
     const found = unserializable(member, place, open3);
@@ -374,6 +375,51 @@ function unserializable(value, path = "", open3 = /* @__PURE__ */ new Set()) {
   }
   open3.delete(value);
   return nothing;
+}
+var SIGNS = ["null", "{}", '"type":"Buffer"', '{"0":'];
+function mayHaveLost(text2) {
+  return SIGNS.some((sign) => text2.includes(sign));
+}
+function lostIn(value, path) {
+  try {
+    return lost(value, path);
+  } catch {
+    return void 0;
+  }
+}
+function lost(value, path) {
+  if (typeof value === "number") return Number.isFinite(value) ? void 0 : { path, what: `is ${value}, which JSON keeps as null` };
+  if (typeof value !== "object" || value === null) return void 0;
+  const what = whatIsLost(value);
+  if (what !== void 0) return { path, what };
+  const { toJSON } = value;
+  if (typeof toJSON === "function") {
+    const told = toJSON.call(value, "");
+    if (told !== value) return lost(told, path);
+  }
+  const isList2 = Array.isArray(value);
+  for (const [name, member] of Object.entries(value)) {
+    const found = lost(member, placeOf(path, name, isList2));
+    if (found !== void 0) return found;
+  }
+  return void 0;
+}
+function whatIsLost(value) {
+  if ((0, import_types2.isMap)(value)) return "is a Map, of which JSON keeps {}: use Object.fromEntries(map)";
+  if ((0, import_types2.isSet)(value)) return "is a Set, of which JSON keeps {}: use [...set]";
+  if (Buffer.isBuffer(value)) return "is a Buffer, which JSON keeps as an object of numbers: use buffer.toString('base64'), or store.put";
+  if (ArrayBuffer.isView(value) || (0, import_types2.isAnyArrayBuffer)(value))
+    return "is binary, which JSON keeps as an object of numbers: use base64, or store.put";
+  if ((0, import_types2.isDate)(value)) return Number.isNaN(Date.prototype.getTime.call(value)) ? "is an invalid Date, which JSON keeps as null" : void 0;
+  if ((0, import_types2.isPromise)(value)) return "is a Promise, of which JSON keeps {}: await it";
+  if ((0, import_types2.isRegExp)(value)) return "is a RegExp, of which JSON keeps {}: use its source";
+  if ((0, import_types2.isWeakMap)(value) || (0, import_types2.isWeakSet)(value)) return "is a WeakMap or a WeakSet, of which JSON keeps {}";
+  const isMute = (0, import_types2.isNativeError)(value) && !("toJSON" in value) && Object.keys(value).length === 0;
+  return isMute ? "is an Error, of which JSON keeps {}: use its message" : void 0;
+}
+function placeOf(path, name, isInList) {
+  if (isInList) return `${path}[${name}]`;
+  return path === "" ? name : `${path}.${name}`;
 }
 var Json = class {
   backend;
@@ -390,6 +436,10 @@ var Json = class {
     }
     if (text2 === void 0)
       throw this.#unserializable(operation, id, { path, what: value === void 0 ? "is undefined" : `is a ${typeof value}` });
+    if (mayHaveLost(text2)) {
+      const found = lostIn(value, path);
+      if (found !== void 0) throw this.#unserializable(operation, id, found);
+    }
     if (text2.includes("\\u0000") || text2.includes("\\ud")) {
       const found = unserializable(JSON.parse(text2), path);
       if (found.path !== "") throw this.#unserializable(operation, id, found);
@@ -1749,12 +1799,12 @@ var SagaExecutions = class {
    */
   async heartbeat(runs) {
     let held = [];
-    const lost2 = await this.#calls.all("heartbeat", () => {
+    const lost3 = await this.#calls.all("heartbeat", () => {
       held = listed(runs);
       return { runs: held.map((run4) => [run4?.sagaId, run4?.token, run4?.leaseMs]) };
     });
-    for (const run4 of held) if (run4 instanceof SagaRun && lost2.includes(run4.sagaId)) run4.lose();
-    return { lost: lost2 };
+    for (const run4 of held) if (run4 instanceof SagaRun && lost3.includes(run4.sagaId)) run4.lose();
+    return { lost: lost3 };
   }
   /**
    * Brings parked executions back: they are due at once. Answers how many were parked.
@@ -2164,15 +2214,15 @@ var OutboxCalls = class {
     } catch (error) {
       return await this.runner.refuse(error, operation);
     }
-    const lost2 = [];
+    const lost3 = [];
     for (const batch of batches) {
-      lost2.push(...await this.run(method, () => ({ claims: batch, ...more })));
+      lost3.push(...await this.run(method, () => ({ claims: batch, ...more })));
       if (method === "extend") continue;
       const { leases, whenStored: whenStored2 } = this.runner.outbox;
       whenStored2(() => leases.settled(batch, method !== "ack"));
     }
-    if (count > 0 && lost2.length === count) throw this.#lost(operation, lost2);
-    return { count: count - lost2.length, lost: lost2 };
+    if (count > 0 && lost3.length === count) throw this.#lost(operation, lost3);
+    return { count: count - lost3.length, lost: lost3 };
   }
   /** The events that are given, by token: a worker may have been given an event again, and have both claims. */
   #held(claims, operation) {
@@ -2187,12 +2237,12 @@ var OutboxCalls = class {
     }
     return held;
   }
-  #lost(operation, lost2) {
-    const [id] = lost2;
-    const what = lost2.length === 1 ? "the event is" : "all of the events are";
+  #lost(operation, lost3) {
+    const [id] = lost3;
+    const what = lost3.length === 1 ? "the event is" : "all of the events are";
     const message = `${what} not this worker's any more: the lease was over and another one was given it, or it was handed back or decided about`;
-    const error = errorOf("LEASE_LOST", message, { backend: this.backend, operation, ...lost2.length === 1 && { id } });
-    return Object.assign(error, { lost: lost2 });
+    const error = errorOf("LEASE_LOST", message, { backend: this.backend, operation, ...lost3.length === 1 && { id } });
+    return Object.assign(error, { lost: lost3 });
   }
   async list(take) {
     const { events, cursor } = await this.#page(take);
@@ -2622,9 +2672,9 @@ var OutboxRelay = class {
     await turn();
     while (this.#toAck.length > 0) {
       const batch = this.#toAck.splice(0, MAX_SETTLED);
-      const lost2 = await this.#settle("outbox.ack", batch, (claims) => this.#counter.ack(claims).then((answer) => answer.lost));
-      this.#statistics.lost += lost2.length;
-      this.#statistics.acked += batch.length - lost2.length;
+      const lost3 = await this.#settle("outbox.ack", batch, (claims) => this.#counter.ack(claims).then((answer) => answer.lost));
+      this.#statistics.lost += lost3.length;
+      this.#statistics.acked += batch.length - lost3.length;
       this.#settled(batch);
     }
     this.#isAcking = false;
@@ -2632,8 +2682,8 @@ var OutboxRelay = class {
   }
   async #fail(held, error) {
     const behind = this.#dropBehind(held);
-    const lost2 = await this.#settle("outbox.fail", [held], ([claim]) => this.#counter.fail(claim, { error }).then(() => []));
-    if (lost2.length > 0) this.#statistics.lost += 1;
+    const lost3 = await this.#settle("outbox.fail", [held], ([claim]) => this.#counter.fail(claim, { error }).then(() => []));
+    if (lost3.length > 0) this.#statistics.lost += 1;
     else this.#statistics.failed += 1;
     this.#statistics.released += behind.length;
     this.#forget(behind);
@@ -2816,7 +2866,7 @@ var OutboxSubscription = class {
     this.#next = claims;
     this.#held.set(token, new Map(claims.map((claim) => [claim.eventId, claim])));
     this.#support.leases.keep(token, ids, this.#terms.leaseMs, {
-      lost: (lost2) => this.#drop(token, lost2),
+      lost: (lost3) => this.#drop(token, lost3),
       settled: (settled3, isBack) => {
         const dropped = isBack ? [...settled3, ...this.#behind(token, settled3)] : settled3;
         this.#drop(token, dropped);
@@ -3017,8 +3067,8 @@ var SagaOutbox = class _SagaOutbox {
    * @throws LeaseLostError if all of them are lost: `lost` has their ids
    */
   async ack(claims) {
-    const { count, lost: lost2 } = await this.#calls.settle("ack", claims, () => ({}));
-    return { acked: count, lost: lost2 };
+    const { count, lost: lost3 } = await this.#calls.settle("ack", claims, () => ({}));
+    return { acked: count, lost: lost3 };
   }
   /**
    * Says that events could not be published: they are pending again after a pause, or dead letters after `maxRetries`.
@@ -3028,13 +3078,13 @@ var SagaOutbox = class _SagaOutbox {
    * @throws LeaseLostError if all of them are lost: `lost` has their ids
    */
   async fail(claims, options) {
-    const { count, lost: lost2 } = await this.#calls.settle("fail", claims, (operation) => {
+    const { count, lost: lost3 } = await this.#calls.settle("fail", claims, (operation) => {
       if (!isRecord(options) || !Object.hasOwn(options, "error")) throw this.#calls.invalid("option 'error' is missing", operation);
       const { error, ...rest } = options;
       const { retryAt } = this.#calls.options(rest, { retryAt: true }, operation);
       return known({ error: reasonOf(error), retryAt: this.#calls.json.time(retryAt, "option 'retryAt'", operation) });
     });
-    return { failed: count, lost: lost2 };
+    return { failed: count, lost: lost3 };
   }
   /**
    * Hands events back: they are pending at once, and were not delivered. Those of the same `partitionKey` that stand
@@ -3043,8 +3093,8 @@ var SagaOutbox = class _SagaOutbox {
    * @throws LeaseLostError if all of them are lost: `lost` has their ids
    */
   async release(claims) {
-    const { count, lost: lost2 } = await this.#calls.settle("release", claims, () => ({}));
-    return { released: count, lost: lost2 };
+    const { count, lost: lost3 } = await this.#calls.settle("release", claims, () => ({}));
+    return { released: count, lost: lost3 };
   }
   /**
    * Lets leases last for `leaseMs` from now on.
@@ -3052,8 +3102,8 @@ var SagaOutbox = class _SagaOutbox {
    * @throws LeaseLostError if all of them are lost: `lost` has their ids
    */
   async extend(claims, leaseMs) {
-    const { count, lost: lost2 } = await this.#calls.settle("extend", claims, () => ({ leaseMs }));
-    return { extended: count, lost: lost2 };
+    const { count, lost: lost3 } = await this.#calls.settle("extend", claims, () => ({ leaseMs }));
+    return { extended: count, lost: lost3 };
   }
   /**
    * Claims events as they come, and has `handler` publish them. What it resolves is acknowledged; if it throws, the event
@@ -4388,7 +4438,7 @@ var Session = class _Session {
     return Boolean(this.#reserved) && this.#connection?.reserved === this.#reserved;
   }
   #checked(ask2) {
-    if (!this.#isThere()) throw lost();
+    if (!this.#isThere()) throw lost2();
     return ask2();
   }
   /** An empty query goes out with the statement behind it, so nobody waits for its answer. */
@@ -4401,7 +4451,7 @@ var Session = class _Session {
         return true;
       };
       const look = (attempts) => {
-        const answered = () => attempts > 1 ? look(attempts - 1) : reject(lost());
+        const answered = () => attempts > 1 ? look(attempts - 1) : reject(lost2());
         this.#sql.unsafe(";", [], { prepare: false, onexecute }).then(() => this.#connection === void 0 && answered(), reject);
       };
       look(ATTEMPTS);
@@ -4409,7 +4459,7 @@ var Session = class _Session {
   }
 };
 var ATTEMPTS = 5;
-function lost() {
+function lost2() {
   const message = "the connection on which the transaction began is gone";
   return Object.assign(new Error(message), { code: "CONNECTION_CLOSED" });
 }
@@ -4805,10 +4855,24 @@ function checkRoute(route, operation, backend) {
   if (route.isOver?.() !== true) return;
   throw errorOf("CLOSED", "the transaction that this operation belongs to has ended", { operation, backend });
 }
+var INSTEAD = {
+  pg: "the client of pool.connect(), after BEGIN on it",
+  postgres: "the sql of sql.begin(async (sql) => \u2026)",
+  prisma: "the tx of prisma.$transaction(async (tx) => \u2026)",
+  "drizzle-orm": "the tx of db.transaction(async (tx) => \u2026)",
+  kysely: "the trx of db.transaction().execute(async (trx) => \u2026)",
+  knex: "the trx of knex.transaction(async (trx) => \u2026)",
+  ioredis: "what client.multi() gives",
+  redis: "what client.multi() gives",
+  mongodb: "a ClientSession, after session.startTransaction()",
+  "@aws-sdk/client-dynamodb": "the array of TransactItems that you will send",
+  "@aws-sdk/lib-dynamodb": "the array of TransactItems that you will send"
+};
 function transactionCarrier(transaction3, what, operation) {
   const carrier = recognize(transaction3, what, operation);
   if (!carrier.isTransaction && (carrier.begin !== void 0 || carrier.takesUnits)) {
-    throw invalidArgument(`${what} is a ${carrier.library} client, not a transaction of it`, operation);
+    const hint = INSTEAD[carrier.library] ?? "what the library gives for one";
+    throw invalidArgument(`${what} is a ${carrier.library} client, not a transaction of it: pass ${hint}`, operation);
   }
   carrier.join?.();
   return carrier;
@@ -4975,6 +5039,11 @@ function withTexts(metadata) {
   }
   return texts;
 }
+function notJudged(metadata) {
+  const rest = { ...metadata, version: void 0 };
+  for (const name of DATES) delete rest[name];
+  return rest;
+}
 var StateJson = class {
   #backend;
   constructor(backend) {
@@ -5004,6 +5073,11 @@ var StateJson = class {
       text2 = JSON.stringify({ metadata: withTexts(metadata), ...rest });
     } catch (cause) {
       throw this.#unserializable(operation, id, partOf(stored2), cause);
+    }
+    if (mayHaveLost(text2)) {
+      const { metadata: _, ...rest } = stored2;
+      const found = lostIn(rest, "") ?? lostIn(notJudged(metadata), "metadata");
+      if (found !== void 0) throw this.#unserializable(operation, id, found);
     }
     if (text2.includes("\\u0000") || text2.includes("\\ud")) {
       const found = unserializable(JSON.parse(text2));
@@ -5440,6 +5514,81 @@ function stepOf({ stepName, action, status, result, error, details, executedAt }
 
 // ts/kinds/states.ts
 var import_types6 = require("node:util/types");
+
+// ts/kinds/states-of.ts
+var SagaStatesOf = class {
+  /** The name of the sagas. */
+  sagaName;
+  #states;
+  /** @internal */
+  constructor(states, sagaName) {
+    this.#states = states;
+    this.sagaName = sagaName;
+  }
+  /** The state, or null. */
+  getById(sagaId) {
+    return this.#states.getById(this.sagaName, sagaId);
+  }
+  /** The state, or null. */
+  getByCorrelationId(correlationId) {
+    return this.#states.getByCorrelationId(this.sagaName, correlationId);
+  }
+  /** Stores a new saga: see `SagaStates.insert`. */
+  insert(correlationId, state) {
+    return this.#states.insert(this.sagaName, correlationId, state);
+  }
+  /** Replaces the state, if the stored version is the expected one: see `SagaStates.update`. */
+  update(state, expectedVersion) {
+    return this.#states.update(this.sagaName, state, expectedVersion);
+  }
+  /** Inserts a state without a version, and updates the saga of one that has a version: see `SagaStates.save`. */
+  save(state) {
+    return this.#states.save(this.sagaName, state);
+  }
+  /** Reads the state, has it changed, and stores it: see `SagaStates.modify`. */
+  modify(sagaId, change, options) {
+    return this.#states.modify(this.sagaName, sagaId, change, options);
+  }
+  /** Removes the saga, if there is one. */
+  delete(sagaId) {
+    return this.#states.delete(this.sagaName, sagaId);
+  }
+  /** Removes the saga, if there is one. */
+  deleteByCorrelationId(correlationId) {
+    return this.#states.deleteByCorrelationId(this.sagaName, correlationId);
+  }
+  /** A page of them: see `SagaStates.findByName`. */
+  find(options) {
+    return this.#states.findByName(this.sagaName, options);
+  }
+  /** How many there are: see `SagaStates.countByName`. */
+  count(options) {
+    return this.#states.countByName(this.sagaName, options);
+  }
+  /** Those whose timeout has passed: see `SagaStates.findTimedOut`. */
+  async findTimedOut(options) {
+    return this.#states.findTimedOut(this.#named(options, "findTimedOut"));
+  }
+  /** Those whose timeout has passed, each given to one worker: see `SagaStates.claimTimedOut`. */
+  async claimTimedOut(options) {
+    return this.#states.claimTimedOut(this.#named(options, "claimTimedOut"));
+  }
+  /** Removes those that ended before a time: see `SagaStates.deleteCompletedBefore`. */
+  deleteCompletedBefore(before, options) {
+    return this.#states.deleteCompletedBefore(this.sagaName, before, options);
+  }
+  /** The same options with the name. What is no object is left for the method to refuse. */
+  #named(options, method) {
+    if (options !== void 0 && !isRecord(options)) return options;
+    const { sagaName } = options ?? {};
+    if (sagaName !== void 0 && sagaName !== this.sagaName) {
+      throw invalidArgument(`unknown option 'sagaName': these are the sagas '${this.sagaName}'`, `states.${method}`);
+    }
+    return { ...options, sagaName: this.sagaName };
+  }
+};
+
+// ts/kinds/states.ts
 var FILTER4 = { completed: true };
 var FIND = { completed: true, limit: true, cursor: true, onCorrupt: true };
 var TIMED_OUT = { now: true, limit: true, sagaName: true, onCorrupt: true };
@@ -5455,6 +5604,15 @@ var SagaStates = class {
     this.#runner = runner;
     this.#json = new StateJson(runner.backend);
     this.#facet = new Facet(runner, "states");
+  }
+  /**
+   * The sagas of one name, with the type of their state.
+   *
+   * @throws InvalidArgumentError if the name is no text
+   */
+  of(sagaName) {
+    if (typeof sagaName !== "string") throw this.#invalid("the name of sagas must be a string", "states.of");
+    return new SagaStatesOf(this, sagaName);
   }
   /** The state, or null. Dates of its metadata are Dates. */
   getById(sagaName, sagaId) {
@@ -5531,9 +5689,7 @@ var SagaStates = class {
       try {
         return await this.#write("states.modify", () => {
           const metadata = metadataOf(changed);
-          if (metadata === void 0 || metadata.sagaId !== sagaId) {
-            throw this.#invalid("the changed state must have the metadata of the saga", "states.modify");
-          }
+          if (metadata === void 0 || metadata.sagaId !== sagaId) throw this.#invalid(notModified(changed), "states.modify");
           const isDated = metadata.updatedAt != null && !((0, import_types6.isDate)(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged);
           return this.#change("states.modify", sagaName, changed, version, { isDated });
         });
@@ -5556,7 +5712,7 @@ var SagaStates = class {
    * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
    */
   async save(sagaName, state) {
-    return await this.#write("states.save", () => {
+    const saving = this.#write("states.save", () => {
       const { id, correlationId } = state ?? {};
       const given = metadataOf(state);
       const sagaId = given?.sagaId ?? id;
@@ -5564,6 +5720,11 @@ var SagaStates = class {
       const expected = metadata.version ?? void 0;
       return expected === void 0 ? this.#insertion("states.save", sagaName, correlationId ?? sagaId, state, metadata) : this.#change("states.save", sagaName, state, expected, { metadata });
     });
+    try {
+      return await saving;
+    } catch (error) {
+      throw error instanceof AlreadyExistsError ? savedBefore(error) : error;
+    }
   }
   /** `getById`, under the name that `@saga-bus/store-redis` documents. */
   findById(sagaName, sagaId) {
@@ -5778,6 +5939,17 @@ var SagaStates = class {
     return invalidArgument(message, operation, this.#runner.backend);
   }
 };
+function notModified(changed) {
+  if (changed === void 0) return "the function of modify returned undefined: did you forget to return the changed state?";
+  return "the function of modify must return the state with its metadata: `{ ...state, \u2026 }`, where metadata.sagaId is the saga's";
+}
+function savedBefore(error) {
+  const { backend, id, sagaName, sagaId, correlationId } = error;
+  const details = known({ sagaName, sagaId, correlationId });
+  const which = sagaId === void 0 ? "correlation id" : "saga id";
+  const message = `a saga '${sagaName}' with this ${which} already exists, and the state has no metadata.version, so that it is taken for a new one: save what an earlier save, or a read, has returned`;
+  return errorOf("ALREADY_EXISTS", message, { backend, operation: "states.save", id, details, cause: error });
+}
 
 // ts/moving/files.ts
 var import_node_stream = require("node:stream");
@@ -8177,6 +8349,112 @@ function asBuffer(value) {
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
 }
 
+// ts/store/given.ts
+var import_types10 = require("node:util/types");
+var KNOWN = {
+  url: true,
+  client: true,
+  namespace: true,
+  logger: true,
+  lateRetentionMs: true,
+  maxPayloadBytes: true,
+  compression: true,
+  maxDecompressedBytes: true,
+  operationTimeoutMs: true,
+  connectTimeoutMs: true,
+  retry: true,
+  completedTtlMs: true,
+  defaultTtlMs: true,
+  executionTtlMs: true,
+  recoveryBackoffMs: true,
+  maxHistoryEntries: true,
+  maxHistoryBytes: true,
+  outbox: true,
+  getTransaction: true,
+  requireTransaction: true,
+  tableName: true,
+  statesTableName: true,
+  executionsTableName: true,
+  logTableName: true,
+  outboxTableName: true,
+  inboxTableName: true,
+  durability: true,
+  schema: true,
+  poolSize: true,
+  keyPrefix: true,
+  statesKeyPrefix: true,
+  executionsKeyPrefix: true,
+  outboxKeyPrefix: true,
+  inboxKeyPrefix: true,
+  tlsCaFile: true,
+  database: true,
+  collectionName: true,
+  statesCollectionName: true,
+  executionsCollectionName: true,
+  logCollectionName: true,
+  outboxCollectionName: true,
+  inboxCollectionName: true,
+  region: true,
+  endpoint: true,
+  credentials: true
+};
+var URLS = {
+  memory: "memory://name",
+  sqlite: "sqlite:orders.db",
+  postgres: "postgres://user@host/database",
+  redis: "redis://host:6379",
+  mongodb: "mongodb://host/database",
+  dynamodb: "dynamodb://region/table"
+};
+function givenBy([options, ...others], backend) {
+  const invalid3 = (message, cause) => invalidArgument(message, "open", backend ?? void 0, cause);
+  if (others.some((other2) => other2 !== void 0)) {
+    throw invalid3("a store takes one argument: a connection string, or options with 'url' or 'client' among them");
+  }
+  const given = backend === "memory" ? { url: "memory://" } : {};
+  if (options === void 0 && backend === "memory") return given;
+  if (typeof options === "string") return { url: options };
+  refuseClient(options, invalid3);
+  let read;
+  try {
+    if (!isRecord(options)) throw invalid3(`a store takes a connection string, or options with 'url' or 'client'; got ${kindOf(options)}`);
+    read = { ...given, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== void 0)) };
+  } catch (error) {
+    throw error instanceof SagaStoreError ? error : invalid3("the options cannot be read", error);
+  }
+  if (read.url === void 0 && read.client === void 0) throw invalid3(nowhere(options, read, backend));
+  return read;
+}
+function refuseClient(options, invalid3) {
+  const isOther = typeof options === "function" || typeof options === "object" && options !== null && !isPlain(options);
+  if (!isOther || Array.isArray(options) || (0, import_types10.isProxy)(options)) return;
+  let library;
+  try {
+    ;
+    ({ library } = recognize(options, "it", "open"));
+  } catch {
+    return;
+  }
+  throw invalid3(`this is a client (${library}), and a store takes options: pass it as { client }`);
+}
+function isPlain(options) {
+  if ((0, import_types10.isProxy)(options)) return true;
+  const prototype = Object.getPrototypeOf(options);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+function nowhere(options, read, backend) {
+  const wanted = `a store takes 'url' (a connection string such as ${URLS[backend ?? "postgres"]}) or 'client' (a client of the application)`;
+  const unknown = Object.keys(read).filter((name) => !Object.hasOwn(KNOWN, name));
+  if (unknown.length > 0) return `unknown option ${unknown.map((name) => `'${name.slice(0, 60)}'`).join(", ")}: ${wanted}`;
+  const unset = ["url", "client"].filter((name) => name in options);
+  if (unset.length > 0) return `option ${unset.map((name) => `'${name}'`).join(" and ")} is undefined: ${wanted}`;
+  return `neither 'url' nor 'client' is given: ${wanted}`;
+}
+function kindOf(value) {
+  if (value === null || value === void 0) return String(value);
+  return Array.isArray(value) ? "an array" : `a ${typeof value === "object" ? value.constructor?.name || "object" : typeof value}`;
+}
+
 // ts/store/open.ts
 var PRIVATE = /* @__PURE__ */ new Set(["memory://", "memory:", "sqlite::memory:"]);
 function open2(backend, args) {
@@ -8224,26 +8502,12 @@ function factsFor(opened, carrier, options) {
 function backendOf2(args) {
   const { url, client } = givenBy(args, null);
   if (client !== void 0) return clientCarrier5(client, url, null).backend;
-  if (typeof url !== "string" || url === "")
-    throw invalidArgument("openStore takes a connection string or options with 'url' or 'client'", "open");
+  if (typeof url !== "string" || url === "") {
+    throw invalidArgument(`option 'url' must be a connection string; got ${url === "" ? "an empty one" : typeof url}`, "open");
+  }
   const backend = native.backendOf(url);
   if (typeof backend !== "string") throw toError(backend);
   return backend;
-}
-function givenBy([options, ...others], backend) {
-  const invalid3 = (message, cause) => invalidArgument(message, "open", backend ?? void 0, cause);
-  if (others.some((other2) => other2 !== void 0)) {
-    throw invalid3("a store takes one argument: a connection string, or options with 'url' or 'client' among them");
-  }
-  const given = backend === "memory" ? { url: "memory://" } : {};
-  if (options === void 0 && backend === "memory") return given;
-  if (typeof options === "string") return { url: options };
-  try {
-    if (!isRecord(options)) throw invalid3("a store takes a connection string or options");
-    return { ...given, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== void 0)) };
-  } catch (error) {
-    throw error instanceof SagaStoreError ? error : invalid3("the options cannot be read", error);
-  }
 }
 function clientCarrier5(client, url, backend) {
   if (url !== void 0) throw invalidArgument("give either 'url' or 'client', not both", "open", backend ?? void 0);
@@ -8274,7 +8538,7 @@ function jsonValue(_name, value) {
 var import_node_util = require("node:util");
 
 // ts/kinds/payloads.ts
-var import_types10 = require("node:util/types");
+var import_types11 = require("node:util/types");
 var Payloads = class {
   #runner;
   /** @internal */
@@ -8337,16 +8601,33 @@ var Payloads = class {
    * others may be. Nothing is sent if one of them is invalid.
    */
   putMany(entries) {
-    let ids;
-    let data;
-    let expiresAt;
+    let list2;
     try {
-      const list2 = listed(entries);
-      ids = list2.map((entry) => entry?.id);
-      data = list2.map((entry) => unshared(entry?.data));
-      expiresAt = list2.map((entry) => entry?.expiresAt);
+      list2 = listed(entries);
     } catch (cause) {
-      return this.#refuse("putMany takes an iterable of entries", "putMany", cause);
+      return this.#refuse(`putMany takes an iterable of entries, each ${ENTRY2}`, "putMany", cause);
+    }
+    const ids = [];
+    const data = [];
+    const expiresAt = [];
+    for (const [index, entry] of list2.entries()) {
+      let problem;
+      let id;
+      let cause;
+      try {
+        const { id: claimId, data: bytes, expiresAt: at } = entry ?? {};
+        id = claimId;
+        problem = problemOf(entry, claimId, bytes, at);
+        if (problem === void 0) {
+          ids.push(claimId);
+          data.push(unshared(bytes));
+          expiresAt.push(at);
+        }
+      } catch (error) {
+        problem = "cannot be read";
+        cause = error;
+      }
+      if (problem !== void 0) return this.#refuse(`entry ${index} ${problem}`, "putMany", cause, id);
     }
     return this.#runner.run(OPERATIONS.putMany, ids, data, expiresAt);
   }
@@ -8366,10 +8647,24 @@ var Payloads = class {
     });
     return found;
   }
-  #refuse(message, operation, cause) {
-    return this.#runner.refuse(invalidArgument(message, operation, this.#runner.backend, cause), operation);
+  #refuse(message, operation, cause, id) {
+    const where = { operation, backend: this.#runner.backend, cause, ...typeof id === "string" ? { id } : {} };
+    return this.#runner.refuse(errorOf("INVALID_ARGUMENT", message, where), operation);
   }
 };
+var ENTRY2 = "{ id: string, data: Uint8Array, expiresAt?: Date }";
+var ENTRY_NAMES = /* @__PURE__ */ new Set(["id", "data", "expiresAt", "routingSlipId"]);
+function problemOf(entry, id, data, expiresAt) {
+  if (Array.isArray(entry)) return `is an array; an entry is ${ENTRY2}`;
+  if (typeof entry !== "object" || entry === null) return `is no object; an entry is ${ENTRY2}`;
+  const unknown = Object.keys(entry).find((name) => !ENTRY_NAMES.has(name) && entry[name] !== void 0);
+  if (unknown !== void 0) return `has an unknown property '${unknown.slice(0, 60)}'; accepted: ${[...ENTRY_NAMES].join(", ")}`;
+  if (typeof id !== "string") return `has a wrong id: it must be a string; an entry is ${ENTRY2}`;
+  if (!(0, import_types11.isUint8Array)(data)) return `has wrong data: it must be a Uint8Array (of a text: Buffer.from(text)); an entry is ${ENTRY2}`;
+  if (expiresAt != null && !(0, import_types11.isDate)(expiresAt))
+    return "has a wrong expiresAt: it must be a Date, such as new Date(Date.now() + 3600_000) for an hour";
+  return void 0;
+}
 function routingSlipIdOf2(options, backend) {
   const { routingSlipId } = optionsOf(options, { routingSlipId: true }, "put", backend);
   if (routingSlipId === void 0 || typeof routingSlipId === "string") return routingSlipId;
@@ -8377,7 +8672,7 @@ function routingSlipIdOf2(options, backend) {
 }
 var COPIED_BYTES = 4096;
 function unshared(data) {
-  if (!(0, import_types10.isUint8Array)(data) || data.byteLength <= COPIED_BYTES) return data;
+  if (!(0, import_types11.isUint8Array)(data) || data.byteLength <= COPIED_BYTES) return data;
   const memory = data.buffer;
   return memory.resizable === true || memory instanceof SharedArrayBuffer ? Uint8Array.prototype.slice.call(data) : data;
 }
@@ -8477,14 +8772,14 @@ var EventLeases = class {
   }
   async #watch(token, kept, leaseMs) {
     while (kept.ids.size > 0) {
-      let lost2;
+      let lost3;
       try {
-        lost2 = await this.#keeper.keepEvents(token, [...kept.ids], leaseMs);
+        lost3 = await this.#keeper.keepEvents(token, [...kept.ids], leaseMs);
       } catch {
-        lost2 = [...kept.ids];
+        lost3 = [...kept.ids];
       }
-      if (lost2.length === 0) return;
-      const told = lost2.filter((id) => kept.ids.delete(id));
+      if (lost3.length === 0) return;
+      const told = lost3.filter((id) => kept.ids.delete(id));
       if (kept.ids.size === 0 && this.#kept.get(token) === kept) this.#kept.delete(token);
       if (told.length > 0) kept.holder.lost(told);
     }
@@ -8549,17 +8844,17 @@ var Renewals = class {
   async #renew(batch) {
     const began = performance.now();
     for (const held of batch) held.isAsked = true;
-    let lost2;
+    let lost3;
     try {
-      lost2 = await this.#beat(batch.map(({ sagaId, token, leaseMs }) => [sagaId, token, leaseMs]));
+      lost3 = await this.#beat(batch.map(({ sagaId, token, leaseMs }) => [sagaId, token, leaseMs]));
     } catch {
     }
     const now = performance.now();
     for (const held of batch) {
       held.isAsked = false;
-      if (lost2?.includes(held.sagaId)) this.#end(keyOf3(held), "another worker has it, or it was ended");
-      if (lost2 !== void 0) held.until = began + held.leaseMs;
-      held.dueAt = lost2 === void 0 ? now + Math.min(1e3, held.leaseMs / 10) : began + held.leaseMs / 3;
+      if (lost3?.includes(held.sagaId)) this.#end(keyOf3(held), "another worker has it, or it was ended");
+      if (lost3 !== void 0) held.until = began + held.leaseMs;
+      held.dueAt = lost3 === void 0 ? now + Math.min(1e3, held.leaseMs / 10) : began + held.leaseMs / 3;
     }
     this.#schedule();
   }
@@ -8603,9 +8898,9 @@ var EventRenewals = class {
     });
   }
   unkeepEvents(token, ids) {
-    const lost2 = this.#kept.get(token)?.lost;
+    const lost3 = this.#kept.get(token)?.lost;
     for (const id of ids) {
-      lost2?.delete(id);
+      lost3?.delete(id);
       this.#renewals.unkeep({ sagaId: id, token });
     }
   }
@@ -9289,6 +9584,7 @@ function openStore(...args) {
   SagaOutbox,
   SagaRun,
   SagaStates,
+  SagaStatesOf,
   SagaStore,
   SagaStoreError,
   SagaTransaction,

@@ -138,6 +138,13 @@ impl Error {
         self
     }
 
+    /// Adds to the message: where it was, or what may help.
+    #[must_use]
+    pub fn saying(mut self, more: &str) -> Self {
+        self.0.message.push_str(more);
+        self
+    }
+
     /// Says whether the same call may succeed later.
     #[must_use]
     pub fn retryable(mut self, retryable: bool) -> Self {

@@ -30,6 +30,8 @@ mod listening;
 pub mod namespace;
 mod open;
 pub mod options;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "mongodb", feature = "dynamodb"))]
+mod reaching;
 pub mod registry;
 pub mod runtime;
 mod sizes;

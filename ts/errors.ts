@@ -36,6 +36,11 @@ export interface Failure {
 
 /** What every rejection is an instance of. Its stack reaches the caller's `await`. */
 export class SagaStoreError extends Error {
+  /** The type that `instanceof` narrows to (TypeScript 5.3): all classes of this one, so that `code` tells them apart. */
+  declare static readonly [Symbol.hasInstance]: <C extends { readonly prototype: unknown }>(
+    this: C,
+    value: unknown,
+  ) => value is Extract<AnySagaStoreError, C['prototype']>
   /** What went wrong. */
   declare readonly code: SagaStoreErrorCode
   /** Such as `postgres`, once known. */
@@ -62,10 +67,13 @@ export class SagaStoreError extends Error {
 }
 
 /** `NOT_FOUND`: no record has this id, or it has expired. */
-export class NotFoundError extends SagaStoreError {}
+export class NotFoundError extends SagaStoreError {
+  declare readonly code: 'NOT_FOUND'
+}
 
 /** `ALREADY_EXISTS`: the saga id, the correlation id or the event id is taken, or a message was accepted before. */
 export class AlreadyExistsError extends SagaStoreError {
+  declare readonly code: 'ALREADY_EXISTS'
   /** Of saga state. */
   declare readonly sagaName?: string
   /** Where it is the saga id that is taken. */
@@ -76,6 +84,7 @@ export class AlreadyExistsError extends SagaStoreError {
 
 /** `CONCURRENCY_CONFLICT`: another update came between. */
 export class ConcurrencyError extends SagaStoreError {
+  declare readonly code: 'CONCURRENCY_CONFLICT'
   /** Of saga state. */
   declare readonly sagaName?: string
   declare readonly sagaId: string
@@ -86,12 +95,14 @@ export class ConcurrencyError extends SagaStoreError {
 
 /** `SERIALIZATION`: a state that JSON cannot keep. */
 export class SerializationError extends SagaStoreError {
+  declare readonly code: 'SERIALIZATION'
   /** What of it: such as `order.items[2].price`. */
   declare readonly path: string
 }
 
 /** `PAYLOAD_TOO_LARGE`: refused before anything was sent; the log of an execution, before anything was stored. */
 export class PayloadTooLargeError extends SagaStoreError {
+  declare readonly code: 'PAYLOAD_TOO_LARGE'
   /** The payload's bytes. */
   declare readonly size: number
   /** The bytes that the backend, or `maxPayloadBytes`, allows. */
@@ -99,19 +110,28 @@ export class PayloadTooLargeError extends SagaStoreError {
 }
 
 /** `ALREADY_EXPIRED`: `expiresAt` has passed and `lateRetentionMs` is 0. */
-export class AlreadyExpiredError extends SagaStoreError {}
+export class AlreadyExpiredError extends SagaStoreError {
+  declare readonly code: 'ALREADY_EXPIRED'
+}
 
 /** `INVALID_ARGUMENT`: the input is wrong; the message says what is accepted. */
-export class InvalidArgumentError extends SagaStoreError {}
+export class InvalidArgumentError extends SagaStoreError {
+  declare readonly code: 'INVALID_ARGUMENT'
+}
 
 /** `CONNECTION`: the server cannot be reached or refuses the login, or the connection broke. */
-export class ConnectionError extends SagaStoreError {}
+export class ConnectionError extends SagaStoreError {
+  declare readonly code: 'CONNECTION'
+}
 
 /** `TIMEOUT`: no answer within `operationTimeoutMs`. A write may or may not have happened. */
-export class TimeoutError extends SagaStoreError {}
+export class TimeoutError extends SagaStoreError {
+  declare readonly code: 'TIMEOUT'
+}
 
 /** `CORRUPT_DATA`: what is stored cannot be read. */
 export class CorruptDataError extends SagaStoreError {
+  declare readonly code: 'CORRUPT_DATA'
   /** Of a list of sagas: those that cannot be read, this one among them. */
   declare readonly corrupt?: readonly CorruptSaga[]
   /** Of a list of sagas: what would have been answered without them (a page with its cursor, or sagas). Not enumerable. */
@@ -126,28 +146,35 @@ export interface CorruptSaga {
 }
 
 /** `UNSUPPORTED`: this backend, or this version of its server, cannot do it. */
-export class UnsupportedError extends SagaStoreError {}
+export class UnsupportedError extends SagaStoreError {
+  declare readonly code: 'UNSUPPORTED'
+}
 
 /** `LEASE_LOST`: another worker has the execution or the event (`id`), or its lease was ended. Stop working on it. */
 export class LeaseLostError extends SagaStoreError {
+  declare readonly code: 'LEASE_LOST'
   /** Of the outbox: the ids of the events, all that were given. */
   declare readonly lost?: readonly string[]
 }
 
 /** `INVALID_STATE`: the execution has ended, and nothing leads back from there without `force`; an event has been sent. */
 export class InvalidStateError extends SagaStoreError {
+  declare readonly code: 'INVALID_STATE'
   /** The status of the execution that is stored. */
   declare readonly status: ExecutionStatus
 }
 
 /** `CLOSED`: the store has been closed. */
-export class ClosedError extends SagaStoreError {}
+export class ClosedError extends SagaStoreError {
+  declare readonly code: 'CLOSED'
+}
 
 /**
  * `TRANSFER`: a move that did not end well. Records could not be moved, or what is on both sides is not the same, or the
  * move was stopped, or the checkpoint is one of another move.
  */
 export class TransferError extends SagaStoreError {
+  declare readonly code: 'TRANSFER'
   /** What has become of the records of each kind, up to here. */
   declare readonly counts: MovedCounts
   /** Where to go on: `resumeFrom`. Files have none. */
@@ -157,6 +184,28 @@ export class TransferError extends SagaStoreError {
   /** With `verify`: what it has found. */
   declare readonly verification?: Verification
 }
+
+/**
+ * Every error of a store, told apart by `code`: where it is `CONCURRENCY_CONFLICT`, `error.expectedVersion` is there.
+ * `error instanceof SagaStoreError` narrows to it.
+ */
+export type AnySagaStoreError =
+  | NotFoundError
+  | AlreadyExistsError
+  | ConcurrencyError
+  | SerializationError
+  | PayloadTooLargeError
+  | AlreadyExpiredError
+  | InvalidArgumentError
+  | ConnectionError
+  | TimeoutError
+  | CorruptDataError
+  | UnsupportedError
+  | LeaseLostError
+  | InvalidStateError
+  | ClosedError
+  | TransferError
+  | (SagaStoreError & { readonly code: 'BACKEND' })
 
 const classes: Partial<Record<SagaStoreErrorCode, typeof SagaStoreError>> = {
   NOT_FOUND: NotFoundError,

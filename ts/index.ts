@@ -17,6 +17,7 @@ export type { IoredisClient, NodeRedisClient, RedisClient } from './clients/shap
 export {
   AlreadyExistsError,
   AlreadyExpiredError,
+  type AnySagaStoreError,
   ClosedError,
   ConcurrencyError,
   ConnectionError,
@@ -148,6 +149,7 @@ export type {
   TimedOutSaga,
 } from './kinds/state-types'
 export { SagaStates } from './kinds/states'
+export { SagaStatesOf } from './kinds/states-of'
 export type {
   ExportAllOptions,
   ExportedRecord,

@@ -138,7 +138,7 @@ export function movingBehavior(executor: Executor): void {
       // Saga state.
       const { states } = target
       expect(await states.getByCorrelationId('Order', 'c-updated')).toMatchObject({ total: 4, metadata: { version: 1 } })
-      const open_ = (await states.getById('Order', 's-open')) as { metadata: { version: number } }
+      const open_ = (await states.getById('Order', 's-open')) as { metadata: { sagaId: string; version: number } }
       await states.update('Order', open_, open_.metadata.version)
       expect(await rejectionOf(states.update('Order', open_, open_.metadata.version))).toMatchObject({ code: 'CONCURRENCY_CONFLICT' })
       expect(

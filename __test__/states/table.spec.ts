@@ -155,8 +155,8 @@ describe('the table of sagas', () => {
       store.states.getById('Name1', `missing-${n}`),
     ])
     expect((await Promise.all(lookups)).map((state) => state !== null)).toEqual(together.flatMap(() => [true, true, false]))
-    await store.states.findByName('Name1', { limit: 50 })
-    await store.states.findByName('Name1', { limit: 50, completed: false, cursor: 's-2' })
+    const { cursor } = await store.states.findByName('Name1', { limit: 50 })
+    await store.states.findByName('Name1', { limit: 50, completed: false, cursor: cursor as string })
     await store.states.countByName('Name1')
     await store.states.countByName('Name1', { completed: false })
     await store.states.findTimedOut({ limit: 50 })

@@ -2,10 +2,13 @@
 import { expectTypeOf } from 'vitest'
 import {
   type ClaimedSaga,
+  type ConcurrencyError as ConcurrencyErrorOfTheStore,
+  NotFoundError,
   openStore,
   type SagaMetadata,
   type SagaPage,
   type SagaState,
+  SagaStoreError,
   type SagaTransaction,
   type Stored,
   sagaBusStore,
@@ -84,4 +87,53 @@ export async function otherStates({ states }: SagaTransaction): Promise<void> {
   expectTypeOf(bare?.metadata.version).toEqualTypeOf<number | undefined>()
   const ofTheBus = sagaBusStore<Whole>(states, { ConcurrencyError })
   expectTypeOf(await ofTheBus.getById('OrderSaga', 'saga-1')).toEqualTypeOf<Whole | null>()
+}
+
+export function theCodeTells(error: unknown): unknown {
+  if (error instanceof NotFoundError) {
+    expectTypeOf(error).toEqualTypeOf<NotFoundError>()
+    return error.code
+  }
+  if (!(error instanceof SagaStoreError)) return error
+  expectTypeOf(error.retryable).toEqualTypeOf<boolean>()
+  if (error.code === 'CONCURRENCY_CONFLICT') {
+    expectTypeOf(error).toEqualTypeOf<ConcurrencyErrorOfTheStore>()
+    return error.expectedVersion
+  }
+  // @ts-expect-error Only a conflict has it.
+  error.expectedVersion
+  switch (error.code) {
+    case 'SERIALIZATION':
+      return error.path
+    case 'PAYLOAD_TOO_LARGE':
+      return error.limit
+    case 'CORRUPT_DATA':
+      return error.corrupt
+    case 'BACKEND':
+      return error.message
+    default:
+      return error.code
+  }
+}
+
+export async function theFacetOfAName({ states }: SagaTransaction): Promise<void> {
+  const orders = states.of<Order>('OrderSaga')
+  await orders.insert('order-1', { metadata: { sagaId: 'saga-1' }, status: 'reserved' })
+  // @ts-expect-error Another type of state.
+  await orders.insert('order-1', { metadata: { sagaId: 'saga-1' }, status: 'lost' })
+  // @ts-expect-error Without metadata.
+  await orders.insert('order-1', {})
+  expectTypeOf(await orders.getById('saga-1')).toEqualTypeOf<Stored<Order> | null>()
+  const order = await orders.modify('saga-1', (state) => ({ ...state, status: 'paid' }))
+  await orders.update({ ...order, status: 'paid' }, order.metadata.version)
+  expectTypeOf((await orders.find({ completed: false })).items).toEqualTypeOf<Stored<Order>[]>()
+  expectTypeOf(await orders.findTimedOut({ limit: 5 })).toEqualTypeOf<TimedOutSaga<Order>[]>()
+  // @ts-expect-error The name is given.
+  await orders.findTimedOut({ sagaName: 'Other' })
+  // @ts-expect-error A state has metadata with its saga id.
+  await states.insert('OrderSaga', 'order-1', {})
+  // @ts-expect-error A state has metadata with its saga id.
+  await states.update('OrderSaga', { status: 'paid' }, 1)
+  // The metadata need not be part of the type.
+  await states.insert<{ step: number }>('OrderSaga', 'order-1', { step: 1, metadata: { sagaId: 'saga-1' } })
 }

@@ -15,6 +15,11 @@ use crate::time::Millis;
 /// place: at 32 KiB that is 1.6 us of event-loop time in place of 20 us.
 pub(super) const COPY_UP_TO: usize = 4 * 1024;
 
+const DATA: &str = "data must be a Uint8Array (a Buffer is one): of a text Buffer.from(text), of an object Buffer.from(JSON.stringify(object))";
+
+/// What is said where there is no Date.
+pub(super) const DATE: &str = "expiresAt must be a Date, such as new Date(Date.now() + 3600_000) for an hour";
+
 /// A value passed through as it is.
 #[derive(Clone, Copy)]
 pub struct Raw(pub(super) sys::napi_value);
@@ -105,7 +110,7 @@ fn read_bytes(env: sys::napi_env, side: &JsSide, value: Raw, is_for_io: bool) ->
         )
     };
     if status != sys::Status::napi_ok || kind != UINT8_ARRAY {
-        return Err(Error::invalid("data must be a Uint8Array (a Buffer is one)"));
+        return Err(Error::invalid(DATA));
     }
     if length == 0 || data.is_null() {
         return if is_within_its_memory(env, value) {
@@ -151,7 +156,7 @@ pub(super) fn date(env: sys::napi_env, value: Raw) -> Result<Option<Millis>> {
         }
         sys::napi_is_date(env, value.0, &raw mut is_date);
         if !is_date {
-            return Err(Error::invalid("expiresAt must be a Date"));
+            return Err(Error::invalid(DATE));
         }
         sys::napi_get_date_value(env, value.0, &raw mut millis);
     }

@@ -84,7 +84,7 @@ impl Caller {
             })?,
             Takes::Expiry => arguments::with_id(env, first, |id| {
                 let at = arguments::date(env, at)
-                    .and_then(|at| at.ok_or_else(|| Error::invalid("expiresAt must be a Date")))
+                    .and_then(|at| at.ok_or_else(|| Error::invalid(arguments::DATE)))
                     .map_err(|error| error.with_id(id))?;
                 with(Given::Expiry(id, at))
             })?,

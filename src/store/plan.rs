@@ -66,7 +66,7 @@ impl Plan {
 pub(super) fn answer_one(call: Call, id: &str, reply: Reply) -> Result<Reply> {
     match (call, reply) {
         (Call::Get, Reply::Data(None)) => {
-            Err(Error::new(Kind::NotFound, "not found: no payload has this id").with_id(id))
+            Err(Error::new(Kind::NotFound, "not found: no payload has this id, or it has expired").with_id(id))
         }
         (Call::ExecutionLoad, Reply::Value(Dynamic::Null)) => Err(executions::record::missing(id)),
         (_, reply) => Ok(reply),

@@ -1,4 +1,4 @@
-import { isNativeError } from 'node:util/types'
+import { isAnyArrayBuffer, isDate, isMap, isNativeError, isPromise, isRegExp, isSet, isWeakMap, isWeakSet } from 'node:util/types'
 import type { BackendName } from '../backend'
 import { errorOf } from '../errors'
 
@@ -45,7 +45,7 @@ export function unserializable(value: unknown, path = '', open: Set<object> = ne
   }
   open.add(value)
   for (const [name, member] of Object.entries(value)) {
-    const place = Array.isArray(value) ? `${path}[${name}]` : path === '' ? name : `${path}.${name}`
+    const place = placeOf(path, name, Array.isArray(value))
     const key = unserializable(name)
     if (key.what !== nothing.what) return { path: place, what: `has a name that ${key.what}` }
     const found = unserializable(member, place, open)
@@ -53,6 +53,63 @@ export function unserializable(value: unknown, path = '', open: Set<object> = ne
   }
   open.delete(value)
   return nothing
+}
+
+/** What has become of a value that JSON cannot keep, in the text that was made of it. */
+const SIGNS = ['null', '{}', '"type":"Buffer"', '{"0":'] as const
+
+/** Whether a value may hold something that JSON has made something else of. Asked of every text: what has none of the signs is not looked through. */
+export function mayHaveLost(text: string): boolean {
+  return SIGNS.some((sign) => text.includes(sign))
+}
+
+/**
+ * Which part of a value JSON keeps as something else, without a word: a Map as `{}`, NaN as null, bytes as an object of
+ * numbers. `JSON.stringify` has taken it.
+ */
+export function lostIn(value: unknown, path: string): Unserializable | undefined {
+  try {
+    return lost(value, path)
+  } catch {
+    return undefined // It is nested too deeply to be looked through.
+  }
+}
+
+function lost(value: unknown, path: string): Unserializable | undefined {
+  if (typeof value === 'number') return Number.isFinite(value) ? undefined : { path, what: `is ${value}, which JSON keeps as null` }
+  if (typeof value !== 'object' || value === null) return undefined
+  const what = whatIsLost(value)
+  if (what !== undefined) return { path, what }
+  const { toJSON } = value as { toJSON?: unknown }
+  if (typeof toJSON === 'function') {
+    const told: unknown = toJSON.call(value, '')
+    if (told !== value) return lost(told, path)
+  }
+  const isList = Array.isArray(value)
+  for (const [name, member] of Object.entries(value)) {
+    const found = lost(member, placeOf(path, name, isList))
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+function whatIsLost(value: object): string | undefined {
+  if (isMap(value)) return 'is a Map, of which JSON keeps {}: use Object.fromEntries(map)'
+  if (isSet(value)) return 'is a Set, of which JSON keeps {}: use [...set]'
+  if (Buffer.isBuffer(value)) return "is a Buffer, which JSON keeps as an object of numbers: use buffer.toString('base64'), or store.put"
+  if (ArrayBuffer.isView(value) || isAnyArrayBuffer(value))
+    return 'is binary, which JSON keeps as an object of numbers: use base64, or store.put'
+  if (isDate(value)) return Number.isNaN(Date.prototype.getTime.call(value)) ? 'is an invalid Date, which JSON keeps as null' : undefined
+  if (isPromise(value)) return 'is a Promise, of which JSON keeps {}: await it'
+  if (isRegExp(value)) return 'is a RegExp, of which JSON keeps {}: use its source'
+  if (isWeakMap(value) || isWeakSet(value)) return 'is a WeakMap or a WeakSet, of which JSON keeps {}'
+  const isMute = isNativeError(value) && !('toJSON' in value) && Object.keys(value).length === 0
+  return isMute ? 'is an Error, of which JSON keeps {}: use its message' : undefined
+}
+
+function placeOf(path: string, name: string, isInList: boolean): string {
+  if (isInList) return `${path}[${name}]`
+  return path === '' ? name : `${path}.${name}`
 }
 
 /** Makes JSON of what is to be stored, and values of JSON that was stored. */
@@ -73,6 +130,10 @@ export class Json {
     }
     if (text === undefined)
       throw this.#unserializable(operation, id, { path, what: value === undefined ? 'is undefined' : `is a ${typeof value}` })
+    if (mayHaveLost(text)) {
+      const found = lostIn(value, path)
+      if (found !== undefined) throw this.#unserializable(operation, id, found)
+    }
     // Told apart from a backslash in the text below; PostgreSQL's jsonb can keep neither.
     if (text.includes('\\u0000') || text.includes('\\ud')) {
       const found = unserializable(JSON.parse(text), path)

@@ -2,6 +2,7 @@ import { type Accepted, isRecord, listed, presentOptions } from '../arguments'
 import type { BackendName } from '../backend'
 import { errorOf, invalidArgument, type LeaseLostError } from '../errors'
 import { OPERATIONS } from '../operations'
+import { cursorOf, type ListName, positionOf } from './cursors'
 import { known } from './json'
 import { OutboxJson, type RawEvent } from './outbox-json'
 import type { Claim, DeadLetterFilter, HeldEvent, OutboxListOptions, OutboxPage } from './outbox-types'
@@ -111,9 +112,15 @@ export class OutboxCalls {
   }
 
   async list(take: (operation: string) => OutboxListOptions & { sagaId?: string }): Promise<OutboxPage> {
-    const { events, cursor } = await this.#page(take)
+    let list: ListName = []
+    const { events, cursor } = await this.#page((operation) => {
+      const { cursor: given, ...taken } = take(operation)
+      list = ['outbox', taken.sagaId ?? null, taken.status ?? null]
+      const after = positionOf(given, list, operation, this.backend)
+      return after === undefined ? taken : { ...taken, cursor: after }
+    })
     const page: OutboxPage = { events: events.map((raw) => this.json.event(raw, 'outbox.list')) }
-    if (cursor !== null) page.cursor = cursor
+    if (cursor !== null) page.cursor = cursorOf(list, cursor)
     return page
   }
 

@@ -1,7 +1,7 @@
-import { isUint8Array } from 'node:util/types'
+import { isDate, isUint8Array } from 'node:util/types'
 import { listed, optionsOf } from '../arguments'
 import type { BackendName } from '../backend'
-import { invalidArgument } from '../errors'
+import { errorOf, invalidArgument } from '../errors'
 import { OPERATIONS } from '../operations'
 import type { PayloadEntry, PutOptions } from '../options'
 import type { Runner } from './runner'
@@ -77,16 +77,33 @@ export class Payloads<Deleted extends boolean | undefined> {
    * others may be. Nothing is sent if one of them is invalid.
    */
   putMany(entries: Iterable<PayloadEntry>): Promise<void> {
-    let ids: string[]
-    let data: Uint8Array[]
-    let expiresAt: (Date | undefined)[]
+    let list: PayloadEntry[]
     try {
-      const list = listed(entries)
-      ids = list.map((entry) => entry?.id)
-      data = list.map((entry) => unshared(entry?.data))
-      expiresAt = list.map((entry) => entry?.expiresAt)
+      list = listed(entries)
     } catch (cause) {
-      return this.#refuse('putMany takes an iterable of entries', 'putMany', cause)
+      return this.#refuse(`putMany takes an iterable of entries, each ${ENTRY}`, 'putMany', cause)
+    }
+    const ids: string[] = []
+    const data: Uint8Array[] = []
+    const expiresAt: (Date | undefined)[] = []
+    for (const [index, entry] of list.entries()) {
+      let problem: string | undefined
+      let id: unknown
+      let cause: unknown
+      try {
+        const { id: claimId, data: bytes, expiresAt: at } = (entry ?? {}) as PayloadEntry
+        id = claimId
+        problem = problemOf(entry, claimId, bytes, at)
+        if (problem === undefined) {
+          ids.push(claimId)
+          data.push(unshared(bytes))
+          expiresAt.push(at)
+        }
+      } catch (error) {
+        problem = 'cannot be read'
+        cause = error
+      }
+      if (problem !== undefined) return this.#refuse(`entry ${index} ${problem}`, 'putMany', cause, id)
     }
     return this.#runner.run(OPERATIONS.putMany, ids, data, expiresAt)
   }
@@ -108,9 +125,26 @@ export class Payloads<Deleted extends boolean | undefined> {
     return found
   }
 
-  #refuse(message: string, operation: string, cause: unknown): Promise<never> {
-    return this.#runner.refuse(invalidArgument(message, operation, this.#runner.backend, cause), operation)
+  #refuse(message: string, operation: string, cause: unknown, id?: unknown): Promise<never> {
+    const where = { operation, backend: this.#runner.backend, cause, ...(typeof id === 'string' ? { id } : {}) }
+    return this.#runner.refuse(errorOf('INVALID_ARGUMENT', message, where), operation)
   }
+}
+
+const ENTRY = '{ id: string, data: Uint8Array, expiresAt?: Date }'
+const ENTRY_NAMES: ReadonlySet<string> = new Set<keyof PayloadEntry>(['id', 'data', 'expiresAt', 'routingSlipId'])
+
+/** What is wrong with the shape of an entry of `putMany`. Its values are the native side's to judge, but for what has no id to be named by. */
+function problemOf(entry: unknown, id: unknown, data: unknown, expiresAt: unknown): string | undefined {
+  if (Array.isArray(entry)) return `is an array; an entry is ${ENTRY}`
+  if (typeof entry !== 'object' || entry === null) return `is no object; an entry is ${ENTRY}`
+  const unknown = Object.keys(entry).find((name) => !ENTRY_NAMES.has(name) && (entry as Record<string, unknown>)[name] !== undefined)
+  if (unknown !== undefined) return `has an unknown property '${unknown.slice(0, 60)}'; accepted: ${[...ENTRY_NAMES].join(', ')}`
+  if (typeof id !== 'string') return `has a wrong id: it must be a string; an entry is ${ENTRY}`
+  if (!isUint8Array(data)) return `has wrong data: it must be a Uint8Array (of a text: Buffer.from(text)); an entry is ${ENTRY}`
+  if (expiresAt != null && !isDate(expiresAt))
+    return 'has a wrong expiresAt: it must be a Date, such as new Date(Date.now() + 3600_000) for an hour'
+  return undefined
 }
 
 function routingSlipIdOf(options: PutOptions, backend: BackendName): string | undefined {

@@ -1,6 +1,7 @@
 import { type Accepted, optionsOf } from '../arguments'
 import { AlreadyExistsError, ConcurrencyError, invalidArgument, SagaStoreError } from '../errors'
 import { metadataOf } from './state-json'
+import type { SagaState } from './state-types'
 import type { SagaStates } from './states'
 
 /** What `createBus` of `@saga-bus/core` takes for a saga's store. */
@@ -64,13 +65,13 @@ export function sagaBusStore<T extends object>(states: SagaBusSource, options: S
     getById: (sagaName, sagaId) => states.getById<T>(sagaName, sagaId).catch(raise),
     getByCorrelationId: (sagaName, correlationId) => states.getByCorrelationId<T>(sagaName, correlationId).catch(raise),
     insert: (sagaName, correlationId, state) =>
-      states.insert(sagaName, correlationId, state).catch((error) => {
+      states.insert(sagaName, correlationId, state as T & SagaState).catch((error) => {
         if (!(error instanceof AlreadyExistsError)) return raise(error)
         const { sagaId, version = 0 } = metadataOf(state) as { sagaId: string; version?: number }
         // Which version is there has not been read.
         throw causedBy(error, new Conflict(sagaId, version))
       }),
-    update: (sagaName, state, expectedVersion) => states.update(sagaName, state, expectedVersion).catch(raise),
+    update: (sagaName, state, expectedVersion) => states.update(sagaName, state as T & SagaState, expectedVersion).catch(raise),
     delete: (sagaName, sagaId) => states.delete(sagaName, sagaId).catch(raise),
   }
 }

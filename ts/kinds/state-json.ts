@@ -1,7 +1,7 @@
 import { isDate } from 'node:util/types'
 import type { BackendName } from '../backend'
 import { CorruptDataError, type CorruptSaga, errorOf, invalidArgument } from '../errors'
-import { partOf, type Unserializable, unserializable } from './json'
+import { lostIn, mayHaveLost, partOf, type Unserializable, unserializable } from './json'
 import type { CorruptOptions, SagaMetadata, Stored } from './state-types'
 
 const DATES = ['createdAt', 'updatedAt', 'archivedAt', 'timeoutExpiresAt'] as const
@@ -36,6 +36,13 @@ function withTexts(metadata: object): object {
     if (isDate(date) && !Number.isNaN(date.getTime())) texts[name] = toISOString.call(date)
   }
   return texts
+}
+
+/** What of it the native side does not judge: it does its dates and its version. */
+function notJudged(metadata: object): object {
+  const rest: Record<string, unknown> = { ...metadata, version: undefined }
+  for (const name of DATES) delete rest[name]
+  return rest
 }
 
 /** Makes JSON of states, and states of JSON. */
@@ -73,6 +80,11 @@ export class StateJson {
       text = JSON.stringify({ metadata: withTexts(metadata), ...rest })
     } catch (cause) {
       throw this.#unserializable(operation, id, partOf(stored), cause)
+    }
+    if (mayHaveLost(text)) {
+      const { metadata: _, ...rest } = stored as { metadata?: unknown }
+      const found = lostIn(rest, '') ?? lostIn(notJudged(metadata), 'metadata')
+      if (found !== undefined) throw this.#unserializable(operation, id, found)
     }
     // Told apart from a backslash in the text below; PostgreSQL's jsonb can keep neither.
     if (text.includes('\\u0000') || text.includes('\\ud')) {

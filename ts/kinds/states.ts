@@ -1,10 +1,12 @@
 import { isDate } from 'node:util/types'
 import { type Accepted, mostOf, type Operation, optionsOf, takenDate } from '../arguments'
-import { errorOf, invalidArgument, SagaStoreError } from '../errors'
+import { AlreadyExistsError, errorOf, invalidArgument, SagaStoreError } from '../errors'
 import { type ExportedRecord, type ExportOptions, Facet, type Given, type ImportOptions } from '../moving/facets'
 import type { StateRecord as WholeState } from '../moving/records'
 import type { KindCounts } from '../moving/types'
 import { OPERATIONS } from '../operations'
+import { cursorOf, positionOf } from './cursors'
+import { known } from './json'
 import type { Runner } from './runner'
 import { type Listed, metadataOf, StateJson, type StateRecord, withoutCorrupt } from './state-json'
 import type {
@@ -22,6 +24,7 @@ import type {
   TimedOutOptions,
   TimedOutSaga,
 } from './state-types'
+import { SagaStatesOf } from './states-of'
 
 const FILTER: Accepted<SagaFilter> = { completed: true }
 const FIND: Accepted<FindOptions> = { completed: true, limit: true, cursor: true, onCorrupt: true }
@@ -48,6 +51,16 @@ export class SagaStates {
     this.#facet = new Facet(runner, 'states')
   }
 
+  /**
+   * The sagas of one name, with the type of their state.
+   *
+   * @throws InvalidArgumentError if the name is no text
+   */
+  of<T extends object = SagaState>(sagaName: string): SagaStatesOf<T> {
+    if (typeof sagaName !== 'string') throw this.#invalid('the name of sagas must be a string', 'states.of')
+    return new SagaStatesOf<T>(this, sagaName)
+  }
+
   /** The state, or null. Dates of its metadata are Dates. */
   getById<T extends object = SagaState>(sagaName: string, sagaId: string): Promise<Stored<T> | null> {
     return this.#find(OPERATIONS['states.getById'], sagaName, sagaId)
@@ -65,7 +78,7 @@ export class SagaStates {
    * @throws AlreadyExistsError if the saga id or the correlation id is taken
    * @throws SerializationError if it cannot be kept as JSON: `path` says what
    */
-  async insert<T extends object>(sagaName: string, correlationId: string, state: T): Promise<void> {
+  async insert<T extends object>(sagaName: string, correlationId: string, state: T & SagaState): Promise<void> {
     let given: unknown[]
     try {
       given = this.#insertion('states.insert', sagaName, correlationId, state).given
@@ -84,7 +97,7 @@ export class SagaStates {
    * @throws NotFoundError if there is no such saga
    * @throws SerializationError
    */
-  async update<T extends object>(sagaName: string, state: T, expectedVersion: number): Promise<void> {
+  async update<T extends object>(sagaName: string, state: T & SagaState, expectedVersion: number): Promise<void> {
     let given: unknown[]
     try {
       given = this.#change('states.update', sagaName, state, expectedVersion).given
@@ -134,9 +147,7 @@ export class SagaStates {
       try {
         return await this.#write<T>('states.modify', () => {
           const metadata = metadataOf(changed)
-          if (metadata === undefined || metadata.sagaId !== sagaId) {
-            throw this.#invalid('the changed state must have the metadata of the saga', 'states.modify')
-          }
+          if (metadata === undefined || metadata.sagaId !== sagaId) throw this.#invalid(notModified(changed), 'states.modify')
           // A copy of the state has another Date of the same time.
           const isDated = metadata.updatedAt != null && !(isDate(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged)
           return this.#change('states.modify', sagaName, changed, version, { isDated })
@@ -161,7 +172,7 @@ export class SagaStates {
    * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
    */
   async save<T extends object>(sagaName: string, state: T): Promise<Stored<T>> {
-    return await this.#write<T>('states.save', () => {
+    const saving = this.#write<T>('states.save', () => {
       const { id, correlationId } = (state ?? {}) as { id?: unknown; correlationId?: unknown }
       const given = metadataOf(state)
       const sagaId = (given?.sagaId ?? id) as string
@@ -171,6 +182,11 @@ export class SagaStates {
         ? this.#insertion('states.save', sagaName, (correlationId ?? sagaId) as string, state, metadata)
         : this.#change('states.save', sagaName, state, expected, { metadata })
     })
+    try {
+      return await saving
+    } catch (error) {
+      throw error instanceof AlreadyExistsError ? savedBefore(error) : error
+    }
   }
 
   /** `getById`, under the name that `@saga-bus/store-redis` documents. */
@@ -192,17 +208,20 @@ export class SagaStates {
    * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
    */
   async findByName<T extends object = SagaState>(sagaName: string, options?: FindOptions): Promise<SagaPage<T>> {
+    const list = ['states', sagaName]
     let taken: FindOptions
+    let after: string | undefined
     try {
       taken = this.#taken(options, FIND, 'states.findByName')
+      after = positionOf(taken.cursor, list, 'states.findByName', this.#runner.backend)
     } catch (error) {
       return await this.#runner.refuse(error, 'states.findByName')
     }
-    const { completed, limit = 100, cursor, onCorrupt } = taken
-    const listed = await this.#runner.run<Listed>(OPERATIONS['states.findByName'], [sagaName, completed, cursor, limit])
+    const { completed, limit = 100, onCorrupt } = taken
+    const listed = await this.#runner.run<Listed>(OPERATIONS['states.findByName'], [sagaName, completed, after, limit])
     const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.findByName')
     const page: SagaPage<T> = { items: sagas.map(({ state }) => state) }
-    if (listed.length / 3 >= limit) page.cursor = listed[listed.length - 2] as string
+    if (listed.length / 3 >= limit) page.cursor = cursorOf(list, listed[listed.length - 2] as string)
     return withoutCorrupt(page, corrupt, onCorrupt)
   }
 
@@ -413,4 +432,21 @@ export class SagaStates {
   #invalid(message: string, operation: string): Error {
     return invalidArgument(message, operation, this.#runner.backend)
   }
+}
+
+/** What is wrong with what a function of `modify` has returned. */
+function notModified(changed: unknown): string {
+  if (changed === undefined) return 'the function of modify returned undefined: did you forget to return the changed state?'
+  return "the function of modify must return the state with its metadata: `{ ...state, … }`, where metadata.sagaId is the saga's"
+}
+
+/** A state without a version is a new saga, and there is one already: often `save` was called before with the same object. */
+function savedBefore(error: AlreadyExistsError): Error {
+  const { backend, id, sagaName, sagaId, correlationId } = error
+  const details = known({ sagaName, sagaId, correlationId }) as Record<string, string>
+  const which = sagaId === undefined ? 'correlation id' : 'saga id'
+  const message =
+    `a saga '${sagaName}' with this ${which} already exists, and the state has no metadata.version, so that it is taken for a new one: ` +
+    'save what an earlier save, or a read, has returned'
+  return errorOf('ALREADY_EXISTS', message, { backend, operation: 'states.save', id, details, cause: error })
 }

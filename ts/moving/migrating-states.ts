@@ -66,7 +66,7 @@ export class MigratingStates {
    *
    * @throws AlreadyExistsError if one of its ids is taken in either store
    */
-  async insert<T extends object>(sagaName: string, correlationId: string, state: T): Promise<void> {
+  async insert<T extends object>(sagaName: string, correlationId: string, state: T & SagaState): Promise<void> {
     const sagaId = metadataOf(state)?.sagaId
     // What is no saga is refused by the new store.
     if (typeof sagaId !== 'string') return await this.#new.states.insert(sagaName, correlationId, state)
@@ -91,7 +91,7 @@ export class MigratingStates {
    *
    * @throws ConcurrencyError, NotFoundError
    */
-  async update<T extends object>(sagaName: string, state: T, expectedVersion: number): Promise<void> {
+  async update<T extends object>(sagaName: string, state: T & SagaState, expectedVersion: number): Promise<void> {
     const sagaId = metadataOf(state)?.sagaId as string
     if (isTombstoneVersion(expectedVersion)) throw this.#gone(sagaName, sagaId)
     await this.#here(sagaName, sagaId, () => this.#new.states.update(sagaName, state, expectedVersion))
@@ -118,7 +118,7 @@ export class MigratingStates {
     const sagaId = (metadata?.sagaId ?? id) as string
     if (isTombstoneVersion(metadata?.version)) throw this.#gone(sagaName, sagaId)
     if (metadata?.version != null) return await this.#here(sagaName, sagaId, () => this.#new.states.save(sagaName, state))
-    await this.insert(sagaName, correlationId ?? sagaId, { ...state, metadata: { ...metadata, sagaId } as SagaMetadata })
+    await this.insert(sagaName, correlationId ?? sagaId, { ...state, metadata: { ...metadata, sagaId } as SagaMetadata } as T & SagaState)
     const stored = await this.getById<T>(sagaName, sagaId)
     if (stored === null) throw this.#gone(sagaName, sagaId)
     return stored

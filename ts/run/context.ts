@@ -107,12 +107,28 @@ export function checkRoute(route: Route, operation: string, backend: BackendName
   throw errorOf('CLOSED', 'the transaction that this operation belongs to has ended', { operation, backend })
 }
 
+/** What each library has for a transaction. */
+const INSTEAD: Record<string, string> = {
+  pg: 'the client of pool.connect(), after BEGIN on it',
+  postgres: 'the sql of sql.begin(async (sql) => …)',
+  prisma: 'the tx of prisma.$transaction(async (tx) => …)',
+  'drizzle-orm': 'the tx of db.transaction(async (tx) => …)',
+  kysely: 'the trx of db.transaction().execute(async (trx) => …)',
+  knex: 'the trx of knex.transaction(async (trx) => …)',
+  ioredis: 'what client.multi() gives',
+  redis: 'what client.multi() gives',
+  mongodb: 'a ClientSession, after session.startTransaction()',
+  '@aws-sdk/client-dynamodb': 'the array of TransactItems that you will send',
+  '@aws-sdk/lib-dynamodb': 'the array of TransactItems that you will send',
+}
+
 /** The carrier of a transaction; a client that only could have one is refused. */
 export function transactionCarrier(transaction: unknown, what: string, operation: string): Carrier {
   const carrier = recognize(transaction, what, operation)
   // A single connection may be in a transaction, or come into one; a pool cannot.
   if (!carrier.isTransaction && (carrier.begin !== undefined || carrier.takesUnits)) {
-    throw invalidArgument(`${what} is a ${carrier.library} client, not a transaction of it`, operation)
+    const hint = INSTEAD[carrier.library] ?? 'what the library gives for one'
+    throw invalidArgument(`${what} is a ${carrier.library} client, not a transaction of it: pass ${hint}`, operation)
   }
   carrier.join?.()
   return carrier

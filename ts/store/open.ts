@@ -1,15 +1,14 @@
 import { isMainThread } from 'node:worker_threads'
-import { isRecord } from '../arguments'
 import type { BackendName } from '../backend'
 import type { Carrier } from '../clients/carrier'
 import { recognize } from '../clients/recognize'
-import { invalidArgument, SagaStoreError, toError } from '../errors'
+import { invalidArgument, toError } from '../errors'
 import { type StoreFacts, whereOf } from '../moving/facts'
 import { native } from '../native'
 import { Observer } from '../observe'
-import type { Logger } from '../options'
 import { realSetImmediate } from '../promises'
 import { Conversations } from '../run/conversation'
+import { type Given, givenBy } from './given'
 
 export type Native = InstanceType<typeof native.NativeStore>
 
@@ -35,19 +34,6 @@ export interface Parts {
 
 /** URLs under which each store has records of its own. */
 const PRIVATE: ReadonlySet<string> = new Set(['memory://', 'memory:', 'sqlite::memory:'])
-
-/** Options as they were given, before anything is known of their types. */
-interface Given {
-  url?: string
-  client?: unknown
-  logger?: Logger
-  getTransaction?: () => unknown
-  requireTransaction?: boolean
-  maxHistoryEntries?: number
-  maxHistoryBytes?: number
-  outbox?: { maxRetries?: number }
-  maxPayloadBytes?: number
-}
 
 /** Opens a store, without any I/O. `backend`: the only one that is meant; `args`: those of its constructor. */
 export function open(backend: BackendName | null, args: readonly unknown[]): Parts {
@@ -102,28 +88,12 @@ function factsFor(opened: Native, carrier: Carrier | undefined, options: Given):
 export function backendOf(args: readonly unknown[]): BackendName {
   const { url, client } = givenBy(args, null)
   if (client !== undefined) return clientCarrier(client, url, null).backend
-  if (typeof url !== 'string' || url === '')
-    throw invalidArgument("openStore takes a connection string or options with 'url' or 'client'", 'open')
+  if (typeof url !== 'string' || url === '') {
+    throw invalidArgument(`option 'url' must be a connection string; got ${url === '' ? 'an empty one' : typeof url}`, 'open')
+  }
   const backend = native.backendOf(url)
   if (typeof backend !== 'string') throw toError(backend)
   return backend as BackendName
-}
-
-/** The options: own properties of the only argument that are not undefined. */
-function givenBy([options, ...others]: readonly unknown[], backend: BackendName | null): Given {
-  const invalid = (message: string, cause?: unknown) => invalidArgument(message, 'open', backend ?? undefined, cause)
-  if (others.some((other) => other !== undefined)) {
-    throw invalid("a store takes one argument: a connection string, or options with 'url' or 'client' among them")
-  }
-  const given: Given = backend === 'memory' ? { url: 'memory://' } : {}
-  if (options === undefined && backend === 'memory') return given
-  if (typeof options === 'string') return { url: options }
-  try {
-    if (!isRecord(options)) throw invalid('a store takes a connection string or options')
-    return { ...given, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) }
-  } catch (error) {
-    throw error instanceof SagaStoreError ? error : invalid('the options cannot be read', error)
-  }
 }
 
 function clientCarrier(client: unknown, url: unknown, backend: BackendName | null): Carrier {

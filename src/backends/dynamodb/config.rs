@@ -8,6 +8,7 @@ use crate::contract::operation::RecordKind;
 use crate::error::{Error, Result};
 use crate::namespace::{EXECUTIONS, INBOX, Namespace, OUTBOX, PAYLOADS, SAGAS, check_places};
 use crate::options::OptionReader;
+use crate::url::shown_parameter;
 
 const DEFAULT_TABLE: &str = "saga_store";
 const DEFAULT_STATES_TABLE: &str = "saga_instances";
@@ -145,6 +146,19 @@ impl Place {
         format!("{:?} {:?} {keys:?}", self.region, self.endpoint)
     }
 
+    /// Where it is, for messages: the endpoint without what may be a secret, or the region.
+    pub(super) fn shown(&self) -> String {
+        let endpoint = self.endpoint.as_deref().and_then(|endpoint| Url::parse(endpoint).ok());
+        match (endpoint, &self.region) {
+            (Some(endpoint), _) => {
+                let port = endpoint.port_or_known_default().map_or_else(String::new, |port| format!(":{port}"));
+                format!("{}{port}", endpoint.host_str().unwrap_or_default())
+            }
+            (None, Some(region)) => format!("AWS in {region}"),
+            (None, None) => String::from("AWS"),
+        }
+    }
+
     /// Whether requests go out without TLS.
     pub(super) fn is_plain_http(&self) -> bool {
         self.endpoint.as_ref().is_some_and(|endpoint| endpoint.to_ascii_lowercase().starts_with("http:"))
@@ -173,7 +187,10 @@ fn parse(url: &str) -> Result<FromUrl> {
     let mut endpoint = None;
     for (name, value) in parsed.query_pairs() {
         if name != "endpoint" {
-            return Err(Error::invalid("the DynamoDB URL has an unknown query parameter; accepted: endpoint"));
+            let shown = shown_parameter(&name);
+            return Err(Error::invalid(format!(
+                "the DynamoDB URL has an unknown query parameter{shown}; accepted: endpoint"
+            )));
         }
         if endpoint.replace(value.into_owned()).is_some() {
             return Err(Error::invalid("the DynamoDB URL has several endpoints"));

@@ -8,6 +8,7 @@ use hyper_util::client::legacy::Error as HyperError;
 
 use crate::contract::client::{ClientError, is_socket_code};
 use crate::error::{Detail, Error, Kind};
+use crate::reaching;
 
 /// Codes of "not now": nothing has been done, and the same request may be sent again after a pause.
 const THROTTLED: [&str; 6] = [
@@ -96,6 +97,16 @@ impl Failure {
         }
         let text = format!("whether the transaction has happened is not known: {}", self.error.message());
         Error::new(Kind::Connection, text).with_source(self.error)
+    }
+}
+
+impl Failure {
+    /// Says of a server that was not reached where it was looked for.
+    pub(super) fn looked_for_at(mut self, place: impl FnOnce() -> String) -> Self {
+        if [UNREACHABLE, LATE].contains(&self.error.message()) {
+            self.error = reaching::looked_for_at(self.error, &place());
+        }
+        self
     }
 }
 
@@ -262,13 +273,16 @@ fn dispatching(connector: &ConnectorError) -> Error {
     if connector.is_user() { Error::new(Kind::Backend, "the request to DynamoDB could not be sent") } else { broken() }
 }
 
+const UNREACHABLE: &str = "cannot connect to DynamoDB";
+const LATE: &str = "DynamoDB did not answer within connectTimeoutMs";
+
 fn unreachable() -> Error {
-    Error::new(Kind::Connection, "cannot connect to DynamoDB").unsent()
+    Error::new(Kind::Connection, UNREACHABLE).unsent()
 }
 
 /// Nothing has come back; or the connection was not even made.
 pub(super) fn unreachable_in_time() -> Error {
-    Error::new(Kind::Connection, "DynamoDB did not answer within connectTimeoutMs").unsent()
+    Error::new(Kind::Connection, LATE).unsent()
 }
 
 fn no_credentials(error: &CredentialsError) -> Error {

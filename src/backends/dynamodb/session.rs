@@ -74,12 +74,13 @@ impl Channel for Session<'_> {
     async fn send<R: Request>(&self, request: R) -> Result<R::Answer, Failure> {
         let _turn = if self.in_turn { Some(self.shared.turn().await?) } else { None };
         let sent = request.send(&self.client, self.table());
-        match self.limit {
+        let answer = match self.limit {
             Some(limit) => {
                 tokio::time::timeout(limit, sent).await.unwrap_or_else(|_| Err(error::unreachable_in_time().into()))
             }
             None => sent.await,
-        }
+        };
+        answer.map_err(|failure| failure.looked_for_at(|| self.shared.place()))
     }
 
     async fn transact(&self, changes: Vec<Change>) -> Result<(), Failure> {

@@ -96,6 +96,11 @@ impl SharedClient {
         }
     }
 
+    /// Where DynamoDB is, for messages.
+    pub(super) fn place(&self) -> String {
+        self.place.shown()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use mongodb::bson::{self, Bson, Document, doc};
-use mongodb::options::{Acknowledgment, ClientOptions, ConnectionString, ReadPreference};
+use mongodb::options::{Acknowledgment, ClientOptions, ConnectionString, HostInfo, ReadPreference};
 
 use super::error;
 use crate::error::{Error, Result};
+use crate::url::shown_parameter;
 
 /// The database where the URL names none.
 const DATABASE: &str = "sagas";
@@ -105,6 +106,15 @@ impl Address {
         })
     }
 
+    /// Where the servers are, for messages.
+    pub(super) fn place(&self) -> String {
+        match &self.connection.host_info {
+            HostInfo::HostIdentifiers(hosts) => hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            HostInfo::DnsRecord(host) => host.clone(),
+            _ => String::from("the hosts of the connection string"),
+        }
+    }
+
     /// The driver's options; asks for the DNS records of a `mongodb+srv` URL.
     pub(super) async fn options(&self) -> Result<ClientOptions> {
         let resolving = ClientOptions::parse(self.connection.clone());
@@ -147,8 +157,7 @@ fn unreadable() -> Error {
     )
 }
 
-/// Names a parameter that is not accepted, if it is like one that is: another one may be a
-/// part of a password with an unescaped `?` in it.
+/// Refuses a parameter that is not accepted.
 fn check_parameters(url: &str) -> Result<()> {
     let Some((_, query)) = url.split_once('?') else { return Ok(()) };
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -168,7 +177,8 @@ fn check_parameters(url: &str) -> Result<()> {
             _ => String::new(),
         };
         return Err(Error::invalid(format!(
-            "unknown parameter in the connection string{hint}; accepted: {}",
+            "unknown parameter{} in the connection string{hint}; accepted: {}",
+            shown_parameter(name),
             ACCEPTED.join(", ")
         )));
     }

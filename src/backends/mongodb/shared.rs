@@ -19,6 +19,7 @@ use super::hello::{Deployment, Hello, changes_atomically};
 use crate::connecting::Connecting;
 use crate::contract::report::Pool;
 use crate::error::Result;
+use crate::reaching::looked_for_at;
 use crate::runtime;
 use crate::time::Millis;
 
@@ -159,7 +160,10 @@ impl Connector {
     pub(super) async fn server(self: &Arc<Self>) -> Result<Arc<Server>> {
         let open = || {
             let shared = Arc::clone(self);
-            async move { shared.open().await }
+            async move {
+                let opened = shared.open().await;
+                opened.map_err(|error| looked_for_at(error, &shared.address.place()))
+            }
         };
         self.connecting.get(|_| true, open).await
     }

@@ -1,5 +1,7 @@
 //! The driver's errors, classified: by SQLSTATE where the server has spoken, else by what broke.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -22,6 +24,25 @@ pub(super) struct Failure {
     pub(super) table_changed: bool,
 }
 
+/// The driver's error; of the server's the message alone, without the line of its source that has told it.
+#[derive(Debug)]
+pub(super) struct Cause(pub(super) sqlx::Error);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match of_server(&self.0) {
+            Some(database) => f.write_str(database.message()),
+            None => fmt::Display::fmt(&self.0, f),
+        }
+    }
+}
+
+impl StdError for Cause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        if of_server(&self.0).is_some() { None } else { self.0.source() }
+    }
+}
+
 /// A statement has failed. `table` is its quoted name.
 pub(super) fn of_statement(error: sqlx::Error, table: &str) -> Failure {
     failure(error, Some(table))
@@ -35,7 +56,7 @@ pub(super) fn of_query(error: sqlx::Error) -> Failure {
             // The driver looks types up that it does not know, and stumbles over multiranges.
             let message = "a type in the statement is not known to the driver: cast it to text and from text";
             return Failure {
-                error: Error::new(Kind::Unsupported, message).with_source(error).unsent(),
+                error: Error::new(Kind::Unsupported, message).with_source(Cause(error)).unsent(),
                 broken: false,
                 hopeless: false,
                 table_changed: false,
@@ -55,7 +76,7 @@ pub(super) fn of_query(error: sqlx::Error) -> Failure {
         Error::new(Kind::Backend, format!("PostgreSQL refused the statement: {text}"))
     };
     let refused = refused.with_detail("sqlState", Detail::Text(code.to_owned())).unsent();
-    Failure { error: refused.with_source(error), broken: false, hopeless: false, table_changed: false }
+    Failure { error: refused.with_source(Cause(error)), broken: false, hopeless: false, table_changed: false }
 }
 
 fn failure(error: sqlx::Error, table: Option<&str>) -> Failure {
@@ -68,7 +89,7 @@ fn failure(error: sqlx::Error, table: Option<&str>) -> Failure {
             _ => ("the connection to PostgreSQL broke", Kind::Connection),
         };
         return Failure {
-            error: Error::new(kind, message).with_source(error),
+            error: Error::new(kind, message).with_source(Cause(error)),
             broken: true,
             hopeless: false,
             table_changed: false,
@@ -81,7 +102,7 @@ fn failure(error: sqlx::Error, table: Option<&str>) -> Failure {
     let stale = code == "0A000" && text.contains("cached plan");
     let failure = meaning.error(&code, text, table).retryable(meaning.retryable || stale);
     Failure {
-        error: failure.with_source(error),
+        error: failure.with_source(Cause(error)),
         broken: fatal || stale || meaning.ends_session,
         hopeless: !meaning.retryable && (code.starts_with("42") || code.starts_with("3F")),
         table_changed: ["42P01", "42703", "42804", "3F000"].contains(&&*code),
@@ -109,7 +130,7 @@ pub(super) fn of_connecting(error: sqlx::Error) -> Error {
             sqlx::Error::Configuration(_) => ("the connection string does not fit the server", false),
             _ => ("PostgreSQL cannot be reached", true),
         };
-        return Error::new(Kind::Connection, message).retryable(retryable).unsent().with_source(error);
+        return Error::new(Kind::Connection, message).retryable(retryable).unsent().with_source(Cause(error));
     };
     let (code, text) = (database.code().to_owned(), database.message());
     let meaning = Meaning::of(&code);
@@ -122,7 +143,7 @@ pub(super) fn of_connecting(error: sqlx::Error) -> Error {
             .retryable(passing)
             .with_detail("sqlState", Detail::Text(code))
     };
-    failure.unsent().with_source(error)
+    failure.unsent().with_source(Cause(error))
 }
 
 /// The table is not there.

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use super::error::of_connecting;
 use crate::contract::report;
 use crate::error::{Detail, Error, Kind, Result};
+use crate::reaching::looked_for_at;
 
 /// An idle connection is closed after this.
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
@@ -83,6 +84,17 @@ impl Pool {
         &self.options
     }
 
+    /// Where the server is, for messages.
+    fn place(&self) -> String {
+        let options = &self.options;
+        let port = options.get_port();
+        match options.get_socket() {
+            Some(directory) => format!("{}/.s.PGSQL.{port}", directory.display()),
+            None if options.get_host().starts_with('/') => format!("{}/.s.PGSQL.{port}", options.get_host()),
+            None => format!("{}:{port}", options.get_host()),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,8 +161,8 @@ impl Pool {
                 }
                 return Ok(Live { connection, since: now, made: now });
             }
-            Ok(Err(error)) => of_connecting(error),
-            Err(_) => unanswered(self.connect_timeout),
+            Ok(Err(error)) => looked_for_at(of_connecting(error), &self.place()),
+            Err(_) => looked_for_at(unanswered(self.connect_timeout), &self.place()),
         };
         let mut state = self.lock();
         state.failure = Some(error.clone());

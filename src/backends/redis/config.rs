@@ -14,6 +14,7 @@ use url::Url;
 use crate::error::{Error, Kind, Result};
 use crate::namespace::{EXECUTIONS, INBOX, Namespace, OUTBOX, PAYLOADS, SAGAS};
 use crate::options::OptionReader;
+use crate::url::shown_parameter;
 
 /// The longest key prefix, in characters.
 const MAX_PREFIX: usize = 128;
@@ -84,6 +85,22 @@ impl Endpoint {
         let mut config = Config::from_url(parsed.as_str()).map_err(|_| Error::invalid(URL_FORMS))?;
         name_ipv6_hosts(&mut config.server);
         Ok(Self { config, trust, connect_timeout })
+    }
+
+    /// Where the servers are, for messages.
+    pub(super) fn place(&self) -> String {
+        let shown = |server: &Server| format!("{}:{}", server.host, server.port);
+        match &self.config.server {
+            ServerConfig::Centralized { server } => shown(server),
+            ServerConfig::Clustered { hosts, .. } | ServerConfig::Sentinel { hosts, .. } => {
+                hosts.iter().map(shown).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    /// Whether the servers are spoken to with TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.trust.is_some()
     }
 
     /// Whether one server has all keys: this is no Redis Cluster.
@@ -163,9 +180,12 @@ fn check_parameters(url: &Url, kind: &str) -> Result<()> {
         "-sentinel" => &["sentinelServiceName", "node", "sentinelUsername", "sentinelPassword"],
         _ => &[],
     };
-    if url.query_pairs().any(|(name, _)| !accepted.contains(&name.as_ref())) {
+    if let Some((name, _)) = url.query_pairs().find(|(name, _)| !accepted.contains(&name.as_ref())) {
         let accepted = if accepted.is_empty() { String::from("none") } else { accepted.join(", ") };
-        return Err(Error::invalid(format!("the Redis URL has an unknown query parameter; accepted: {accepted}")));
+        let shown = shown_parameter(&name);
+        return Err(Error::invalid(format!(
+            "the Redis URL has an unknown query parameter{shown}; accepted: {accepted}"
+        )));
     }
     Ok(())
 }

@@ -60,7 +60,9 @@ impl Connection {
             Ok((link, survey))
         };
         let (link, survey) = tokio::time::timeout(endpoint.connect_timeout, connected).await.unwrap_or_else(|_| {
-            Err(error::connecting(FredError::new(ErrorKind::Timeout, "no answer to the handshake")))
+            let late = error::connecting(FredError::new(ErrorKind::Timeout, "no answer to the handshake"));
+            // A server without TLS waits for the end of what it takes for a command.
+            Err(if endpoint.is_tls() { late.saying(error::IS_IT_TLS) } else { late })
         })?;
         let traffic =
             Traffic { groups: 0, bytes: 0, abandoned_groups: 0, abandoned_bytes: 0, progress: Instant::now() };

@@ -1,6 +1,9 @@
 //! What fred, clients of the application and the server report, in the store's terms. The error
 //! as it was stays the cause.
 
+use std::error::Error as StdError;
+use std::fmt;
+
 use fred::error::{Error as FredError, ErrorKind};
 
 use crate::contract::client::{ClientError, is_socket_code};
@@ -72,6 +75,35 @@ fn is_authentication(error: &FredError) -> bool {
     *error.kind() == ErrorKind::Auth || details.starts_with("ERR invalid password") || code(error) == "WRONGPASS"
 }
 
+/// A hint where a server with TLS was expected.
+pub(super) const IS_IT_TLS: &str = ": does this server speak TLS? One without it is redis:, not rediss:";
+
+/// fred's error, in words where it holds Rust's debug output of another one.
+#[derive(Debug)]
+struct Cause(FredError);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let details = self.0.details();
+        let quoted = [" message: \"", " error: \""].iter().find_map(|key| {
+            let (_, rest) = details.split_once(key)?;
+            rest.split_once('"').map(|(text, _)| text)
+        });
+        match quoted {
+            Some(text) if *self.0.kind() == ErrorKind::IO => f.write_str(text),
+            _ => fmt::Display::fmt(&self.0, f),
+        }
+    }
+}
+
+impl StdError for Cause {}
+
+/// The server has no password at all, and was told one.
+fn has_no_password(error: &FredError) -> bool {
+    let details = error.details();
+    details.contains("without any password configured") || details.contains("but no password is set")
+}
+
 fn refused() -> Error {
     Error::new(Kind::Connection, "authentication failed: Redis refused the user or password").retryable(false)
 }
@@ -93,13 +125,15 @@ pub(super) fn is_misplaced(error: &FredError) -> bool {
 
 /// The same of an error that has been classified.
 pub(super) fn says_misplaced(error: &Error) -> bool {
-    use std::error::Error as _;
-    error.source().and_then(|source| source.downcast_ref::<FredError>()).is_some_and(is_misplaced)
+    error.source().and_then(|source| source.downcast_ref::<Cause>()).is_some_and(|Cause(error)| is_misplaced(error))
 }
 
 /// Why a connection could not be made. Nothing has been sent.
 pub(super) fn connecting(error: FredError) -> Error {
-    let classified = if is_authentication(&error) {
+    let classified = if has_no_password(&error) {
+        let message = "authentication failed: the URL has a password, and this Redis server has none: leave it out";
+        Error::new(Kind::Connection, message).retryable(false)
+    } else if is_authentication(&error) {
         refused()
     } else if code(&error) == "NOPERM" {
         Error::new(Kind::Connection, "authentication failed: the Redis user lacks permissions (NOPERM)")
@@ -117,7 +151,7 @@ pub(super) fn connecting(error: FredError) -> Error {
     } else {
         Error::new(Kind::Connection, "cannot connect to Redis")
     };
-    classified.with_source(error).unsent()
+    classified.with_source(Cause(error)).unsent()
 }
 
 /// Why a command failed. Unless the server answered, it may have been transacted.
@@ -129,7 +163,7 @@ pub(super) fn command(error: FredError) -> Error {
     } else {
         by_kind(&error)
     };
-    classified.with_source(error)
+    classified.with_source(Cause(error))
 }
 
 /// Replies to EXEC itself, as opposed to one of the commands: nothing has happened.
@@ -300,6 +334,11 @@ mod tests {
     fn what_a_connection_failed_of() {
         let error = connecting(FredError::new(ErrorKind::Auth, "WRONGPASS invalid username-password pair"));
         assert!(error.message().contains("authentication failed") && !error.is_retryable());
+        let unset = "ERR AUTH <password> called without any password configured for the default user. Are you sure?";
+        let error = connecting(server(unset));
+        assert!(!error.is_retryable() && error.message().contains("leave it out"), "{error:?}");
+        let text = r#"Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }"#;
+        assert_eq!(connecting(FredError::new(ErrorKind::IO, text)).causes(), ["Connection refused"]);
         let error = connecting(FredError::new(ErrorKind::IO, "Os { code: 111, kind: ConnectionRefused }"));
         assert!(error.kind() == Kind::Connection && error.is_retryable() && error.is_unsent());
         let error = connecting(FredError::new(ErrorKind::IO, "error: InvalidCertificate(UnknownIssuer)"));

@@ -11,6 +11,7 @@ use super::error;
 use crate::connecting::Connecting;
 use crate::contract::report::Pool;
 use crate::error::{Error, Result};
+use crate::reaching::looked_for_at;
 use crate::runtime;
 
 /// Carries requests to the servers of one URL.
@@ -41,7 +42,10 @@ impl Connector {
     pub(super) async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>> {
         let open = || {
             let shared = Arc::clone(self);
-            async move { Connection::open(&shared.endpoint).await }
+            async move {
+                let opened = Connection::open(&shared.endpoint).await;
+                opened.map_err(|error| looked_for_at(error, &shared.endpoint.place()))
+            }
         };
         self.connecting.get(Connection::is_open, open).await
     }
