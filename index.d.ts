@@ -471,7 +471,12 @@ export interface Health {
 	details: Record<string, number | string>;
 }
 /** Latencies of one operation since the store was opened, from the call to the answer. */
-export interface OperationStatistics {
+export interface OperationStatistics extends Percentiles {
+	/** The same of the last five minutes. */
+	recent: Percentiles;
+}
+/** How many operations there were, and how long they took. */
+export interface Percentiles {
 	count: number;
 	/** Those that were rejected; that a payload is not there (`NOT_FOUND`) is an answer. */
 	errors: number;
@@ -489,6 +494,10 @@ export interface Statistics {
 		bytes: number;
 		expired: number;
 	};
+	/** Saga state, about: an estimate where counting would read everything. null where it cannot be counted. */
+	states: {
+		count: number;
+	} | null;
 	/** Executions by status, parked, leased; null where they cannot be counted (tables that were never made). */
 	executions: ExecutionStatistics | null;
 	/** Events of the outbox: see `outbox.statistics`. null where they cannot be counted. */
@@ -503,6 +512,8 @@ export interface Statistics {
 	/** By operation, such as `put`. */
 	operations: Record<string, OperationStatistics>;
 }
+/** What `statistics({ count: false })` answers: nothing of what is stored. */
+export type UncountedStatistics = Pick<Statistics, "backend" | "pool" | "operations">;
 /** `pg`: a Pool, a Client or a PoolClient. */
 export interface PgClient {
 	query(text: string, values?: unknown[]): PromiseLike<{
@@ -1619,6 +1630,8 @@ export declare class SagaStoreError extends Error {
 	readonly id?: string;
 	/** Whether the same call may succeed later. */
 	readonly retryable: boolean;
+	/** How often it was tried, where that was more than once. */
+	readonly attempts?: number;
 	constructor(failure: Failure);
 }
 /** `NOT_FOUND`: no record has this id, or it has expired. */
@@ -2322,6 +2335,8 @@ export interface StoreOptions {
 	namespace?: string;
 	/** Where the operations are told to: `console`, a pino logger, or anything with the four methods. */
 	logger?: Logger;
+	/** An operation on records that takes as long, in ms, is told to the logger at `warn`. Default 1,000; with 0 none is. */
+	slowMs?: number;
 	/** How long a payload whose `expiresAt` had passed at the put is kept, in ms. Default 3,600,000; with 0 such a put is refused. */
 	lateRetentionMs?: number;
 	/** Larger payloads are refused; what counts is what is stored, compressed or not. Default: what the backend can hold. */
@@ -3411,8 +3426,15 @@ export declare class SagaStore extends Payloads<boolean> implements SagaStoreAda
 	 * What is stored, the state of the connections, and latencies since the store was opened.
 	 * Counting reads the whole table (DynamoDB charges for that, as for `purgeExpired`), or on Redis all
 	 * keys of the database. On a client of the application the connections are not the store's: `pool` is null.
+	 *
+	 * @param options `count: false`: only connections and latencies, without asking the database anything
 	 */
-	statistics(): Promise<Statistics>;
+	statistics(options?: {
+		count?: true;
+	}): Promise<Statistics>;
+	statistics(options: {
+		count?: boolean;
+	}): Promise<UncountedStatistics & Partial<Statistics>>;
 	/**
 	 * Runs `work` in a transaction. What it does through `tx`, or through this store, is stored as a whole
 	 * when it resolves, and not at all when it rejects. If another transaction got in its way (`retryable`),

@@ -2052,6 +2052,26 @@ var SagaInbox = class extends SagaInboxEntries {
   }
 };
 
+// ts/kinds/cursors.ts
+function cursorOf(list2, position) {
+  return Buffer.from(JSON.stringify([...list2, position])).toString("base64url");
+}
+function positionOf(cursor, list2, operation, backend) {
+  if (cursor === void 0) return void 0;
+  let parts;
+  try {
+    parts = typeof cursor === "string" ? JSON.parse(Buffer.from(cursor, "base64url").toString()) : void 0;
+  } catch {
+    parts = void 0;
+  }
+  if (Array.isArray(parts) && parts.length === list2.length + 1) {
+    const position = parts[list2.length];
+    if (typeof position === "string" && list2.every((part, at) => part === parts[at])) return position;
+  }
+  const message = "option 'cursor' is none of this list: give that of the page before, and the same name and filter as there";
+  throw invalidArgument(message, operation, backend);
+}
+
 // ts/kinds/outbox-json.ts
 var import_types3 = require("node:util/types");
 
@@ -2245,9 +2265,15 @@ var OutboxCalls = class {
     return Object.assign(error, { lost: lost3 });
   }
   async list(take) {
-    const { events, cursor } = await this.#page(take);
+    let list2 = [];
+    const { events, cursor } = await this.#page((operation) => {
+      const { cursor: given, ...taken2 } = take(operation);
+      list2 = ["outbox", taken2.sagaId ?? null, taken2.status ?? null];
+      const after = positionOf(given, list2, operation, this.backend);
+      return after === void 0 ? taken2 : { ...taken2, cursor: after };
+    });
     const page = { events: events.map((raw) => this.json.event(raw, "outbox.list")) };
-    if (cursor !== null) page.cursor = cursor;
+    if (cursor !== null) page.cursor = cursorOf(list2, cursor);
     return page;
   }
   #page(take) {
@@ -5743,17 +5769,20 @@ var SagaStates = class {
    * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
    */
   async findByName(sagaName, options) {
+    const list2 = ["states", sagaName];
     let taken2;
+    let after;
     try {
       taken2 = this.#taken(options, FIND, "states.findByName");
+      after = positionOf(taken2.cursor, list2, "states.findByName", this.#runner.backend);
     } catch (error) {
       return await this.#runner.refuse(error, "states.findByName");
     }
-    const { completed, limit = 100, cursor, onCorrupt } = taken2;
-    const listed2 = await this.#runner.run(OPERATIONS["states.findByName"], [sagaName, completed, cursor, limit]);
+    const { completed, limit = 100, onCorrupt } = taken2;
+    const listed2 = await this.#runner.run(OPERATIONS["states.findByName"], [sagaName, completed, after, limit]);
     const { sagas, corrupt } = this.#json.listed(listed2, "states.findByName");
     const page = { items: sagas.map(({ state }) => state) };
-    if (listed2.length / 3 >= limit) page.cursor = listed2[listed2.length - 2];
+    if (listed2.length / 3 >= limit) page.cursor = cursorOf(list2, listed2[listed2.length - 2]);
     return withoutCorrupt(page, corrupt, onCorrupt);
   }
   /** How many sagas of a name there are; on DynamoDB a moment ago. */
@@ -7768,6 +7797,11 @@ var import_node_worker_threads2 = require("node:worker_threads");
 var import_node_diagnostics_channel = require("node:diagnostics_channel");
 var import_types9 = require("node:util/types");
 var channel = (0, import_node_diagnostics_channel.tracingChannel)("sagastore:operation");
+var ANSWERS = { NOT_FOUND: "warn", CONCURRENCY_CONFLICT: "debug", ALREADY_EXISTS: "debug" };
+function statusOf2(error) {
+  const { sqlState, serverCode } = error;
+  return sqlState ?? (serverCode === void 0 ? void 0 : String(serverCode));
+}
 function isTraced() {
   const { start, end, asyncStart, asyncEnd, error } = channel;
   return start.hasSubscribers || end.hasSubscribers || asyncStart.hasSubscribers || asyncEnd.hasSubscribers || error.hasSubscribers;
@@ -7782,10 +7816,11 @@ var SYSTEM_NAMES = {
 };
 function subjectOf2(operation, args, routingSlipId) {
   const [first, data, expiresAt] = args;
-  const subject = { operation: operation.name };
+  const subject = { operation: operation.name, kind: operation.kind };
   const id = idOf(operation, args);
   if (id !== void 0) subject.id = id;
-  if (operation.by === "ids") subject.batchSize = first.length;
+  Object.assign(subject, sagaOf(operation, first));
+  if (operation.by === "ids" && first.length > 1) subject.batchSize = first.length;
   if ((0, import_types9.isUint8Array)(data)) subject.bytes = data.byteLength;
   if (routingSlipId !== void 0) subject.routingSlipId = routingSlipId;
   const expiries = operation.by === "ids" ? expiresAt ?? [] : [expiresAt];
@@ -7793,14 +7828,28 @@ function subjectOf2(operation, args, routingSlipId) {
   if (times.length > 0) subject.expiresAt = times.reduce((first2, at) => Math.min(first2, at));
   return subject;
 }
+function sagaOf({ name, kind, by }, first) {
+  if (kind !== "states" && kind !== "executions" || !Array.isArray(first)) return {};
+  const text2 = (value) => typeof value === "string" ? value : void 0;
+  if (by === "id_in_list") return known({ sagaId: text2(first[0]) });
+  if (by !== "name_and_id" && by !== "name_and_other_id") return {};
+  const sagaName = text2(first[0]);
+  if (by === "name_and_other_id") return known({ sagaName, correlationId: text2(first[1]) });
+  const correlationId = name === "states.insert" ? text2(first[first.length - 1]) : void 0;
+  return known({ sagaName, sagaId: text2(first[1]), correlationId });
+}
 var Observer = class {
   #backend;
   #address;
   #log;
   #isDebugEnabled;
-  constructor(backend, url, logger) {
+  #collections;
+  #slowMs;
+  constructor(backend, url, { logger, slowMs, collections, namespace }) {
     this.#backend = backend;
-    this.#address = addressOf(url);
+    this.#address = { ...addressOf(url), ...namespace === void 0 ? {} : { "db.namespace": namespace } };
+    this.#collections = collections;
+    this.#slowMs = slowMs === 0 ? Number.POSITIVE_INFINITY : slowMs;
     const chosen = logger === void 0 ? stderrLogger() : checked3(logger);
     this.#log = chosen === void 0 ? {} : writers(chosen);
     this.#isDebugEnabled = debugGate(chosen);
@@ -7833,6 +7882,8 @@ var Observer = class {
     if (routingSlipId !== void 0) context.routingSlipId = routingSlipId;
     if (subject.bytes !== void 0) context.bytes = subject.bytes;
     if (subject.batchSize !== void 0) context.attributes["db.operation.batch.size"] = subject.batchSize;
+    const collection = this.#collections(subject.kind);
+    if (collection !== void 0) context.attributes["db.collection.name"] = collection;
     const ended = () => {
       channel.asyncStart.publish(context);
       channel.asyncEnd.publish(context);
@@ -7854,7 +7905,11 @@ var Observer = class {
       },
       (error) => {
         guarded(() => {
-          if (error instanceof SagaStoreError) context.attributes["error.type"] = error.code;
+          if (error instanceof SagaStoreError) {
+            context.attributes["error.type"] = error.code;
+            const status = statusOf2(error);
+            if (status !== void 0) context.attributes["db.response.status_code"] = status;
+          }
           context.error = error;
         });
         channel.error.publish(context);
@@ -7869,6 +7924,10 @@ var Observer = class {
     try {
       const result = await start();
       if (lateMs > 0 && result !== false) this.#late(subject, began, lateMs);
+      const tookMs = performance.now() - began;
+      if (tookMs >= this.#slowMs && subject.kind !== "store" && subject.kind !== "moving") {
+        this.#log.warn?.(`sagastore ${subject.operation}: slow, ${Math.round(tookMs)} ms`, this.#fields(subject, began));
+      }
       if (this.#isDebugEnabled()) {
         const fields = this.#fields(subject, began);
         const bytes = bytesOf3(result);
@@ -7878,13 +7937,15 @@ var Observer = class {
       return result;
     } catch (reason) {
       const error = toError(reason);
-      const level = error instanceof SagaStoreError && error.code === "NOT_FOUND" ? "warn" : "error";
+      const level = error instanceof SagaStoreError ? ANSWERS[error.code] ?? "error" : "error";
       const write = this.#log[level];
       if (write !== void 0) {
         const fields = this.#fields(subject, began);
         if (error instanceof SagaStoreError) {
           fields.code = error.code;
           fields.retryable = error.retryable;
+          const { attempts } = error;
+          if (attempts !== void 0) fields.attempts = attempts;
         }
         write(`sagastore ${subject.operation} failed: ${error instanceof Error ? error.message : String(error)}`, fields);
       }
@@ -7899,6 +7960,9 @@ var Observer = class {
   #fields(subject, began) {
     const fields = { backend: this.#backend, operation: subject.operation };
     if (subject.id !== void 0) fields.id = subject.id;
+    if (subject.sagaName !== void 0) fields.sagaName = subject.sagaName;
+    if (subject.sagaId !== void 0) fields.sagaId = subject.sagaId;
+    if (subject.correlationId !== void 0) fields.correlationId = subject.correlationId;
     const routingSlipId = routingSlipIdOf(subject);
     if (routingSlipId !== void 0) fields.routingSlipId = routingSlipId;
     if (subject.bytes !== void 0) fields.bytes = subject.bytes;
@@ -8356,6 +8420,7 @@ var KNOWN = {
   client: true,
   namespace: true,
   logger: true,
+  slowMs: true,
   lateRetentionMs: true,
   maxPayloadBytes: true,
   compression: true,
@@ -8455,26 +8520,82 @@ function kindOf(value) {
   return Array.isArray(value) ? "an array" : `a ${typeof value === "object" ? value.constructor?.name || "object" : typeof value}`;
 }
 
+// ts/store/places.ts
+var NAMES = {
+  payloads: ["", "payloads", "saga_store"],
+  states: ["states", "sagas", "saga_instances"],
+  executions: ["executions", "executions", "saga_executions"],
+  outbox: ["outbox", "outbox", "saga_outbox"],
+  inbox: ["inbox", "inbox", "saga_inbox"]
+};
+function collectionsOf(backend, url, options) {
+  if (backend === "redis" || backend === "memory") return () => void 0;
+  const given = options;
+  const what = backend === "mongodb" ? "collectionName" : "tableName";
+  const names = {};
+  for (const [kind, [before, word, byDefault]] of Object.entries(NAMES)) {
+    const option = before === "" ? what : `${before}${what[0]?.toUpperCase()}${what.slice(1)}`;
+    const ofNamespace = given.namespace === void 0 ? byDefault : `${given.namespace}_${word}`;
+    names[kind] = given[option] ?? ofNamespace;
+  }
+  if (backend === "dynamodb") names.payloads = given.tableName ?? (pathOf(url) || names.payloads);
+  return (kind) => names[kind];
+}
+function namespaceOf(backend, url, options) {
+  const { database, schema } = options;
+  switch (backend) {
+    case "postgres": {
+      const name = pathOf(url) || database;
+      return name === void 0 || schema === void 0 ? name : `${name}|${schema}`;
+    }
+    case "mongodb":
+      return database ?? (url === "" ? void 0 : pathOf(url) || "sagas");
+    case "redis":
+      return url === "" ? void 0 : pathOf(url) || "0";
+    case "sqlite":
+      return url === "" ? void 0 : url.replace(/^sqlite:(\/\/)?/, "");
+    default:
+      return void 0;
+  }
+}
+function pathOf(url) {
+  const path = /^[a-z+-]+:\/\/[^/?#]*\/([^?#]*)/.exec(url)?.[1];
+  try {
+    return path === void 0 ? void 0 : decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
 // ts/store/open.ts
 var PRIVATE = /* @__PURE__ */ new Set(["memory://", "memory:", "sqlite::memory:"]);
 function open2(backend, args) {
-  const { logger, client, getTransaction, requireTransaction, ...rest } = givenBy(args, backend);
+  const { logger, slowMs = 1e3, client, getTransaction, requireTransaction, ...rest } = givenBy(args, backend);
   if (getTransaction !== void 0 && typeof getTransaction !== "function") {
     throw invalidArgument("option 'getTransaction' must be a function", "open", backend ?? void 0);
   }
   if (requireTransaction !== void 0 && typeof requireTransaction !== "boolean") {
     throw invalidArgument("option 'requireTransaction' must be true or false", "open", backend ?? void 0);
   }
+  if (!Number.isSafeInteger(slowMs) || slowMs < 0) {
+    throw invalidArgument("option 'slowMs' must be a whole number from 0 on", "open", backend ?? void 0);
+  }
   const carrier = client === void 0 ? void 0 : clientCarrier5(client, rest.url, backend);
   const json = jsonOf(rest, backend);
   const opened = carrier === void 0 ? native.NativeStore.open(backend, json, realSetImmediate, import_node_worker_threads2.isMainThread) : native.NativeStore.openOnClients(carrier.backend, json, realSetImmediate, import_node_worker_threads2.isMainThread);
   if (!(opened instanceof native.NativeStore)) throw toError(opened);
   const direct = opened.operations();
+  const name = opened.backend;
   return {
-    backend: opened.backend,
+    backend: name,
     native: opened,
     direct,
-    observer: new Observer(opened.backend, opened.url, logger),
+    observer: new Observer(name, opened.url, {
+      logger,
+      slowMs,
+      collections: collectionsOf(name, opened.url, rest),
+      namespace: namespaceOf(name, opened.url, rest)
+    }),
     conversations: new Conversations(opened, carrier, direct.makesWay),
     client: carrier,
     getTransaction,
@@ -9189,7 +9310,7 @@ var Transactions = class {
     }
     const start = () => this.#transact(work, isolation);
     const { observer } = this.#parts;
-    return observer.isActive ? observer.watch({ operation: "transaction" }, start) : start();
+    return observer.isActive ? observer.watch({ operation: "transaction", kind: "transaction" }, start) : start();
   }
   /** Whether a transaction that is opened here and now is collected and sent at its end, and can be asked nothing before. */
   endLate() {
@@ -9436,14 +9557,25 @@ var SagaStore = class extends Payloads {
     const health = client === void 0 ? native2.health() : this.#healthOf(client);
     return { ...await health, backend: this.backend };
   }
-  /**
-   * What is stored, the state of the connections, and latencies since the store was opened.
-   * Counting reads the whole table (DynamoDB charges for that, as for `purgeExpired`), or on Redis all
-   * keys of the database. On a client of the application the connections are not the store's: `pool` is null.
-   */
-  async statistics() {
+  async statistics(options) {
+    const { backend } = this;
+    let isCounted;
+    try {
+      isCounted = optionsOf(options, { count: true }, "statistics", backend).count ?? true;
+      if (typeof isCounted !== "boolean") throw invalidArgument("option 'count' must be true or false", "statistics", backend);
+    } catch (error) {
+      return await this.#router.refuse(error, "statistics");
+    }
+    if (!isCounted) {
+      const figures = await this.#parts.native.figures().catch(raise);
+      return { backend, pool: figures.pool, operations: figures.operations };
+    }
     const statistics = await this.#router.run(OPERATIONS.statistics);
-    return { backend: this.backend, ...statistics };
+    const states = await detached(() => this.states.count()).then(
+      (count) => ({ count }),
+      () => null
+    );
+    return { backend, ...statistics, states };
   }
   /**
    * Runs `work` in a transaction. What it does through `tx`, or through this store, is stored as a whole

@@ -74,6 +74,8 @@ export declare class NativeStore {
   health(): Promise<object>
   /** Counts and latencies. */
   statistics(): Promise<object>
+  /** Latencies and connections, without counting what is stored. */
+  figures(): Promise<object>
   /** Answers what is under way, then lets go of the connections. */
   close(): Promise<void>
   /** Opens a transaction; answers what the calls below take. */

@@ -193,6 +193,12 @@ impl Error {
         self
     }
 
+    /// Says after how many attempts, if there was more than one.
+    #[must_use]
+    pub fn after(self, attempts: u32) -> Self {
+        if attempts < 2 { self } else { self.with_detail("attempts", Detail::Number(attempts.into())) }
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> Kind {
         self.0.kind

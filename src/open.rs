@@ -12,8 +12,9 @@ impl Store {
     /// URL's scheme must be one of that backend's.
     pub fn open(backend: Option<&str>, options: &str) -> Result<Self> {
         let mut options = OptionReader::parse(options)?;
-        let url =
-            options.string("url")?.ok_or_else(|| Error::invalid("option 'url' is missing: a connection string (or 'client': a client of the application)"))?;
+        let url = options.string("url")?.ok_or_else(|| {
+            Error::invalid("option 'url' is missing: a connection string (or 'client': a client of the application)")
+        })?;
         let chosen = Backend::of_url(&url)?;
         if let Some(wanted) = backend.and_then(Backend::named).filter(|wanted| *wanted != chosen) {
             let schemes: Vec<String> = wanted.schemes().iter().map(|scheme| format!("{scheme}:")).collect();

@@ -36,7 +36,13 @@ export interface Health {
 }
 
 /** Latencies of one operation since the store was opened, from the call to the answer. */
-export interface OperationStatistics {
+export interface OperationStatistics extends Percentiles {
+  /** The same of the last five minutes. */
+  recent: Percentiles
+}
+
+/** How many operations there were, and how long they took. */
+export interface Percentiles {
   count: number
   /** Those that were rejected; that a payload is not there (`NOT_FOUND`) is an answer. */
   errors: number
@@ -51,6 +57,8 @@ export interface Statistics {
   backend: BackendName
   /** Payloads stored, and how many of them have expired but are not removed yet. */
   payloads: { count: number; bytes: number; expired: number }
+  /** Saga state, about: an estimate where counting would read everything. null where it cannot be counted. */
+  states: { count: number } | null
   /** Executions by status, parked, leased; null where they cannot be counted (tables that were never made). */
   executions: ExecutionStatistics | null
   /** Events of the outbox: see `outbox.statistics`. null where they cannot be counted. */
@@ -60,3 +68,6 @@ export interface Statistics {
   /** By operation, such as `put`. */
   operations: Record<string, OperationStatistics>
 }
+
+/** What `statistics({ count: false })` answers: nothing of what is stored. */
+export type UncountedStatistics = Pick<Statistics, 'backend' | 'pool' | 'operations'>

@@ -51,6 +51,8 @@ export class SagaStoreError extends Error {
   declare readonly id?: string
   /** Whether the same call may succeed later. */
   declare readonly retryable: boolean
+  /** How often it was tried, where that was more than once. */
+  declare readonly attempts?: number
 
   constructor(failure: Failure) {
     const cause = failure.cause ?? chain(failure.causes)

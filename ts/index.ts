@@ -1,4 +1,4 @@
-export type { BackendName, Capabilities, Health, OperationStatistics, Statistics } from './backend'
+export type { BackendName, Capabilities, Health, OperationStatistics, Percentiles, Statistics, UncountedStatistics } from './backend'
 export type {
   BetterSqlite3Database,
   DrizzleDatabase,

@@ -2,7 +2,8 @@ import { tracingChannel } from 'node:diagnostics_channel'
 import { isDate, isUint8Array } from 'node:util/types'
 import { type Arguments, idOf, type Operation } from './arguments'
 import type { BackendName } from './backend'
-import { invalidArgument, SagaStoreError, toError } from './errors'
+import { invalidArgument, SagaStoreError, type SagaStoreErrorCode, toError } from './errors'
+import { known } from './kinds/json'
 import type { Logger } from './options'
 import { isPromiseLike } from './promises'
 
@@ -24,6 +25,15 @@ export interface OperationContext {
 
 const channel = tracingChannel<unknown, OperationContext>('sagastore:operation')
 
+/** Failures that are answers: the level at which they are told. Everything else is trouble. */
+const ANSWERS: Partial<Record<SagaStoreErrorCode, Level>> = { NOT_FOUND: 'warn', CONCURRENCY_CONFLICT: 'debug', ALREADY_EXISTS: 'debug' }
+
+/** What the server calls the failure. */
+function statusOf(error: SagaStoreError): string | undefined {
+  const { sqlState, serverCode } = error as { sqlState?: string; serverCode?: number }
+  return sqlState ?? (serverCode === undefined ? undefined : String(serverCode))
+}
+
 /** Asked at each operation, so spelt out. (`TracingChannel.hasSubscribers` is newer than Node.js 20.0.) */
 function isTraced(): boolean {
   const { start, end, asyncStart, asyncEnd, error } = channel
@@ -39,10 +49,17 @@ const SYSTEM_NAMES: Record<BackendName, string> = {
   dynamodb: 'aws.dynamodb',
 }
 
+/** What kind of records it is about; a transaction may be about several. */
+export type SubjectKind = Operation['kind'] | 'transaction'
+
 /** What an operation is about, for logs and traces. */
 export interface Subject {
   operation: string
+  kind: SubjectKind
   id?: string
+  sagaName?: string
+  sagaId?: string
+  correlationId?: string
   routingSlipId?: string
   bytes?: number
   batchSize?: number
@@ -53,16 +70,42 @@ export interface Subject {
 /** What an operation with these arguments is about. */
 export function subjectOf(operation: Operation, args: Arguments, routingSlipId?: string): Subject {
   const [first, data, expiresAt] = args
-  const subject: Subject = { operation: operation.name }
+  const subject: Subject = { operation: operation.name, kind: operation.kind }
   const id = idOf(operation, args)
   if (id !== undefined) subject.id = id
-  if (operation.by === 'ids') subject.batchSize = (first as unknown[]).length
+  Object.assign(subject, sagaOf(operation, first))
+  // What is about one record is no batch.
+  if (operation.by === 'ids' && (first as unknown[]).length > 1) subject.batchSize = (first as unknown[]).length
   if (isUint8Array(data)) subject.bytes = data.byteLength
   if (routingSlipId !== undefined) subject.routingSlipId = routingSlipId
   const expiries = operation.by === 'ids' ? ((expiresAt ?? []) as unknown[]) : [expiresAt]
   const times = expiries.filter(isDate).map((date) => Date.prototype.getTime.call(date))
   if (times.length > 0) subject.expiresAt = times.reduce((first, at) => Math.min(first, at))
   return subject
+}
+
+/** Which saga it is, as far as the arguments tell. */
+function sagaOf({ name, kind, by }: Operation, first: unknown): Pick<Subject, 'sagaName' | 'sagaId' | 'correlationId'> {
+  if ((kind !== 'states' && kind !== 'executions') || !Array.isArray(first)) return {}
+  const text = (value: unknown) => (typeof value === 'string' ? value : undefined)
+  if (by === 'id_in_list') return known({ sagaId: text(first[0]) })
+  if (by !== 'name_and_id' && by !== 'name_and_other_id') return {}
+  const sagaName = text(first[0])
+  if (by === 'name_and_other_id') return known({ sagaName, correlationId: text(first[1]) })
+  // The last of what an insert is given.
+  const correlationId = name === 'states.insert' ? text(first[first.length - 1]) : undefined
+  return known({ sagaName, sagaId: text(first[1]), correlationId })
+}
+
+/** What a store says of itself and of who listens. */
+export interface Observed {
+  logger: Logger | undefined
+  /** An operation that takes as long is told at warn; 0: none is. */
+  slowMs: number
+  /** The table or collection of a kind of records, where there is one. */
+  collections: (kind: SubjectKind) => string | undefined
+  /** The database, where its name is known. */
+  namespace: string | undefined
 }
 
 /** Tells a logger and the tracing channel what a store does. */
@@ -72,9 +115,14 @@ export class Observer {
   readonly #log: Partial<Record<Level, Write>>
   readonly #isDebugEnabled: () => boolean
 
-  constructor(backend: BackendName, url: string, logger: Logger | undefined) {
+  readonly #collections: (kind: SubjectKind) => string | undefined
+  readonly #slowMs: number
+
+  constructor(backend: BackendName, url: string, { logger, slowMs, collections, namespace }: Observed) {
     this.#backend = backend
-    this.#address = addressOf(url)
+    this.#address = { ...addressOf(url), ...(namespace === undefined ? {} : { 'db.namespace': namespace }) }
+    this.#collections = collections
+    this.#slowMs = slowMs === 0 ? Number.POSITIVE_INFINITY : slowMs
     const chosen = logger === undefined ? stderrLogger() : checked(logger)
     this.#log = chosen === undefined ? {} : writers(chosen)
     this.#isDebugEnabled = debugGate(chosen)
@@ -111,6 +159,8 @@ export class Observer {
     if (routingSlipId !== undefined) context.routingSlipId = routingSlipId
     if (subject.bytes !== undefined) context.bytes = subject.bytes
     if (subject.batchSize !== undefined) context.attributes['db.operation.batch.size'] = subject.batchSize
+    const collection = this.#collections(subject.kind)
+    if (collection !== undefined) context.attributes['db.collection.name'] = collection
     const ended = () => {
       channel.asyncStart.publish(context)
       channel.asyncEnd.publish(context)
@@ -132,7 +182,11 @@ export class Observer {
       },
       (error) => {
         guarded(() => {
-          if (error instanceof SagaStoreError) context.attributes['error.type'] = error.code
+          if (error instanceof SagaStoreError) {
+            context.attributes['error.type'] = error.code
+            const status = statusOf(error)
+            if (status !== undefined) context.attributes['db.response.status_code'] = status
+          }
           context.error = error
         })
         channel.error.publish(context)
@@ -148,6 +202,10 @@ export class Observer {
     try {
       const result = await start()
       if (lateMs > 0 && result !== false) this.#late(subject, began, lateMs)
+      const tookMs = performance.now() - began
+      if (tookMs >= this.#slowMs && subject.kind !== 'store' && subject.kind !== 'moving') {
+        this.#log.warn?.(`sagastore ${subject.operation}: slow, ${Math.round(tookMs)} ms`, this.#fields(subject, began))
+      }
       if (this.#isDebugEnabled()) {
         const fields = this.#fields(subject, began)
         const bytes = bytesOf(result)
@@ -157,14 +215,15 @@ export class Observer {
       return result
     } catch (reason) {
       const error = toError(reason)
-      // That a payload is not there is an answer; everything else is trouble.
-      const level = error instanceof SagaStoreError && error.code === 'NOT_FOUND' ? 'warn' : 'error'
+      const level = error instanceof SagaStoreError ? (ANSWERS[error.code] ?? 'error') : 'error'
       const write = this.#log[level]
       if (write !== undefined) {
         const fields = this.#fields(subject, began)
         if (error instanceof SagaStoreError) {
           fields.code = error.code
           fields.retryable = error.retryable
+          const { attempts } = error as { attempts?: number }
+          if (attempts !== undefined) fields.attempts = attempts
         }
         write(`sagastore ${subject.operation} failed: ${error instanceof Error ? error.message : String(error)}`, fields)
       }
@@ -181,6 +240,9 @@ export class Observer {
   #fields(subject: Subject, began: number): Fields {
     const fields: Fields = { backend: this.#backend, operation: subject.operation }
     if (subject.id !== undefined) fields.id = subject.id
+    if (subject.sagaName !== undefined) fields.sagaName = subject.sagaName
+    if (subject.sagaId !== undefined) fields.sagaId = subject.sagaId
+    if (subject.correlationId !== undefined) fields.correlationId = subject.correlationId
     const routingSlipId = routingSlipIdOf(subject)
     if (routingSlipId !== undefined) fields.routingSlipId = routingSlipId
     if (subject.bytes !== undefined) fields.bytes = subject.bytes

@@ -35,6 +35,8 @@ export interface StoreOptions {
   namespace?: string
   /** Where the operations are told to: `console`, a pino logger, or anything with the four methods. */
   logger?: Logger
+  /** An operation on records that takes as long, in ms, is told to the logger at `warn`. Default 1,000; with 0 none is. */
+  slowMs?: number
   /** How long a payload whose `expiresAt` had passed at the put is kept, in ms. Default 3,600,000; with 0 such a put is refused. */
   lateRetentionMs?: number
   /** Larger payloads are refused; what counts is what is stored, compressed or not. Default: what the backend can hold. */

@@ -60,7 +60,10 @@ describe('what JSON cannot keep is refused, with its place', () => {
   it.each(lost)('%s in the metadata', async (_, value) => {
     await using store = new MemorySagaStore()
     const state = { metadata: { sagaId: 'saga-1', more: [value] } } as SagaState
-    expect(await rejectionOf(store.states.insert('Orders', 'order-1', state))).toMatchObject({ code: 'SERIALIZATION', path: 'metadata.more[0]' })
+    expect(await rejectionOf(store.states.insert('Orders', 'order-1', state))).toMatchObject({
+      code: 'SERIALIZATION',
+      path: 'metadata.more[0]',
+    })
   })
 
   it.each(lost)('%s in an execution and in an event', async (_, value) => {

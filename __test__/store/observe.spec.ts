@@ -1,8 +1,10 @@
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
 import pino from 'pino'
 import { describe, expect, it } from 'vitest'
-import { MemorySagaStore, type OperationContext } from '../../index.js'
+import { type AnyStoreOptions, MemorySagaStore, type OperationContext, openStore, type SagaStore } from '../../index.js'
+import { freePort } from '../support/ports'
 import { runProgram, startProgram } from '../support/programs'
+import { rejectionOf } from '../support/promises'
 
 type Line = { level: string; message: string; fields: Record<string, unknown> }
 
@@ -50,6 +52,59 @@ describe('logger', () => {
       ['error', 'putMany', 'INVALID_ARGUMENT'],
     ])
     expect(lines[1]?.fields).toMatchObject({ routingSlipId: 'a', id: 'slip-a-1' })
+  })
+
+  it('conflicts and ids that are taken are answers; which saga it was has fields of its own', async () => {
+    const { lines, logger } = collector()
+    await using store = new MemorySagaStore({ logger })
+    const saga = { metadata: { sagaId: 'saga-1' } }
+    await store.states.insert('Orders', 'order-1', saga)
+    await store.states.insert('Orders', 'order-1', saga).catch(() => undefined)
+    await store.states.update('Orders', saga, 7).catch(() => undefined)
+    await store.states.getByCorrelationId('Orders', 'order-1')
+    await store.executions.create('saga-1', 'Orders')
+    const told = lines.map(({ level, fields: { operation, code, sagaName, sagaId, correlationId } }) => [
+      level, operation, code, sagaName, sagaId, correlationId,
+    ]) // biome-ignore format: one line reads better
+    expect(told).toEqual([
+      ['debug', 'states.insert', undefined, 'Orders', 'saga-1', 'order-1'],
+      ['debug', 'states.insert', 'ALREADY_EXISTS', 'Orders', 'saga-1', 'order-1'],
+      ['debug', 'states.update', 'CONCURRENCY_CONFLICT', 'Orders', 'saga-1', undefined],
+      ['debug', 'states.getByCorrelationId', undefined, 'Orders', undefined, 'order-1'],
+      ['debug', 'executions.create', undefined, undefined, 'saga-1', undefined],
+    ])
+  })
+
+  it('says after how many attempts', async () => {
+    const { lines, logger } = collector()
+    const url = `redis://127.0.0.1:${await freePort()}`
+    await using store = openStore({ url, logger, retry: { attempts: 3, baseMs: 1, maxMs: 1 } })
+    expect(await rejectionOf(store.get('a'))).toMatchObject({ code: 'CONNECTION', attempts: 3 })
+    expect(lines.map(({ level, fields }) => [level, fields.attempts])).toEqual([['error', 3]])
+    await using once = openStore({ url, logger, retry: { attempts: 1 } })
+    expect(await rejectionOf(once.get('a'))).not.toHaveProperty('attempts')
+  })
+
+  it('is told of an operation that is slow', async () => {
+    const { lines, logger } = collector()
+    // The work of a transaction takes a while; anything takes longer than a millisecond of it.
+    const slow = async (slowMs?: number) => {
+      await using store = new MemorySagaStore({ logger, ...(slowMs !== undefined && { slowMs }) })
+      await store.transaction(() => new Promise((resume) => setTimeout(resume, 60)))
+      return lines.splice(0).map(({ level, message }) => `${level} ${message.replace(/\d+ ms/, '… ms')}`)
+    }
+    expect(await slow(20)).toEqual(['warn sagastore transaction: slow, … ms', 'debug sagastore transaction'])
+    expect(await slow(0)).toEqual(['debug sagastore transaction'])
+    expect(await slow(600_000)).toEqual(['debug sagastore transaction'])
+    expect(() => new MemorySagaStore({ slowMs: -1 })).toThrow(/slowMs/)
+  })
+
+  it('a batch of one is no batch', async () => {
+    const { lines, logger } = collector()
+    await using store = new MemorySagaStore({ logger })
+    await store.putMany([{ id: 'a', data: Buffer.alloc(1) }])
+    await store.getMany(['a', 'b'])
+    expect(lines.map(({ fields }) => fields.batchSize)).toEqual([undefined, 2])
   })
 
   it('works with pino, and computes nothing for a level that is off', async () => {
@@ -220,6 +275,46 @@ describe('the tracing channel sagastore:operation', () => {
     expect(events[6]?.[1].attributes).toMatchObject({ 'error.type': 'NOT_FOUND' })
     expect(events[7]?.[1].attributes).toMatchObject({ 'db.operation.batch.size': 2 })
     expect(tracingChannel('sagastore:operation').start.hasSubscribers).toBe(false)
+  })
+})
+
+describe('the database in traces', () => {
+  async function attributesOf(options: AnyStoreOptions, call: (store: SagaStore) => Promise<unknown>) {
+    let attributes: OperationContext['attributes'] = {}
+    const listener = (context: unknown) => {
+      attributes = (context as OperationContext).attributes
+    }
+    await using store = openStore(options)
+    subscribe('tracing:sagastore:operation:asyncEnd', listener)
+    await call(store).catch(() => undefined)
+    unsubscribe('tracing:sagastore:operation:asyncEnd', listener)
+    return attributes
+  }
+  const get = (store: SagaStore) => store.get('a')
+  const getState = (store: SagaStore) => store.states.getById('Orders', 'saga-1')
+  const closed = '127.0.0.1:1'
+  const once = { retry: { attempts: 1 }, connectTimeoutMs: 500 }
+
+  it.each<[AnyStoreOptions, (store: SagaStore) => Promise<unknown>, string | undefined, string | undefined]>([
+    [{ url: 'memory://' }, get, undefined, undefined],
+    [{ url: 'sqlite::memory:' }, get, ':memory:', 'saga_store'],
+    [{ url: 'sqlite::memory:', namespace: 'orders' }, getState, ':memory:', 'orders_sagas'],
+    [{ url: `postgres://u@${closed}/shop`, schema: 'app', ...once }, getState, 'shop|app', 'saga_instances'],
+    [{ url: `postgres://u@${closed}/shop`, tableName: 'slips', ...once }, get, 'shop', 'slips'],
+    [{ url: `redis://${closed}/3`, ...once }, get, '3', undefined],
+    [{ url: `redis://${closed}`, ...once }, getState, '0', undefined],
+    [{ url: `mongodb://${closed}/shop`, namespace: 'orders', ...once }, get, 'shop', 'orders_payloads'],
+    [{ url: `dynamodb://eu-west-1/slips?endpoint=http://${closed}`, ...once }, get, undefined, 'slips'],
+  ])('%o', async (options, call, namespace, collection) => {
+    const attributes = await attributesOf(options, call)
+    expect([attributes['db.namespace'], attributes['db.collection.name']]).toEqual([namespace, collection])
+  })
+
+  it.skipIf(process.env.POSTGRES_URL === undefined)('what the server calls a failure', async () => {
+    const url = new URL(process.env.POSTGRES_URL as string)
+    url.pathname = '/not_there'
+    const attributes = await attributesOf({ url: url.href }, get)
+    expect(attributes).toMatchObject({ 'error.type': 'CONNECTION', 'db.response.status_code': '3D000', 'db.namespace': 'not_there' })
   })
 })
 

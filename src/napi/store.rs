@@ -336,6 +336,14 @@ impl NativeStore {
         })
     }
 
+    /// Latencies and connections, without counting what is stored.
+    #[napi(ts_return_type = "Promise<object>")]
+    pub fn figures(&self) -> napi::Result<Raw> {
+        self.background("statistics", |store| async move {
+            store.figures().map(|figures| Answer::Statistics(Box::new(figures)))
+        })
+    }
+
     /// Answers what is under way, then lets go of the connections.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn close(&self) -> napi::Result<Raw> {

@@ -242,12 +242,14 @@ impl Values {
     }
 
     fn statistics(self, statistics: &Statistics) -> sys::napi_value {
-        let usage = &statistics.usage;
-        let payloads = self.object(&[
-            ("count", self.count(usage.payloads)),
-            ("bytes", self.count(usage.bytes)),
-            ("expired", self.count(usage.expired)),
-        ]);
+        let payloads = match &statistics.usage {
+            None => self.null(),
+            Some(usage) => self.object(&[
+                ("count", self.count(usage.payloads)),
+                ("bytes", self.count(usage.bytes)),
+                ("expired", self.count(usage.expired)),
+            ]),
+        };
         let pool = match &statistics.pool {
             None => self.null(),
             Some(pool) => self.object(&[
@@ -261,13 +263,23 @@ impl Values {
             .operations
             .iter()
             .map(|(name, latency)| {
+                let recent = &latency.recent;
+                let recent = self.object(&[
+                    ("count", self.count(recent.count)),
+                    ("errors", self.count(recent.errors)),
+                    ("p50Ms", self.number(recent.p50_ms)),
+                    ("p95Ms", self.number(recent.p95_ms)),
+                    ("p99Ms", self.number(recent.p99_ms)),
+                    ("maxMs", self.number(recent.max_ms)),
+                ]);
                 let latency = self.object(&[
-                    ("count", self.count(latency.count)),
-                    ("errors", self.count(latency.errors)),
-                    ("p50Ms", self.number(latency.p50_ms)),
-                    ("p95Ms", self.number(latency.p95_ms)),
-                    ("p99Ms", self.number(latency.p99_ms)),
-                    ("maxMs", self.number(latency.max_ms)),
+                    ("count", self.count(latency.all.count)),
+                    ("errors", self.count(latency.all.errors)),
+                    ("p50Ms", self.number(latency.all.p50_ms)),
+                    ("p95Ms", self.number(latency.all.p95_ms)),
+                    ("p99Ms", self.number(latency.all.p99_ms)),
+                    ("maxMs", self.number(latency.all.max_ms)),
+                    ("recent", recent),
                 ]);
                 (*name, latency)
             })

@@ -105,8 +105,8 @@ pub(super) fn counts_of(counted: Result<Reply>) -> Option<Dynamic> {
 /// What `statistics()` answers.
 #[derive(Clone, Debug)]
 pub struct Statistics {
-    /// What is stored.
-    pub usage: Usage,
+    /// What is stored; none where nobody has counted.
+    pub usage: Option<Usage>,
     /// Counts of executions; none where they cannot be counted.
     pub executions: Option<Dynamic>,
     /// Counts of the outbox; none where they cannot be counted.
@@ -164,11 +164,26 @@ impl Store {
         let executions = counts_of(ask(&own.driver, executions).await);
         let outbox = counts_of(ask(&own.driver, outbox).await);
         Ok(Statistics {
-            usage,
+            usage: Some(usage),
             executions,
             outbox,
             pool: own.driver.pool(),
             waiting: own.waiting() as u64,
+            operations: self.latencies(),
+        })
+    }
+
+    /// What is known without asking anybody: connections, and what has been done.
+    pub fn figures(&self) -> Result<Statistics> {
+        self.check_open().map_err(|error| error.at(self.backend.name(), "statistics"))?;
+        // A store on a client of the application has none.
+        let own = self.own().ok();
+        Ok(Statistics {
+            usage: None,
+            executions: None,
+            outbox: None,
+            pool: own.as_ref().and_then(|own| own.driver.pool()),
+            waiting: own.map_or(0, |own| own.waiting() as u64),
             operations: self.latencies(),
         })
     }

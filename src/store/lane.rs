@@ -489,7 +489,7 @@ impl<O: Operation> Worker<O> {
                         }
                         self.delayed.push(Delayed { due, job: Job { operation, state } });
                     } else {
-                        let error = error.with_id(operation.subject());
+                        let error = error.with_id(operation.subject()).after(state.failed_attempts + 1);
                         drop(operation);
                         state.answer(Err(error));
                     }

@@ -100,7 +100,7 @@ impl Store {
             let pause = self.settings.retry.pause(failed);
             let in_time = started.elapsed() + pause < self.settings.operation_timeout;
             if on.facts().in_transaction || !repeats || !attempts_left || !in_time {
-                return Err(error);
+                return Err(error.after(failed));
             }
             on.pause(pause).await;
         }
@@ -177,6 +177,6 @@ impl Store {
         };
         let (usage, executions, outbox) =
             counted.await.map_err(|error: Error| error.at(self.backend.name(), "statistics"))?;
-        Ok(Statistics { usage, executions, outbox, pool: None, waiting: 0, operations: self.latencies() })
+        Ok(Statistics { usage: Some(usage), executions, outbox, pool: None, waiting: 0, operations: self.latencies() })
     }
 }

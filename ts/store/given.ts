@@ -23,6 +23,7 @@ export interface Given {
   url?: string
   client?: unknown
   logger?: Logger
+  slowMs?: number
   getTransaction?: () => unknown
   requireTransaction?: boolean
   maxHistoryEntries?: number
@@ -50,6 +51,7 @@ const KNOWN: Record<OptionName, true> = {
   client: true,
   namespace: true,
   logger: true,
+  slowMs: true,
   lateRetentionMs: true,
   maxPayloadBytes: true,
   compression: true,

@@ -9,6 +9,7 @@ import { Observer } from '../observe'
 import { realSetImmediate } from '../promises'
 import { Conversations } from '../run/conversation'
 import { type Given, givenBy } from './given'
+import { collectionsOf, namespaceOf } from './places'
 
 export type Native = InstanceType<typeof native.NativeStore>
 
@@ -37,12 +38,15 @@ const PRIVATE: ReadonlySet<string> = new Set(['memory://', 'memory:', 'sqlite::m
 
 /** Opens a store, without any I/O. `backend`: the only one that is meant; `args`: those of its constructor. */
 export function open(backend: BackendName | null, args: readonly unknown[]): Parts {
-  const { logger, client, getTransaction, requireTransaction, ...rest } = givenBy(args, backend)
+  const { logger, slowMs = 1_000, client, getTransaction, requireTransaction, ...rest } = givenBy(args, backend)
   if (getTransaction !== undefined && typeof getTransaction !== 'function') {
     throw invalidArgument("option 'getTransaction' must be a function", 'open', backend ?? undefined)
   }
   if (requireTransaction !== undefined && typeof requireTransaction !== 'boolean') {
     throw invalidArgument("option 'requireTransaction' must be true or false", 'open', backend ?? undefined)
+  }
+  if (!Number.isSafeInteger(slowMs) || slowMs < 0) {
+    throw invalidArgument("option 'slowMs' must be a whole number from 0 on", 'open', backend ?? undefined)
   }
   const carrier = client === undefined ? undefined : clientCarrier(client, rest.url, backend)
   const json = jsonOf(rest, backend)
@@ -52,11 +56,17 @@ export function open(backend: BackendName | null, args: readonly unknown[]): Par
       : native.NativeStore.openOnClients(carrier.backend, json, realSetImmediate, isMainThread)
   if (!(opened instanceof native.NativeStore)) throw toError(opened)
   const direct = opened.operations()
+  const name = opened.backend as BackendName
   return {
-    backend: opened.backend as BackendName,
+    backend: name,
     native: opened,
     direct,
-    observer: new Observer(opened.backend as BackendName, opened.url, logger),
+    observer: new Observer(name, opened.url, {
+      logger,
+      slowMs,
+      collections: collectionsOf(name, opened.url, rest),
+      namespace: namespaceOf(name, opened.url, rest),
+    }),
     conversations: new Conversations(opened, carrier, direct.makesWay),
     client: carrier,
     getTransaction,

@@ -1,8 +1,8 @@
 import { inspect } from 'node:util'
 import { mostOf, optionsOf } from '../arguments'
-import type { BackendName, Capabilities, Health, Statistics } from '../backend'
+import type { BackendName, Capabilities, Health, Statistics, UncountedStatistics } from '../backend'
 import type { Carrier } from '../clients/carrier'
-import { raise, SagaStoreError, toError } from '../errors'
+import { invalidArgument, raise, SagaStoreError, toError } from '../errors'
 import { SagaExecutions } from '../kinds/executions'
 import { SagaInbox } from '../kinds/inbox'
 import { SagaOutbox } from '../kinds/outbox'
@@ -15,6 +15,7 @@ import type { KindCounts } from '../moving/types'
 import { OPERATIONS } from '../operations'
 import type { SagaStoreAdapter, TransactionOptions } from '../options'
 import { within } from '../promises'
+import { detached } from '../run/context'
 import { open, type Parts } from './open'
 import { Router } from './route'
 import type { SagaTransaction } from './transaction'
@@ -134,10 +135,31 @@ export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
    * What is stored, the state of the connections, and latencies since the store was opened.
    * Counting reads the whole table (DynamoDB charges for that, as for `purgeExpired`), or on Redis all
    * keys of the database. On a client of the application the connections are not the store's: `pool` is null.
+   *
+   * @param options `count: false`: only connections and latencies, without asking the database anything
    */
-  async statistics(): Promise<Statistics> {
-    const statistics = await this.#router.run<Omit<Statistics, 'backend'>>(OPERATIONS.statistics)
-    return { backend: this.backend, ...statistics }
+  statistics(options?: { count?: true }): Promise<Statistics>
+  statistics(options: { count?: boolean }): Promise<UncountedStatistics & Partial<Statistics>>
+  async statistics(options?: { count?: boolean }): Promise<UncountedStatistics & Partial<Statistics>> {
+    const { backend } = this
+    let isCounted: boolean
+    try {
+      isCounted = optionsOf(options, { count: true }, 'statistics', backend).count ?? true
+      if (typeof isCounted !== 'boolean') throw invalidArgument("option 'count' must be true or false", 'statistics', backend)
+    } catch (error) {
+      return await this.#router.refuse(error, 'statistics')
+    }
+    if (!isCounted) {
+      const figures = (await this.#parts.native.figures().catch(raise)) as Omit<UncountedStatistics, 'backend'>
+      return { backend, pool: figures.pool, operations: figures.operations }
+    }
+    const statistics = await this.#router.run<Omit<Statistics, 'backend' | 'states'>>(OPERATIONS.statistics)
+    // Whole records are counted outside of transactions.
+    const states = await detached(() => this.states.count()).then(
+      (count) => ({ count }),
+      () => null,
+    )
+    return { backend, ...statistics, states }
   }
 
   /**

@@ -34,7 +34,7 @@ export class Transactions {
     }
     const start = () => this.#transact(work, isolation)
     const { observer } = this.#parts
-    return observer.isActive ? observer.watch({ operation: 'transaction' }, start) : start()
+    return observer.isActive ? observer.watch({ operation: 'transaction', kind: 'transaction' }, start) : start()
   }
 
   /** Whether a transaction that is opened here and now is collected and sent at its end, and can be asked nothing before. */

@@ -126,7 +126,7 @@ fn what_goes_in_comes_out() {
     assert_eq!(one(|settle| store.delete("7", settle)).unwrap(), Reply::Flag(false));
     assert_eq!(one(|settle| store.delete("8", settle)).unwrap(), Reply::Flag(true));
     let statistics = block_on(store.statistics()).unwrap();
-    assert_eq!((statistics.usage.payloads, statistics.usage.expired), (68, 0));
+    assert_eq!((statistics.usage.as_ref().unwrap().payloads, statistics.usage.as_ref().unwrap().expired), (68, 0));
     assert!(statistics.pool.unwrap().open >= 1);
     block_on(store.close());
     admin(&format!("drop table {table}"));

@@ -122,7 +122,7 @@ fn puts_and_reads_and_closes() {
     assert_eq!(one(|settle| store.delete("a", settle)).unwrap(), Reply::Flag(false));
     assert_eq!(one(|settle| store.delete("empty", settle)).unwrap(), Reply::Flag(true));
     let statistics = wait(store.statistics()).unwrap();
-    assert_eq!((statistics.usage.payloads, statistics.usage.bytes), (1, 3_000_000));
+    assert_eq!((statistics.usage.as_ref().unwrap().payloads, statistics.usage.as_ref().unwrap().bytes), (1, 3_000_000));
     assert_eq!(statistics.pool.unwrap().open, 4);
     wait(store.close());
     assert_eq!(get_error(&store, "large").kind(), Kind::Closed);
@@ -220,7 +220,7 @@ fn memory_is_private_and_needs_no_file() {
         assert_ne!(answers.next().unwrap(), Reply::Data(None));
     }
     assert_eq!(find(&a, "49").unwrap().as_deref(), Some(b"1999".as_slice()));
-    assert_eq!(wait(a.statistics()).unwrap().usage.payloads, 51);
+    assert_eq!(wait(a.statistics()).unwrap().usage.unwrap().payloads, 51);
     assert_eq!(wait(a.health()).status, "healthy");
     wait(a.close());
     wait(b.close());
@@ -312,7 +312,7 @@ fn times_in_other_forms_are_read_and_not_purged_early() {
     assert!(alive.iter().all(|id| find(&store, id).unwrap().is_some()));
     assert!(dead.iter().all(|id| find(&store, id).unwrap().is_none()));
     assert_eq!(get_error(&store, "odd").kind(), Kind::CorruptData);
-    assert_eq!(wait(store.statistics()).unwrap().usage.expired, 4);
+    assert_eq!(wait(store.statistics()).unwrap().usage.unwrap().expired, 4);
     assert_eq!(wait(store.purge_expired(1_000_000)).unwrap(), 4);
     assert!(alive.iter().all(|id| find(&store, id).unwrap().is_some()));
     wait(store.close());
@@ -330,7 +330,7 @@ fn purges_in_batches() {
         .unwrap();
     assert_eq!(wait(store.purge_expired(100)).unwrap(), 100);
     assert_eq!(wait(store.purge_expired(u64::MAX)).unwrap(), 2_400);
-    assert_eq!(wait(store.statistics()).unwrap().usage.payloads, 0);
+    assert_eq!(wait(store.statistics()).unwrap().usage.unwrap().payloads, 0);
     wait(store.close());
 }
 

@@ -96,7 +96,7 @@ fn eight_processes_initialize_at_once() {
         assert!(child.wait().unwrap().success());
     }
     let store = ready(&directory);
-    assert_eq!(wait(store.statistics()).unwrap().usage.payloads, 8 * 20);
+    assert_eq!(wait(store.statistics()).unwrap().usage.unwrap().payloads, 8 * 20);
     wait(store.close());
 }
 
