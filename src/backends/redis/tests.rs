@@ -142,7 +142,10 @@ fn usage_and_health() {
             put(&store, &number.to_string(), "four", Some(Millis::now().plus(60_000))).await.unwrap();
         }
         let statistics = store.statistics().await.unwrap();
-        assert_eq!((statistics.usage.as_ref().unwrap().payloads, statistics.usage.as_ref().unwrap().bytes), (1_500, 6_000));
+        assert_eq!(
+            (statistics.usage.as_ref().unwrap().payloads, statistics.usage.as_ref().unwrap().bytes),
+            (1_500, 6_000)
+        );
         // Idle or not: the other tests use the same connection.
         assert!(statistics.pool.is_some_and(|pool| pool.open >= 1));
         let health = store.health().await;
