@@ -130,10 +130,10 @@ fn parse(url: &str) -> Option<(Url, Option<&str>)> {
 }
 
 /// The name of a query parameter that nobody knows, for messages: empty, if it may be something else (a part of a
-/// password with an unescaped `?`).
+/// password with an unescaped `?`). No name of a parameter has a digit.
 pub fn shown_parameter(name: &str) -> String {
     let is_name =
-        (1..=40).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+        (1..=40).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphabetic() || b"_-.".contains(&b));
     if is_name { format!(" '{name}'") } else { String::new() }
 }
 
