@@ -18,8 +18,7 @@ use crate::contract::executions::record::Status;
 use crate::contract::executions::{self, ClaimRuns, ExecutionRead, ExecutionWrite, Filter, Order, Renewal};
 use crate::contract::inbox::{Entry, InboxRead};
 use crate::contract::moving::record::{Key, Record};
-use crate::contract::moving::{Conflict, Import, MovingRead, MovingWrite};
-use crate::contract::operation::RecordKind;
+use crate::contract::moving::{Conflict, Import, Moved, MovingRead, MovingWrite};
 use crate::contract::outbox::{ClaimEvents, Decision, Held, OutboxRead, OutboxWrite, Outcome, Settlement};
 use crate::contract::payloads::Read;
 use crate::contract::states::StateRead;
@@ -28,8 +27,7 @@ use crate::error::Result;
 use crate::time::Millis;
 use records::SHORT_MS;
 
-const KINDS: [RecordKind; 5] =
-    [RecordKind::Payloads, RecordKind::States, RecordKind::Executions, RecordKind::Outbox, RecordKind::Inbox];
+const KINDS: [Moved; 5] = [Moved::Payloads, Moved::States, Moved::Executions, Moved::Outbox, Moved::Inbox];
 
 /// What a backend promises beyond the contract.
 #[derive(Clone, Copy)]
@@ -43,7 +41,7 @@ pub(super) struct Promises {
 /// As memory does it.
 pub(super) const ALL: Promises = Promises { order: true, counts: true };
 
-pub(super) fn import(kind: RecordKind, conflict: Conflict, records: Vec<Record>) -> MovingWrite {
+pub(super) fn import(kind: Moved, conflict: Conflict, records: Vec<Record>) -> MovingWrite {
     MovingWrite::Import(Box::new(Import::new(kind, conflict, records.into_iter().map(Ok).collect())))
 }
 
@@ -66,7 +64,7 @@ pub(super) fn fates(on: &Asked, write: &MovingWrite) -> Vec<String> {
 }
 
 /// All records of a kind, page by page.
-pub(super) fn scan(on: &Asked, kind: RecordKind, limit: u64, max_bytes: u64, only_sizes: bool) -> Vec<Dynamic> {
+pub(super) fn scan(on: &Asked, kind: Moved, limit: u64, max_bytes: u64, only_sizes: bool) -> Vec<Dynamic> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let page = value(on.ask(&MovingRead::Scan { kind, after, limit, max_bytes, only_sizes }));
@@ -107,14 +105,8 @@ fn living(mut records: Vec<Dynamic>, in_order: bool, now: Millis) -> Vec<Dynamic
     records
 }
 
-fn assert_same_records(
-    memory: &Asked,
-    tried: &Asked,
-    kind: RecordKind,
-    promises: Promises,
-    after: &impl std::fmt::Debug,
-) {
-    let in_order = kind == RecordKind::Outbox && promises.order;
+fn assert_same_records(memory: &Asked, tried: &Asked, kind: Moved, promises: Promises, after: &impl std::fmt::Debug) {
+    let in_order = kind == Moved::Outbox && promises.order;
     for (limit, max_bytes, only_sizes) in [(1_000, u64::MAX, false), (3, 600, false), (7, 1_000, true), (1, 1, false)] {
         let [expected, found] = [memory, tried].map(|on| scan(on, kind, limit, max_bytes, only_sizes));
         let now = Millis::now();
@@ -169,7 +161,7 @@ pub(super) fn imports_are_those_of_memory(open: impl Fn() -> Option<Asked>, roun
 }
 
 /// What is asked and done behind an import has the same answers.
-fn work_goes_on(memory: &Asked, tried: &Asked, kind: RecordKind, steps: &impl std::fmt::Debug) {
+fn work_goes_on(memory: &Asked, tried: &Asked, kind: Moved, steps: &impl std::fmt::Debug) {
     std::thread::sleep(Duration::from_millis(SHORT_MS + 20));
     let records = scan(memory, kind, 1_000, u64::MAX, false);
     let text =
@@ -182,8 +174,8 @@ fn work_goes_on(memory: &Asked, tried: &Asked, kind: RecordKind, steps: &impl st
     }
     for record in &records {
         match kind {
-            RecordKind::Payloads => same!(Read::Find { id: text(record, "id").into() }),
-            RecordKind::States => {
+            Moved::Payloads => same!(Read::Find { id: text(record, "id").into() }),
+            Moved::States => {
                 let (name, id): (Box<str>, Box<str>) = (text(record, "sagaName").into(), text(record, "sagaId").into());
                 let correlation_id: Box<str> = text(record, "correlationId").into();
                 let reads =
@@ -198,20 +190,20 @@ fn work_goes_on(memory: &Asked, tried: &Asked, kind: RecordKind, steps: &impl st
                     assert_eq!(json(tried), json(memory), "{steps:#?}");
                 }
             }
-            RecordKind::Executions => {
+            Moved::Executions => {
                 let id: Box<str> = text(record, "sagaId").into();
                 same!(ExecutionRead::Load { id: id.clone(), for_update: false });
                 same!(ExecutionRead::History { id, after: None, limit: 100, max_bytes: 1_000_000, reverse: false });
             }
-            RecordKind::Outbox => same!(OutboxRead::Get { id: text(record, "eventId").into() }),
-            RecordKind::Inbox | RecordKind::Moving => {
+            Moved::Outbox => same!(OutboxRead::Get { id: text(record, "eventId").into() }),
+            Moved::Inbox => {
                 let (consumer, message) = (text(record, "consumer"), text(record, "messageId"));
                 same!(InboxRead::Has { entry: Entry::new(&consumer, &message).unwrap() });
             }
         }
     }
     match kind {
-        RecordKind::States => {
+        Moved::States => {
             for name in [None, Some("A")] {
                 let name = name.map(Into::into);
                 let ids = |on: &Asked| match on.ask(&StateRead::TimedOut {
@@ -230,8 +222,8 @@ fn work_goes_on(memory: &Asked, tried: &Asked, kind: RecordKind, steps: &impl st
                 same!(StateRead::Count { name: "A".into(), completed });
             }
         }
-        RecordKind::Executions => executions_go_on(memory, tried, &records, steps),
-        RecordKind::Outbox => events_go_on(memory, tried, &records, steps),
+        Moved::Executions => executions_go_on(memory, tried, &records, steps),
+        Moved::Outbox => events_go_on(memory, tried, &records, steps),
         _ => {}
     }
 }
@@ -359,7 +351,7 @@ pub(super) fn scans_are_right(tried: &Asked, promises: Promises) {
         for (limit, max_bytes) in [(1_000, u64::MAX), (50, u64::MAX), (1, 1), (100, 2_000)] {
             let found = living(scan(tried, kind, limit, max_bytes, false), true, Millis(0));
             let mut expected = living(records.iter().cloned().map(Record::into_dynamic).collect(), true, Millis(0));
-            if kind == RecordKind::Outbox && promises.order {
+            if kind == Moved::Outbox && promises.order {
                 assert_eq!(found, expected, "{kind:?}");
                 continue;
             }

@@ -12,7 +12,6 @@ use super::states::{self, key};
 use crate::buffers;
 use crate::contract::moving::record::{Body, Key, Logbook, Message, Payload, Record, State};
 use crate::contract::moving::{Count, Fate, Import, Moved, MovingRead, MovingWrite, Page, fetched, foreign_cursor};
-use crate::contract::operation::RecordKind;
 use crate::contract::outbox::record::{Content, Stored};
 use crate::contract::states::correlation_taken;
 use crate::contract::step::Reply;
@@ -92,11 +91,11 @@ impl Records {
             MovingRead::Fetch { kind, keys } => fetched(keys.iter().map(|key| self.fetch(*kind, key)).collect()),
             MovingRead::Count { kind } => {
                 let records = match kind {
-                    RecordKind::Payloads => self.payloads.count(),
-                    RecordKind::States => self.states.by_id.len(),
-                    RecordKind::Executions => self.executions.by_id.len(),
-                    RecordKind::Outbox => self.outbox.events.len(),
-                    RecordKind::Inbox | RecordKind::Moving => self.inbox.0.len(),
+                    Moved::Payloads => self.payloads.count(),
+                    Moved::States => self.states.by_id.len(),
+                    Moved::Executions => self.executions.by_id.len(),
+                    Moved::Outbox => self.outbox.events.len(),
+                    Moved::Inbox => self.inbox.0.len(),
                 };
                 Count { records: records as u64, approximate: false }.into_reply()
             }
@@ -105,7 +104,7 @@ impl Records {
 
     fn scan(&self, kind: Moved, after: Option<&str>, filling: Filling, only_sizes: bool) -> Result<Page> {
         Ok(match kind {
-            RecordKind::Payloads => {
+            Moved::Payloads => {
                 let from = match after {
                     None => usize::MAX,
                     Some(after) => after.parse().map_err(|_| foreign_cursor())?,
@@ -115,7 +114,7 @@ impl Records {
                     (of_payload(id, data, expires_at, only_sizes), place.to_string())
                 }))
             }
-            RecordKind::States => {
+            Moved::States => {
                 let from = match after {
                     None => Bound::Unbounded,
                     Some(after) => Bound::Excluded(state_cursor(after)?),
@@ -123,12 +122,12 @@ impl Records {
                 let records = self.states.by_id.range((from, Bound::Unbounded));
                 filling.fill(records.map(|(key, record)| (of_state(record), format!("{}\0{}", key.0, key.1))))
             }
-            RecordKind::Executions => {
+            Moved::Executions => {
                 let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(Box::<str>::from(after)));
                 let records = self.executions.by_id.range((from, Bound::Unbounded));
                 filling.fill(records.map(|(id, record)| (of_execution(record), id.to_string())))
             }
-            RecordKind::Outbox => {
+            Moved::Outbox => {
                 let from = match after {
                     None => i64::MIN,
                     Some(after) => after.parse::<i64>().map_err(|_| foreign_cursor())?.saturating_add(1),
@@ -139,7 +138,7 @@ impl Records {
                     copy.map(|stored| (Record::Event(Box::new(stored)), seq.to_string()))
                 }))
             }
-            RecordKind::Inbox | RecordKind::Moving => {
+            Moved::Inbox => {
                 let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(Box::<str>::from(after)));
                 let records = self.inbox.0.range((from, Bound::Unbounded));
                 filling.fill(records.map(|(key, accepted)| (of_message(key, accepted), key.to_string())))
@@ -150,17 +149,17 @@ impl Records {
     /// What stands under a key, expired or not.
     fn fetch(&self, kind: Moved, at: &Key) -> Option<Record> {
         match kind {
-            RecordKind::Payloads => {
+            Moved::Payloads => {
                 let (data, expires_at) = self.payloads.record(&at.id)?;
                 Some(of_payload(&at.id, &data, expires_at, false))
             }
-            RecordKind::States => self.states.by_id.get(&key(&at.name, &at.id)).map(|record| of_state(record)),
-            RecordKind::Executions => self.executions.by_id.get(&at.id).map(|record| of_execution(record)),
-            RecordKind::Outbox => {
+            Moved::States => self.states.by_id.get(&key(&at.name, &at.id)).map(|record| of_state(record)),
+            Moved::Executions => self.executions.by_id.get(&at.id).map(|record| of_execution(record)),
+            Moved::Outbox => {
                 let (seq, _) = self.outbox.by_id(&at.id)?;
                 self.outbox.copies([seq]).pop().map(|stored| Record::Event(Box::new(stored)))
             }
-            RecordKind::Inbox | RecordKind::Moving => {
+            Moved::Inbox => {
                 let key = message_key(at);
                 self.inbox.0.get(&key).map(|accepted| of_message(&key, accepted))
             }

@@ -12,8 +12,8 @@ use crate::contract::capability::Transactions;
 use crate::contract::client::{Ask, Client, ClientError, Facts};
 use crate::contract::dynamic::Dynamic;
 use crate::contract::guest::ClientDriver;
-use crate::contract::moving::{Count, MovingRead};
-use crate::contract::operation::{RecordKind, Work};
+use crate::contract::moving::{Count, Moved, MovingRead};
+use crate::contract::operation::Work;
 use crate::contract::payloads::{Read, Write};
 use crate::contract::step::{Reply, Step};
 use crate::error::{Kind, Result};
@@ -283,7 +283,7 @@ fn a_wrong_name_is_refused() {
 
 #[test]
 fn whole_records_are_moved_outside_of_transactions() {
-    let (guest, kind) = (hosted(), RecordKind::States);
+    let (guest, kind) = (hosted(), Moved::States);
     let count = Step::Moving(Work::Read(MovingRead::Count { kind }));
     let client = in_transaction();
     let (reply, _) = talk(&client, guest.run(&client, &count), replica_set);
@@ -292,7 +292,7 @@ fn whole_records_are_moved_outside_of_transactions() {
     let (reply, asked) = talk(&client, guest.run(&client, &count), |_| Ok(done()));
     assert_eq!(reply.unwrap(), Count { records: 1, approximate: true }.into_reply());
     assert_eq!(asked.last().unwrap().arguments[0].get("count"), Some(&"saga_instances".into()));
-    let (kind, after, limit) = (RecordKind::Payloads, None, 5);
+    let (kind, after, limit) = (Moved::Payloads, None, 5);
     let scan = Step::Moving(Work::Read(MovingRead::Scan { kind, after, limit, max_bytes: 9, only_sizes: false }));
     // An ObjectId, as the client's library has it.
     let id = Dynamic::map([("buffer", Dynamic::Bytes(Bytes::from(vec![0xab; 12])))]);

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::super::outbox_tests::{HOUR, event, one_of};
 use crate::contract::executions::record::{Action, Entry, Execution, LastOperation, Logged, Status, StepStatus};
+use crate::contract::moving::Moved;
 use crate::contract::moving::record::{Body, Logbook, Message, Payload, Record, State};
-use crate::contract::operation::RecordKind;
 use crate::contract::outbox::record::{Content, EventStatus, Stored};
 use crate::contract::states::Saga;
 use crate::time::Millis;
@@ -17,14 +17,14 @@ pub(super) const SHORT_MS: u64 = 400;
 const IDS: usize = 60;
 
 /// Records of different keys, at most so many.
-pub(super) fn some(kind: RecordKind, count: usize) -> Vec<Record> {
+pub(super) fn some(kind: Moved, count: usize) -> Vec<Record> {
     let mut numbers: Vec<usize> = (0..IDS).collect();
     fastrand::shuffle(&mut numbers);
     numbers.into_iter().take(count).map(|number| record(kind, number, any_expiry())).collect()
 }
 
 /// So many records of different keys that live for hours.
-pub(super) fn different(kind: RecordKind, count: usize) -> Vec<Record> {
+pub(super) fn different(kind: Moved, count: usize) -> Vec<Record> {
     let mut records: Vec<Record> =
         (0..count).map(|number| record(kind, number, Some(Millis::now().plus(HOUR)))).collect();
     for (number, record) in records.iter_mut().enumerate() {
@@ -36,13 +36,13 @@ pub(super) fn different(kind: RecordKind, count: usize) -> Vec<Record> {
     records
 }
 
-fn record(kind: RecordKind, number: usize, expires_at: Option<Millis>) -> Record {
+fn record(kind: Moved, number: usize, expires_at: Option<Millis>) -> Record {
     match kind {
-        RecordKind::Payloads => payload(number, expires_at),
-        RecordKind::States => state(number, expires_at),
-        RecordKind::Executions => execution(number, expires_at),
-        RecordKind::Outbox => stored(number, expires_at),
-        RecordKind::Inbox | RecordKind::Moving => Record::Message(Message {
+        Moved::Payloads => payload(number, expires_at),
+        Moved::States => state(number, expires_at),
+        Moved::Executions => execution(number, expires_at),
+        Moved::Outbox => stored(number, expires_at),
+        Moved::Inbox => Record::Message(Message {
             consumer: one_of_names(number).into(),
             id: format!("m{number} 'ü'").into(),
             operation: format!("o{}", fastrand::u8(..)).into(),

@@ -16,7 +16,7 @@ use super::transaction::QueuedTransaction;
 use super::{bell, inbox, inspect, payloads};
 use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
 use crate::contract::driver::{Batching, Driver};
-use crate::contract::moving::MovingWrite;
+use crate::contract::moving::{Moved, MovingWrite};
 use crate::contract::operation::{Access, Group, RecordKind, Work};
 use crate::contract::report::{Pool, Probe, Usage};
 use crate::contract::states::Reindexed;
@@ -111,7 +111,7 @@ impl Driver for Redis {
                 let on = self.channel().await?;
                 let moving = Moving { on: &on, prefixes: &self.prefixes };
                 let answers = join_all(group.iter().map(|write| moving.write(write))).await;
-                if group.iter().any(|MovingWrite::Import(import)| import.kind == RecordKind::Executions) {
+                if group.iter().any(|MovingWrite::Import(import)| import.kind == Moved::Executions) {
                     // Some of them may have been due for long.
                     self.due.forget();
                 }

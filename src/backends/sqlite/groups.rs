@@ -17,7 +17,6 @@ use crate::contract::step::Reply;
 use crate::error::Result;
 use crate::sql::executions::Executions;
 use crate::sql::inbox::Inbox;
-use crate::sql::moving::{kind_of_read, kind_of_write};
 use crate::sql::outbox::Outbox;
 use crate::sql::states::StateSql;
 use crate::sql::{Around, Executor};
@@ -79,13 +78,13 @@ impl Runs<InboxRead> for Inbox {
 
 impl Runs<MovingWrite> for Sql {
     async fn run<E: Executor>(&self, on: &mut E, operation: &MovingWrite, now: Millis) -> Result<Reply> {
-        self.place(kind_of_write(operation)).write(on, operation, now).await
+        self.place(operation.kind()).write(on, operation, now).await
     }
 }
 
 impl Runs<MovingRead> for Sql {
     async fn run<E: Executor>(&self, on: &mut E, operation: &MovingRead, _now: Millis) -> Result<Reply> {
-        self.place(kind_of_read(operation)).read(on, operation).await
+        self.place(operation.kind()).read(on, operation).await
     }
 }
 

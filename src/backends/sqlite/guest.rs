@@ -6,7 +6,8 @@ use super::{Task, schema};
 use crate::contract::capability::Capabilities;
 use crate::contract::client::{Client, ClientError};
 use crate::contract::guest::ClientDriver;
-use crate::contract::operation::{RecordKind, Work};
+use crate::contract::moving::Moved;
+use crate::contract::operation::Work;
 use crate::contract::report::{Probe, Usage};
 use crate::contract::step::{Reply, Step};
 use crate::error::{Error, Kind, Result};
@@ -15,7 +16,7 @@ use crate::sql::client::OnClient;
 use crate::sql::executions::Executions;
 use crate::sql::executions::schema::Pair;
 use crate::sql::inbox::Inbox;
-use crate::sql::moving::{Place, kind_of_read, kind_of_write};
+use crate::sql::moving::Place;
 use crate::sql::outbox::Outbox;
 use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::{TimeColumn, inspect};
@@ -68,23 +69,23 @@ impl Hosted {
         OnClient::new(client, Dialect::Sqlite, self.inbox.quoted(), of_client)
     }
 
-    fn on_kind<'a>(&'a self, client: &'a Client, kind: RecordKind) -> OnClient<'a> {
+    fn on_kind<'a>(&'a self, client: &'a Client, kind: Moved) -> OnClient<'a> {
         match kind {
-            RecordKind::Payloads => self.on(client),
-            RecordKind::States => self.states_on(client),
-            RecordKind::Executions => self.executions_on(client),
-            RecordKind::Outbox => self.outbox_on(client),
-            RecordKind::Inbox | RecordKind::Moving => self.inbox_on(client),
+            Moved::Payloads => self.on(client),
+            Moved::States => self.states_on(client),
+            Moved::Executions => self.executions_on(client),
+            Moved::Outbox => self.outbox_on(client),
+            Moved::Inbox => self.inbox_on(client),
         }
     }
 
-    fn place(&self, kind: RecordKind) -> Place<'_> {
+    fn place(&self, kind: Moved) -> Place<'_> {
         match kind {
-            RecordKind::Payloads => Place::Payloads(&self.sql),
-            RecordKind::States => Place::States(&self.states),
-            RecordKind::Executions => Place::Executions(&self.executions),
-            RecordKind::Outbox => Place::Outbox(&self.outbox),
-            RecordKind::Inbox | RecordKind::Moving => Place::Inbox(&self.inbox),
+            Moved::Payloads => Place::Payloads(&self.sql),
+            Moved::States => Place::States(&self.states),
+            Moved::Executions => Place::Executions(&self.executions),
+            Moved::Outbox => Place::Outbox(&self.outbox),
+            Moved::Inbox => Place::Inbox(&self.inbox),
         }
     }
 
@@ -124,11 +125,11 @@ impl ClientDriver for Hosted {
                     self.outbox.run(&mut self.outbox_on(on), step, around, Millis::now()).await
                 }
                 Step::Moving(Work::Read(read)) => {
-                    let kind = kind_of_read(read);
+                    let kind = read.kind();
                     self.place(kind).read(&mut self.on_kind(on, kind), read).await
                 }
                 Step::Moving(step @ Work::Write(write)) => {
-                    let (kind, around) = (kind_of_write(write), around(on, step)?);
+                    let (kind, around) = (write.kind(), around(on, step)?);
                     let mut on = self.on_kind(on, kind);
                     around.enter(&mut on).await?;
                     let done = self.place(kind).write(&mut on, write, Millis::now()).await;

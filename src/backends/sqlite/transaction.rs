@@ -14,8 +14,7 @@ use super::error::{Failure, ends_transaction, of_query, running};
 use super::executor::{commit, execute};
 use super::slot::Slot;
 use crate::contract::dynamic::Dynamic;
-use crate::contract::moving::not_in_transactions;
-use crate::contract::operation::RecordKind;
+use crate::contract::moving::{Moved, not_in_transactions};
 use crate::contract::step::{Reply, Step};
 use crate::contract::transaction::Transaction;
 use crate::error::{Error, Kind, Result};
@@ -59,13 +58,13 @@ pub(super) struct Sql {
 
 impl Sql {
     /// Where the records of a kind are.
-    pub(super) fn place(&self, kind: RecordKind) -> Place<'_> {
+    pub(super) fn place(&self, kind: Moved) -> Place<'_> {
         match kind {
-            RecordKind::Payloads => Place::Payloads(&self.payloads),
-            RecordKind::States => Place::States(&self.states),
-            RecordKind::Executions => Place::Executions(&self.executions),
-            RecordKind::Outbox => Place::Outbox(&self.outbox),
-            RecordKind::Inbox | RecordKind::Moving => Place::Inbox(&self.inbox),
+            Moved::Payloads => Place::Payloads(&self.payloads),
+            Moved::States => Place::States(&self.states),
+            Moved::Executions => Place::Executions(&self.executions),
+            Moved::Outbox => Place::Outbox(&self.outbox),
+            Moved::Inbox => Place::Inbox(&self.inbox),
         }
     }
 }

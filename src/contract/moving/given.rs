@@ -5,23 +5,19 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use super::record::{Body, Key, Logbook, Message, Payload, Record, State};
-use super::{Conflict, Fate, Import, MovingRead, MovingStep, MovingWrite, PAGE_BYTES, has_expired};
+use super::{Conflict, Fate, Import, Moved, MovingRead, MovingStep, MovingWrite, PAGE_BYTES, has_expired};
 use crate::contract::arguments::{Arguments, Fields, MAX_LISTED};
 use crate::contract::dynamic::Dynamic;
 use crate::contract::executions::given::{check_saga_id, tags};
 use crate::contract::executions::record::{Action, Entry, Execution, LastOperation, Logged, Status, StepStatus};
 use crate::contract::inbox;
-use crate::contract::operation::{RecordKind, check_id};
+use crate::contract::operation::check_id;
 use crate::contract::operations::Call;
 use crate::contract::outbox::given::{check_key, event_id};
 use crate::contract::outbox::record::{Content, Event, EventStatus, Stored};
 use crate::contract::states::{Saga, check_correlation_id, check_name, check_state_id};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
-
-/// The kinds whose records can be moved, in the order in which they are.
-const KINDS: [RecordKind; 5] =
-    [RecordKind::Payloads, RecordKind::States, RecordKind::Executions, RecordKind::Outbox, RecordKind::Inbox];
 
 /// Reads and checks what a call was given. `limit` is the largest payload that the backend takes under an id.
 pub fn step(call: Call, given: Vec<Dynamic>, limit: &dyn Fn(&str) -> u64) -> Result<MovingStep> {
@@ -53,12 +49,8 @@ pub fn step(call: Call, given: Vec<Dynamic>, limit: &dyn Fn(&str) -> u64) -> Res
     Ok(step)
 }
 
-fn kind(fields: &mut Fields) -> Result<RecordKind> {
-    let given = fields.text("kind")?.unwrap_or_default();
-    KINDS.into_iter().find(|kind| kind.name() == &*given).ok_or_else(|| {
-        let names: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
-        Error::invalid(format!("kind must be one of '{}'", names.join("', '")))
-    })
+fn kind(fields: &mut Fields) -> Result<Moved> {
+    Moved::given(&fields.text("kind")?.unwrap_or_default())
 }
 
 fn conflict(fields: &mut Fields) -> Result<Conflict> {
@@ -79,7 +71,7 @@ fn some(fields: &mut Fields, name: &str) -> Result<Vec<Dynamic>> {
 }
 
 /// Each record that cannot be stored is refused alone.
-fn import(kind: RecordKind, conflict: Conflict, given: Vec<Dynamic>, limit: &dyn Fn(&str) -> u64) -> Import {
+fn import(kind: Moved, conflict: Conflict, given: Vec<Dynamic>, limit: &dyn Fn(&str) -> u64) -> Import {
     let now = Millis::now();
     let mut seen: HashSet<Key> = HashSet::with_capacity(given.len());
     let one = |given: Dynamic| -> std::result::Result<Record, Fate> {
@@ -111,14 +103,14 @@ fn key(given: Dynamic) -> Result<Key> {
     }
 }
 
-fn record(kind: RecordKind, given: Dynamic) -> Result<Record> {
+fn record(kind: Moved, given: Dynamic) -> Result<Record> {
     let mut fields = Fields::of(given)?;
     let record = match kind {
-        RecordKind::Payloads => Record::Payload(payload(&mut fields)?),
-        RecordKind::States => Record::State(Box::new(state(&mut fields)?)),
-        RecordKind::Executions => Record::Execution(Box::new(logbook(&mut fields)?)),
-        RecordKind::Outbox => Record::Event(Box::new(event(&mut fields)?)),
-        RecordKind::Inbox | RecordKind::Moving => Record::Message(message(&mut fields)?),
+        Moved::Payloads => Record::Payload(payload(&mut fields)?),
+        Moved::States => Record::State(Box::new(state(&mut fields)?)),
+        Moved::Executions => Record::Execution(Box::new(logbook(&mut fields)?)),
+        Moved::Outbox => Record::Event(Box::new(event(&mut fields)?)),
+        Moved::Inbox => Record::Message(message(&mut fields)?),
     };
     fields.finish().map_err(|error| error.with_id(record.id()))?;
     Ok(record)

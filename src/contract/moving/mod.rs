@@ -14,14 +14,41 @@ pub mod given;
 pub mod record;
 
 use super::dynamic::Dynamic;
+use super::named::named;
 use super::operation::{Access, Group, Operation, RecordKind, Work};
 use super::step::Reply;
 use crate::error::{Error, Kind};
 use crate::time::Millis;
 use record::{Key, Record};
 
-/// What a store's records are moved by: those of one kind at a time.
-pub type Moved = RecordKind;
+named! {
+    /// What a store's records are moved by: those of one kind at a time.
+    Moved "kind" {
+        /// Claim checks.
+        Payloads "payloads",
+        /// Saga state.
+        States "states",
+        /// Executions, with their logs.
+        Executions "executions",
+        /// Events.
+        Outbox "outbox",
+        /// Messages that were accepted.
+        Inbox "inbox",
+    }
+}
+
+impl Moved {
+    /// What the store keeps them as.
+    pub const fn records(self) -> RecordKind {
+        match self {
+            Self::Payloads => RecordKind::Payloads,
+            Self::States => RecordKind::States,
+            Self::Executions => RecordKind::Executions,
+            Self::Outbox => RecordKind::Outbox,
+            Self::Inbox => RecordKind::Inbox,
+        }
+    }
+}
 
 /// What becomes of a record whose id the target has already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +163,14 @@ pub enum MovingWrite {
     Import(Box<Import>),
 }
 
+impl MovingWrite {
+    /// Of which kind the records are.
+    pub const fn kind(&self) -> Moved {
+        let Self::Import(import) = self;
+        import.kind
+    }
+}
+
 /// Looks at records.
 #[derive(Clone, Debug)]
 pub enum MovingRead {
@@ -164,6 +199,15 @@ pub enum MovingRead {
         /// Of which kind.
         kind: Moved,
     },
+}
+
+impl MovingRead {
+    /// Of which kind the records are.
+    pub const fn kind(&self) -> Moved {
+        match self {
+            Self::Scan { kind, .. } | Self::Fetch { kind, .. } | Self::Count { kind } => *kind,
+        }
+    }
 }
 
 /// A page of a scan.
@@ -227,7 +271,7 @@ impl Operation for MovingWrite {
     fn id(&self) -> &str {
         let Self::Import(import) = self;
         match import.kind {
-            RecordKind::Outbox => "\0import",
+            Moved::Outbox => "\0import",
             _ => import.records.first().map_or("", Record::id),
         }
     }

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
+use super::Moved;
 use crate::contract::dynamic::Dynamic;
 use crate::contract::executions::record::{Execution, LastOperation, Logged};
-use crate::contract::operation::RecordKind;
 use crate::contract::outbox::record::{Content, EventStatus, Stored};
 use crate::contract::states::Saga;
 use crate::error::{Detail, Error, Kind};
@@ -87,13 +87,13 @@ pub enum Record {
 
 impl Record {
     /// Its kind.
-    pub const fn kind(&self) -> RecordKind {
+    pub const fn kind(&self) -> Moved {
         match self {
-            Self::Payload(_) => RecordKind::Payloads,
-            Self::State(_) => RecordKind::States,
-            Self::Execution(_) => RecordKind::Executions,
-            Self::Event(_) => RecordKind::Outbox,
-            Self::Message(_) => RecordKind::Inbox,
+            Self::Payload(_) => Moved::Payloads,
+            Self::State(_) => Moved::States,
+            Self::Execution(_) => Moved::Executions,
+            Self::Event(_) => Moved::Outbox,
+            Self::Message(_) => Moved::Inbox,
         }
     }
 

@@ -50,7 +50,6 @@ use super::{Around, Dialect};
 use super::{Executor, sql_state};
 use crate::contract::moving::record::{Body, Key, Record};
 use crate::contract::moving::{Conflict, Fate, Import, MovingRead, MovingWrite, Page, fetched};
-use crate::contract::operation::RecordKind;
 use crate::contract::outbox::record::Content;
 use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
@@ -81,19 +80,6 @@ pub(crate) enum Place<'a> {
     Executions(&'a Executions),
     Outbox(&'a Outbox),
     Inbox(&'a Inbox),
-}
-
-/// Whose records are read.
-pub(crate) const fn kind_of_read(read: &MovingRead) -> RecordKind {
-    match read {
-        MovingRead::Scan { kind, .. } | MovingRead::Fetch { kind, .. } | MovingRead::Count { kind } => *kind,
-    }
-}
-
-/// Whose records are written.
-pub(crate) const fn kind_of_write(write: &MovingWrite) -> RecordKind {
-    let MovingWrite::Import(import) = write;
-    import.kind
 }
 
 impl Place<'_> {

@@ -9,7 +9,6 @@ use crate::backends::dynamodb::attribute::Item;
 use crate::backends::dynamodb::channel::Channel;
 use crate::backends::dynamodb::expression::{PART, id_of, key, part_key};
 use crate::contract::moving::{Moved, foreign_cursor};
-use crate::contract::operation::RecordKind;
 use crate::error::Result;
 
 /// Parts of a table that are read beside each other, if requests can be.
@@ -38,7 +37,7 @@ pub(super) struct Cursor {
 }
 
 const fn phases(kind: Moved) -> u8 {
-    if matches!(kind, RecordKind::Outbox) { 2 } else { 1 }
+    if matches!(kind, Moved::Outbox) { 2 } else { 1 }
 }
 
 impl Cursor {
@@ -121,19 +120,19 @@ mod tests {
 
     #[test]
     fn a_cursor_comes_back_as_it_went() {
-        let mut cursor = Cursor::new::<Session<'_>>(RecordKind::Outbox, "saga_outbox");
+        let mut cursor = Cursor::new::<Session<'_>>(Moved::Outbox, "saga_outbox");
         cursor.segments[0] = Position::End;
         cursor.segments[1] = Position::After(part_key("key#\"ü", "1#e"));
         cursor.segments[2] = Position::After(key("a"));
         let text = cursor.write().unwrap();
-        assert_eq!(Cursor::read(&text, RecordKind::Outbox, "saga_outbox").unwrap(), cursor);
-        for (kind, table) in [(RecordKind::Outbox, "other"), (RecordKind::Inbox, "saga_outbox")] {
+        assert_eq!(Cursor::read(&text, Moved::Outbox, "saga_outbox").unwrap(), cursor);
+        for (kind, table) in [(Moved::Outbox, "other"), (Moved::Inbox, "saga_outbox")] {
             assert_eq!(Cursor::read(&text, kind, table).unwrap_err().kind(), Kind::InvalidArgument);
         }
         let with = |phase: i64, segments: Value| {
             let cursor =
                 json!({ "dynamodb": 1, "kind": "payloads", "table": "t", "phase": phase, "segments": segments });
-            Cursor::read(&cursor.to_string(), RecordKind::Payloads, "t").is_ok()
+            Cursor::read(&cursor.to_string(), Moved::Payloads, "t").is_ok()
         };
         assert!(with(0, json!([0])) && with(0, json!([["a"], null])));
         for segments in [json!([]), json!([1]), json!(["a"]), json!([[]]), json!([[1]]), json!([["a", "b", "c"]])] {
@@ -141,19 +140,19 @@ mod tests {
         }
         assert!(!with(1, json!([0])) && !with(-1, json!([0])));
         for text in ["", "7", "{}", "a\0b", "[0]"] {
-            assert!(Cursor::read(text, RecordKind::Payloads, "t").is_err(), "{text}");
+            assert!(Cursor::read(text, Moved::Payloads, "t").is_err(), "{text}");
         }
     }
 
     #[test]
     fn events_are_read_in_two_phases() {
-        let mut cursor = Cursor::new::<Session<'_>>(RecordKind::Outbox, "t");
+        let mut cursor = Cursor::new::<Session<'_>>(Moved::Outbox, "t");
         assert!(cursor.go_on() && cursor.phase == 0);
         cursor.segments.fill(Position::End);
         assert!(cursor.go_on() && cursor.phase == 1 && cursor.segments[0] == Position::Start);
         cursor.segments.fill(Position::End);
         assert!(!cursor.go_on() && cursor.write().is_none());
-        let mut cursor = Cursor::new::<Session<'_>>(RecordKind::States, "t");
+        let mut cursor = Cursor::new::<Session<'_>>(Moved::States, "t");
         cursor.segments.fill(Position::End);
         assert!(!cursor.go_on());
     }

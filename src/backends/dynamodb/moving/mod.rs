@@ -36,7 +36,7 @@ use super::states::saga::States;
 use super::tables::Describe;
 use crate::contract::moving::record::{Key, Record};
 use crate::contract::moving::{Count, Moved, MovingRead, MovingStep, MovingWrite, fetched};
-use crate::contract::operation::{RecordKind, Work, chains};
+use crate::contract::operation::{Work, chains};
 use crate::contract::step::Reply;
 use crate::error::Result;
 use scan::Wanted;
@@ -64,14 +64,12 @@ impl<C: Channel> Moving<'_, C> {
 
     async fn write(&self, write: &MovingWrite) -> Result<Reply> {
         let MovingWrite::Import(import) = write;
-        let on = &self.on.to(import.kind);
+        let on = &self.on.to(import.kind.records());
         let fates = match import.kind {
-            RecordKind::States => Box::pin(States { on }.import(import)).await?,
-            RecordKind::Executions => Box::pin(Executions { on }.import(import)).await?,
-            RecordKind::Outbox => Box::pin(Outbox { on }.import(import)).await?,
-            RecordKind::Payloads | RecordKind::Inbox | RecordKind::Moving => {
-                Box::pin(single::import(on, import)).await?
-            }
+            Moved::States => Box::pin(States { on }.import(import)).await?,
+            Moved::Executions => Box::pin(Executions { on }.import(import)).await?,
+            Moved::Outbox => Box::pin(Outbox { on }.import(import)).await?,
+            Moved::Payloads | Moved::Inbox => Box::pin(single::import(on, import)).await?,
         };
         Ok(import.reply(fates))
     }
@@ -80,7 +78,7 @@ impl<C: Channel> Moving<'_, C> {
         match read {
             MovingRead::Scan { kind, after, limit, max_bytes, only_sizes } => {
                 let wanted = Wanted { limit: *limit, max_bytes: *max_bytes, only_sizes: *only_sizes };
-                let page = Box::pin(scan::scan(&self.on.to(*kind), *kind, after.as_deref(), wanted)).await?;
+                let page = Box::pin(scan::scan(&self.on.to(kind.records()), *kind, after.as_deref(), wanted)).await?;
                 Ok(page.into_reply())
             }
             MovingRead::Fetch { kind, keys } => Ok(fetched(Box::pin(self.fetch(*kind, keys)).await?)),
@@ -90,30 +88,30 @@ impl<C: Channel> Moving<'_, C> {
 
     /// What stands under these keys, expired or not.
     async fn fetch(&self, kind: Moved, keys: &[Key]) -> Result<Vec<Option<Record>>> {
-        let on = &self.on.to(kind);
+        let on = &self.on.to(kind.records());
         let ids: Vec<&str> = keys.iter().map(|key| &*key.id).collect();
         match kind {
-            RecordKind::Payloads => {
+            Moved::Payloads => {
                 let decode = |item| single::payload(item, on.clock(), false);
                 of_items(on, &ids, PAYLOAD, decode).await
             }
-            RecordKind::States => {
+            Moved::States => {
                 let places: Vec<String> = keys.iter().map(|key| saga_key(&key.name, &key.id)).collect();
                 let places: Vec<&str> = places.iter().map(String::as_str).collect();
                 let decode = |item| Ok(Record::State(Box::new(states::decode(&item, on.clock())?)));
                 of_items(on, &places, states::WHOLE, decode).await
             }
-            RecordKind::Executions => {
+            Moved::Executions => {
                 let found = Executions { on }.fetched(&ids).await?;
                 Ok(found.into_iter().map(|found| found.map(|logbook| Record::Execution(Box::new(logbook)))).collect())
             }
-            RecordKind::Outbox => {
+            Moved::Outbox => {
                 let found = Outbox { on }.fetched(&ids).await?;
                 let event = |id: &&str| found.get(*id).cloned().transpose();
                 let found = ids.iter().map(event).collect::<Result<Vec<_>>>()?;
                 Ok(found.into_iter().map(|found| found.map(|stored| Record::Event(Box::new(stored)))).collect())
             }
-            RecordKind::Inbox | RecordKind::Moving => {
+            Moved::Inbox => {
                 let mut messages = Vec::with_capacity(keys.len());
                 for some in keys.chunks(AT_ONCE) {
                     let asked =
@@ -130,7 +128,7 @@ impl<C: Channel> Moving<'_, C> {
     /// How many records there are. A large table is not read to its end: then the number is that of its items, which
     /// DynamoDB counts every few hours, and of these the share that are records in what was read.
     async fn count(&self, kind: Moved) -> Result<Count> {
-        let on = &self.on.to(kind);
+        let on = &self.on.to(kind.records());
         let counts = (0..SEGMENTS).map(|segment| count_segment(on, segment, filter_of(kind)));
         let (mut count, mut scanned, mut is_whole) = (0, 0, true);
         for counted in all::<C, _>(counts.collect()).await {
@@ -168,10 +166,10 @@ async fn count_segment<C: Channel>(on: &C, segment: usize, filter: Option<Expres
 /// Which items of a table are records.
 fn filter_of(kind: Moved) -> Option<Expression> {
     match kind {
-        RecordKind::States => Some(states::is_saga()),
-        RecordKind::Executions => Some(executions::is_head()),
-        RecordKind::Outbox => Some(events::is_event()),
-        RecordKind::Payloads | RecordKind::Inbox | RecordKind::Moving => None,
+        Moved::States => Some(states::is_saga()),
+        Moved::Executions => Some(executions::is_head()),
+        Moved::Outbox => Some(events::is_event()),
+        Moved::Payloads | Moved::Inbox => None,
     }
 }
 

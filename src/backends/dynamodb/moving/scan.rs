@@ -21,7 +21,6 @@ use crate::backends::dynamodb::payloads::item::WHOLE as PAYLOAD;
 use crate::backends::dynamodb::states::moved as states;
 use crate::contract::moving::record::Record;
 use crate::contract::moving::{Moved, Page, foreign_cursor};
-use crate::contract::operation::RecordKind;
 use crate::error::{Kind, Result};
 
 /// How often segments are read for one page of records: few items of a table may be records.
@@ -76,12 +75,12 @@ impl Filling {
 /// What is asked of a table.
 fn asked(kind: Moved, phase: u8) -> (&'static str, Option<Expression>) {
     match kind {
-        RecordKind::Payloads => (PAYLOAD, None),
-        RecordKind::States => (states::WHOLE, Some(states::is_saga())),
-        RecordKind::Executions => ("", Some(executions::is_head())),
-        RecordKind::Outbox if phase == 0 => ("#id, #part", Some(events::is_place())),
-        RecordKind::Outbox => ("", Some(events::has_no_place())),
-        RecordKind::Inbox | RecordKind::Moving => ("", None),
+        Moved::Payloads => (PAYLOAD, None),
+        Moved::States => (states::WHOLE, Some(states::is_saga())),
+        Moved::Executions => ("", Some(executions::is_head())),
+        Moved::Outbox if phase == 0 => ("#id, #part", Some(events::is_place())),
+        Moved::Outbox => ("", Some(events::has_no_place())),
+        Moved::Inbox => ("", None),
     }
 }
 
@@ -162,18 +161,18 @@ async fn take<C: Channel>(
     mut items: Vec<Item>,
     filling: &mut Filling,
 ) -> Result<usize> {
-    if kind == RecordKind::Outbox && phase == 0 {
+    if kind == Moved::Outbox && phase == 0 {
         return take_places(on, &items, filling).await;
     }
     let bytes_of = |item: &Item| match kind {
-        RecordKind::Executions => executions::bytes_of(item),
+        Moved::Executions => executions::bytes_of(item),
         _ if filling.wanted.only_sizes => 0,
         _ => item.size(),
     };
     let sizes: Vec<u64> = items.iter().map(bytes_of).collect();
     let taken = sizes.into_iter().take_while(|bytes| filling.has_room(*bytes)).count();
     items.truncate(taken);
-    if kind == RecordKind::Executions {
+    if kind == Moved::Executions {
         let names: Vec<String> = items.iter().map(name_of).collect();
         for (name, logbook) in names.into_iter().zip(Executions { on }.logbooks(items).await) {
             // Else it has been removed meanwhile.
@@ -194,10 +193,10 @@ async fn take<C: Channel>(
 /// The record of an item.
 fn decode(on: &impl Channel, kind: Moved, item: Item, only_sizes: bool) -> Result<Record> {
     match kind {
-        RecordKind::Payloads => single::payload(item, on.clock(), only_sizes),
-        RecordKind::States => states::decode(&item, on.clock()).map(|state| Record::State(Box::new(state))),
-        RecordKind::Outbox => events::decode(item).map(|stored| Record::Event(Box::new(stored))),
-        RecordKind::Executions | RecordKind::Inbox | RecordKind::Moving => single::message(&item),
+        Moved::Payloads => single::payload(item, on.clock(), only_sizes),
+        Moved::States => states::decode(&item, on.clock()).map(|state| Record::State(Box::new(state))),
+        Moved::Outbox => events::decode(item).map(|stored| Record::Event(Box::new(stored))),
+        Moved::Executions | Moved::Inbox => single::message(&item),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::contract::executions::record::{Action, Entry, Execution, LastOperatio
 use crate::contract::executions::{ExecutionRead, ExecutionWrite, Renewal, Terms};
 use crate::contract::moving::record::{Body, Key, Logbook, Message, Payload, Record, State};
 use crate::contract::moving::{Conflict, Import, Moved, MovingRead, MovingWrite};
-use crate::contract::operation::{Access, Operation, RecordKind};
+use crate::contract::operation::{Access, Operation};
 use crate::contract::outbox::record::{Content, Event, EventStatus, Stored};
 use crate::contract::outbox::{
     ClaimEvents, Held, NewLease, OutboxRead, OutboxWrite, Outcome, Settlement, Terms as EventTerms,
@@ -435,7 +435,7 @@ fn events_arrive_as_they_were_and_in_the_order_of_their_keys() {
     assert_eq!(store.import(Conflict::Skip, &records), vec!["stored"; 160]);
     store.has(&records);
     let mut by_key: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for event in store.scan(RecordKind::Outbox, 7, 1 << 20) {
+    for event in store.scan(Moved::Outbox, 7, 1 << 20) {
         if event.get("partitionKey").is_some() && text_of(&event, "status") != "sent" {
             let events = by_key.entry(text_of(&event, "partitionKey").to_owned()).or_default();
             events.push(text_of(&event, "eventId").to_owned());
@@ -494,10 +494,10 @@ fn a_cursor_of_another_scan_is_refused() {
         let after = after.map(Into::into);
         store.ask(&MovingRead::Scan { kind, after, limit: 4, max_bytes: 1 << 20, only_sizes: true })
     };
-    let Reply::Value(page) = scan(RecordKind::Payloads, None).unwrap() else { panic!() };
+    let Reply::Value(page) = scan(Moved::Payloads, None).unwrap() else { panic!() };
     let cursor = text_of(&page, "cursor").to_owned();
-    assert!(scan(RecordKind::Payloads, Some(&cursor)).is_ok());
-    for (kind, cursor) in [(RecordKind::Inbox, &*cursor), (RecordKind::Payloads, "17"), (RecordKind::Payloads, "")] {
+    assert!(scan(Moved::Payloads, Some(&cursor)).is_ok());
+    for (kind, cursor) in [(Moved::Inbox, &*cursor), (Moved::Payloads, "17"), (Moved::Payloads, "")] {
         assert_eq!(scan(kind, Some(cursor)).unwrap_err().kind(), crate::error::Kind::InvalidArgument);
     }
 }

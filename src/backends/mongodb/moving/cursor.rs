@@ -6,7 +6,6 @@ use super::super::outbox::document::{INSERTING, Place};
 use super::super::statements::{text, write_texts};
 use crate::contract::dynamic::Dynamic;
 use crate::contract::moving::{Moved, foreign_cursor};
-use crate::contract::operation::RecordKind;
 use crate::error::Result;
 
 /// Types of an `_id` that is no text. Servers look them up in the index.
@@ -38,7 +37,7 @@ pub(super) struct Cursor {
 impl Cursor {
     /// Before the first.
     pub(super) fn start(kind: Moved) -> Self {
-        Self { average: 0, at: if kind == RecordKind::Outbox { At::Queue(None) } else { At::Id(None) } }
+        Self { average: 0, at: if kind == Moved::Outbox { At::Queue(None) } else { At::Id(None) } }
     }
 
     /// Reads one of this kind.
@@ -51,11 +50,11 @@ impl Cursor {
         let (average, way, place) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
         let at = match (way, kind) {
             ("others", _) => At::Others(place.parse().ok()?),
-            ("queue", RecordKind::Outbox) => {
+            ("queue", Moved::Outbox) => {
                 let (seq, id) = place.split_once(':')?;
                 At::Queue(Some(Place { seq: seq.parse().ok()?, id: id.into() }))
             }
-            ("id", kind) if kind != RecordKind::Outbox => At::Id(Some(place.to_owned())),
+            ("id", kind) if kind != Moved::Outbox => At::Id(Some(place.to_owned())),
             _ => return None,
         };
         Some(Self { average, at })
@@ -109,7 +108,7 @@ impl At {
                     filter.begin("1").begin("_id").text("$gt", id).end().end().end();
                 }
             }
-            Self::Others(_) if kind == RecordKind::Outbox => {
+            Self::Others(_) if kind == Moved::Outbox => {
                 filter.begin_array("$or").begin("0");
                 write_types(filter, "_id", &OTHERS);
                 filter.end().begin("1").begin("seq").flag("$exists", false).end().end().begin("2");
@@ -141,20 +140,20 @@ mod tests {
     fn cursors_are_read_as_they_are_written() {
         let place = |seq, id: &str| At::Queue(Some(Place { seq, id: id.into() }));
         for (kind, at) in [
-            (RecordKind::Payloads, At::Id(Some("a:b:ü".into()))),
-            (RecordKind::States, At::Id(Some("Order:s:1".into()))),
-            (RecordKind::Inbox, At::Others(12)),
-            (RecordKind::Outbox, place(1_784_555_238_120_000, "e:1")),
-            (RecordKind::Outbox, At::Others(0)),
+            (Moved::Payloads, At::Id(Some("a:b:ü".into()))),
+            (Moved::States, At::Id(Some("Order:s:1".into()))),
+            (Moved::Inbox, At::Others(12)),
+            (Moved::Outbox, place(1_784_555_238_120_000, "e:1")),
+            (Moved::Outbox, At::Others(0)),
         ] {
             let cursor = Cursor { average: 1_024, at };
             let text = cursor.text(kind);
             assert_eq!(Cursor::of(kind, &text).unwrap(), cursor, "{text}");
-            assert_eq!(Cursor::of(RecordKind::Executions, &text).unwrap_err().kind(), Kind::InvalidArgument, "{text}");
+            assert_eq!(Cursor::of(Moved::Executions, &text).unwrap_err().kind(), Kind::InvalidArgument, "{text}");
         }
         let foreign = ["", "a", "payloads", "payloads:1", "payloads:1:id", "payloads:x:id:a", "payloads:1:queue:1:a"];
         for text in [&foreign[..], &["payloads:1:others:x", "payloadss:1:id:a", "12"]].concat() {
-            assert!(Cursor::of(RecordKind::Payloads, text).is_err(), "{text}");
+            assert!(Cursor::of(Moved::Payloads, text).is_err(), "{text}");
         }
     }
 

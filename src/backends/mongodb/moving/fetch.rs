@@ -13,7 +13,6 @@ use super::records::{fields, id_of, of_execution, record, take_tail};
 use crate::contract::dynamic::Dynamic;
 use crate::contract::moving::record::{Key, Record};
 use crate::contract::moving::{Count, Moved, fetched};
-use crate::contract::operation::RecordKind;
 use crate::contract::step::Reply;
 use crate::error::Result;
 
@@ -53,8 +52,8 @@ pub(super) async fn fetch<C: Channel>(on: &C, kind: Moved, keys: &[Key]) -> Resu
 /// The record; none, if it is not one yet or not any more.
 async fn one(on: &impl Channel, kind: Moved, mut document: Dynamic) -> Result<Option<Record>> {
     match kind {
-        RecordKind::Outbox if text(&document, "status") == Some(INSERTING) => Ok(None),
-        RecordKind::Executions => {
+        Moved::Outbox if text(&document, "status") == Some(INSERTING) => Ok(None),
+        Moved::Executions => {
             let tail = take_tail(&mut document);
             let found = whole(on, stored(document)?, tail).await?;
             Ok(found.map(|(stored, log)| of_execution(stored.execution, log, on.clock())))

@@ -12,7 +12,6 @@ use super::super::states::saga::delete_if_over;
 use super::item::Item;
 use super::there::{Found, Verdict, look};
 use crate::contract::moving::{Fate, Import, Moved};
-use crate::contract::operation::RecordKind;
 use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
@@ -51,7 +50,7 @@ impl<'a, C: Channel> Importing<'a, C> {
     async fn run(&mut self) -> Result<()> {
         let records = &self.import.records;
         let count = i64::try_from(records.len()).unwrap_or(1).max(1);
-        let first = if self.kind() == RecordKind::Outbox { self.on.clock().numbers(count) } else { 0 };
+        let first = if self.kind() == Moved::Outbox { self.on.clock().numbers(count) } else { 0 };
         let mut items: Vec<Item<'a>> = Vec::with_capacity(records.len());
         for ((at, record), seq) in records.iter().enumerate().zip(first..) {
             match Item::new(self.on, at, record, seq) {
@@ -196,8 +195,7 @@ impl<'a, C: Channel> Importing<'a, C> {
     async fn send(&self, items: &[&Item<'a>], write: impl Fn(&mut C::Command) + Send + Sync) -> Result<Document> {
         let ids: Vec<&str> = items.iter().map(|item| &*item.id).collect();
         // The kinds whose writes of unknown fate are fenced off.
-        let replaces =
-            if matches!(self.kind(), RecordKind::Payloads | RecordKind::Executions) { &ids[..] } else { &[] };
+        let replaces = if matches!(self.kind(), Moved::Payloads | Moved::Executions) { &ids[..] } else { &[] };
         let size = COMMAND + items.iter().map(|item| item.size).sum::<usize>();
         let reply = self.on.change(size, replaces, write).await?;
         unconfirmed(&reply).map_or(Ok(reply), Err)
@@ -224,7 +222,7 @@ impl<'a, C: Channel> Importing<'a, C> {
     }
 
     async fn remove_logs(&self) -> Result<()> {
-        if self.kind() != RecordKind::Executions || self.logs.is_empty() {
+        if self.kind() != Moved::Executions || self.logs.is_empty() {
             return Ok(());
         }
         let logs: Vec<(&str, &str)> = self.logs.iter().map(|(id, log)| (&**id, &**log)).collect();

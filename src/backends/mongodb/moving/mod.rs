@@ -44,8 +44,8 @@ use super::channel::Channel;
 use super::own::Own;
 use super::states::groups::{answers, in_chains};
 use crate::contract::moving::record::Record;
-use crate::contract::moving::{MovingRead, MovingStep, MovingWrite, not_in_transactions};
-use crate::contract::operation::{RecordKind, Work};
+use crate::contract::moving::{Moved, MovingRead, MovingStep, MovingWrite, not_in_transactions};
+use crate::contract::operation::Work;
 use crate::contract::step::Reply;
 use crate::error::Result;
 
@@ -55,7 +55,7 @@ pub(super) async fn run(on: &impl Channel, step: &MovingStep) -> Result<Reply> {
         return Err(not_in_transactions());
     }
     match step {
-        Work::Write(MovingWrite::Import(import)) => import::run(&on.to(import.kind), import).await,
+        Work::Write(MovingWrite::Import(import)) => import::run(&on.to(import.kind.records()), import).await,
         Work::Read(read) => self::read(on, read).await,
     }
 }
@@ -63,9 +63,9 @@ pub(super) async fn run(on: &impl Channel, step: &MovingStep) -> Result<Reply> {
 /// Runs imports over the store's own connections.
 pub(super) async fn write_group(on: &Own, group: &[MovingWrite]) -> Vec<Result<Reply>> {
     in_chains(on, group, |MovingWrite::Import(import)| async move {
-        let on = on.to(import.kind);
+        let on = on.to(import.kind.records());
         // Writes of unknown fate must not land behind it.
-        if matches!(import.kind, RecordKind::Payloads | RecordKind::Executions) {
+        if matches!(import.kind, Moved::Payloads | Moved::Executions) {
             on.fence(import.records.iter().map(Record::id)).await?;
         }
         import::run(&on, import).await
@@ -85,9 +85,9 @@ async fn read(on: &impl Channel, read: &MovingRead) -> Result<Reply> {
         MovingRead::Scan { kind, after, limit, max_bytes, only_sizes } => {
             let (limit, max_bytes, only_sizes) = (*limit, *max_bytes, *only_sizes);
             let asked = scan::Asked { kind: *kind, after: after.as_deref(), limit, max_bytes, only_sizes };
-            scan::scan(&on.to(*kind), &asked).await.map(crate::contract::moving::Page::into_reply)
+            scan::scan(&on.to(kind.records()), &asked).await.map(crate::contract::moving::Page::into_reply)
         }
-        MovingRead::Fetch { kind, keys } => fetch::fetch(&on.to(*kind), *kind, keys).await,
-        MovingRead::Count { kind } => fetch::count(&on.to(*kind)).await,
+        MovingRead::Fetch { kind, keys } => fetch::fetch(&on.to(kind.records()), *kind, keys).await,
+        MovingRead::Count { kind } => fetch::count(&on.to(kind.records())).await,
     }
 }

@@ -12,7 +12,6 @@ use crate::contract::dynamic::Dynamic;
 use crate::contract::executions::record::{Execution, Logged};
 use crate::contract::moving::Moved;
 use crate::contract::moving::record::{Body, Key, Logbook, Message, Payload, Record, State};
-use crate::contract::operation::RecordKind;
 use crate::contract::outbox::record::Stored;
 use crate::contract::states::Saga;
 use crate::error::{Error, Kind, Result};
@@ -36,19 +35,19 @@ const STATE: [&str; 11] = [
 /// The fields that a record is made of; none are all.
 pub(super) fn fields(kind: Moved) -> Vec<&'static str> {
     match kind {
-        RecordKind::Payloads => vec!["data", "expiresAt"],
-        RecordKind::States => STATE.to_vec(),
-        RecordKind::Executions => [&HEAD[..], &["context", "tail"]].concat(),
-        RecordKind::Outbox => Vec::new(),
-        RecordKind::Inbox | RecordKind::Moving => vec!["consumer", "messageId", "operation", "expiresAt"],
+        Moved::Payloads => vec!["data", "expiresAt"],
+        Moved::States => STATE.to_vec(),
+        Moved::Executions => [&HEAD[..], &["context", "tail"]].concat(),
+        Moved::Outbox => Vec::new(),
+        Moved::Inbox => vec!["consumer", "messageId", "operation", "expiresAt"],
     }
 }
 
 /// The `_id` of a record.
 pub(super) fn id_of(kind: Moved, key: &Key) -> String {
     match kind {
-        RecordKind::States => states::key(&key.name, &key.id),
-        RecordKind::Inbox => inbox::key_of(&key.name, &key.id),
+        Moved::States => states::key(&key.name, &key.id),
+        Moved::Inbox => inbox::key_of(&key.name, &key.id),
         _ => key.id.to_string(),
     }
 }
@@ -120,11 +119,11 @@ impl Fields {
 /// A document as a record; an execution without what is in segments of its log. `CORRUPT_DATA` if it is none.
 pub(super) fn record(kind: Moved, document: Dynamic, clock: &Clock) -> Result<Record> {
     Ok(match kind {
-        RecordKind::Payloads => Record::Payload(payload(document, clock)?),
-        RecordKind::States => Record::State(Box::new(state(document, clock)?)),
-        RecordKind::Executions => of_execution(executions::stored(document)?.execution, Vec::new(), clock),
-        RecordKind::Outbox => Record::Event(Box::new(event(outbox::stored(document)?, clock))),
-        RecordKind::Inbox | RecordKind::Moving => Record::Message(message(document, clock)?),
+        Moved::Payloads => Record::Payload(payload(document, clock)?),
+        Moved::States => Record::State(Box::new(state(document, clock)?)),
+        Moved::Executions => of_execution(executions::stored(document)?.execution, Vec::new(), clock),
+        Moved::Outbox => Record::Event(Box::new(event(outbox::stored(document)?, clock))),
+        Moved::Inbox => Record::Message(message(document, clock)?),
     })
 }
 
@@ -132,8 +131,8 @@ pub(super) fn record(kind: Moved, document: Dynamic, clock: &Clock) -> Result<Re
 pub(super) fn outline(kind: Moved, mut document: Dynamic, clock: &Clock) -> Result<Record> {
     if let Dynamic::Map(properties) = &mut document {
         match kind {
-            RecordKind::Payloads => properties.push((String::from("data"), Dynamic::Bytes(Bytes::new()))),
-            RecordKind::States => properties.push((String::from("state"), Dynamic::text(""))),
+            Moved::Payloads => properties.push((String::from("data"), Dynamic::Bytes(Bytes::new()))),
+            Moved::States => properties.push((String::from("state"), Dynamic::text(""))),
             _ => {}
         }
     }

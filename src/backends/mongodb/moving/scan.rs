@@ -13,7 +13,6 @@ use crate::contract::dynamic::Dynamic;
 use crate::contract::executions::record::Execution;
 use crate::contract::moving::record::{Body, Payload, Record};
 use crate::contract::moving::{Moved, Page};
-use crate::contract::operation::RecordKind;
 use crate::error::{Error, Kind, Result};
 
 /// Documents that are asked for where it is not known how large they are, of a server whose answers have no end.
@@ -83,7 +82,7 @@ impl Filling<'_> {
 /// A page.
 pub(super) async fn scan(on: &impl Channel, asked: &Asked<'_>) -> Result<Page> {
     let cursor = asked.after.map_or_else(|| Ok(Cursor::start(asked.kind)), |after| Cursor::of(asked.kind, after))?;
-    let measures = asked.only_sizes && asked.kind == RecordKind::Payloads && on.is_atomic();
+    let measures = asked.only_sizes && asked.kind == Moved::Payloads && on.is_atomic();
     let mut filling = Filling { asked, page: Page::default(), bytes: 0, cursor, measures };
     while filling.has_room() {
         let found = match documents(on, &filling).await {
@@ -132,7 +131,7 @@ async fn documents<C: Channel>(on: &C, filling: &Filling<'_>) -> Result<Vec<Dyna
         command.end().begin("projection");
         match at {
             // They are none of ours, unless they say themselves which saga they are.
-            At::Others(_) if asked.kind != RecordKind::States => drop(command.int("_id", 1)),
+            At::Others(_) if asked.kind != Moved::States => drop(command.int("_id", 1)),
             _ => write_fields(command, asked.kind, filling.measures),
         }
         command.end().begin("sort");
@@ -167,8 +166,8 @@ async fn take(on: &impl Channel, filling: &mut Filling<'_>, document: Dynamic) -
     let kind = filling.asked.kind;
     let key = id_text(&document);
     let read = match kind {
-        RecordKind::Executions => return take_execution(on, filling, key, document).await,
-        RecordKind::Payloads if filling.measures => measured(document, on.clock()),
+        Moved::Executions => return take_execution(on, filling, key, document).await,
+        Moved::Payloads if filling.measures => measured(document, on.clock()),
         _ => record(kind, document, on.clock()),
     };
     match read {

@@ -30,8 +30,7 @@ use crate::options::OptionReader;
 use crate::time::Millis;
 
 const HOUR: u64 = 3_600_000;
-const KINDS: [Moved; 5] =
-    [RecordKind::Payloads, RecordKind::States, RecordKind::Executions, RecordKind::Outbox, RecordKind::Inbox];
+const KINDS: [Moved; 5] = [Moved::Payloads, Moved::States, Moved::Executions, Moved::Outbox, Moved::Inbox];
 
 /// Collections of their own on a server.
 async fn at(url: &str) -> Own {
@@ -64,7 +63,7 @@ async fn real() -> Option<Own> {
 
 async fn drop_collections(own: &Own) {
     for kind in KINDS {
-        drop(own.server.run(doc! { "drop": own.to(kind).collection() }).await);
+        drop(own.server.run(doc! { "drop": own.to(kind.records()).collection() }).await);
     }
     drop(own.server.run(doc! { "drop": own.log_collection() }).await);
 }

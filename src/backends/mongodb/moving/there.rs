@@ -13,7 +13,6 @@ use super::records::outline;
 use crate::contract::dynamic::Dynamic;
 use crate::contract::moving::record::{Record, State};
 use crate::contract::moving::{Conflict, Fate, Moved, has_expired};
-use crate::contract::operation::RecordKind;
 use crate::contract::states::correlation_taken;
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
@@ -24,26 +23,24 @@ const LATEST: Millis = Millis(8_640_000_000_000_000);
 /// The fields that decide whether a document is replaced.
 fn fields(kind: Moved) -> &'static [&'static str] {
     match kind {
-        RecordKind::Payloads => &["expiresAt"],
-        RecordKind::States => {
-            &["sagaName", "sagaId", "correlationId", "version", "createdAt", "updatedAt", "expiresAt"]
-        }
-        RecordKind::Executions => {
+        Moved::Payloads => &["expiresAt"],
+        Moved::States => &["sagaName", "sagaId", "correlationId", "version", "createdAt", "updatedAt", "expiresAt"],
+        Moved::Executions => {
             &["name", "status", "version", "seq", "createdAt", "updatedAt", "expiresAt", "log", "revision"]
         }
-        RecordKind::Outbox => &["seq", "status", "token", "retryCount", "deliveries", "createdAt", "expiresAt"],
-        RecordKind::Inbox | RecordKind::Moving => &["consumer", "messageId", "operation", "expiresAt"],
+        Moved::Outbox => &["seq", "status", "token", "retryCount", "deliveries", "createdAt", "expiresAt"],
+        Moved::Inbox => &["consumer", "messageId", "operation", "expiresAt"],
     }
 }
 
 /// The fields that every change of a document changes one of.
 const fn marks(kind: Moved) -> &'static [&'static str] {
     match kind {
-        RecordKind::Payloads => &["expiresAt"],
-        RecordKind::States => &["version", "updatedAt", "expiresAt"],
-        RecordKind::Executions => &["revision", "log"],
-        RecordKind::Outbox => &["status", "token", "retryCount", "deliveries"],
-        RecordKind::Inbox | RecordKind::Moving => &["operation", "expiresAt"],
+        Moved::Payloads => &["expiresAt"],
+        Moved::States => &["version", "updatedAt", "expiresAt"],
+        Moved::Executions => &["revision", "log"],
+        Moved::Outbox => &["status", "token", "retryCount", "deliveries"],
+        Moved::Inbox => &["operation", "expiresAt"],
     }
 }
 

@@ -5,21 +5,20 @@ use super::Moving;
 use super::scan::Scanned;
 use super::walk::{self, Pattern};
 use crate::backends::redis::channel::{SCAN_COUNT, Servers};
-use crate::contract::moving::Count;
-use crate::contract::operation::RecordKind;
+use crate::contract::moving::{Count, Moved};
 use crate::error::Result;
 
 /// SCANs on each server.
 const LOOKED_AT: usize = 20;
 
 impl<S: Servers> Moving<'_, S> {
-    pub(super) async fn count(&self, kind: RecordKind) -> Result<Count> {
+    pub(super) async fn count(&self, kind: Moved) -> Result<Count> {
         match kind {
-            RecordKind::Payloads => self.estimate(&self.payloads(true)).await,
-            RecordKind::States => self.estimate(&self.sagas()).await,
-            RecordKind::Executions => self.runs().count().await,
-            RecordKind::Outbox => self.events().count().await,
-            RecordKind::Inbox | RecordKind::Moving => self.estimate(&self.entries()).await,
+            Moved::Payloads => self.estimate(&self.payloads(true)).await,
+            Moved::States => self.estimate(&self.sagas()).await,
+            Moved::Executions => self.runs().count().await,
+            Moved::Outbox => self.events().count().await,
+            Moved::Inbox => self.estimate(&self.entries()).await,
         }
     }
 

@@ -34,8 +34,8 @@ use super::channel::Servers;
 use super::config::Prefixes;
 use super::error;
 use crate::contract::moving::record::{Key, Record};
-use crate::contract::moving::{Fate, Import, MovingRead, MovingStep, MovingWrite, Page, fetched};
-use crate::contract::operation::{RecordKind, Work};
+use crate::contract::moving::{Fate, Import, Moved, MovingRead, MovingStep, MovingWrite, Page, fetched};
+use crate::contract::operation::Work;
 use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
 use executions::Runs;
@@ -79,21 +79,21 @@ impl<S: Servers> Moving<'_, S> {
 
     async fn scan(&self, wanted: Wanted, after: Option<&str>) -> Result<Page> {
         match wanted.kind {
-            RecordKind::Payloads => scan::page(self.on, &self.payloads(wanted.only_sizes), &wanted, after).await,
-            RecordKind::States => scan::page(self.on, &self.sagas(), &wanted, after).await,
-            RecordKind::Executions => scan::page(self.on, &self.runs(), &wanted, after).await,
-            RecordKind::Outbox => self.events().page(&wanted, after).await,
-            RecordKind::Inbox | RecordKind::Moving => scan::page(self.on, &self.entries(), &wanted, after).await,
+            Moved::Payloads => scan::page(self.on, &self.payloads(wanted.only_sizes), &wanted, after).await,
+            Moved::States => scan::page(self.on, &self.sagas(), &wanted, after).await,
+            Moved::Executions => scan::page(self.on, &self.runs(), &wanted, after).await,
+            Moved::Outbox => self.events().page(&wanted, after).await,
+            Moved::Inbox => scan::page(self.on, &self.entries(), &wanted, after).await,
         }
     }
 
-    async fn fetch(&self, kind: RecordKind, keys: &[Key]) -> Result<Vec<Option<Record>>> {
+    async fn fetch(&self, kind: Moved, keys: &[Key]) -> Result<Vec<Option<Record>>> {
         match kind {
-            RecordKind::Payloads => self.payloads(false).fetch(keys).await,
-            RecordKind::States => self.sagas().fetch(keys).await,
-            RecordKind::Executions => self.runs().fetch(keys).await,
-            RecordKind::Outbox => self.events().fetch(keys).await,
-            RecordKind::Inbox | RecordKind::Moving => self.entries().fetch(keys).await,
+            Moved::Payloads => self.payloads(false).fetch(keys).await,
+            Moved::States => self.sagas().fetch(keys).await,
+            Moved::Executions => self.runs().fetch(keys).await,
+            Moved::Outbox => self.events().fetch(keys).await,
+            Moved::Inbox => self.entries().fetch(keys).await,
         }
     }
 
@@ -102,11 +102,11 @@ impl<S: Servers> Moving<'_, S> {
             return Ok(Vec::new());
         }
         match import.kind {
-            RecordKind::Payloads => self.payloads(false).import(import).await,
-            RecordKind::States => self.sagas().import(import).await,
-            RecordKind::Executions => self.runs().import(import).await,
-            RecordKind::Outbox => self.events().import(import).await,
-            RecordKind::Inbox | RecordKind::Moving => self.entries().import(import).await,
+            Moved::Payloads => self.payloads(false).import(import).await,
+            Moved::States => self.sagas().import(import).await,
+            Moved::Executions => self.runs().import(import).await,
+            Moved::Outbox => self.events().import(import).await,
+            Moved::Inbox => self.entries().import(import).await,
         }
     }
 

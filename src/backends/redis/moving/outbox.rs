@@ -16,8 +16,7 @@ use crate::backends::redis::outbox::keys::{anchor, body_of, kind_of, stored_of, 
 use crate::backends::redis::outbox::scripts::{COMMON, INSERT, READS};
 use crate::backends::redis::script::{Script, Source, WORD, Words, ask, count_of, list_of, texts_of};
 use crate::contract::moving::record::{Key, Record};
-use crate::contract::moving::{Count, Fate, Import, Page, foreign_cursor};
-use crate::contract::operation::RecordKind;
+use crate::contract::moving::{Count, Fate, Import, Moved, Page, foreign_cursor};
 use crate::contract::outbox::record::Stored;
 use crate::error::{Kind, Result};
 use crate::time::Millis;
@@ -42,12 +41,12 @@ struct Cursor {
 impl Cursor {
     fn read(text: &str) -> Result<i64> {
         let Self { kind, seq } = serde_json::from_str(text).map_err(|_| foreign_cursor())?;
-        if kind == RecordKind::Outbox.name() && seq >= 0 { Ok(seq) } else { Err(foreign_cursor()) }
+        if kind == Moved::Outbox.name() && seq >= 0 { Ok(seq) } else { Err(foreign_cursor()) }
     }
 
     fn text(seq: &str) -> Result<String> {
         let seq = seq.parse().map_err(|_| error::unexpected())?;
-        let cursor = Self { kind: RecordKind::Outbox.name().to_owned(), seq };
+        let cursor = Self { kind: Moved::Outbox.name().to_owned(), seq };
         serde_json::to_string(&cursor).map_err(|source| error::unexpected().with_source(source))
     }
 }

@@ -11,8 +11,7 @@ use crate::backends::redis::channel::{SCAN_COUNT, Servers};
 use crate::backends::redis::command::Request;
 use crate::backends::redis::error;
 use crate::contract::moving::record::Record;
-use crate::contract::moving::{Page, foreign_cursor};
-use crate::contract::operation::RecordKind;
+use crate::contract::moving::{Moved, Page, foreign_cursor};
 use crate::error::{Kind, Result};
 
 /// A page is what was found until then, also if that is nothing.
@@ -24,7 +23,7 @@ const TOGETHER: usize = 256;
 /// What a page is to be like.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
-    pub(super) kind: RecordKind,
+    pub(super) kind: Moved,
     pub(super) limit: u64,
     pub(super) max_bytes: u64,
     pub(super) only_sizes: bool,
@@ -62,7 +61,7 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn read(text: &str, kind: RecordKind) -> Result<Self> {
+    fn read(text: &str, kind: Moved) -> Result<Self> {
         let cursor: Self = serde_json::from_str(text).map_err(|_| foreign_cursor())?;
         if cursor.kind == kind.name() { Ok(cursor) } else { Err(foreign_cursor()) }
     }
@@ -150,7 +149,7 @@ pub(super) async fn page<S: Servers>(
                 for key in found {
                     match String::from_utf8(key.to_vec()) {
                         Ok(key) if records.is_record(&key) => keys.push(key),
-                        Err(_) if wanted.kind == RecordKind::Payloads => {
+                        Err(_) if wanted.kind == Moved::Payloads => {
                             let key = String::from_utf8_lossy(&key);
                             filling.page.unreadable.push((key.into_owned(), String::from("the key is not UTF-8")));
                         }
@@ -218,14 +217,14 @@ async fn sizes<S: Servers>(on: &S, records: &impl Scanned, keys: &[String]) -> R
 mod tests {
     use super::*;
 
-    const WANTED: Wanted = Wanted { kind: RecordKind::Payloads, limit: 3, max_bytes: 100, only_sizes: false };
+    const WANTED: Wanted = Wanted { kind: Moved::Payloads, limit: 3, max_bytes: 100, only_sizes: false };
 
     #[test]
     fn cursors_are_those_of_a_kind() {
         let cursor = Cursor { kind: String::from("payloads"), keys: vec![String::from("p:a\"")], walk: None };
         let text = cursor.text().unwrap();
-        assert_eq!(Cursor::read(&text, RecordKind::Payloads).unwrap(), cursor);
-        for (text, kind) in [(&*text, RecordKind::States), ("", RecordKind::Payloads), ("17", RecordKind::Payloads)] {
+        assert_eq!(Cursor::read(&text, Moved::Payloads).unwrap(), cursor);
+        for (text, kind) in [(&*text, Moved::States), ("", Moved::Payloads), ("17", Moved::Payloads)] {
             assert_eq!(Cursor::read(text, kind).unwrap_err().kind(), Kind::InvalidArgument, "{text}");
         }
     }

@@ -19,7 +19,7 @@ use crate::contract::driver::Driver;
 use crate::contract::dynamic::Dynamic;
 use crate::contract::moving::record::{Key, Logbook, Record};
 use crate::contract::moving::{Conflict, Import, Moved, MovingRead, MovingWrite};
-use crate::contract::operation::{Group, RecordKind, Work};
+use crate::contract::operation::{Group, Work};
 use crate::contract::outbox::record::{Content, EventStatus, Stored};
 use crate::contract::step::Reply;
 use crate::error::Result;
@@ -49,14 +49,14 @@ impl Model {
 
     fn record(&mut self, kind: Moved, is_alone: bool) -> Record {
         match kind {
-            RecordKind::Payloads => {
+            Moved::Payloads => {
                 let data: Vec<u8> = (0..self.random.usize(..40)).map(|_| self.random.u8(..)).collect();
                 payload(&self.text("p:", 12), &data, self.expiry())
             }
-            RecordKind::States => self.state(is_alone),
-            RecordKind::Executions => self.execution(),
-            RecordKind::Outbox => self.event(),
-            RecordKind::Inbox | RecordKind::Moving => {
+            Moved::States => self.state(is_alone),
+            Moved::Executions => self.execution(),
+            Moved::Outbox => self.event(),
+            Moved::Inbox => {
                 let (consumer, id) = (self.text("k:", 2), self.text("m:", 6));
                 message(&consumer, &id, self.expiry().unwrap_or(self.now.plus(7)))
             }
@@ -142,7 +142,7 @@ async fn in_memory(memory: &Arc<dyn Driver>, read: MovingRead) -> Dynamic {
 
 /// Whatever order its pages have, but for events.
 fn sorted(kind: Moved, mut records: Vec<Dynamic>) -> Vec<Dynamic> {
-    if kind != RecordKind::Outbox {
+    if kind != Moved::Outbox {
         records.sort_by_cached_key(|record| format!("{record:?}"));
     }
     records
@@ -170,15 +170,14 @@ async fn compare(own: &Own, seed: u64, steps: usize) -> Result<()> {
         let known = in_memory(&memory, MovingRead::Count { kind }).await;
         assert_eq!(counted.get("count"), known.get("count"), "{said}");
     }
-    let sizes =
-        |after| MovingRead::Scan { kind: RecordKind::Payloads, after, limit: 5, max_bytes: 400, only_sizes: true };
+    let sizes = |after| MovingRead::Scan { kind: Moved::Payloads, after, limit: 5, max_bytes: 400, only_sizes: true };
     let measured = pages(own, sizes).await.into_iter().flat_map(|(records, _)| records).collect();
     let known = in_memory(
         &memory,
-        MovingRead::Scan { kind: RecordKind::Payloads, after: None, limit: 100, max_bytes: 1 << 20, only_sizes: true },
+        MovingRead::Scan { kind: Moved::Payloads, after: None, limit: 100, max_bytes: 1 << 20, only_sizes: true },
     );
     let known = known.await.get("records").cloned().and_then(Dynamic::into_list).unwrap();
-    assert_eq!(sorted(RecordKind::Payloads, measured), sorted(RecordKind::Payloads, known));
+    assert_eq!(sorted(Moved::Payloads, measured), sorted(Moved::Payloads, known));
     Ok(())
 }
 

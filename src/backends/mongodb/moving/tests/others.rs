@@ -23,7 +23,7 @@ use crate::time::Millis;
 
 async fn insert(own: &Own, kind: Moved, documents: Vec<Document>) {
     for document in documents {
-        own.server.run(doc! { "insert": own.to(kind).collection(), "documents": [document] }).await.unwrap();
+        own.server.run(doc! { "insert": own.to(kind.records()).collection(), "documents": [document] }).await.unwrap();
     }
 }
 
@@ -57,9 +57,9 @@ async fn what_is_no_record_is_told_of_and_harms_no_other() {
         doc! { "_id": 7, "data": bytes() },
         doc! { "_id": "zuletzt: ü", "data": bytes() },
     ];
-    insert(&own, RecordKind::Payloads, documents).await;
+    insert(&own, Moved::Payloads, documents).await;
     for limit in [1, 2, 100] {
-        let (count, told) = unreadable(&own, RecordKind::Payloads, limit).await;
+        let (count, told) = unreadable(&own, Moved::Payloads, limit).await;
         assert_eq!(count, 3);
         let keys: Vec<&str> = told.iter().map(|(key, _)| &**key).collect();
         assert_eq!(keys[..4], ["iso", "none", "number", "text"], "{limit}");
@@ -75,7 +75,7 @@ async fn what_is_no_record_is_told_of_and_harms_no_other() {
     ] {
         assert_eq!(import(&own, conflict, &records).await.unwrap(), fates);
     }
-    assert_eq!(unreadable(&own, RecordKind::Payloads, 100).await.0, 5);
+    assert_eq!(unreadable(&own, Moved::Payloads, 100).await.0, 5);
 
     // Of a saga the fields tell which one it is.
     let date = DateTime::from_millis(1_000);
@@ -91,22 +91,21 @@ async fn what_is_no_record_is_told_of_and_harms_no_other() {
         }
         document
     };
-    insert(&own, RecordKind::States, vec![with(id.into(), ""), with("Order:t".into(), "version")]).await;
-    let (count, told) = unreadable(&own, RecordKind::States, 1).await;
+    insert(&own, Moved::States, vec![with(id.into(), ""), with("Order:t".into(), "version")]).await;
+    let (count, told) = unreadable(&own, Moved::States, 1).await;
     assert_eq!((count, &*told[0].0), (1, "Order:t"));
     assert!(told[0].1.contains("'version' is missing"), "{told:?}");
 
-    insert(&own, RecordKind::Outbox, vec![doc! { "_id": "e", "status": "pending" }, doc! { "_id": id, "seq": 1_i64 }])
-        .await;
+    insert(&own, Moved::Outbox, vec![doc! { "_id": "e", "status": "pending" }, doc! { "_id": id, "seq": 1_i64 }]).await;
     import(&own, Conflict::Skip, &[of_event(event("f", None))]).await.unwrap();
     for limit in [1, 9] {
-        let (count, told) = unreadable(&own, RecordKind::Outbox, limit).await;
+        let (count, told) = unreadable(&own, Moved::Outbox, limit).await;
         assert_eq!((count, told.len()), (1, 2), "{told:?}");
     }
-    insert(&own, RecordKind::Executions, vec![doc! { "_id": "x", "name": "Order" }]).await;
-    assert_eq!(unreadable(&own, RecordKind::Executions, 5).await.1.len(), 1);
-    insert(&own, RecordKind::Inbox, vec![doc! { "_id": "1:k:m", "consumer": "k" }]).await;
-    assert_eq!(unreadable(&own, RecordKind::Inbox, 5).await.1.len(), 1);
+    insert(&own, Moved::Executions, vec![doc! { "_id": "x", "name": "Order" }]).await;
+    assert_eq!(unreadable(&own, Moved::Executions, 5).await.1.len(), 1);
+    insert(&own, Moved::Inbox, vec![doc! { "_id": "1:k:m", "consumer": "k" }]).await;
+    assert_eq!(unreadable(&own, Moved::Inbox, 5).await.1.len(), 1);
     drop_collections(&own).await;
 }
 
@@ -120,23 +119,13 @@ async fn pages_have_about_so_many_bytes_and_what_is_too_large_is_refused_alone()
     let fates = import(&own, Conflict::Refuse, &records).await.unwrap();
     assert_eq!(fates.iter().filter(|fate| *fate == "stored").count(), 8);
     assert_eq!(fates[3], "PAYLOAD_TOO_LARGE");
-    let scan = |after| MovingRead::Scan {
-        kind: RecordKind::Payloads,
-        after,
-        limit: 100,
-        max_bytes: 3 << 20,
-        only_sizes: false,
-    };
+    let scan =
+        |after| MovingRead::Scan { kind: Moved::Payloads, after, limit: 100, max_bytes: 3 << 20, only_sizes: false };
     let counts: Vec<usize> = pages(&own, scan).await.iter().map(|(records, _)| records.len()).collect();
     assert!(counts.iter().all(|count| *count <= 3), "{counts:?}");
     assert_eq!(counts.iter().sum::<usize>(), 8);
-    let sizes = MovingRead::Scan {
-        kind: RecordKind::Payloads,
-        after: None,
-        limit: 100,
-        max_bytes: PAGE_BYTES,
-        only_sizes: true,
-    };
+    let sizes =
+        MovingRead::Scan { kind: Moved::Payloads, after: None, limit: 100, max_bytes: PAGE_BYTES, only_sizes: true };
     let page = ask(&own, sizes).await.unwrap();
     let first = page.get("records").cloned().and_then(Dynamic::into_list).unwrap().remove(0);
     assert_eq!(first.get("bytes"), Some(&Dynamic::Int(1 << 20)));
@@ -154,7 +143,7 @@ async fn what_is_imported_works_as_before() {
     assert_eq!(fetched(&own, &record).await, Dynamic::Null);
     assert_eq!(import(&own, Conflict::Refuse, std::slice::from_ref(&record)).await.unwrap(), ["stored"]);
     assert_eq!(fetched(&own, &record).await, record.clone().into_dynamic());
-    assert_eq!(all(&own, RecordKind::Executions, 10).await, [record.into_dynamic()]);
+    assert_eq!(all(&own, Moved::Executions, 10).await, [record.into_dynamic()]);
     let history =
         ExecutionRead::History { id: "x".into(), after: Some(398), limit: 10, max_bytes: 1 << 20, reverse: false };
     let Reply::Value(page) = executions::single::run(&executions, &Work::Read(history)).await.unwrap() else {

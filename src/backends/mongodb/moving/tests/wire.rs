@@ -15,7 +15,7 @@ use crate::backends::mongodb::peer::{Peer, Reply as Answer, name};
 use crate::backends::mongodb::played::Played;
 use crate::backends::mongodb::tests::failed;
 use crate::contract::dynamic::Dynamic;
-use crate::contract::moving::{Conflict, Fate, Import, MovingRead, MovingWrite};
+use crate::contract::moving::{Conflict, Fate, Import, Moved, MovingRead, MovingWrite};
 use crate::contract::operation::RecordKind;
 use crate::contract::outbox::record::{EventStatus, Stored};
 use crate::contract::outbox::{Held, OutboxWrite, Outcome, Settlement};
@@ -194,9 +194,9 @@ async fn a_page_is_one_question_and_leaves_no_cursor() {
     })
     .await;
     let own = at(&peer.url()).await;
-    let page = ask(&own, scanning(RecordKind::Payloads, None, 2)).await.unwrap();
+    let page = ask(&own, scanning(Moved::Payloads, None, 2)).await.unwrap();
     let Some(Dynamic::Text(cursor)) = page.get("cursor") else { panic!("{page:?}") };
-    ask(&own, scanning(RecordKind::Payloads, Some(cursor.as_str().into()), 2)).await.unwrap();
+    ask(&own, scanning(Moved::Payloads, Some(cursor.as_str().into()), 2)).await.unwrap();
     let [first, second] = &peer.commands()[..] else { panic!("{:?}", peer.names()) };
     assert_eq!(first.get_document("filter").unwrap(), &doc! { "_id": { "$gte": "" } });
     assert_eq!(second.get_document("filter").unwrap(), &doc! { "_id": { "$gt": "b:1" } });
@@ -205,7 +205,7 @@ async fn a_page_is_one_question_and_leaves_no_cursor() {
     let numbers = (first.get_i32("limit").unwrap(), first.get_i32("batchSize").unwrap());
     assert_eq!((numbers, first.get_bool("singleBatch").unwrap()), ((2, 3), true));
     // Another kind's cursor, and one of nobody's.
-    for (kind, cursor) in [(RecordKind::States, cursor.as_str()), (RecordKind::Payloads, "b:1")] {
+    for (kind, cursor) in [(Moved::States, cursor.as_str()), (Moved::Payloads, "b:1")] {
         let error = ask(&own, scanning(kind, Some(cursor.into()), 2)).await.unwrap_err();
         assert_eq!(error.kind(), Kind::InvalidArgument);
     }
@@ -214,7 +214,7 @@ async fn a_page_is_one_question_and_leaves_no_cursor() {
 #[tokio::test]
 async fn sizes_are_measured_by_the_server_if_it_can() {
     let sizes =
-        || MovingRead::Scan { kind: RecordKind::Payloads, after: None, limit: 2, max_bytes: 1 << 20, only_sizes: true };
+        || MovingRead::Scan { kind: Moved::Payloads, after: None, limit: 2, max_bytes: 1 << 20, only_sizes: true };
     for can in [true, false] {
         let peer = Peer::start(doc! {}, move |command| {
             let asks_for_size = command.get_document("projection").unwrap().get_document("data").is_ok();
@@ -282,7 +282,7 @@ async fn fates_that_are_known_before_stay_in_their_places() {
     let own = at(&peer.url()).await;
     let wrong = || Err(Fate::Refused(Error::invalid("wrong")));
     let given = vec![Ok(payload("a", b"", None)), Err(Fate::Expired), wrong(), Ok(payload("b", b"", None))];
-    let import = Import::new(RecordKind::Payloads, Conflict::Skip, given);
+    let import = Import::new(Moved::Payloads, Conflict::Skip, given);
     let reply = write_group(&own, &[MovingWrite::Import(Box::new(import))]).await.remove(0).unwrap();
     assert_eq!(fates(reply), ["stored", "expired", "INVALID_ARGUMENT", "stored"]);
     let sent: Vec<Bson> = peer.commands().iter().map(|command| command.get("insert").cloned().unwrap()).collect();
