@@ -13,7 +13,7 @@ async function listOf(store: SagaStore): Promise<ExportedRecord[]> {
 }
 
 /** Long enough to be moved, also by a machine that is busy. */
-const LIFE_MS = 3_000
+const LIFE_MS = 6_000
 
 const at = (ms: number) => new Date(ms)
 const soon = () => new Date(Date.now() + 3_600_000)

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { openStore } from '../../../index.js'
-import { type RedisServer, startRedis, startSentinel } from '../../../scripts/services/servers.mjs'
+import { type RedisServer, startSentinel } from '../../../scripts/services/servers.mjs'
 import { done } from '../../executions/fresh'
 import { eventually } from '../../support/promises'
 
