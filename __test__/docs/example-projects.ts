@@ -22,6 +22,8 @@ interface Manifest {
   devDependencies: Record<string, string>
 }
 
+const installed = (name: string) => join(root, 'node_modules', name)
+
 const sources = (folder: string) => readdirSync(folder).filter((name) => name.endsWith('.ts'))
 
 /** An example in a folder of its own, outside of the tree, with the packages that its package.json names and no others. */
@@ -37,11 +39,19 @@ export class ExampleProject {
     })
     this.manifest = JSON.parse(readFileSync(join(this.folder, 'package.json'), 'utf8'))
     for (const name of Object.keys({ ...this.manifest.dependencies, ...this.manifest.devDependencies })) {
-      const link = join(this.folder, 'node_modules', name)
-      mkdirSync(join(link, '..'), { recursive: true })
-      symlinkSync(name === 'sagastore' ? root : join(root, 'node_modules', name), link)
+      this.#link(name, name === 'sagastore' ? root : installed(name))
+    }
+    // What `prisma generate` writes imports a package of @prisma/client, which npm installs beside it.
+    if (this.manifest.dependencies['@prisma/client'] !== undefined) {
+      this.#link('@prisma/client-runtime-utils', installed('@prisma/client-runtime-utils'))
     }
     if (this.manifest.scripts.prestart === 'prisma generate') this.#generate()
+  }
+
+  #link(name: string, to: string): void {
+    const link = join(this.folder, 'node_modules', name)
+    mkdirSync(join(link, '..'), { recursive: true })
+    symlinkSync(to, link)
   }
 
   #generate(): void {
