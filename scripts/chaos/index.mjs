@@ -12,6 +12,8 @@ const USAGE = `npm run chaos -- ${SCENARIOS.join('|')} [--seconds N] [--quiet] [
   --seconds N   how long the writers write (default 60); starting and checking come on top
   --quiet       the ledger alone
   --url URL     recovery, outbox: the store (default: an SQLite file)
+  --events N    outbox: how many are inserted (default 400 a second, at most 20000)
+  --keys N      outbox: how many partition keys they have (default 64)
 
 Exit code 0: every acknowledged write is there, none is doubled, every promise has settled. 1: not so. 2: wrong use.`
 
@@ -24,6 +26,8 @@ function parse(args) {
       seconds: { type: 'string', default: '60' },
       quiet: { type: 'boolean' },
       url: { type: 'string' },
+      events: { type: 'string' },
+      keys: { type: 'string' },
       help: { type: 'boolean', short: 'h' },
     },
   })
@@ -35,7 +39,26 @@ function parse(args) {
   if (!(seconds >= 1 && seconds <= 86_400)) throw new Error(`--seconds is a number from 1 to 86400, not '${values.seconds}'`)
   if (values.url !== undefined && !ON_STORES.includes(name))
     throw new Error('--url is for recovery and outbox: the others start their own servers')
-  return { name, seconds, quiet: values.quiet === true, ...(values.url !== undefined && { url: values.url }) }
+  return { name, seconds, quiet: values.quiet === true, ...(values.url !== undefined && { url: values.url }), ...numbersOf(name, values) }
+}
+
+/**
+ * @param {string} name
+ * @param {{ events?: string, keys?: string }} values
+ */
+function numbersOf(name, { events, keys }) {
+  /** @type {Record<string, number>} */
+  const numbers = {}
+  for (const [option, value] of Object.entries({ events, keys })) {
+    if (value === undefined) continue
+    const number = Number(value)
+    if (name !== 'outbox') throw new Error(`--${option} is for outbox`)
+    if (!(Number.isInteger(number) && number >= 8 && number <= 1e7)) {
+      throw new Error(`--${option} is a whole number from 8 to 10000000, not '${value}'`)
+    }
+    numbers[option] = number
+  }
+  return numbers
 }
 
 async function main() {

@@ -1,4 +1,4 @@
-// A worker process: a relay that writes a line for each event that it publishes.
+// A worker process: relays that write a line for each event that they publish.
 
 import { appendFileSync } from 'node:fs'
 import sagastore from '../../index.js'
@@ -10,10 +10,11 @@ import sagastore from '../../index.js'
  * @property {string} published a file
  * @property {string} workerId
  * @property {number} leaseMs
+ * @property {number} relays how many
  */
 
 /** @type {Task} */
-const { options, name, published, workerId, leaseMs } = JSON.parse(process.argv[2] ?? '')
+const { options, name, published, workerId, leaseMs, relays: count } = JSON.parse(process.argv[2] ?? '')
 const store = sagastore.openStore(/** @type {any} */ (options))
 // Without its parent nobody waits for it.
 process.on('disconnect', () => process.exit(0))
@@ -31,10 +32,12 @@ async function publish(event, { signal }) {
   appendFileSync(published, `${event.eventId} ${workerId}\n`)
 }
 
-const relay = store.outbox.relay(/** @type {any} */ (publish), { workerId, concurrency: 8, batchSize: 50, leaseMs })
-relay.done.catch((error) => process.send?.({ error: `${workerId}: ${error.message}` }))
+const relays = Array.from({ length: count }, (_, n) =>
+  store.outbox.relay(/** @type {any} */ (publish), { workerId: `${workerId}-${n}`, concurrency: 8, batchSize: 50, leaseMs }),
+)
+for (const { done } of relays) done.catch((error) => process.send?.({ error: `${workerId}: ${error.message}` }))
 process.on('message', async () => {
-  await relay.stop()
+  await Promise.all(relays.map((relay) => relay.stop()))
   await store.close()
   process.disconnect()
 })

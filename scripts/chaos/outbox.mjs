@@ -9,9 +9,11 @@ import sagastore from '../../index.js'
 
 const WORKER = fileURLToPath(new URL('outbox-worker.mjs', import.meta.url))
 const WORKERS = 4
-const INSERTERS = 8
+/** In each process. */
+const RELAYS = 2
 /** Each inserter has keys of its own, and inserts one batch after the other: so the order of a key is known. */
-const KEYS_OF_EACH = 8
+const INSERTERS = 8
+const KEYS = 64
 const MAX_EVENTS = 20_000
 /**
  * Leases are short, so that what a killed worker had is soon another one's, and long enough that a busy machine loses
@@ -35,9 +37,9 @@ const SHOWN = 20
  * 2. of each key the first publications are in the order of insertion;
  * 3. an event that was published twice was published the first time by a process that was killed.
  *
- * @param {{ seconds: number, report: (text: string) => void, url?: string }} options
+ * @param {{ seconds: number, report: (text: string) => void, url?: string, events?: number, keys?: number }} options
  */
-export async function run({ seconds, report, url }) {
+export async function run({ seconds, report, url, events, keys = KEYS }) {
   const directory = mkdtempSync(join(tmpdir(), 'sagastore-outbox-'))
   const options = {
     url: url ?? `sqlite://${join(directory, 'sagas.db')}`,
@@ -48,7 +50,10 @@ export async function run({ seconds, report, url }) {
   const store = sagastore.openStore(/** @type {any} */ (options))
   try {
     await store.initialize()
-    return await on(store, options, join(directory, 'published'), { seconds, report, ...(url?.startsWith('dynamodb') ? SLOW_PACE : PACE) })
+    const { eventsPerSecond, leaseMs } = url?.startsWith('dynamodb') ? SLOW_PACE : PACE
+    const wanted = events ?? Math.min(MAX_EVENTS, Math.round(seconds * eventsPerSecond))
+    const keysOfEach = Math.ceil(keys / INSERTERS)
+    return await on(store, options, join(directory, 'published'), { seconds, report, wanted, keysOfEach, leaseMs })
   } finally {
     await store.close()
     rmSync(directory, { recursive: true, force: true })
@@ -59,9 +64,9 @@ export async function run({ seconds, report, url }) {
  * @param {import('../../index.js').SagaStore} store
  * @param {object} options of the workers' stores
  * @param {string} published a file: a line for each publication
- * @param {{ seconds: number, report: (text: string) => void, eventsPerSecond: number, leaseMs: number }} how
+ * @param {{ seconds: number, report: (text: string) => void, wanted: number, keysOfEach: number, leaseMs: number }} how
  */
-async function on(store, options, published, { seconds, report, eventsPerSecond, leaseMs }) {
+async function on(store, options, published, { seconds, report, wanted, keysOfEach, leaseMs }) {
   const name = `run-${randomBytes(6).toString('hex')}`
   writeFileSync(published, '')
   /** @type {string[]} */
@@ -71,21 +76,19 @@ async function on(store, options, published, { seconds, report, eventsPerSecond,
   let generation = 0
   const start = () => {
     const workerId = `worker-${generation++}`
-    const child = fork(WORKER, [JSON.stringify({ options, name, published, workerId, leaseMs })])
+    const child = fork(WORKER, [JSON.stringify({ options, name, published, workerId, leaseMs, relays: RELAYS })])
     child.on('message', (/** @type {any} */ told) => errors.push(told.error))
     return { child, workerId, ended: once(child, 'exit') }
   }
   const workers = Array.from({ length: WORKERS }, start)
   /** @type {Map<string, Inserted>} */
   const inserted = new Map()
-  const wanted = Math.min(MAX_EVENTS, Math.round(seconds * eventsPerSecond))
-  report(`${WORKERS} relays, ${wanted} events`)
+  report(`${WORKERS * RELAYS} relays in ${WORKERS} processes, ${wanted} events, ${keysOfEach * INSERTERS} keys`)
   let isInserting = true
-  const inserting = Promise.all(Array.from({ length: INSERTERS }, (_, n) => insert(store, inserted, { name, n, wanted, seconds }))).finally(
-    () => {
-      isInserting = false
-    },
-  )
+  const inserters = Array.from({ length: INSERTERS }, (_, n) => insert(store, inserted, { name, n, wanted, keysOfEach, seconds }))
+  const inserting = Promise.all(inserters).finally(() => {
+    isInserting = false
+  })
   inserting.catch(() => undefined)
   try {
     const end = performance.now() + seconds * 1000
@@ -123,10 +126,10 @@ async function unsent(store) {
 /**
  * @param {import('../../index.js').SagaStore} store
  * @param {Map<string, Inserted>} inserted
- * @param {{ name: string, n: number, wanted: number, seconds: number }} how
+ * @param {{ name: string, n: number, wanted: number, keysOfEach: number, seconds: number }} how
  */
-async function insert(store, inserted, { name, n: inserter, wanted, seconds }) {
-  const numbers = Array(KEYS_OF_EACH).fill(0)
+async function insert(store, inserted, { name, n: inserter, wanted, keysOfEach, seconds }) {
+  const numbers = Array(keysOfEach).fill(0)
   const canRollBack = store.capabilities.transactions !== 'none'
   const share = Math.ceil(wanted / INSERTERS)
   const began = performance.now()
@@ -135,8 +138,8 @@ async function insert(store, inserted, { name, n: inserter, wanted, seconds }) {
   for (let done = 0, batch = 0; done < share; batch++) {
     // A key whose last insertion may be there or not is left alone: its order is not known.
     const events = Array.from({ length: 1 + Math.floor(Math.random() * Math.min(MAX_BATCH, share - done)) }, (_, at) => {
-      const which = Math.floor(Math.random() * (KEYS_OF_EACH + 2))
-      const key = which < KEYS_OF_EACH && !lost.has(which) ? `${name}-${inserter}-${which}` : undefined
+      const which = Math.floor(Math.random() * keysOfEach * 1.25)
+      const key = which < keysOfEach && !lost.has(which) ? `${name}-${inserter}-${which}` : undefined
       return { eventId: `${name}-${inserter}-${batch}-${at}`, which, key }
     })
     const given = events.map(({ eventId, which, key }) => {
