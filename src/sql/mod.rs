@@ -56,6 +56,10 @@ impl Dialect {
     }
 }
 
+/// So many rows are stored by one statement of SQLite.
+#[cfg(feature = "sqlite")]
+pub(crate) const TOGETHER: [usize; 3] = [32, 4, 1];
+
 /// Why [`controls_transaction`] is refused.
 pub(crate) const WITHIN_A_TRANSACTION: &str = "the transaction begins and ends with its callback; within it there are savepoints (savepoint, release, rollback to)";
 

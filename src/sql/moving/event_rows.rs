@@ -6,47 +6,17 @@ use std::collections::BTreeSet;
 use serde_json::{Value as Json, json};
 
 use super::outbox::Put;
-use super::upsert::TOGETHER;
-use crate::contract::outbox::record::{Content, EventStatus, Stored};
+use crate::contract::outbox::record::EventStatus;
 use crate::error::Result;
 use crate::sql::outbox::Outbox;
-use crate::sql::outbox::rows::placed;
+use crate::sql::outbox::rows::{self, INSERTED, placed, text};
 use crate::sql::outbox::schema::copied;
 use crate::sql::query::Query;
-use crate::sql::{Executor, Value};
+use crate::sql::{Executor, TOGETHER, Value};
 use crate::time::Millis;
 
-/// What is written, in the order of [`values`].
-const COLUMNS: [&str; 28] = [
-    "seq",
-    "event_id",
-    "operation",
-    "event_type",
-    "saga_id",
-    "aggregate_type",
-    "aggregate_id",
-    "headers",
-    "routing_key",
-    "partition_key",
-    "available_at",
-    "occurred_at",
-    "created_at",
-    "status",
-    "claimed_at",
-    "dead_at",
-    "retry_count",
-    "deliveries",
-    "last_error",
-    "worker_id",
-    "token",
-    "lease_until",
-    "due_at",
-    "expires_at",
-    "ready",
-    "wake_at",
-    "payload",
-    "body",
-];
+/// What is written beside what an insertion writes of new events.
+const BESIDE: [&str; 5] = ["seq", "dead_at", "retry_count", "last_error", "expires_at"];
 
 /// Stores events; the places of those that were stored, which are all.
 pub(super) async fn put<E: Executor>(outbox: &Outbox, on: &mut E, puts: &[Put<'_>], now: Millis) -> Result<Vec<usize>> {
@@ -83,7 +53,8 @@ async fn remove<E: Executor>(outbox: &Outbox, on: &mut E, puts: &[Put<'_>]) -> R
 }
 
 async fn insert<E: Executor>(outbox: &Outbox, on: &mut E, some: &[Put<'_>], now: Millis) -> Result<()> {
-    let mut query = Query::new(outbox.dialect, format!("insert into {} ({}) values ", outbox.t, COLUMNS.join(", ")));
+    let columns = [&INSERTED[..], &BESIDE].concat().join(", ");
+    let mut query = Query::new(outbox.dialect, format!("insert into {} ({columns}) values ", outbox.t));
     for (row, put) in some.iter().enumerate() {
         query.push(if row == 0 { "(" } else { ", (" });
         for (at, value) in values(put, now).into_iter().enumerate() {
@@ -129,46 +100,19 @@ async fn keep<E: Executor>(outbox: &Outbox, on: &mut E, puts: &[Put<'_>]) -> Res
     query.run(on).await.map(drop)
 }
 
-/// The values of [`COLUMNS`].
+/// The values of a row.
 fn values<'a>(put: &'a Put<'a>, now: Millis) -> Vec<Value<'a>> {
-    let Stored { event, .. } = put.stored;
     let stored = put.stored;
-    let text = |text: &'a Option<Box<str>>| text.as_deref().map_or(Value::Null, Value::text);
     let time = |at: Option<Millis>| at.map_or(Value::Null, |at| Value::Int(at.0));
     // Events of a key get their place when all of them are there.
-    let (ready, wake_at) = if event.partition_key.is_some() { (0, None) } else { placed(stored, now) };
-    let (payload, body) = match &event.payload {
-        Content::Json(json) => (Value::text(json), Value::Null),
-        Content::Bytes(bytes) => (Value::Null, Value::Bytes(bytes)),
-    };
-    vec![
+    let place = if stored.event.partition_key.is_some() { (0, None) } else { placed(stored, now) };
+    let mut values = rows::values(stored, place);
+    values.extend([
         put.replaces.as_ref().map_or(Value::Null, |replaced| Value::Int(replaced.seq)),
-        Value::text(&event.id),
-        Value::text(&stored.operation),
-        Value::text(&event.event_type),
-        text(&event.saga_id),
-        text(&event.aggregate_type),
-        text(&event.aggregate_id),
-        text(&event.headers),
-        text(&event.routing_key),
-        text(&event.partition_key),
-        time(event.available_at),
-        time(Some(event.occurred_at)),
-        time(Some(stored.created_at)),
-        Value::text(stored.status.name()),
-        time(stored.claimed_at),
         time(stored.dead_at),
         Value::Int(stored.retry_count),
-        Value::Int(stored.deliveries),
         text(&stored.last_error),
-        text(&stored.worker),
-        text(&stored.token),
-        time(stored.lease_until),
-        time(stored.due_at),
         time(stored.expires_at),
-        Value::Int(ready),
-        time(wake_at),
-        payload,
-        body,
-    ]
+    ]);
+    values
 }

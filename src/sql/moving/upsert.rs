@@ -8,6 +8,8 @@ use bytes::Bytes;
 use crate::contract::moving::record::Key;
 use crate::contract::moving::{Conflict, Fate};
 use crate::error::{Error, Kind, Result};
+#[cfg(feature = "sqlite")]
+use crate::sql::TOGETHER;
 use crate::sql::query::Query;
 #[cfg(feature = "postgres")]
 use crate::sql::rowset;
@@ -16,10 +18,6 @@ use crate::sql::schema::TimeColumn;
 use crate::sql::schema::at_millis;
 use crate::sql::{Cell, Dialect, Executor, Value};
 use crate::time::Millis;
-
-/// So many rows are stored by one statement of SQLite.
-#[cfg(feature = "sqlite")]
-pub(super) const TOGETHER: [usize; 3] = [32, 4, 1];
 
 /// The values of a column, one for each row.
 pub(super) enum Cells<'a> {

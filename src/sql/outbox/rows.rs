@@ -13,16 +13,16 @@ use serde_json::{Value as Json, json};
 use super::form::{Kept, Shows};
 use super::reads::signed;
 use super::{Outbox, schema};
-use crate::contract::outbox::record::{Content, Event, EventStatus, Stored, listed, missing, settled, taken};
+use crate::contract::outbox::record::{Content, EventStatus, Stored, listed, missing, settled, taken};
 use crate::contract::outbox::{Decision, Held, Insertion, OutboxWrite, Outcome, Settlement, Terms, judge};
 use crate::contract::step::Reply;
 use crate::error::Result;
 use crate::sql::query::Query;
-use crate::sql::{Executor, Value};
+use crate::sql::{Executor, TOGETHER, Value};
 use crate::time::Millis;
 
-/// What an insertion writes, in the order of [`values`].
-const INSERTED: [&str; 23] = [
+/// What is written of a new event, in the order of [`values`].
+pub(in crate::sql) const INSERTED: [&str; 23] = [
     "event_id",
     "operation",
     "event_type",
@@ -47,9 +47,6 @@ const INSERTED: [&str; 23] = [
     "payload",
     "body",
 ];
-
-/// So many events are inserted by one statement.
-const TOGETHER: [usize; 3] = [32, 4, 1];
 
 /// What a change may change, in the order of [`state`]; the number of the event stands before them.
 const CHANGED: [&str; 14] = [
@@ -219,7 +216,7 @@ impl Outbox {
         }
         let fresh: Vec<_> = insertion.events.iter().filter(|event| !known.contains_key(&*event.id)).collect();
         let mut keys = self.keys_of(on, fresh.iter().filter_map(|event| event.partition_key.as_deref())).await?;
-        let (mut rows, mut claimed) = (Vec::with_capacity(fresh.len()), Vec::new());
+        let (mut new, mut claimed) = (Vec::with_capacity(fresh.len()), Vec::new());
         for event in fresh {
             let mut stored = judge::inserted(event, 0, insertion, now);
             let key = event.partition_key.as_deref().and_then(|key| keys.get_mut(key));
@@ -238,8 +235,9 @@ impl Outbox {
                 key.lives = true;
                 key.is_ours &= stored.status == EventStatus::Claimed;
             }
-            rows.push(values(event, insertion, &stored, place));
+            new.push((stored, place));
         }
+        let rows: Vec<Vec<Value>> = new.iter().map(|(stored, place)| values(stored, *place)).collect();
         let mut rows = rows.as_slice();
         for (count, statement) in TOGETHER.into_iter().zip(&self.rows.insert) {
             while let Some((some, rest)) = rows.split_at_checked(count) {
@@ -501,22 +499,16 @@ fn hand_back_behind(rows: &mut BTreeMap<i64, Stored>, event: &Stored, changes: &
 }
 
 /// The values of [`INSERTED`].
-fn values<'a>(
-    event: &'a Event,
-    insertion: &'a Insertion,
-    stored: &Stored,
-    (ready, wake_at): (i64, Option<Millis>),
-) -> Vec<Value<'a>> {
-    let text = |text: &'a Option<Box<str>>| text.as_deref().map_or(Value::Null, Value::text);
+pub(in crate::sql) fn values(stored: &Stored, (ready, wake_at): (i64, Option<Millis>)) -> Vec<Value<'_>> {
+    let event = &stored.event;
     let time = |at: Option<Millis>| at.map_or(Value::Null, |at| Value::Int(at.0));
-    let lease = insertion.lease.as_ref().filter(|_| stored.status == EventStatus::Claimed);
     let (payload, body) = match &event.payload {
         Content::Json(json) => (Value::text(json), Value::Null),
         Content::Bytes(bytes) => (Value::Null, Value::Bytes(bytes)),
     };
     vec![
         Value::text(&event.id),
-        Value::text(&insertion.operation),
+        Value::text(&stored.operation),
         Value::text(&event.event_type),
         text(&event.saga_id),
         text(&event.aggregate_type),
@@ -530,8 +522,8 @@ fn values<'a>(
         Value::text(stored.status.name()),
         time(stored.claimed_at),
         Value::Int(stored.deliveries),
-        lease.map_or(Value::Null, |lease| Value::text(&lease.worker)),
-        lease.map_or(Value::Null, |lease| Value::text(&lease.token)),
+        text(&stored.worker),
+        text(&stored.token),
         time(stored.lease_until),
         time(stored.due_at),
         Value::Int(ready),
@@ -539,6 +531,12 @@ fn values<'a>(
         payload,
         body,
     ]
+}
+
+/// A text that may be missing.
+#[allow(clippy::ref_option)]
+pub(in crate::sql) fn text(text: &Option<Box<str>>) -> Value<'_> {
+    text.as_deref().map_or(Value::Null, Value::text)
 }
 
 /// Whether it is ready, and from when on it will be. Events of a key get their place by `place`.
