@@ -356,6 +356,7 @@ export interface Claim<P = unknown> extends OutboxEvent<P> {
 }
 /** What says which claim is meant. */
 export type HeldEvent = Pick<Claim, "eventId" | "token">;
+/** How events are inserted. */
 export interface OutboxInsertOptions {
 	/** What happens if the id of an event is taken. `error` (the default): nothing is stored. `ignore`: the others are. */
 	onDuplicate?: "error" | "ignore";
@@ -367,6 +368,7 @@ export interface OutboxInsertOptions {
 		leaseMs?: number;
 	};
 }
+/** Who claims, how many events, and which. */
 export interface OutboxClaimOptions {
 	/** 1 to 256 bytes of UTF-8. */
 	workerId: string;
@@ -381,18 +383,21 @@ export interface OutboxClaimOptions {
 	/** Only events that were stored so long ago. Default 0. */
 	olderThanMs?: number;
 }
+/** Why an event has failed, and when it comes again. */
 export interface OutboxFailOptions {
 	/** Why: the message of an Error, text, or JSON. 8 KiB of it are kept. */
 	error: unknown;
 	/** When it may be claimed again. Default: after a pause that doubles with each failure (`retryBackoffMs`). */
 	retryAt?: Date;
 }
+/** A page of a list. */
 export interface OutboxPageOptions {
 	/** From 1 to 1,000. Default 100. */
 	limit?: number;
 	/** Of the page before. */
 	cursor?: string;
 }
+/** A page of a list of events. */
 export interface OutboxListOptions extends OutboxPageOptions {
 	status?: OutboxStatus;
 }
@@ -401,6 +406,7 @@ export interface OutboxPage {
 	events: OutboxEvent[];
 	cursor?: string;
 }
+/** Since when a worker has had an event. */
 export interface StuckOptions {
 	/** Only events that were claimed so long ago. */
 	olderThanMs: number;
@@ -414,6 +420,7 @@ export interface DeadLetterFilter {
 	/** Only events that were stored so long ago. */
 	olderThanMs?: number;
 }
+/** Which events are removed. */
 export interface OutboxArchiveOptions {
 	/** Only events that were sent, or became dead letters, so long ago. */
 	olderThanMs: number;
@@ -1632,6 +1639,7 @@ export declare class SagaStoreError extends Error {
 	readonly retryable: boolean;
 	/** How often it was tried, where that was more than once. */
 	readonly attempts?: number;
+	/** @internal The store makes them. */
 	constructor(failure: Failure);
 }
 /** `NOT_FOUND`: no record has this id, or it has expired. */
@@ -1993,6 +2001,7 @@ export interface ExecutionStore {
 	readonly capabilities?: {
 		readonly transactions: string;
 	};
+	/** Runs the work in a transaction of the store. */
 	transaction?<T>(work: (tx: {
 		readonly executions: SagaExecutions;
 	}) => Promise<T>): Promise<T>;
@@ -2008,10 +2017,13 @@ export interface CqrsLogEntry {
 }
 /** What a storage and a run of it have in common. */
 export interface CqrsSagaOperations {
+	/** Stores a saga that has not begun. `ALREADY_EXISTS` if its id is taken. */
 	createSaga(sagaId: string, name: string, context: object): Promise<void>;
 	/** With `currentVersion` only if that is stored: else `CONCURRENCY_CONFLICT`. */
 	updateContext(sagaId: string, context: object, currentVersion?: number): Promise<void>;
+	/** Sets its status. One that has ended stays as it is: `INVALID_STATE`. */
 	updateStatus(sagaId: string, status: ExecutionStatus): Promise<void>;
+	/** Adds an entry to its log. */
 	logStep(sagaId: string, stepName: string, action: StepAction, status: StepStatus, details?: string | null): Promise<void>;
 	/** Status, context, version. */
 	loadSagaState<C = unknown>(sagaId: string, options?: {
@@ -2026,8 +2038,11 @@ export interface CqrsSagaOperations {
 }
 /** What python-cqrs' engine takes for a storage, in camel case. */
 export interface CqrsSagaStorage extends CqrsSagaOperations {
+	/** Ids of sagas to recover. Another job may be given the same ones. */
 	getSagasForRecovery(limit: number, maxRecoveryAttempts?: number, staleAfterSeconds?: number, sagaName?: string): Promise<string[]>;
+	/** Counts an attempt, and sets the status if one is given. */
 	incrementRecoveryAttempts(sagaId: string, newStatus?: ExecutionStatus): Promise<void>;
+	/** Sets the number of attempts. */
 	setRecoveryAttempts(sagaId: string, attempts: number): Promise<void>;
 	/** A run whose changes are stored by `commit`: those of one saga in one write, and those of several in one transaction. */
 	createRun(): CqrsSagaRun;
@@ -2068,6 +2083,7 @@ interface FeedTerms {
 }
 /** Publishes an event. What it returns is waited for: then the event is acknowledged. If it throws, the event has failed. */
 export type OutboxHandler<P = unknown> = (event: Claim<P>, context: OutboxContext) => unknown;
+/** What a handler is told beside the event. */
 export interface OutboxContext {
 	/** Aborted when the lease of the event is lost, or the relay is stopped by its own `signal`: somebody else may publish it. */
 	readonly signal: AbortSignal;
@@ -2100,6 +2116,7 @@ export declare class OutboxRelay<P = unknown> {
 		concurrency: number;
 		signal: AbortSignal | undefined;
 	});
+	/** What it has done so far. */
 	get stats(): RelayStatistics;
 	/**
 	 * Takes no more events, waits for the handlers that run, acknowledges what they have done, and hands the rest back. Safe
@@ -2120,10 +2137,13 @@ export declare class OutboxSubscription<P = unknown> implements AsyncIterableIte
 	constructor(counter: OutboxCounter, support: OutboxSupport, terms: FeedTerms & {
 		signal: AbortSignal | undefined;
 	});
+	/** `for await (const event of subscription)` */
 	[Symbol.asyncIterator](): this;
+	/** The next event, once there is one. */
 	next(): Promise<IteratorResult<Claim<P>>>;
 	/** Ends it, and hands back what it has given and what nobody has settled. */
 	return(): Promise<IteratorResult<Claim<P>>>;
+	/** `await using`: it ends as by `return`. */
 	[Symbol.asyncDispose](): Promise<void>;
 }
 /** Of `outbox.subscribe`. */
@@ -2318,9 +2338,13 @@ export interface SagaStoreAdapter {
 }
 /** Anything with these four methods: `console`, pino, winston. */
 export interface Logger {
+	/** Operations that have succeeded, conflicts, ids that are taken. */
 	debug(...args: never[]): void;
+	/** Nothing so far. */
 	info(...args: never[]): void;
+	/** What was not found, slow operations, late puts, what `initialize` finds lacking. */
 	warn(...args: never[]): void;
+	/** Every other failure. */
 	error(...args: never[]): void;
 }
 /** Options that every store has. Unknown ones are refused. */
@@ -2988,6 +3012,7 @@ export declare class SagaTransaction extends Payloads<boolean | undefined> {
 	 */
 	query<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
 }
+/** How a message is remembered. */
 export interface AcceptOptions {
 	/** How long it is remembered, in ms, up to a hundred years. Default 604,800,000: seven days. */
 	ttlMs?: number;
@@ -3173,10 +3198,15 @@ export interface OutboxEventBusOptions extends Pick<RelayOptions, "workerId" | "
 export declare function outboxEventBusOutbox(store: OutboxSource, options?: OutboxEventBusOptions): OutboxEventBusOutbox;
 /** What `createBus` of `@saga-bus/core` takes for a saga's store. */
 export interface SagaBusStore<T extends object> {
+	/** The saga with this id, or null. */
 	getById(sagaName: string, sagaId: string): Promise<T | null>;
+	/** The saga with this correlation id, or null. */
 	getByCorrelationId(sagaName: string, correlationId: string): Promise<T | null>;
+	/** Stores a new saga. Its `ConcurrencyError` if there is one already. */
 	insert(sagaName: string, correlationId: string, state: T): Promise<void>;
+	/** Stores the state if the saga has the expected version. Else its `ConcurrencyError`. */
 	update(sagaName: string, state: T, expectedVersion: number): Promise<void>;
+	/** Removes the saga with this id. It is no error if there is none. */
 	delete(sagaName: string, sagaId: string): Promise<void>;
 }
 /** What of saga state the bus uses: that of a store, of a transaction, or of a `migrating` store. */
@@ -3207,6 +3237,7 @@ export interface SagaBusOptions {
 export declare function sagaBusStore<T extends object>(states: SagaBusSource, options: SagaBusOptions): SagaBusStore<T>;
 /** What `sagazOutbox` takes: a store. */
 export interface SagazOutboxSource extends OutboxSource {
+	/** As `store.health`. */
 	health(): Promise<Health>;
 }
 /** An event's status, as sagaz has it. `failed` is only said to `updateStatus`: such an event is pending here. */
@@ -3240,6 +3271,7 @@ export interface SagazOutbox {
 	 * @throws AlreadyExistsError if the id is taken
 	 */
 	insert(event: SagazNewOutboxEvent, connection?: unknown): Promise<SagazOutboxEvent>;
+	/** The event with this id, or null. */
 	getById(eventId: string): Promise<SagazOutboxEvent | null>;
 	/**
 	 * Decides about an event, whoever has it. `failed` counts a failure: the event is pending again after a pause, or a dead
@@ -3250,10 +3282,13 @@ export interface SagazOutbox {
 	updateStatus(eventId: string, status: SagazOutboxStatus, errorMessage?: string | null, connection?: unknown): Promise<SagazOutboxEvent>;
 	/** Nobody else is given them for five minutes. */
 	claimBatch(workerId: string, batchSize?: number, olderThanSeconds?: number): Promise<SagazOutboxEvent[]>;
+	/** All events of a saga, the earliest first. */
 	getEventsBySaga(sagaId: string): Promise<SagazOutboxEvent[]>;
 	/** Events that were claimed so long ago, the earliest first, at most 1,000. Default 300 seconds. */
 	getStuckEvents(claimedOlderThanSeconds?: number): Promise<SagazOutboxEvent[]>;
+	/** Makes them pending; answers how many. Default 300 seconds. */
 	releaseStuckEvents(claimedOlderThanSeconds?: number): Promise<number>;
+	/** How many events are pending. */
 	getPendingCount(): Promise<number>;
 	/** The earliest first. Default 100. */
 	getDeadLetterEvents(limit?: number): Promise<SagazOutboxEvent[]>;
@@ -3261,6 +3296,7 @@ export interface SagazOutbox {
 	archiveEvents(olderThanDays?: number, statuses?: Iterable<"sent" | "dead_letter">): Promise<number>;
 	/** Removes them. Default: those sent 7 days ago. */
 	archiveSentEvents(olderThanDays?: number): Promise<number>;
+	/** Whether the store can be used. */
 	healthCheck(): Promise<{
 		status: Health["status"];
 		isHealthy: boolean;
@@ -3269,14 +3305,17 @@ export interface SagazOutbox {
 		details: Record<string, unknown>;
 		checkedAt: string;
 	}>;
+	/** How many events there are; `failedRecords` are the dead letters. */
 	getStatistics(): Promise<{
 		totalRecords: number;
 		pendingRecords: number;
 		failedRecords: number;
 	}>;
+	/** All events, page by page. */
 	exportAll(): AsyncIterableIterator<SagazOutboxEvent>;
 	/** What was sent or is a dead letter is so here, too. Times and counts are not kept. */
 	importRecord(record: SagazNewOutboxEvent): Promise<void>;
+	/** How many events there are. */
 	count(): Promise<number>;
 	/** True for a message that the consumer has had already. Topic, type and payload are not kept. */
 	checkAndInsertInbox(eventId: string, consumerName: string, sourceTopic?: string, eventType?: string, payload?: unknown, connection?: unknown): Promise<boolean>;
@@ -3293,6 +3332,7 @@ export declare function sagazOutbox(store: SagazOutboxSource): SagazOutbox;
 /** What `sagazStorage` takes: a store. */
 export interface SagazSource {
 	readonly executions: SagaExecutions;
+	/** As `store.health`. */
 	health(): Promise<Health>;
 }
 /** A saga's status, as sagaz has it. */
@@ -3349,7 +3389,9 @@ export type SagazRecord = Pick<SagazState, "sagaId" | "sagaName" | "status"> & P
 export interface SagazStorage {
 	/** Inserts, or replaces as a whole; `createdAt` stays. */
 	saveSagaState(sagaId: string, sagaName: string, status: SagazStatus, steps: Iterable<SagazStep>, context: object, metadata?: object | null): Promise<void>;
+	/** The saga with all its steps, or null. */
 	loadSagaState(sagaId: string): Promise<SagazState | null>;
+	/** Removes it; answers whether it was there. */
 	deleteSagaState(sagaId: string): Promise<boolean>;
 	/** The latest change first. */
 	listSagas(filter?: SagazFilter): Promise<SagazSummary[]>;
@@ -3363,6 +3405,7 @@ export interface SagazStorage {
 	}>;
 	/** Those that have ended before then. Default: completed and rolled back ones. */
 	cleanupCompletedSagas(olderThan: Date, statuses?: Iterable<SagazStatus>): Promise<number>;
+	/** Whether the store can be used. */
 	healthCheck(): Promise<{
 		status: Health["status"];
 		isHealthy: boolean;
@@ -3371,8 +3414,11 @@ export interface SagazStorage {
 		details: Record<string, unknown>;
 		checkedAt: string;
 	}>;
+	/** All sagas, page by page. */
 	exportAll(): AsyncIterableIterator<SagazState>;
+	/** Stores it as `saveSagaState` does. Its times are not kept. */
 	importRecord(record: SagazRecord): Promise<void>;
+	/** How many sagas there are. */
 	count(): Promise<number>;
 }
 /**

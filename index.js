@@ -75,6 +75,7 @@ module.exports = __toCommonJS(index_exports);
 
 // ts/errors.ts
 var SagaStoreError = class extends Error {
+  /** @internal The store makes them. */
   constructor(failure) {
     const cause = failure.cause ?? chain(failure.causes);
     super(describe(failure), cause === void 0 ? void 0 : { cause });
@@ -2583,6 +2584,7 @@ var OutboxRelay = class {
     this.done = support.detached(() => this.#run()).finally(() => signal?.removeEventListener("abort", stop));
     this.done.catch((error) => support.warn("outbox.relay", `the relay has ended: ${error.message}`));
   }
+  /** What it has done so far. */
   get stats() {
     return { ...this.#statistics };
   }
@@ -2850,9 +2852,11 @@ var OutboxSubscription = class {
     if (signal?.aborted === true) this.#isOver = true;
     else signal?.addEventListener("abort", stop, { once: true });
   }
+  /** `for await (const event of subscription)` */
   [Symbol.asyncIterator]() {
     return this;
   }
+  /** The next event, once there is one. */
   next() {
     const pulled = this.#last.then(() => this.#pull());
     this.#last = pulled.catch(() => void 0);
@@ -2867,6 +2871,7 @@ var OutboxSubscription = class {
     await this.#release();
     return { done: true, value: void 0 };
   }
+  /** `await using`: it ends as by `return`. */
   async [Symbol.asyncDispose]() {
     await this.return();
   }

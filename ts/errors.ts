@@ -54,6 +54,7 @@ export class SagaStoreError extends Error {
   /** How often it was tried, where that was more than once. */
   declare readonly attempts?: number
 
+  /** @internal The store makes them. */
   constructor(failure: Failure) {
     const cause = failure.cause ?? chain(failure.causes)
     super(describe(failure), cause === undefined ? undefined : { cause })

@@ -17,9 +17,13 @@ export interface SagaStoreAdapter {
 
 /** Anything with these four methods: `console`, pino, winston. */
 export interface Logger {
+  /** Operations that have succeeded, conflicts, ids that are taken. */
   debug(...args: never[]): void
+  /** Nothing so far. */
   info(...args: never[]): void
+  /** What was not found, slow operations, late puts, what `initialize` finds lacking. */
   warn(...args: never[]): void
+  /** Every other failure. */
   error(...args: never[]): void
 }
 

@@ -8,6 +8,7 @@ import type { SagaExecutions } from './executions'
 export interface ExecutionStore {
   readonly executions: SagaExecutions
   readonly capabilities?: { readonly transactions: string }
+  /** Runs the work in a transaction of the store. */
   transaction?<T>(work: (tx: { readonly executions: SagaExecutions }) => Promise<T>): Promise<T>
 }
 
@@ -23,10 +24,13 @@ export interface CqrsLogEntry {
 
 /** What a storage and a run of it have in common. */
 export interface CqrsSagaOperations {
+  /** Stores a saga that has not begun. `ALREADY_EXISTS` if its id is taken. */
   createSaga(sagaId: string, name: string, context: object): Promise<void>
   /** With `currentVersion` only if that is stored: else `CONCURRENCY_CONFLICT`. */
   updateContext(sagaId: string, context: object, currentVersion?: number): Promise<void>
+  /** Sets its status. One that has ended stays as it is: `INVALID_STATE`. */
   updateStatus(sagaId: string, status: ExecutionStatus): Promise<void>
+  /** Adds an entry to its log. */
   logStep(sagaId: string, stepName: string, action: StepAction, status: StepStatus, details?: string | null): Promise<void>
   /** Status, context, version. */
   loadSagaState<C = unknown>(
@@ -39,8 +43,11 @@ export interface CqrsSagaOperations {
 
 /** What python-cqrs' engine takes for a storage, in camel case. */
 export interface CqrsSagaStorage extends CqrsSagaOperations {
+  /** Ids of sagas to recover. Another job may be given the same ones. */
   getSagasForRecovery(limit: number, maxRecoveryAttempts?: number, staleAfterSeconds?: number, sagaName?: string): Promise<string[]>
+  /** Counts an attempt, and sets the status if one is given. */
   incrementRecoveryAttempts(sagaId: string, newStatus?: ExecutionStatus): Promise<void>
+  /** Sets the number of attempts. */
   setRecoveryAttempts(sagaId: string, attempts: number): Promise<void>
   /** A run whose changes are stored by `commit`: those of one saga in one write, and those of several in one transaction. */
   createRun(): CqrsSagaRun

@@ -8,6 +8,7 @@ import { OPERATIONS } from '../operations'
 import type { SagaTransaction } from '../store/transaction'
 import type { Runner } from './runner'
 
+/** How a message is remembered. */
 export interface AcceptOptions {
   /** How long it is remembered, in ms, up to a hundred years. Default 604,800,000: seven days. */
   ttlMs?: number

@@ -7,6 +7,7 @@ import type { Claim } from './outbox-types'
 /** Publishes an event. What it returns is waited for: then the event is acknowledged. If it throws, the event has failed. */
 export type OutboxHandler<P = unknown> = (event: Claim<P>, context: OutboxContext) => unknown
 
+/** What a handler is told beside the event. */
 export interface OutboxContext {
   /** Aborted when the lease of the event is lost, or the relay is stopped by its own `signal`: somebody else may publish it. */
   readonly signal: AbortSignal
@@ -120,6 +121,7 @@ export class OutboxRelay<P = unknown> {
     this.done.catch((error) => support.warn('outbox.relay', `the relay has ended: ${(error as Error).message}`))
   }
 
+  /** What it has done so far. */
   get stats(): RelayStatistics {
     return { ...this.#statistics }
   }

@@ -31,10 +31,12 @@ export class OutboxSubscription<P = unknown> implements AsyncIterableIterator<Cl
     else signal?.addEventListener('abort', stop, { once: true })
   }
 
+  /** `for await (const event of subscription)` */
   [Symbol.asyncIterator](): this {
     return this
   }
 
+  /** The next event, once there is one. */
   next(): Promise<IteratorResult<Claim<P>>> {
     const pulled = this.#last.then(() => this.#pull())
     this.#last = pulled.catch(() => undefined)
@@ -51,6 +53,7 @@ export class OutboxSubscription<P = unknown> implements AsyncIterableIterator<Cl
     return { done: true, value: undefined }
   }
 
+  /** `await using`: it ends as by `return`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.return()
   }

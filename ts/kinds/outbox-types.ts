@@ -57,6 +57,7 @@ export interface Claim<P = unknown> extends OutboxEvent<P> {
 /** What says which claim is meant. */
 export type HeldEvent = Pick<Claim, 'eventId' | 'token'>
 
+/** How events are inserted. */
 export interface OutboxInsertOptions {
   /** What happens if the id of an event is taken. `error` (the default): nothing is stored. `ignore`: the others are. */
   onDuplicate?: 'error' | 'ignore'
@@ -69,6 +70,7 @@ export interface OutboxInsertOptions {
   }
 }
 
+/** Who claims, how many events, and which. */
 export interface OutboxClaimOptions {
   /** 1 to 256 bytes of UTF-8. */
   workerId: string
@@ -84,6 +86,7 @@ export interface OutboxClaimOptions {
   olderThanMs?: number
 }
 
+/** Why an event has failed, and when it comes again. */
 export interface OutboxFailOptions {
   /** Why: the message of an Error, text, or JSON. 8 KiB of it are kept. */
   error: unknown
@@ -91,6 +94,7 @@ export interface OutboxFailOptions {
   retryAt?: Date
 }
 
+/** A page of a list. */
 export interface OutboxPageOptions {
   /** From 1 to 1,000. Default 100. */
   limit?: number
@@ -98,6 +102,7 @@ export interface OutboxPageOptions {
   cursor?: string
 }
 
+/** A page of a list of events. */
 export interface OutboxListOptions extends OutboxPageOptions {
   status?: OutboxStatus
 }
@@ -108,6 +113,7 @@ export interface OutboxPage {
   cursor?: string
 }
 
+/** Since when a worker has had an event. */
 export interface StuckOptions {
   /** Only events that were claimed so long ago. */
   olderThanMs: number
@@ -123,6 +129,7 @@ export interface DeadLetterFilter {
   olderThanMs?: number
 }
 
+/** Which events are removed. */
 export interface OutboxArchiveOptions {
   /** Only events that were sent, or became dead letters, so long ago. */
   olderThanMs: number

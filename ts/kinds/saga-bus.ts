@@ -6,10 +6,15 @@ import type { SagaStates } from './states'
 
 /** What `createBus` of `@saga-bus/core` takes for a saga's store. */
 export interface SagaBusStore<T extends object> {
+  /** The saga with this id, or null. */
   getById(sagaName: string, sagaId: string): Promise<T | null>
+  /** The saga with this correlation id, or null. */
   getByCorrelationId(sagaName: string, correlationId: string): Promise<T | null>
+  /** Stores a new saga. Its `ConcurrencyError` if there is one already. */
   insert(sagaName: string, correlationId: string, state: T): Promise<void>
+  /** Stores the state if the saga has the expected version. Else its `ConcurrencyError`. */
   update(sagaName: string, state: T, expectedVersion: number): Promise<void>
+  /** Removes the saga with this id. It is no error if there is none. */
   delete(sagaName: string, sagaId: string): Promise<void>
 }
 

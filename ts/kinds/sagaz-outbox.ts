@@ -6,6 +6,7 @@ import type { NewOutboxEvent, OutboxEvent } from './outbox-types'
 
 /** What `sagazOutbox` takes: a store. */
 export interface SagazOutboxSource extends OutboxSource {
+  /** As `store.health`. */
   health(): Promise<Health>
 }
 
@@ -43,6 +44,7 @@ export interface SagazOutbox {
    * @throws AlreadyExistsError if the id is taken
    */
   insert(event: SagazNewOutboxEvent, connection?: unknown): Promise<SagazOutboxEvent>
+  /** The event with this id, or null. */
   getById(eventId: string): Promise<SagazOutboxEvent | null>
   /**
    * Decides about an event, whoever has it. `failed` counts a failure: the event is pending again after a pause, or a dead
@@ -53,10 +55,13 @@ export interface SagazOutbox {
   updateStatus(eventId: string, status: SagazOutboxStatus, errorMessage?: string | null, connection?: unknown): Promise<SagazOutboxEvent>
   /** Nobody else is given them for five minutes. */
   claimBatch(workerId: string, batchSize?: number, olderThanSeconds?: number): Promise<SagazOutboxEvent[]>
+  /** All events of a saga, the earliest first. */
   getEventsBySaga(sagaId: string): Promise<SagazOutboxEvent[]>
   /** Events that were claimed so long ago, the earliest first, at most 1,000. Default 300 seconds. */
   getStuckEvents(claimedOlderThanSeconds?: number): Promise<SagazOutboxEvent[]>
+  /** Makes them pending; answers how many. Default 300 seconds. */
   releaseStuckEvents(claimedOlderThanSeconds?: number): Promise<number>
+  /** How many events are pending. */
   getPendingCount(): Promise<number>
   /** The earliest first. Default 100. */
   getDeadLetterEvents(limit?: number): Promise<SagazOutboxEvent[]>
@@ -64,6 +69,7 @@ export interface SagazOutbox {
   archiveEvents(olderThanDays?: number, statuses?: Iterable<'sent' | 'dead_letter'>): Promise<number>
   /** Removes them. Default: those sent 7 days ago. */
   archiveSentEvents(olderThanDays?: number): Promise<number>
+  /** Whether the store can be used. */
   healthCheck(): Promise<{
     status: Health['status']
     isHealthy: boolean
@@ -72,10 +78,13 @@ export interface SagazOutbox {
     details: Record<string, unknown>
     checkedAt: string
   }>
+  /** How many events there are; `failedRecords` are the dead letters. */
   getStatistics(): Promise<{ totalRecords: number; pendingRecords: number; failedRecords: number }>
+  /** All events, page by page. */
   exportAll(): AsyncIterableIterator<SagazOutboxEvent>
   /** What was sent or is a dead letter is so here, too. Times and counts are not kept. */
   importRecord(record: SagazNewOutboxEvent): Promise<void>
+  /** How many events there are. */
   count(): Promise<number>
   /** True for a message that the consumer has had already. Topic, type and payload are not kept. */
   checkAndInsertInbox(

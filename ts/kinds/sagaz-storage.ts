@@ -8,6 +8,7 @@ import type { SagaExecutions } from './executions'
 /** What `sagazStorage` takes: a store. */
 export interface SagazSource {
   readonly executions: SagaExecutions
+  /** As `store.health`. */
   health(): Promise<Health>
 }
 
@@ -88,7 +89,9 @@ export interface SagazStorage {
     context: object,
     metadata?: object | null,
   ): Promise<void>
+  /** The saga with all its steps, or null. */
   loadSagaState(sagaId: string): Promise<SagazState | null>
+  /** Removes it; answers whether it was there. */
   deleteSagaState(sagaId: string): Promise<boolean>
   /** The latest change first. */
   listSagas(filter?: SagazFilter): Promise<SagazSummary[]>
@@ -98,6 +101,7 @@ export interface SagazStorage {
   getSagaStatistics(): Promise<{ totalSagas: number; byStatus: Record<string, number>; storageBytes: number }>
   /** Those that have ended before then. Default: completed and rolled back ones. */
   cleanupCompletedSagas(olderThan: Date, statuses?: Iterable<SagazStatus>): Promise<number>
+  /** Whether the store can be used. */
   healthCheck(): Promise<{
     status: Health['status']
     isHealthy: boolean
@@ -106,8 +110,11 @@ export interface SagazStorage {
     details: Record<string, unknown>
     checkedAt: string
   }>
+  /** All sagas, page by page. */
   exportAll(): AsyncIterableIterator<SagazState>
+  /** Stores it as `saveSagaState` does. Its times are not kept. */
   importRecord(record: SagazRecord): Promise<void>
+  /** How many sagas there are. */
   count(): Promise<number>
 }
 
