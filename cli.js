@@ -4376,6 +4376,42 @@ var require_cli_progress = __commonJS({
 // package.json
 var version = "0.1.0";
 
+// ts/cli/advice.ts
+var import_node_util = require("node:util");
+var CALL = /:? call initialize\(\)(?: first| again)?/g;
+function wantsInit(text) {
+  return text.search(CALL) >= 0;
+}
+function withoutCalls(text) {
+  return text.replace(CALL, "").replaceAll("initialize()", "`sagastore init`");
+}
+function advised(text, command) {
+  return wantsInit(text) ? `${withoutCalls(text)}: run \`${command}\`` : withoutCalls(text);
+}
+function initCommand(given, side, store) {
+  const prefix = side === "source" ? "" : "target-";
+  const words = ["npx", "sagastore", "init"];
+  const file = given.text(`${prefix}url-file`);
+  if (given.urls[side === "source" ? 0 : 1] !== void 0) words.push(quoted(shownUrlOf(store)));
+  else if (file !== void 0) words.push("--url-file", quoted(file));
+  else if (side === "target") words.push('"$SAGASTORE_TARGET_URL"');
+  for (const name of ["namespace", "options-file"]) {
+    const value = given.text(`${prefix}${name}`);
+    if (value !== void 0) words.push(`--${name}`, quoted(value));
+  }
+  for (const option of given.texts(`${prefix}option`)) words.push("--option", quoted(withoutSecret(option)));
+  return words.join(" ");
+}
+function shownUrlOf(store) {
+  return /url: '(.*)'/.exec((0, import_node_util.inspect)(store))?.[1] ?? "<URL>";
+}
+function withoutSecret(option) {
+  return /secret|token|password|credentials/i.test(option) ? option.replace(/=.*$/s, "=***") : option;
+}
+function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
 // ts/cli/ask.ts
 var import_promises = require("node:readline/promises");
 
@@ -4839,11 +4875,22 @@ var CODES2 = {
   "large-wal": "Find the process that keeps a read transaction open on the file: the WAL cannot be written back.",
   damaged: "Restore the file from a backup, or save what can be read: `sqlite3 old.db .recover | sqlite3 new.db`."
 };
+var SCHEMA = ", or the statements of `sagastore schema`";
 var Findings = class {
   found = [];
   unchecked = [];
-  add(code, message, mend = CODES2[code]) {
+  #init;
+  #hasSchema;
+  /** `init`: the command line that makes the tables. `hasSchema`: whether they can be made by statements as well. */
+  constructor(init2, hasSchema) {
+    this.#init = init2;
+    this.#hasSchema = hasSchema;
+  }
+  add(code, told) {
+    const message = withoutCalls(told);
     if (this.found.some((before) => before.code === code && before.message === message)) return;
+    const general = this.#hasSchema ? CODES2[code] : CODES2[code].replace(SCHEMA, "");
+    const mend = general.replace(/sagastore (init|schema)/g, (_, name) => this.#init.replace(" init", ` ${name}`));
     this.found.push({ code, message, mend });
   }
   /** A check that the server refuses is not a finding. */
@@ -4851,7 +4898,9 @@ var Findings = class {
     try {
       await look();
     } catch (error) {
-      this.unchecked.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+      const message = error instanceof Error ? error.message : String(error);
+      const reason = wantsInit(message) ? `tables and indexes: ${withoutCalls(message)}` : `${what}: ${message}`;
+      if (!this.unchecked.includes(reason)) this.unchecked.push(reason);
     }
   }
 };
@@ -5056,7 +5105,8 @@ async function lookAtSqlite(store, reference, health2, findings) {
   await reference.initialize();
   const ask2 = (on, sql) => on.transaction((tx) => tx.query(sql));
   await findings.check("tables", async () => {
-    const columns = `select m.name as owner, c.name from sqlite_master m join pragma_table_info(m.name) c where m.type = 'table'`;
+    const columns = `select m.name as owner, c.name 
+                       from sqlite_master m join pragma_table_info(m.name) c where m.type = 'table' and m.name not like 'sqlite!_%' escape '!'`;
     const [wanted, found] = [await ask2(reference, columns), await ask2(store, columns)];
     const has = (owner, name) => found.some((column) => same(column.owner, owner) && same(column.name, name));
     for (const owner of new Set(wanted.map((column) => column.owner))) {
@@ -5178,7 +5228,7 @@ function readText2(path) {
 }
 
 // ts/cli/commands/doctor.ts
-async function doctor({ open: open2, out, given }) {
+async function doctor({ open: open2, out, given, initCommand: initCommand2 }) {
   const limits = {
     stuckMs: given.number("stuck-after") ?? 6e5,
     lateMs: given.number("late-after") ?? 6e5,
@@ -5186,7 +5236,7 @@ async function doctor({ open: open2, out, given }) {
   };
   const store = open2(() => void 0);
   const health2 = await store.health();
-  const findings = new Findings();
+  const findings = new Findings(initCommand2("source"), ["postgres", "sqlite"].includes(store.backend));
   if (judgeHealth(health2, findings)) {
     if (store.backend === "postgres") await lookAtPostgres(store, limits, findings);
     if (store.backend === "sqlite") {
@@ -5209,8 +5259,10 @@ async function doctor({ open: open2, out, given }) {
   const unreachable = found.some(({ code }) => code === "unreachable");
   const result = { backend: store.backend, ok: found.length === 0, findings: found, unchecked: findings.unchecked };
   await out.result(result, async () => {
-    for (const { code, message, mend } of found) {
-      await out.line(`${out.style(code === "unreachable" ? "red" : "yellow", code)}: ${message}`);
+    for (const mend of new Set(found.map((finding) => finding.mend))) {
+      for (const { code, message } of found.filter((finding) => finding.mend === mend)) {
+        await out.line(`${out.style(code === "unreachable" ? "red" : "yellow", code)}: ${message}`);
+      }
       await out.line(`  ${mend}`);
     }
     for (const what of findings.unchecked) await out.line(`${out.style("dim", "not checked")}: ${what}`);
@@ -5836,7 +5888,7 @@ async function show2(found, out) {
       await out.facts([["consumer", found.consumer], ["messageId", found.messageId], ["remembered until", found.expiresAt]], "  ");
   }
 }
-async function inspect(run) {
+async function inspect2(run) {
   const { out, given } = run;
   const id = given.argument("id");
   let count2 = 0;
@@ -5867,7 +5919,7 @@ var inspecting = [
       { line: "inspect postgres://app@db/orders order-4711", does: "what became of an order" },
       { line: "inspect --name OrderSaga order-4711 --json", does: "for a program; the URL is in SAGASTORE_URL" }
     ],
-    run: inspect
+    run: inspect2
   }
 ];
 
@@ -6298,8 +6350,7 @@ async function tellFailure(run, error, checkpoint) {
   const { checkpoint: place } = error;
   const told = { ok: false, ...sum, counts, rejected, error: error.message, ...place !== void 0 && { checkpoint: place }, ...verification && { verification } };
   if (out.isJson) await out.json(told);
-  process.stderr.write(`${out.styleOf(process.stderr, "red", signal.aborted ? "stopped:" : "error:")} ${messageOf(error)}
-`);
+  run.tell(signal.aborted ? "stopped:" : "error:", error);
   for (const { kind, id, code, message } of given.text("rejects") === void 0 ? rejected.slice(0, 10) : []) {
     out.note(`  ${kind} '${id}': ${message} (${code})`);
   }
@@ -6333,10 +6384,20 @@ async function transfer(run) {
   };
   const move = library().transfer(source, target, options);
   const { compatible, issues } = await move.validate();
+  const uninitialized = /* @__PURE__ */ new Set();
   for (const { level, kind, message } of issues) {
+    if (wantsInit(message)) {
+      uninitialized.add(message.startsWith("the source") ? "source" : "target");
+      continue;
+    }
     const text = `${kind === void 0 ? "" : `${kind}: `}${message}`;
     if (level === "warning") out.warn(text);
     else process.stderr.write(`${out.styleOf(process.stderr, "red", "error:")} ${text}
+`);
+  }
+  for (const side of uninitialized) {
+    const text = `tables of the ${side} are missing: run \`${run.initCommand(side)}\``;
+    process.stderr.write(`${out.styleOf(process.stderr, "red", "error:")} ${text}
 `);
   }
   if (!compatible) {
@@ -6487,8 +6548,9 @@ async function schema({ open: open2, out }) {
   const sql = store.schemaSql();
   await out.result({ backend: store.backend, sql }, () => out.write(sql));
 }
-async function health({ open: open2, out }) {
+async function health({ open: open2, out, initCommand: initCommand2 }) {
   const found = await open2().health();
+  if (found.message !== void 0) found.message = advised(found.message, initCommand2("source"));
   await out.result(found, async () => {
     const color = { healthy: "green", degraded: "yellow", unhealthy: "red" }[found.status];
     const facts = [
@@ -6651,18 +6713,18 @@ ${commands.map((command) => `      "${command.name}") words="${[...wordsOf(comma
 complete -o default -F _sagastore sagastore
 `;
 }
-var quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+var quoted2 = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 function zsh(commands) {
   const first = firstWords(commands);
-  const described = (words) => words.map(({ word, about }) => quoted(`${word}:${about}`)).join(" ");
+  const described = (words) => words.map(({ word, about }) => quoted2(`${word}:${about}`)).join(" ");
   const specOf = ({ name, value, about, many, choices }) => {
     const escaped2 = about.replace(/[[\]:\\]/g, "\\$&");
     const action = choices !== void 0 ? `(${choices.join(" ")})` : value === "file" ? "_files" : " ";
-    return quoted(`${many ? "*" : ""}--${name}[${escaped2}]${value === void 0 ? "" : `:${value}:${action}`}`);
+    return quoted2(`${many ? "*" : ""}--${name}[${escaped2}]${value === void 0 ? "" : `:${value}:${action}`}`);
   };
   const argumentsOf2 = (command) => {
     const words = wordsOf(command);
-    return words.length > 0 ? quoted(`*:argument:(${words.join(" ")})`) : quoted("*:argument:_files");
+    return words.length > 0 ? quoted2(`*:argument:(${words.join(" ")})`) : quoted2("*:argument:_files");
   };
   return `#compdef sagastore
 # sagastore completion for zsh. Put it into ~/.zshrc: source <(sagastore completion zsh)
@@ -6686,7 +6748,7 @@ ${first.filter(({ seconds }) => seconds.length > 0).map(
   ).join("\n")}
   esac
   case $command in
-${commands.map((command) => `    ${quoted(command.name)}) _arguments ${[...optionsOf(command).map(specOf), argumentsOf2(command)].join(" ")} ;;`).join("\n")}
+${commands.map((command) => `    ${quoted2(command.name)}) _arguments ${[...optionsOf(command).map(specOf), argumentsOf2(command)].join(" ")} ;;`).join("\n")}
   esac
 }
 if [ "$funcstack[1]" = "_sagastore" ]; then _sagastore "$@"; else compdef _sagastore sagastore; fi
@@ -6704,19 +6766,19 @@ function fish(commands) {
     return second === void 0 ? seen : `${seen}; and __fish_seen_subcommand_from ${second}`;
   };
   for (const { word, about, seconds } of first) {
-    lines.push(`complete -c sagastore -n __fish_use_subcommand -a ${word} -d ${quoted(about)}`);
+    lines.push(`complete -c sagastore -n __fish_use_subcommand -a ${word} -d ${quoted2(about)}`);
     const all = seconds.map((one) => one.word).join(" ");
     for (const second of seconds) {
       const condition = `__fish_seen_subcommand_from ${word}; and not __fish_seen_subcommand_from ${all}`;
-      lines.push(`complete -c sagastore -n ${quoted(condition)} -a ${second.word} -d ${quoted(second.about)}`);
+      lines.push(`complete -c sagastore -n ${quoted2(condition)} -a ${second.word} -d ${quoted2(second.about)}`);
     }
   }
   for (const command of commands) {
     const words = wordsOf(command);
-    if (words.length > 0) lines.push(`complete -c sagastore -n ${quoted(at(command.name))} -a ${quoted(words.join(" "))}`);
+    if (words.length > 0) lines.push(`complete -c sagastore -n ${quoted2(at(command.name))} -a ${quoted2(words.join(" "))}`);
     for (const { name, value, about, choices } of optionsOf(command)) {
-      const taken = value === void 0 ? "" : choices !== void 0 ? ` -x -a ${quoted(choices.join(" "))}` : value === "file" ? " -r -F" : " -x";
-      lines.push(`complete -c sagastore -n ${quoted(at(command.name))} -l ${name}${taken} -d ${quoted(about)}`);
+      const taken = value === void 0 ? "" : choices !== void 0 ? ` -x -a ${quoted2(choices.join(" "))}` : value === "file" ? " -r -F" : " -x";
+      lines.push(`complete -c sagastore -n ${quoted2(at(command.name))} -l ${name}${taken} -d ${quoted2(about)}`);
     }
   }
   return `${lines.join("\n")}
@@ -7016,11 +7078,24 @@ async function execute(command, given, out) {
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
-  const stores = [];
+  const stores = /* @__PURE__ */ new Map();
   const open2 = (side, onWarning = (text) => out.warn(text)) => {
     const store = openStore(given, side, onWarning);
-    stores.push(store);
+    stores.set(store, side);
     return store;
+  };
+  const initOf = (side) => {
+    const [store] = [...stores].find(([, other]) => other === side) ?? [];
+    return initCommand(given, side, store);
+  };
+  const tell = (what, error) => {
+    const message = messageOf(error);
+    process.stderr.write(`${out.styleOf(process.stderr, "red", what)} ${withoutCalls(message)}
+`);
+    if (!wantsInit(message)) return;
+    const commands = [...stores.values()].map((side) => `\`${initOf(side)}\``);
+    process.stderr.write(`Run ${commands.join(" or ")}.
+`);
   };
   const run = {
     command,
@@ -7029,6 +7104,8 @@ async function execute(command, given, out) {
     signal: stop.signal,
     open: (onWarning) => open2("source", onWarning),
     openTarget: () => open2("target"),
+    tell,
+    initCommand: initOf,
     ask: (question) => ask(question, given.flag("yes"), stop.signal)
   };
   let exit;
@@ -7038,12 +7115,11 @@ async function execute(command, given, out) {
     if (error instanceof NobodyReads || out.isClosed) exit = EXIT.done;
     else if (error instanceof WrongUse) exit = complain(error, command);
     else {
-      process.stderr.write(`${out.styleOf(process.stderr, "red", "error:")} ${messageOf(error)}
-`);
+      tell("error:", error);
       exit = exitOf(error);
     }
   }
-  await close(stores);
+  await close([...stores.keys()]);
   process.off("SIGINT", onSignal);
   process.off("SIGTERM", onSignal);
   if (interrupted.by === void 0) return exit;

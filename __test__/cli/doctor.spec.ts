@@ -116,9 +116,18 @@ describe.each(targets.filter(({ name }) => NAMES.includes(name)))('$name', (targ
 
   it.skipIf(skipped || target.name.startsWith('redis'))('finds that there are no tables', async () => {
     const { how } = opened(target.options())
-    const { code, codes } = await doctor([...how, ...lasting])
+    const { code, codes, told } = await doctor([...how, ...lasting])
     expect(code).toBe(3)
     expect(new Set(codes)).toEqual(new Set(['missing-table']))
+    const { findings, unchecked } = told
+    const init = `\`npx sagastore init ${how.join(' ')}\``
+    expect(JSON.stringify({ findings, unchecked })).not.toContain('call initialize')
+    expect(unchecked.length).toBeLessThanOrEqual(1)
+    const isSql = ['sqlite', 'postgres'].includes(target.name)
+    const statements = `, or the statements of ${init.replace(' init ', ' schema ')}`
+    for (const { mend } of findings) expect(mend).toBe(`Run ${init}${isSql ? statements : ''}.`)
+    const { stdout } = await sagastore(['doctor', ...how, ...lasting])
+    expect(stdout.split(init)).toHaveLength(2)
   })
 })
 
@@ -445,7 +454,7 @@ it.each([
   ['mongodb', '8.0.4', false],
   ['sqlite', '3.1.0', false],
 ] as const)('a %s server of version %s: old is %s', (backend, version, isOld) => {
-  const findings = new Findings()
+  const findings = new Findings('npx sagastore init', true)
   judgeVersion(backend, version, findings)
   expect(findings.found.map(({ code }) => code)).toEqual(isOld ? ['old-server'] : [])
 })

@@ -89,6 +89,60 @@ describe('the URL', () => {
   })
 })
 
+describe('where tables are missing, the command that makes them is told once', () => {
+  const empty = 'sqlite:empty.db'
+  const made = '`npx sagastore init sqlite:empty.db`'
+
+  it.each([
+    ['get', empty, 'a'],
+    ['stats', empty],
+    ['executions', 'list', empty],
+    ['outbox', 'dead', empty],
+    ['export', empty, '-'],
+    ['health', empty],
+    ['doctor', empty],
+  ])('%s %s', async (...args) => {
+    const { code, stdout, stderr } = await sagastore(args, { cwd: folder })
+    expect(code).not.toBe(0)
+    expect(`${stdout}${stderr}`.split(made)).toHaveLength(2)
+    expect(stdout + stderr).not.toContain('initialize()')
+  })
+
+  it('for each of two stores', async () => {
+    const { code, stderr } = await sagastore(['transfer', empty, 'sqlite:other.db'], { cwd: folder })
+    expect(code).toBe(1)
+    expect(stderr).toBe(
+      [
+        `error: tables of the source are missing: run ${made}`,
+        'error: tables of the target are missing: run `npx sagastore init sqlite:other.db`',
+        'error: nothing was moved',
+        '',
+      ].join('\n'),
+    )
+  })
+
+  it('with the options that were given', async () => {
+    const options = join(folder, 'none.json')
+    writeFileSync(options, '{}')
+    writeFileSync(join(folder, 'an url'), empty)
+    const run = (...more: string[]) =>
+      sagastore(['stats', ...more, '--namespace', 'orders'], { cwd: folder, env: { SAGASTORE_URL: empty } })
+    expect((await run()).stderr).toContain('`npx sagastore init --namespace orders`')
+    expect((await run('--url-file', 'an url', '--option', 'tableName=claims')).stderr).toContain(
+      "`npx sagastore init --url-file 'an url' --namespace orders --option tableName=claims`",
+    )
+    expect((await run('--options-file', options)).stderr).toContain(`--namespace orders --options-file ${options}\``)
+  })
+
+  it('and what is told works', async () => {
+    const fresh = 'sqlite:fresh.db'
+    const { stderr } = await sagastore(['stats', fresh], { cwd: folder })
+    const [, words = ''] = /`npx sagastore (.*)`/.exec(stderr) ?? []
+    await done(words.split(' '), { cwd: folder })
+    await done(['stats', fresh], { cwd: folder })
+  })
+})
+
 describe('a server that is not there ends with 4', () => {
   const PASSWORD = 'pa55-w0rd'
 

@@ -1,4 +1,5 @@
 import type { SagaStore } from '../index'
+import { initCommand, wantsInit, withoutCalls } from './advice'
 import { ask } from './ask'
 import { exitOf, messageOf } from './failures'
 import { Given } from './given'
@@ -49,11 +50,22 @@ async function execute(command: CommandSpec, given: Given, out: Output): Promise
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
-  const stores: SagaStore[] = []
+  const stores = new Map<SagaStore, Side>()
   const open = (side: Side, onWarning = (text: string) => out.warn(text)) => {
     const store = openStore(given, side, onWarning)
-    stores.push(store)
+    stores.set(store, side)
     return store
+  }
+  const initOf = (side: Side) => {
+    const [store] = [...stores].find(([, other]) => other === side) ?? []
+    return initCommand(given, side, store)
+  }
+  const tell = (what: string, error: unknown) => {
+    const message = messageOf(error)
+    process.stderr.write(`${out.styleOf(process.stderr, 'red', what)} ${withoutCalls(message)}\n`)
+    if (!wantsInit(message)) return
+    const commands = [...stores.values()].map((side) => `\`${initOf(side)}\``)
+    process.stderr.write(`Run ${commands.join(' or ')}.\n`)
   }
   const run: Run = {
     command,
@@ -62,6 +74,8 @@ async function execute(command: CommandSpec, given: Given, out: Output): Promise
     signal: stop.signal,
     open: (onWarning) => open('source', onWarning),
     openTarget: () => open('target'),
+    tell,
+    initCommand: initOf,
     ask: (question) => ask(question, given.flag('yes'), stop.signal),
   }
   let exit: Exit | 143
@@ -71,11 +85,11 @@ async function execute(command: CommandSpec, given: Given, out: Output): Promise
     if (error instanceof NobodyReads || out.isClosed) exit = EXIT.done
     else if (error instanceof WrongUse) exit = complain(error, command)
     else {
-      process.stderr.write(`${out.styleOf(process.stderr, 'red', 'error:')} ${messageOf(error)}\n`)
+      tell('error:', error)
       exit = exitOf(error)
     }
   }
-  await close(stores)
+  await close([...stores.keys()])
   process.off('SIGINT', onSignal)
   process.off('SIGTERM', onSignal)
   if (interrupted.by === undefined) return exit

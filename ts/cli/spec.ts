@@ -1,6 +1,7 @@
 import type { SagaStore } from '../index'
 import type { Given } from './given'
 import type { Output } from './output'
+import type { Side } from './stores'
 
 /** How the process ends. */
 export const EXIT = {
@@ -58,6 +59,10 @@ export interface Run {
   open(onWarning?: (text: string) => void): SagaStore
   /** The store of the second URL. */
   openTarget(): SagaStore
+  /** Says on stderr what has failed, and which command mends it. `what` is such as `error:`. */
+  tell(what: string, error: unknown): void
+  /** The command line that makes the tables of a store that is open. */
+  initCommand(side: Side): string
   /** Goes on after a yes, or with `--yes`. */
   ask(question: string): Promise<void>
 }

@@ -6,7 +6,7 @@ import { counted } from '../quantities'
 import { type CommandSpec, EXIT, type Run } from '../spec'
 import { openStore } from '../stores'
 
-async function doctor({ open, out, given }: Run) {
+async function doctor({ open, out, given, initCommand }: Run) {
   const limits = {
     stuckMs: given.number('stuck-after') ?? 600_000,
     lateMs: given.number('late-after') ?? 600_000,
@@ -14,7 +14,7 @@ async function doctor({ open, out, given }: Run) {
   }
   const store = open(() => undefined)
   const health = await store.health()
-  const findings = new Findings()
+  const findings = new Findings(initCommand('source'), ['postgres', 'sqlite'].includes(store.backend))
   if (judgeHealth(health, findings)) {
     // Once a table is missing, the catalog tells more than an operation does.
     if (store.backend === 'postgres') await lookAtPostgres(store, limits, findings)
@@ -30,8 +30,11 @@ async function doctor({ open, out, given }: Run) {
   const unreachable = found.some(({ code }) => code === 'unreachable')
   const result = { backend: store.backend, ok: found.length === 0, findings: found, unchecked: findings.unchecked }
   await out.result(result, async () => {
-    for (const { code, message, mend } of found) {
-      await out.line(`${out.style(code === 'unreachable' ? 'red' : 'yellow', code)}: ${message}`)
+    // What several findings need is said once, below them.
+    for (const mend of new Set(found.map((finding) => finding.mend))) {
+      for (const { code, message } of found.filter((finding) => finding.mend === mend)) {
+        await out.line(`${out.style(code === 'unreachable' ? 'red' : 'yellow', code)}: ${message}`)
+      }
       await out.line(`  ${mend}`)
     }
     for (const what of findings.unchecked) await out.line(`${out.style('dim', 'not checked')}: ${what}`)

@@ -1,13 +1,14 @@
 import type { Difference, Transfer, TransferError, TransferOptions, TransferResult, Verification } from '../../index'
 import { ON_CONFLICT, ON_ERROR, RECORD_KINDS, type RecordKind } from '../../moving/records'
+import { wantsInit } from '../advice'
 import { CheckpointFile } from '../checkpoint-file'
-import { exitOf, messageOf } from '../failures'
+import { exitOf } from '../failures'
 import { type Column, NobodyReads } from '../output'
 import { ProgressBar } from '../progress'
 import { counted, shownBytes, shownDuration } from '../quantities'
 import { RejectsFile } from '../rejects-file'
 import { type CommandSpec, EXIT, type Exit, type OptionSpec, type Run, Told, WrongUse } from '../spec'
-import { library } from '../stores'
+import { library, type Side } from '../stores'
 import { checkFile } from './payloads'
 
 const KIND: OptionSpec = {
@@ -151,7 +152,7 @@ async function tellFailure(run: Run, error: TransferError, checkpoint: Checkpoin
   const { checkpoint: place } = error
   const told = { ok: false, ...sum, counts, rejected, error: error.message, ...(place !== undefined && { checkpoint: place }), ...(verification && { verification }) } // biome-ignore format: long
   if (out.isJson) await out.json(told)
-  process.stderr.write(`${out.styleOf(process.stderr, 'red', signal.aborted ? 'stopped:' : 'error:')} ${messageOf(error)}\n`)
+  run.tell(signal.aborted ? 'stopped:' : 'error:', error)
   for (const { kind, id, code, message } of given.text('rejects') === undefined ? rejected.slice(0, 10) : []) {
     out.note(`  ${kind} '${id}': ${message} (${code})`)
   }
@@ -185,10 +186,19 @@ async function transfer(run: Run): Promise<Exit> {
   }
   const move = library().transfer(source, target, options)
   const { compatible, issues } = await move.validate()
+  const uninitialized = new Set<Side>()
   for (const { level, kind, message } of issues) {
+    if (wantsInit(message)) {
+      uninitialized.add(message.startsWith('the source') ? 'source' : 'target')
+      continue
+    }
     const text = `${kind === undefined ? '' : `${kind}: `}${message}`
     if (level === 'warning') out.warn(text)
     else process.stderr.write(`${out.styleOf(process.stderr, 'red', 'error:')} ${text}\n`)
+  }
+  for (const side of uninitialized) {
+    const text = `tables of the ${side} are missing: run \`${run.initCommand(side)}\``
+    process.stderr.write(`${out.styleOf(process.stderr, 'red', 'error:')} ${text}\n`)
   }
   if (!compatible) {
     await rejects.close()

@@ -1,3 +1,4 @@
+import { advised } from '../advice'
 import { shownBytes, shownDuration } from '../quantities'
 import { type CommandSpec, EXIT, type Run } from '../spec'
 import { library } from '../stores'
@@ -20,8 +21,9 @@ async function schema({ open, out }: Run): Promise<void> {
   await out.result({ backend: store.backend, sql }, () => out.write(sql))
 }
 
-async function health({ open, out }: Run) {
+async function health({ open, out, initCommand }: Run) {
   const found = await open().health()
+  if (found.message !== undefined) found.message = advised(found.message, initCommand('source'))
   await out.result(found, async () => {
     const color = ({ healthy: 'green', degraded: 'yellow', unhealthy: 'red' } as const)[found.status]
     const facts: Facts = [

@@ -1,3 +1,5 @@
+import { wantsInit, withoutCalls } from '../advice'
+
 /** What `doctor` looks for, and how it is mended. */
 export const CODES = {
   unreachable: 'Check the URL, the network and the login: `sagastore health` tells the same.',
@@ -24,6 +26,9 @@ export const CODES = {
   damaged: 'Restore the file from a backup, or save what can be read: `sqlite3 old.db .recover | sqlite3 new.db`.',
 } as const
 
+/** What of it is for SQL alone. */
+const SCHEMA = ', or the statements of `sagastore schema`'
+
 export type Code = keyof typeof CODES
 
 /** Something that bites later. */
@@ -37,9 +42,20 @@ export interface Finding {
 export class Findings {
   readonly found: Finding[] = []
   readonly unchecked: string[] = []
+  readonly #init: string
+  readonly #hasSchema: boolean
 
-  add(code: Code, message: string, mend: string = CODES[code]): void {
+  /** `init`: the command line that makes the tables. `hasSchema`: whether they can be made by statements as well. */
+  constructor(init: string, hasSchema: boolean) {
+    this.#init = init
+    this.#hasSchema = hasSchema
+  }
+
+  add(code: Code, told: string): void {
+    const message = withoutCalls(told)
     if (this.found.some((before) => before.code === code && before.message === message)) return
+    const general = this.#hasSchema ? CODES[code] : CODES[code].replace(SCHEMA, '')
+    const mend = general.replace(/sagastore (init|schema)/g, (_, name) => this.#init.replace(' init', ` ${name}`))
     this.found.push({ code, message, mend })
   }
 
@@ -48,7 +64,10 @@ export class Findings {
     try {
       await look()
     } catch (error) {
-      this.unchecked.push(`${what}: ${error instanceof Error ? error.message : String(error)}`)
+      const message = error instanceof Error ? error.message : String(error)
+      // A finding says it; what else cannot be looked at for that reason is not told one by one.
+      const reason = wantsInit(message) ? `tables and indexes: ${withoutCalls(message)}` : `${what}: ${message}`
+      if (!this.unchecked.includes(reason)) this.unchecked.push(reason)
     }
   }
 }
