@@ -3514,7 +3514,12 @@ export declare class SagaStore extends Payloads<boolean> implements SagaStoreAda
 	count(options?: {
 		kinds?: Iterable<RecordKind>;
 	}): Promise<RecordCounts>;
-	/** Answers what is under way, then lets go of the connections. Safe to call again. */
+	/**
+	 * Closes the store. What is called from now on is `CLOSED`, and so is a new transaction. Operations that were called
+	 * before are answered, and transactions of this store (`store.transaction`) that are under way go on to their end;
+	 * after `operationTimeoutMs` they are ended with `CLOSED` and rolled back. Then the connections are let go of.
+	 * Safe to call again: every call resolves when the store is closed.
+	 */
 	close(): Promise<void>;
 	/** `await using store = openStore(...)` */
 	[Symbol.asyncDispose](): Promise<void>;

@@ -2417,6 +2417,12 @@ async function within(limitMs, running, late) {
     clearTimeout(timer);
   }
 }
+async function atMost(limitMs, running) {
+  const late = new Error("late");
+  await within(limitMs, running, () => late).catch((error) => {
+    if (error !== late) throw error;
+  });
+}
 function isPromiseLike(value) {
   return typeof value === "object" && value !== null && typeof value.then === "function";
 }
@@ -9059,6 +9065,8 @@ var Router = class {
   #observer;
   /** Whether only a scope can lead elsewhere than to the store's own connections. */
   #isFree;
+  /** Once the store is being closed: which transactions of its own go on. */
+  #goesOn;
   /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
   #gets = 0;
   #renewals;
@@ -9103,7 +9111,14 @@ var Router = class {
     const start = (operation, args) => client === void 0 ? this.#own(operation, ...args) : conversations.run({ carrier: client, isJoined: false }, operation, args);
     return {
       backend: this.backend,
-      run: (operation, ...args) => this.#observer.isActive ? this.#observer.watch(subjectOf2(operation, args), () => start(operation, args)) : start(operation, args),
+      run: (operation, ...args) => {
+        try {
+          this.#checkOpen(void 0, operation.name);
+        } catch (error) {
+          return this.#rejected(error);
+        }
+        return this.#observer.isActive ? this.#observer.watch(subjectOf2(operation, args), () => start(operation, args)) : start(operation, args);
+      },
       refuse: (error, operation) => this.refuse(error, operation),
       executions: this.executions,
       outbox: { ...this.outbox, whenStored: (done) => done(true) }
@@ -9176,7 +9191,16 @@ var Router = class {
     this.#renewals = renewals;
     return { ...common, keep: (lease) => renewals.keep(lease), unkeep: (lease) => renewals.unkeep(lease) };
   }
-  /** The store has been closed. */
+  /** The store is being closed: only what belongs to a transaction that goes on is still done. */
+  refuseNew(goesOn) {
+    this.#goesOn = goesOn;
+    this.#isFree = false;
+  }
+  #checkOpen(route, operation) {
+    if (this.#goesOn === void 0 || route !== void 0 && this.#goesOn(route)) return;
+    throw errorOf("CLOSED", "the store is closed", { operation, backend: this.backend });
+  }
+  /** The store is closed. */
   close() {
     this.#renewals?.stop();
     this.#eventRenewals?.stop();
@@ -9190,6 +9214,7 @@ var Router = class {
     try {
       route = within2 ?? this.route(operation.name);
       if (route !== void 0) checkRoute(route, operation.name, this.backend);
+      this.#checkOpen(route, operation.name);
       if (this.#parts.requiresTransaction) route = this.#required(route, operation);
     } catch (error) {
       return this.#rejected(error);
@@ -9301,6 +9326,12 @@ var Transactions = class {
   #parts;
   #router;
   #backend;
+  #underWay = /* @__PURE__ */ new Set();
+  /** Where the work of those under way goes, and how to end it. */
+  #routes = /* @__PURE__ */ new Map();
+  #isClosing = false;
+  /** Whether those that were under way have been ended. */
+  #isOver = false;
   constructor(parts, router) {
     this.#parts = parts;
     this.#router = router;
@@ -9316,6 +9347,22 @@ var Transactions = class {
     const start = () => this.#transact(work, isolation);
     const { observer } = this.#parts;
     return observer.isActive ? observer.watch({ operation: "transaction", kind: "transaction" }, start) : start();
+  }
+  /** Whether this is a transaction of the store's whose work is under way. */
+  isUnderWay(route) {
+    return this.#routes.has(route);
+  }
+  /** Opens no more transactions; ready when those under way have ended. After `limitMs` they are ended (`CLOSED`). */
+  async close(limitMs) {
+    this.#isClosing = true;
+    const around = joinedRoute(this.#backend, this.#router);
+    if (around !== void 0) this.#routes.get(around)?.(this.#closed());
+    await atMost(limitMs, Promise.allSettled(this.#underWay));
+    this.#isOver = true;
+    for (const end of this.#routes.values()) end(this.#closed());
+  }
+  #closed() {
+    return errorOf("CLOSED", "the store is closed", { backend: this.#backend, operation: "transaction" });
   }
   /** Whether a transaction that is opened here and now is collected and sent at its end, and can be asked nothing before. */
   endLate() {
@@ -9338,10 +9385,21 @@ var Transactions = class {
       checkRoute(route, "transaction", this.#backend);
       return await work(this.#transactionOn(route));
     }
+    if (this.#isClosing) throw this.#closed();
+    const running = this.#attempts(work, isolation);
+    this.#underWay.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#underWay.delete(running);
+    }
+  }
+  async #attempts(work, isolation) {
     const { native: native2, client, direct } = this.#parts;
     const { retryAttempts, retryBaseMs, retryMaxMs } = native2.settings;
     for (let attempt = 1; ; attempt += 1) {
       try {
+        if (this.#isOver) throw this.#closed();
         if (client === void 0) return await this.#own(work, isolation);
         const result = await this.#onClient(client, work, isolation);
         if (direct.makesWay()) await turn();
@@ -9425,11 +9483,18 @@ var Transactions = class {
     }
   }
   /** What `work` comes to in a transaction, unless it takes longer than an operation may. */
-  #worked(route, work) {
+  async #worked(route, work) {
+    if (this.#isOver) throw this.#closed();
     const timeoutMs = this.#parts.native.settings.operationTimeoutMs;
     const message = `the transaction was rolled back after operationTimeoutMs (${timeoutMs} ms)`;
     const working = runJoined(this.#backend, this.#router, route, async () => work(this.#transactionOn(route)));
-    return within(timeoutMs, working, () => errorOf("TIMEOUT", message, { backend: this.#backend, operation: "transaction" }));
+    const ended = new Promise((_, reject) => this.#routes.set(route, reject));
+    try {
+      const late = () => errorOf("TIMEOUT", message, { backend: this.#backend, operation: "transaction" });
+      return await within(timeoutMs, Promise.race([working, ended]), late);
+    } finally {
+      this.#routes.delete(route);
+    }
   }
   #transactionOn(route) {
     return new SagaTransaction(this.#router.on(route), (sql, values) => this.#query(route, sql, values));
@@ -9481,6 +9546,7 @@ var SagaStore = class extends Payloads {
   #outbox;
   #inbox;
   #facet;
+  #closed;
   /** @internal */
   constructor(backend, args) {
     const parts = open2(backend, args);
@@ -9623,11 +9689,25 @@ var SagaStore = class extends Payloads {
     this.#facet ??= new Facet(this.#router);
     return this.#facet;
   }
-  /** Answers what is under way, then lets go of the connections. Safe to call again. */
-  async close() {
+  /**
+   * Closes the store. What is called from now on is `CLOSED`, and so is a new transaction. Operations that were called
+   * before are answered, and transactions of this store (`store.transaction`) that are under way go on to their end;
+   * after `operationTimeoutMs` they are ended with `CLOSED` and rolled back. Then the connections are let go of.
+   * Safe to call again: every call resolves when the store is closed.
+   */
+  close() {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+  async #close() {
+    const { native: native2, conversations } = this.#parts;
+    const until = performance.now() + native2.settings.operationTimeoutMs;
+    const left = () => Math.max(0, until - performance.now());
+    this.#router.refuseNew((route) => this.#transactions.isUnderWay(route));
+    await this.#transactions.close(left());
     this.#router.close();
-    await this.#parts.native.close().then(void 0, raise);
-    await this.#parts.conversations.ended();
+    await atMost(left(), native2.close().then(void 0, raise));
+    await atMost(left(), conversations.ended());
   }
   /** `await using store = openStore(...)` */
   async [Symbol.asyncDispose]() {

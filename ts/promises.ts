@@ -24,6 +24,14 @@ export async function within<T>(limitMs: number, running: Promise<T>, late: () =
   }
 }
 
+/** Waits for `running`, but no longer than this; it goes on by itself then. */
+export async function atMost(limitMs: number, running: Promise<unknown>): Promise<void> {
+  const late = new Error('late')
+  await within(limitMs, running, () => late).catch((error) => {
+    if (error !== late) throw error
+  })
+}
+
 export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }

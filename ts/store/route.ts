@@ -28,7 +28,9 @@ export class Router implements Runner {
   readonly #direct: Parts['direct']
   readonly #observer: Parts['observer']
   /** Whether only a scope can lead elsewhere than to the store's own connections. */
-  readonly #isFree: boolean
+  #isFree: boolean
+  /** Once the store is being closed: which transactions of its own go on. */
+  #goesOn: ((route: Route) => boolean) | undefined
   /** Gets whose callers wait. One by itself may be answered on this thread, where that is the quicker way. */
   #gets = 0
   #renewals: Renewals | undefined
@@ -78,10 +80,16 @@ export class Router implements Runner {
       client === undefined ? this.#own<T>(operation, ...args) : conversations.run<T>({ carrier: client, isJoined: false }, operation, args)
     return {
       backend: this.backend,
-      run: <T>(operation: Operation, ...args: [first?: unknown, data?: unknown, expiresAt?: unknown]) =>
-        this.#observer.isActive
+      run: <T>(operation: Operation, ...args: [first?: unknown, data?: unknown, expiresAt?: unknown]) => {
+        try {
+          this.#checkOpen(undefined, operation.name)
+        } catch (error) {
+          return this.#rejected(error)
+        }
+        return this.#observer.isActive
           ? this.#observer.watch(subjectOf(operation, args), () => start<T>(operation, args))
-          : start<T>(operation, args),
+          : start<T>(operation, args)
+      },
       refuse: (error, operation) => this.refuse(error, operation),
       executions: this.executions,
       outbox: { ...this.outbox, whenStored: (done) => done(true) },
@@ -163,7 +171,18 @@ export class Router implements Runner {
     return { ...common, keep: (lease) => renewals.keep(lease), unkeep: (lease) => renewals.unkeep(lease) }
   }
 
-  /** The store has been closed. */
+  /** The store is being closed: only what belongs to a transaction that goes on is still done. */
+  refuseNew(goesOn: (route: Route) => boolean): void {
+    this.#goesOn = goesOn
+    this.#isFree = false
+  }
+
+  #checkOpen(route: Route | undefined, operation: string): void {
+    if (this.#goesOn === undefined || (route !== undefined && this.#goesOn(route))) return
+    throw errorOf('CLOSED', 'the store is closed', { operation, backend: this.backend })
+  }
+
+  /** The store is closed. */
   close(): void {
     this.#renewals?.stop()
     this.#eventRenewals?.stop()
@@ -179,6 +198,7 @@ export class Router implements Runner {
     try {
       route = within ?? this.route(operation.name)
       if (route !== undefined) checkRoute(route, operation.name, this.backend)
+      this.#checkOpen(route, operation.name)
       if (this.#parts.requiresTransaction) route = this.#required(route, operation)
     } catch (error) {
       return this.#rejected(error)

@@ -14,7 +14,7 @@ import { giveRecords, type RecordKind, Records } from '../moving/records'
 import type { KindCounts } from '../moving/types'
 import { OPERATIONS } from '../operations'
 import type { SagaStoreAdapter, TransactionOptions } from '../options'
-import { within } from '../promises'
+import { atMost, within } from '../promises'
 import { detached } from '../run/context'
 import { open, type Parts } from './open'
 import { Router } from './route'
@@ -39,6 +39,7 @@ export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
   #outbox: SagaOutbox | undefined
   #inbox: SagaInbox | undefined
   #facet: Facet | undefined
+  #closed: Promise<void> | undefined
 
   /** @internal */
   protected constructor(backend: BackendName | null, args: readonly unknown[]) {
@@ -210,11 +211,26 @@ export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
     return this.#facet
   }
 
-  /** Answers what is under way, then lets go of the connections. Safe to call again. */
-  async close(): Promise<void> {
+  /**
+   * Closes the store. What is called from now on is `CLOSED`, and so is a new transaction. Operations that were called
+   * before are answered, and transactions of this store (`store.transaction`) that are under way go on to their end;
+   * after `operationTimeoutMs` they are ended with `CLOSED` and rolled back. Then the connections are let go of.
+   * Safe to call again: every call resolves when the store is closed.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    const { native, conversations } = this.#parts
+    const until = performance.now() + native.settings.operationTimeoutMs
+    const left = () => Math.max(0, until - performance.now())
+    this.#router.refuseNew((route) => this.#transactions.isUnderWay(route))
+    await this.#transactions.close(left())
     this.#router.close()
-    await this.#parts.native.close().then(undefined, raise)
-    await this.#parts.conversations.ended()
+    await atMost(left(), native.close().then(undefined, raise))
+    await atMost(left(), conversations.ended())
   }
 
   /** `await using store = openStore(...)` */

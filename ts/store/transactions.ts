@@ -5,8 +5,18 @@ import type { Carrier } from '../clients/carrier'
 import { errorOf, type Failure, invalidArgument, raise, SagaStoreError, toError } from '../errors'
 import { OPERATIONS } from '../operations'
 import type { TransactionOptions } from '../options'
-import { turn, within } from '../promises'
-import { type CarrierRoute, checkRoute, happened, type Route, runJoined, takeBack, transactionCarrier, UnitOfWork } from '../run/context'
+import { atMost, turn, within } from '../promises'
+import {
+  type CarrierRoute,
+  checkRoute,
+  happened,
+  joinedRoute,
+  type Route,
+  runJoined,
+  takeBack,
+  transactionCarrier,
+  UnitOfWork,
+} from '../run/context'
 import type { Parts } from './open'
 import type { Router } from './route'
 import { SagaTransaction } from './transaction'
@@ -18,6 +28,12 @@ export class Transactions {
   readonly #parts: Parts
   readonly #router: Router
   readonly #backend: BackendName
+  readonly #underWay = new Set<Promise<unknown>>()
+  /** Where the work of those under way goes, and how to end it. */
+  readonly #routes = new Map<Route, (error: unknown) => void>()
+  #isClosing = false
+  /** Whether those that were under way have been ended. */
+  #isOver = false
 
   constructor(parts: Parts, router: Router) {
     this.#parts = parts
@@ -35,6 +51,26 @@ export class Transactions {
     const start = () => this.#transact(work, isolation)
     const { observer } = this.#parts
     return observer.isActive ? observer.watch({ operation: 'transaction', kind: 'transaction' }, start) : start()
+  }
+
+  /** Whether this is a transaction of the store's whose work is under way. */
+  isUnderWay(route: Route): boolean {
+    return this.#routes.has(route)
+  }
+
+  /** Opens no more transactions; ready when those under way have ended. After `limitMs` they are ended (`CLOSED`). */
+  async close(limitMs: number): Promise<void> {
+    this.#isClosing = true
+    // Whoever closes the store in a transaction of its own does not wait for that one.
+    const around = joinedRoute(this.#backend, this.#router)
+    if (around !== undefined) this.#routes.get(around)?.(this.#closed())
+    await atMost(limitMs, Promise.allSettled(this.#underWay))
+    this.#isOver = true
+    for (const end of this.#routes.values()) end(this.#closed())
+  }
+
+  #closed(): SagaStoreError {
+    return errorOf('CLOSED', 'the store is closed', { backend: this.#backend, operation: 'transaction' })
   }
 
   /** Whether a transaction that is opened here and now is collected and sent at its end, and can be asked nothing before. */
@@ -60,10 +96,22 @@ export class Transactions {
       checkRoute(route, 'transaction', this.#backend)
       return await work(this.#transactionOn(route))
     }
+    if (this.#isClosing) throw this.#closed()
+    const running = this.#attempts(work, isolation)
+    this.#underWay.add(running)
+    try {
+      return await running
+    } finally {
+      this.#underWay.delete(running)
+    }
+  }
+
+  async #attempts<T>(work: Work<T>, isolation: string | undefined): Promise<T> {
     const { native, client, direct } = this.#parts
     const { retryAttempts, retryBaseMs, retryMaxMs } = native.settings
     for (let attempt = 1; ; attempt += 1) {
       try {
+        if (this.#isOver) throw this.#closed()
         if (client === undefined) return await this.#own(work, isolation)
         const result = await this.#onClient(client, work, isolation)
         if (direct.makesWay()) await turn()
@@ -153,11 +201,18 @@ export class Transactions {
   }
 
   /** What `work` comes to in a transaction, unless it takes longer than an operation may. */
-  #worked<T>(route: Route, work: Work<T>): Promise<T> {
+  async #worked<T>(route: Route, work: Work<T>): Promise<T> {
+    if (this.#isOver) throw this.#closed()
     const timeoutMs = this.#parts.native.settings.operationTimeoutMs
     const message = `the transaction was rolled back after operationTimeoutMs (${timeoutMs} ms)`
     const working = runJoined(this.#backend, this.#router, route, async () => work(this.#transactionOn(route)))
-    return within(timeoutMs, working, () => errorOf('TIMEOUT', message, { backend: this.#backend, operation: 'transaction' }))
+    const ended = new Promise<never>((_, reject) => this.#routes.set(route, reject))
+    try {
+      const late = () => errorOf('TIMEOUT', message, { backend: this.#backend, operation: 'transaction' })
+      return await within(timeoutMs, Promise.race([working, ended]), late)
+    } finally {
+      this.#routes.delete(route)
+    }
   }
 
   #transactionOn(route: Route): SagaTransaction {
