@@ -2671,7 +2671,8 @@ declare class Payloads<Deleted extends boolean | undefined> {
 	/**
 	 * Stores a payload. Data and expiry of an earlier one are replaced together. Once it has resolved,
 	 * a `get` of any process sees the payload; if it rejects, do not emit the event. In a transaction
-	 * the payload is stored when that commits, or not at all.
+	 * the payload is stored when that commits, or not at all. Writes of one id take effect in the order of the calls,
+	 * awaited or not; a read is no write, and does not wait.
 	 *
 	 * @param id the claim id: 1 to 1,024 bytes of UTF-8
 	 * @param data the payload; it must not be changed or transferred before the promise has settled (as with
@@ -2683,7 +2684,8 @@ declare class Payloads<Deleted extends boolean | undefined> {
 	 */
 	put(id: string, data: Uint8Array, expiresAt?: Date, options?: PutOptions): Promise<void>;
 	/**
-	 * The payload.
+	 * The payload. A read does not wait for writes: one that is called before a `put` of its id has settled may answer
+	 * what was there before it.
 	 *
 	 * @throws NotFoundError if there is none, or if its time is over
 	 */
@@ -3487,7 +3489,8 @@ export declare class SagaStore extends Payloads<boolean> implements SagaStoreAda
 	 * everything is rolled back and `work` runs again, at most `retry.attempts` times. After `operationTimeoutMs`
 	 * the transaction is rolled back.
 	 *
-	 * Inside another transaction of this store, or of the application (`withTransaction`), it joins that one.
+	 * Inside another transaction of this store, or of the application (`withTransaction`), it joins that one. Before it is
+	 * awaited it has no order with what is called outside of it.
 	 *
 	 * @throws TimeoutError if `work` took longer than `operationTimeoutMs`
 	 * @throws UnsupportedError if the server, or the client that the store was given, has no transactions

@@ -62,6 +62,27 @@ function ownTransactionBehavior(target: Target): void {
     expect([...(await store.getMany(['a', 'before'])).keys()]).toEqual(['before'])
   })
 
+  it('has no order with a put that is called behind it, before it is awaited: one of both stays, whole', async () => {
+    const store = await open()
+    const [inside, outside] = [Buffer.alloc(2_000, 'i'), Buffer.alloc(1_000, 'o')]
+    const transaction = store.transaction(async (tx) => {
+      await tx.put('a', inside)
+      await tx.put('b', inside)
+    })
+    const put = store.put('a', outside)
+    // A read does not wait for either.
+    const read = await store.find('a')
+    expect(read === null || read.equals(inside) || read.equals(outside)).toBe(true)
+    await Promise.all([transaction, put])
+    const kept = await store.get('a')
+    expect(kept.equals(inside) || kept.equals(outside)).toBe(true)
+    expect((await store.get('b')).equals(inside)).toBe(true)
+    // Writes of one id outside of transactions are in the order of the calls.
+    const writes = [store.put('a', inside), store.delete('a'), store.put('a', outside)]
+    await Promise.all(writes)
+    expect((await store.get('a')).equals(outside)).toBe(true)
+  })
+
   it('takes in what the store itself is asked within', async () => {
     const store = await open()
     await rejectionOf(

@@ -18,7 +18,8 @@ export class Payloads<Deleted extends boolean | undefined> {
   /**
    * Stores a payload. Data and expiry of an earlier one are replaced together. Once it has resolved,
    * a `get` of any process sees the payload; if it rejects, do not emit the event. In a transaction
-   * the payload is stored when that commits, or not at all.
+   * the payload is stored when that commits, or not at all. Writes of one id take effect in the order of the calls,
+   * awaited or not; a read is no write, and does not wait.
    *
    * @param id the claim id: 1 to 1,024 bytes of UTF-8
    * @param data the payload; it must not be changed or transferred before the promise has settled (as with
@@ -41,7 +42,8 @@ export class Payloads<Deleted extends boolean | undefined> {
   }
 
   /**
-   * The payload.
+   * The payload. A read does not wait for writes: one that is called before a `put` of its id has settled may answer
+   * what was there before it.
    *
    * @throws NotFoundError if there is none, or if its time is over
    */

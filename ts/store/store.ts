@@ -169,7 +169,8 @@ export class SagaStore extends Payloads<boolean> implements SagaStoreAdapter {
    * everything is rolled back and `work` runs again, at most `retry.attempts` times. After `operationTimeoutMs`
    * the transaction is rolled back.
    *
-   * Inside another transaction of this store, or of the application (`withTransaction`), it joins that one.
+   * Inside another transaction of this store, or of the application (`withTransaction`), it joins that one. Before it is
+   * awaited it has no order with what is called outside of it.
    *
    * @throws TimeoutError if `work` took longer than `operationTimeoutMs`
    * @throws UnsupportedError if the server, or the client that the store was given, has no transactions
