@@ -18,7 +18,7 @@ export function runTrial(task, label, program = TRIAL) {
     /** @type {{ result?: unknown, error?: string } | undefined} */
     let answer
     // Ten times the measured time is what `measure` may take by itself.
-    const limit = GRACE_MS + (task.pace.warmup + task.pace.seconds * 10) * 1000
+    const limit = ('limitMs' in task && task.limitMs) || GRACE_MS + (task.pace.warmup + task.pace.seconds * 10) * 1000
     const timer = setTimeout(() => child.kill('SIGKILL'), limit)
     child.once('message', (/** @type {any} */ message) => {
       answer = message

@@ -10,6 +10,7 @@ import { describeAddon, describeCommit, describeMachine, describeVersions } from
 import { orderOf } from '../plan.mjs'
 import { runTrial } from '../process.mjs'
 import { middleOf, roundedText } from '../report.mjs'
+import { costOf, GAUGES } from './cost.mjs'
 import { placeOf } from './stores.mjs'
 
 /**
@@ -46,6 +47,11 @@ const BACKENDS = {
   dynamodb: [{ name: 'dynamodb', peers: ['aws-sdk'], variable: 'DYNAMODB_URL', aims: {} }],
 }
 const LOOP_AIM = 0.3
+const SEED_LIMIT_MS = 3_600_000
+/** So many sagas tell what one costs. */
+const COST_SAGAS = 1_000
+/** Entries of a log to which checkpoints are added. */
+const HISTORIES = [10, 100, 10_000]
 const MODULES = /** @type {Record<string, string>} */ ({
   'pg, one statement': 'pg',
   'pg, four statements': 'pg',
@@ -86,9 +92,9 @@ async function compare({ name, peers, variable, durability, aims, engines = [], 
     minimum: values.quick ? concurrency : 2 * concurrency,
   })
   let round = 0
-  const trial = (/** @type {string} */ store, /** @type {any} */ kind, concurrency = 1) =>
+  const trial = (/** @type {string} */ store, /** @type {any} */ kind, concurrency = 1, /** @type {object} */ more = {}) =>
     runTrial(
-      { ...base, kind, store, place: `${place}${stores.indexOf(store)}`, round: round++, pace: pace(concurrency) },
+      { ...base, kind, store, place: `${place}${stores.indexOf(store)}`, round: round++, pace: pace(concurrency), ...more },
       `${name} ${store} ${kind}`,
       TRIAL,
     )
@@ -100,7 +106,8 @@ async function compare({ name, peers, variable, durability, aims, engines = [], 
       { kind: 'saga', concurrency: values.quick ? 2 : 32 },
       ...(claims ? [{ kind: 'claim', concurrency: values.quick ? 1 : 8 }] : []),
     ]
-    if (claims) for (const store of [...peers, 'sagastore']) await trial(store, 'seed')
+    // Nothing is measured while these are put, and a million of them take minutes.
+    if (claims) for (const store of [...peers, 'sagastore']) await trial(store, 'seed', 1, { limitMs: SEED_LIMIT_MS })
     for (const { kind, concurrency } of kinds) {
       const others = kind === 'saga' ? [...peers, ...engines] : peers
       const compared = [...others, 'sagastore']
@@ -122,14 +129,28 @@ async function compare({ name, peers, variable, durability, aims, engines = [], 
       }
       process.stderr.write(`${name}: ${kind}, ${concurrency} in flight\n`)
     }
-    return { name, cells }
+    const costs = []
+    const gauge = await GAUGES[backend]?.(url, place)
+    for (const store of gauge ? [...peers, 'sagastore'] : []) {
+      const sagas = values.quick ? 8 : COST_SAGAS
+      const before = await gauge.read()
+      const { written } = await trial(store, 'cost', 1, { sagas })
+      costs.push({ store, ...costOf(before, await gauge.read(), sagas, written) })
+    }
+    await gauge?.close()
+    const histories = []
+    for (const entries of values.quick ? [10] : HISTORIES) {
+      histories.push({ entries, ...(await trial('sagastore', 'history', 1, { entries, limitMs: SEED_LIMIT_MS })) })
+    }
+    process.stderr.write(`${name}: cost, histories\n`)
+    return { name, cells, costs, histories }
   } finally {
     clean()
   }
 }
 
 /** @param {Awaited<ReturnType<typeof compare>>} compared */
-function table({ name, cells }) {
+function table({ name, cells, costs, histories }) {
   const header = ['operation', 'in flight', 'beside', 'ops/s', 'sagastore', 'x', 'aim', 'loop us/op', 'sagastore', 'ratio', 'aim']
   const body = cells.map(({ kind, concurrency, peer, theirs, ours, aim }) => [
     ...[kind === 'claim' ? 'claim of 10' : kind === 'saga' ? 'saga of ten steps' : kind, String(concurrency), peer],
@@ -138,7 +159,22 @@ function table({ name, cells }) {
     ...[theirs.loop, ours.loop, ours.loop / theirs.loop].map(roundedText),
     aim === undefined ? '' : String(LOOP_AIM),
   ])
-  return [`### ${name}`, '', markdownTable([header, ...body]), ''].join('\n')
+  const cost = costs.map(({ store, stored, written, hot }) => [
+    ...[store, roundedText(stored), roundedText(written)],
+    hot === undefined ? '' : roundedText(hot),
+  ])
+  const costHeader = ['a saga of ten steps', 'bytes stored', 'bytes written', 'HOT']
+  const history = histories.map(({ entries, checkpoint, page }) => [
+    entries.toLocaleString('en'),
+    roundedText(checkpoint),
+    roundedText(page),
+  ])
+  const historyHeader = ['entries of the log', 'checkpoint ms', 'newest 100 ms']
+  return [
+    ...[`### ${name}`, '', markdownTable([header, ...body]), ''],
+    ...(cost.length > 0 ? [markdownTable([costHeader, ...cost]), ''] : []),
+    ...[markdownTable([historyHeader, ...history]), ''],
+  ].join('\n')
 }
 
 const startedAt = new Date()

@@ -13,6 +13,7 @@ import { openStore } from '../../index.js'
  * @property {(limit: number) => Promise<string[]>} claim
  * @property {(id: string, steps: number) => Promise<void>} saga started, so many steps, completed: each a checkpoint with the end of a
  *   step and the start of the next
+ * @property {(id: string, limit: number) => Promise<unknown>} [history] the newest entries
  * @property {() => Promise<void>} close
  *
  * @typedef {(url: string, place: string, options: { durability?: string }) => Promise<Log>} Open
@@ -312,7 +313,12 @@ async function sagastore(url, place, { durability }) {
     sqlite: { durability },
   }
   const store = openStore(
-    /** @type {any} */ ({ url: scheme === 'sqlite' ? `sqlite://${place}-sagastore.db` : url, ...names[scheme], recoveryBackoffMs: 0 }),
+    /** @type {any} */ ({
+      url: scheme === 'sqlite' ? `sqlite://${place}-sagastore.db` : url,
+      ...names[scheme],
+      recoveryBackoffMs: 0,
+      maxHistoryEntries: 1_000_000,
+    }),
   )
   await store.initialize()
   const { executions } = store
@@ -344,6 +350,7 @@ async function sagastore(url, place, { durability }) {
         const runs = await executions.claim({ workerId: 'w', leaseMs: CLAIM_MS, limit, maxRecoveryAttempts: 1_000_000, renew: false })
         return runs.map(({ sagaId }) => sagaId)
       },
+      history: (id, limit) => executions.history(id, { limit, reverse: true }),
       close: () => store.close(),
     }),
     async saga(id, steps) {

@@ -1,12 +1,13 @@
 // One trial in a fresh process. It is told over IPC what to do, answers with the figures, and ends.
 
+import { readFileSync } from 'node:fs'
 import { answerTask } from '../answer.mjs'
 import { measure } from '../measure.mjs'
 import { LOGS } from './stores.mjs'
 
 /**
  * @typedef {object} Task
- * @property {'seed' | 'checkpoint' | 'saga' | 'claim'} kind
+ * @property {'seed' | 'checkpoint' | 'saga' | 'claim' | 'cost' | 'history'} kind
  * @property {string} store
  * @property {string} url
  * @property {string} place
@@ -15,6 +16,8 @@ import { LOGS } from './stores.mjs'
  * @property {number} due how many there are to claim
  * @property {number} finished how many have ended beside them
  * @property {number} round tells the sagas of one trial from those of another
+ * @property {number} [entries] of the log whose growth is measured
+ * @property {number} [limitMs] how long the trial may take
  * @property {import('../measure.mjs').Pace} pace
  */
 
@@ -28,8 +31,17 @@ async function each(count, work) {
   }
 }
 
+/** What this process has written into files so far, in bytes; Linux tells it. */
+function writtenBytes() {
+  try {
+    return Number(/^wchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1])
+  } catch {
+    return Number.NaN
+  }
+}
+
 /** @param {Task} task */
-async function run({ kind, store, url, place, durability, sagas, due, finished, round, pace }) {
+async function run({ kind, store, url, place, durability, sagas, due, finished, entries = 0, round, pace }) {
   const log = await LOGS[store](url, place, { ...(durability !== undefined && { durability }) })
   try {
     switch (kind) {
@@ -64,6 +76,34 @@ async function run({ kind, store, url, place, durability, sagas, due, finished, 
           () => undefined,
           pace,
         )
+      }
+      case 'cost': {
+        const before = writtenBytes()
+        await each(sagas, (n) => log.saga(`k${round}-${n}`, STEPS))
+        return { written: writtenBytes() - before }
+      }
+      case 'history': {
+        const id = `h${round}`
+        await log.create(id, false)
+        let version = 1
+        const add = async () => {
+          const done = await log.checkpoint(id, version, `step-${version}`, { ok: true, step: version })
+          version += 1
+          return done
+        }
+        while (version <= entries) await add()
+        const checked = (/** @type {boolean} */ done) => {
+          if (!done) throw new Error('a checkpoint was refused')
+        }
+        const grown = await measure(add, checked, pace)
+        const read =
+          log.history &&
+          (await measure(
+            () => log.history?.(id, 100),
+            () => undefined,
+            pace,
+          ))
+        return { checkpoint: grown.p50, ...(read && { page: read.p50 }) }
       }
       case 'claim':
         return await measure(

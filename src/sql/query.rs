@@ -21,6 +21,12 @@ impl<'a> Query<'a> {
         Self { dialect, sql, values: Vec::new() }
     }
 
+    /// The statement so far.
+    #[cfg(test)]
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+
     /// Goes on with this.
     pub(super) fn push(&mut self, sql: &str) {
         self.sql.push_str(sql);

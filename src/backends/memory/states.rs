@@ -250,6 +250,7 @@ impl View<'_> {
             StateWrite::DeleteCompleted { name, before, limit } => {
                 let mut ended = self.all(Some(name), None, now);
                 ended.retain(|record| record.saga.completed_at.is_some_and(|at| at < *before));
+                ended.sort_by_key(|record| record.saga.completed_at);
                 ended.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
                 for record in &ended {
                     self.set(key(name, &record.saga.id), None);

@@ -280,7 +280,8 @@ impl ExecutionSql {
         Ok(Reply::executions(claimed, Shows::ContextAndToken))
     }
 
-    /// Executions that may be claimed, or have to be parked; the longest due first.
+    /// Executions that may be claimed, or have to be parked; the longest due first. The statement goes by the index on
+    /// `due_at` alone, so that it stops at `limit` also where many are due at the same millisecond.
     async fn due_rows<E: Executor>(
         &self,
         on: &mut E,
@@ -288,6 +289,14 @@ impl ExecutionSql {
         limit: u64,
         now: Millis,
     ) -> Result<Vec<Execution>> {
+        let rows = self.due_query(claim, limit, now).run(on).await?.rows.into_iter();
+        let mut found =
+            rows.map(|row| self.form.read(row).map(|(execution, _)| execution)).collect::<Result<Vec<_>>>()?;
+        found.sort_by(|one, other| (one.due_at, &one.id).cmp(&(other.due_at, &other.id)));
+        Ok(found)
+    }
+
+    fn due_query<'c>(&self, claim: &'c ClaimRuns, limit: u64, now: Millis) -> Query<'c> {
         let form = &self.form;
         let mut query =
             Query::new(Dialect::Sqlite, format!("select {} from {} where due_at <= ", form.columns("", true), self.t));
@@ -295,15 +304,15 @@ impl ExecutionSql {
         query.push(" and parked_at is null and ");
         query.push(&form.status_in("", claim.statuses.iter().copied()));
         if let Some(names) = &claim.names {
-            query.push(" and name in ");
+            // Without the plus, SQLite may go by the index on names and sort all that are due.
+            query.push(" and +name in ");
             query.among(names, "");
         }
         query.push(" and ");
         self.stale(&mut query, claim.stale_after_ms, now);
-        query.push(" order by due_at, id limit ");
+        query.push(" order by due_at limit ");
         query.int(i64::try_from(limit).unwrap_or(i64::MAX));
-        let rows = query.run(on).await?.rows;
-        rows.into_iter().map(|row| form.read(row).map(|(execution, _)| execution)).collect()
+        query
     }
 
     async fn renew_rows<E: Executor>(
@@ -361,5 +370,37 @@ impl ExecutionSql {
             self.form.optional_time(of.parked_at),
             self.form.optional_time(of.expires_at),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::executions::record::Status;
+    use crate::contract::lease::NewLease;
+    use crate::sql::Table;
+    use crate::sql::executions::schema::Pair;
+
+    #[test]
+    fn a_claim_goes_by_the_order_of_what_is_due_and_sorts_nothing() {
+        let [executions, log] = ["x", "l"].map(|name| Table::new(None, String::from(name)));
+        let pair = Pair { executions, log };
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        for statement in pair.statements(Dialect::Sqlite) {
+            connection.execute_batch(&statement).unwrap();
+        }
+        let sql = ExecutionSql::new(Form::ours(Dialect::Sqlite), &pair);
+        let lease = NewLease { worker: "w".into(), token: "t".into(), lease_ms: 1_000 };
+        let terms = Terms { ttl_ms: None, backoff_ms: 1_000, max_entries: 10, max_bytes: 1_000 };
+        for names in [None, Some(vec![Box::from("Order"), Box::from("Other")])] {
+            let (statuses, lease, terms) = (vec![Status::Running, Status::Compensating], lease.clone(), terms.clone());
+            let claim = ClaimRuns { lease, limit: 10, names, statuses, max_attempts: 5, stale_after_ms: 0, terms };
+            let query = sql.due_query(&claim, 10, Millis::now());
+            let mut plan = connection.prepare(&format!("explain query plan {}", query.sql())).unwrap();
+            let steps: Vec<String> =
+                plan.raw_query().mapped(|step| step.get("detail")).collect::<Result<_, _>>().unwrap();
+            assert!(steps[0].contains("due_idx (due_at<?)"), "{steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
+        }
     }
 }

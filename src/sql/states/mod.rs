@@ -186,7 +186,11 @@ impl StateSql {
             delete_by_correlation: format!("delete from {t} where saga_name = $1{text} and correlation_id = $2{text}"),
             delete_completed: parts.delete_some(
                 &t,
-                &format!("saga_name = $1{text} and completed_at < {} order by completed_at limit $3{int}", at(2)),
+                &format!(
+                    "saga_name = $1{text} and completed_at < {} and {} order by completed_at limit $4{int}",
+                    at(2),
+                    live(3)
+                ),
             ),
             by_id: format!("{found} where saga_name = $1{text} and id = $2{text} and {}", live(3)),
             by_correlation: format!("{found} where saga_name = $1{text} and correlation_id = $2{text} and {}", live(3)),
@@ -223,7 +227,7 @@ impl StateSql {
                 Ok(Reply::Done)
             }
             StateWrite::DeleteCompleted { name, before, limit } => {
-                let values = [Value::text(name), self.time(*before), number(*limit)];
+                let values = [Value::text(name), self.time(*before), self.time(now), number(*limit)];
                 Ok(Reply::Count(on.run(&self.delete_completed, &values).await?.affected))
             }
             StateWrite::ClaimTimedOut(claim) => self.claims.claim(on, claim, now).await,

@@ -41,7 +41,7 @@ pub(crate) const FOUND: &str = "#id, #correlation, #name, #saga, #state, #at, #m
 pub(crate) const LISTED: &str = "#id, #name, #saga, #state, #ended, #timeout, #at, #ms";
 pub(crate) const HEAD: &str = "#id, #correlation, #version, #at, #ms";
 /// What tells whether it is still to be removed.
-pub(crate) const OLD: &str = "#id, #correlation, #ended";
+pub(crate) const OLD: &str = "#id, #correlation, #ended, #at, #ms";
 /// Until when a saga is leased, and for which timeout.
 pub(crate) const LEASE: &str = "#id, #timeout, #at, #ms";
 /// What there is to know of a correlation id.
@@ -55,8 +55,8 @@ const IS_LASTING: &str = "#version = :expected AND attribute_not_exists(#at)";
 const IS_SAME: &str = concat!("#version = :expected AND #correlation = :correlation AND NOT ", expired!());
 /// True of a saga that has this correlation id.
 const IS_LINKED: &str = "#correlation = :correlation";
-/// The same of one that ended before a time.
-const IS_OLD: &str = "#correlation = :correlation AND #ended < :before";
+/// The same of one that ended before a time, and whose own time is not over.
+const IS_OLD: &str = concat!("#correlation = :correlation AND #ended < :before AND NOT ", expired!());
 /// True where a saga is not there, or is another one's.
 const IS_UNLINKED: &str = concat!("attribute_not_exists(#id) OR NOT #correlation = :correlation OR ", expired!());
 /// True where a worker may be given a saga: nobody has it for this timeout.
@@ -75,7 +75,7 @@ pub(crate) struct Removal<'a> {
     pub(crate) name: &'a str,
     pub(crate) id: &'a str,
     pub(crate) correlation_id: &'a str,
-    /// Only if it ended before.
+    /// Only if it ended before, and its own time is not over.
     pub(crate) before: Option<Millis>,
 }
 
@@ -207,10 +207,13 @@ pub(crate) fn is_same(expected: i64, correlation_id: &str, now: Millis) -> Expre
 }
 
 /// The condition of a removal; with `before` of a saga that has ended.
-pub(crate) fn is_linked(correlation_id: &str, before: Option<Millis>) -> Expression {
+pub(crate) fn is_linked(correlation_id: &str, before: Option<Millis>, now: Millis) -> Expression {
     let known = Item::from([(":correlation", text(correlation_id))]);
     match before {
-        Some(before) => Expression::new(IS_OLD, known.with(Item::from([(":before", Attribute::number(before.0))]))),
+        Some(before) => {
+            let before = Item::from([(":before", Attribute::number(before.0))]);
+            Expression::new(IS_OLD, known.with(before).with(expression::clock(now)))
+        }
         None => Expression::new(IS_LINKED, known),
     }
 }

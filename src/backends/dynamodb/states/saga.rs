@@ -194,7 +194,8 @@ impl<C: Channel> States<'_, C> {
     pub(crate) fn removal(&self, saga: &Removal<'_>, alone: bool) -> Vec<Change> {
         let Removal { name, id, correlation_id, before } = *saga;
         let key = expression::key(&saga_key(name, id));
-        let mut changes = vec![Change::delete(self.on.table(), key).only_if(is_linked(correlation_id, before))];
+        let mut changes =
+            vec![Change::delete(self.on.table(), key).only_if(is_linked(correlation_id, before, self.now()))];
         if !alone {
             let link = expression::key(&correlation_key(name, correlation_id));
             changes.push(Change::delete(self.on.table(), link).only_if(leads_nowhere_else(id)));
@@ -220,13 +221,12 @@ impl<C: Channel> States<'_, C> {
                 Err(failure) if failure.is_met() => {}
                 Err(failure) => return Err(failure.into()),
             }
-            let found = self.item(&saga_key(name, id), OLD).await?;
-            let fits = |found: &Item| {
-                let ended = number_of(found, ENDED_AT);
-                text_of(found, CORRELATION_ID) == Some(correlation_id)
-                    && before.is_none_or(|before| ended.is_some_and(|ended| ended < before.0))
+            let Some(found) = self.item(&saga_key(name, id), OLD).await? else { return Ok(false) };
+            let is_old = |before: Millis| {
+                number_of(&found, ENDED_AT).is_some_and(|ended| ended < before.0)
+                    && is_expired(&found, self.now()).is_ok_and(|is_over| !is_over)
             };
-            if !found.is_some_and(|found| fits(&found)) {
+            if text_of(&found, CORRELATION_ID) != Some(correlation_id) || !before.is_none_or(is_old) {
                 return Ok(false);
             }
             // What leads to another saga stays.

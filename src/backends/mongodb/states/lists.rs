@@ -80,9 +80,9 @@ pub(crate) async fn timed_out<C: Channel>(on: &C, now: Millis, name: Option<&str
     Ok(Reply::States(found.into_iter().map(state).collect::<Result<_>>()?))
 }
 
-/// Removes sagas that had ended before a time.
+/// Removes sagas that had ended before a time, but for those whose own time is over.
 pub(crate) async fn delete_completed<C: Channel>(on: &C, name: &str, before: Millis, limit: u64) -> Result<Reply> {
-    let (mut found, mut removed) = (0, 0);
+    let (mut found, mut removed, now) = (0, 0, on.now());
     // Older versions do not note when a saga ends.
     for is_noted in [true, false] {
         let write = |filter: &mut C::Command| {
@@ -91,6 +91,7 @@ pub(crate) async fn delete_completed<C: Channel>(on: &C, name: &str, before: Mil
                 filter.begin("completedAt").flag("$exists", false).end();
             }
             filter.begin(if is_noted { "completedAt" } else { "updatedAt" }).date("$lt", before).end();
+            write_live(filter, now);
         };
         let left = limit.saturating_sub(found);
         if left == 0 {

@@ -36,7 +36,7 @@ fn nothing_is_left_of_what_is_deleted_replaced_or_cleaned_up() {
 #[test]
 fn what_ends_by_itself_is_purged_and_its_id_is_free_before() {
     with_servers(&async |executions| {
-        let terms = Terms { ttl_ms: Some(300), ..TERMS };
+        let terms = Terms { ttl_ms: Some(1_500), ..TERMS };
         for id in ["{a}1", "{a}2", "{a}3"] {
             let entries = vec![entry(Some("x"), StepStatus::Completed)];
             executions.write(&create(Creation { entries, terms, ..creation(id, Status::Completed) })).await.unwrap();
@@ -46,7 +46,7 @@ fn what_ends_by_itself_is_purged_and_its_id_is_free_before() {
         let again = Change { status: Some(Status::Running), ..change("{a}3", Fence::Force) };
         executions.write(&made(again)).await.unwrap();
         assert_eq!(executions.purge_expired(9).await.unwrap(), 0);
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        tokio::time::sleep(Duration::from_millis(1_600)).await;
         assert_eq!(executions.stored("{a}1").await, None);
         let count = |status| ExecutionRead::Count { filter: Filter { status, ..Filter::default() } };
         assert_eq!(executions.read(&count(Some(Status::Completed))).await.unwrap(), Reply::Count(0));
