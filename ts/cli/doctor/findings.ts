@@ -7,7 +7,7 @@ export const CODES = {
   'missing-table': 'Run `sagastore init`, or the statements of `sagastore schema`.',
   'missing-column': 'Run `sagastore init`, or the statements of `sagastore schema`.',
   'missing-index': 'Run `sagastore init`, or the statements of `sagastore schema`.',
-  'missing-rights': 'Grant the role what is missing: see "rights" in docs/backends.md.',
+  'missing-rights': 'Grant the role what is missing: see "Rights" in docs/operating.md.',
   'read-only': 'Connect to the primary, or give the file and its directory to the user that runs the application.',
   'old-server': 'Update the server: see "needs" in docs/backends.md.',
   'ttl-off': 'Run `sagastore init` to switch it on; where the server has none, run `sagastore cleanup` every few minutes.',
