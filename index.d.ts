@@ -1245,6 +1245,8 @@ interface OutboxSupport {
 }
 interface Runner {
 	readonly backend: BackendName;
+	/** How long one call may take. */
+	readonly operationTimeoutMs: number;
 	/** Runs an operation with these arguments; it rejects with errors of this package. */
 	run<T>(operation: Operation, first?: unknown, data?: unknown, expiresAt?: unknown, routingSlipId?: string): Promise<T>;
 	/** A rejection of what is found out before anything runs. What reading the arguments has thrown is `INVALID_ARGUMENT`. */
@@ -2892,13 +2894,14 @@ export declare class SagaStates {
 	/** Removes the saga, if there is one. */
 	deleteByCorrelationId(sagaName: string, correlationId: string): Promise<void>;
 	/**
-	 * Reads the state, has it changed, and stores it, from the start again where another update came between.
-	 * `updatedAt` becomes the present, unless `change` sets it.
+	 * Reads the state, has it changed, and stores it, from the start again where another update came between. All of it
+	 * together, with the time that `change` takes, has `operationTimeoutMs`. `updatedAt` becomes the present, unless `change` sets it.
 	 *
 	 * @param change may change what it is given and return that, or return another state; it may run several times
 	 * @returns the state as it is stored
 	 * @throws NotFoundError if there is no such saga
 	 * @throws ConcurrencyError if there were conflicts `maxRetries` times more
+	 * @throws TimeoutError
 	 */
 	modify<T extends object = SagaState>(sagaName: string, sagaId: string, change: (state: Stored<T>) => T | Promise<T>, options?: ModifyOptions): Promise<Stored<T>>;
 	/**
@@ -2929,7 +2932,8 @@ export declare class SagaStates {
 	countByName(sagaName: string, options?: SagaFilter): Promise<number>;
 	/**
 	 * Removes sagas that ended before a time, at most `limit` of them, in batches. Answers how many. A saga ends when an
-	 * insert or an update first makes it completed. One that is inserted as completed has ended at its `updatedAt`.
+	 * insert or an update first makes it completed. One that is inserted as completed has ended at its `updatedAt`. What
+	 * was removed before a `TIMEOUT` stays removed.
 	 */
 	deleteCompletedBefore(sagaName: string, before: Date, options?: {
 		limit?: number;

@@ -1225,6 +1225,57 @@ function sizeOf(kind, record) {
   }
 }
 
+// ts/promises.ts
+var import_node_timers = require("node:timers");
+var realSetImmediate = import_node_timers.setImmediate;
+function turn() {
+  return new Promise((resolve) => realSetImmediate(resolve));
+}
+var LONGEST_TIMER_MS = 2147483647;
+async function within(limitMs, running, late) {
+  let timer;
+  const limit = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(late()), Math.min(limitMs, LONGEST_TIMER_MS));
+  });
+  try {
+    return await Promise.race([running, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+async function atMost(limitMs, running) {
+  const late = new Error("late");
+  await within(limitMs, running, () => late).catch((error) => {
+    if (error !== late) throw error;
+  });
+}
+function isPromiseLike(value) {
+  return typeof value === "object" && value !== null && typeof value.then === "function";
+}
+
+// ts/kinds/call-time.ts
+var CallTime = class {
+  #runner;
+  #operation;
+  #until;
+  constructor(runner, operation) {
+    this.#runner = runner;
+    this.#operation = operation;
+    this.#until = performance.now() + runner.operationTimeoutMs;
+  }
+  /** What the next of them comes to, unless the time is over: then it is not begun any more, or no longer waited for. */
+  async of(begin) {
+    const left = this.#until - performance.now();
+    if (left <= 0) throw this.#late();
+    return await within(left, Promise.resolve(begin()), () => this.#late());
+  }
+  #late() {
+    const { backend, operationTimeoutMs } = this.#runner;
+    const message = `not done within operationTimeoutMs (${operationTimeoutMs} ms)`;
+    return errorOf("TIMEOUT", message, { backend, operation: this.#operation, retryable: true });
+  }
+};
+
 // ts/kinds/execution-lease.ts
 var forgotten = new FinalizationRegistry((lease) => lease.end());
 var Lease = class _Lease {
@@ -1745,10 +1796,11 @@ var SagaExecutions = class {
     } catch (error) {
       return await this.#runner.refuse(error, operation);
     }
+    const time = new CallTime(this.#runner, operation);
     let removed = 0;
     while (removed < limit) {
       const batch = Math.min(MAX_BATCH, limit - removed);
-      const count = await this.#calls.all("cleanup", () => ({ before, statuses, limit: batch }));
+      const count = await time.of(() => this.#calls.all("cleanup", () => ({ before, statuses, limit: batch })));
       removed += count;
       if (count < batch) break;
     }
@@ -1822,9 +1874,11 @@ var SagaExecutions = class {
     } catch (error) {
       return await this.#runner.refuse(error, "executions.redrive");
     }
+    const time = new CallTime(this.#runner, "executions.redrive");
     let count = 0;
     for (let at = 0; at < ids.length; at += MAX_BATCH) {
-      count += await this.#calls.all("redrive", () => ({ ids: ids.slice(at, at + MAX_BATCH), resetAttempts }));
+      const batch = ids.slice(at, at + MAX_BATCH);
+      count += await time.of(() => this.#calls.all("redrive", () => ({ ids: batch, resetAttempts })));
     }
     return count;
   }
@@ -1957,9 +2011,10 @@ var SagaInboxEntries = class {
   }
   /** Removes what is remembered no longer, in batches, where the server does not do it by itself. Answers how many. */
   async cleanup() {
+    const time = new CallTime(this.runner, "inbox.cleanup");
     let total = 0;
     for (; ; ) {
-      const count = await this.runner.run(OPERATIONS["inbox.cleanup"], [{ limit: MAX_BATCH2 }]);
+      const count = await time.of(() => this.runner.run(OPERATIONS["inbox.cleanup"], [{ limit: MAX_BATCH2 }]));
       total += count;
       if (count < MAX_BATCH2) return total;
     }
@@ -2034,8 +2089,10 @@ var SagaInbox = class extends SagaInboxEntries {
     } catch (error) {
       return await this.runner.refuse(error, operation);
     }
+    const time = new CallTime(this.runner, operation);
+    const isKnown = () => time.of(() => this.has(consumer, messageId));
     const learnsLate = this.#support.learnsLate();
-    if (learnsLate && await this.has(consumer, messageId)) return { ran: false };
+    if (learnsLate && await isKnown()) return { ran: false };
     let isWorked = false;
     try {
       return await this.#support.transaction(async (tx) => {
@@ -2047,7 +2104,7 @@ var SagaInbox = class extends SagaInboxEntries {
       });
     } catch (error) {
       const isTaken = error instanceof SagaStoreError && error.code === "ALREADY_EXISTS" && error.id === messageId;
-      if (learnsLate && isWorked && isTaken && await this.has(consumer, messageId)) return { ran: false };
+      if (learnsLate && isWorked && isTaken && await isKnown()) return { ran: false };
       throw error;
     }
   }
@@ -2298,15 +2355,16 @@ var OutboxCalls = class {
     }
     const { sagaId, olderThanMs, eventType, routingKey, partitionKey } = taken2;
     const isMeant = ([, type, , , , , , routing, partition, , , , createdAt]) => (eventType === void 0 || type === eventType) && (routingKey === void 0 || routing === routingKey) && (partitionKey === void 0 || partition === partitionKey) && (olderThanMs === void 0 || createdAt.getTime() <= before);
+    const time = new CallTime(this.runner, operation);
     let count = 0;
     let cursor = null;
     do {
       const after = cursor;
-      const page = await this.#page(
-        () => known({ sagaId, status: "dead_letter", limit: MAX_BATCH3, cursor: after ?? void 0 })
+      const page = await time.of(
+        () => this.#page(() => known({ sagaId, status: "dead_letter", limit: MAX_BATCH3, cursor: after ?? void 0 }))
       );
       const ids = page.events.filter(isMeant).map(([eventId]) => eventId);
-      if (ids.length > 0) count += await this.run("requeue", () => ({ ids }));
+      if (ids.length > 0) count += await time.of(() => this.run("requeue", () => ({ ids })));
       cursor = page.cursor;
     } while (cursor !== null);
     return count;
@@ -2320,20 +2378,23 @@ var OutboxCalls = class {
     } catch (error) {
       return await this.runner.refuse(error, operation);
     }
+    const time = new CallTime(this.runner, operation);
     let count = 0;
     for (let at = 0; at < ids.length; at += MAX_BATCH3) {
-      count += await this.run(method, () => ({ ids: ids.slice(at, at + MAX_BATCH3) }));
+      const batch = ids.slice(at, at + MAX_BATCH3);
+      count += await time.of(() => this.run(method, () => ({ ids: batch })));
     }
     return count;
   }
   /** Goes on until there are no more. What has become old enough only meanwhile is left: others may make more of it all the time. */
   async batches(method, age, limit, more) {
     const began = performance.now();
+    const time = new CallTime(this.runner, `outbox.${method}`);
     let total = 0;
     while (total < limit) {
       const batch = Math.min(MAX_BATCH3, limit - total);
       const olderThanMs = age + Math.floor(performance.now() - began);
-      const count = await this.run(method, () => ({ ...more, olderThanMs, limit: batch }));
+      const count = await time.of(() => this.run(method, () => ({ ...more, olderThanMs, limit: batch })));
       total += count;
       if (count < batch) break;
     }
@@ -2397,35 +2458,7 @@ function batchesOf(held) {
 }
 
 // ts/kinds/outbox-relay.ts
-var import_promises = require("node:timers/promises");
-
-// ts/promises.ts
-var import_node_timers = require("node:timers");
-var realSetImmediate = import_node_timers.setImmediate;
-function turn() {
-  return new Promise((resolve) => realSetImmediate(resolve));
-}
-var LONGEST_TIMER_MS = 2147483647;
-async function within(limitMs, running, late) {
-  let timer;
-  const limit = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(late()), Math.min(limitMs, LONGEST_TIMER_MS));
-  });
-  try {
-    return await Promise.race([running, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-async function atMost(limitMs, running) {
-  const late = new Error("late");
-  await within(limitMs, running, () => late).catch((error) => {
-    if (error !== late) throw error;
-  });
-}
-function isPromiseLike(value) {
-  return typeof value === "object" && value !== null && typeof value.then === "function";
-}
+var import_promises2 = require("node:timers/promises");
 
 // ts/kinds/outbox-feed.ts
 var FIRST_PAUSE_MS = 100;
@@ -2746,7 +2779,7 @@ var OutboxRelay = class {
         if (codeOf(error) === "LEASE_LOST") return ids();
         this.#feed.warn(what, error);
         if (isFinal(error) || this.#isForced || !batch.some((held) => this.#has(held))) return ids();
-        await (0, import_promises.setTimeout)(backoff(failures));
+        await (0, import_promises2.setTimeout)(backoff(failures));
       }
     }
   }
@@ -3783,7 +3816,7 @@ async function transact(client, commands) {
 }
 
 // ts/clients/mongodb.ts
-var import_promises3 = require("node:timers/promises");
+var import_promises4 = require("node:timers/promises");
 var PLAIN = { promoteBuffers: true, promoteLongs: true, promoteValues: true, readPreference: "primary" };
 var LIBRARY = "mongodb";
 var COMMIT_PAUSE_MS = 50;
@@ -3933,7 +3966,7 @@ async function commit(session, until) {
       const { code, hasErrorLabel } = error;
       const isOpen = hasErrorLabel?.call(error, "UnknownTransactionCommitResult") === true;
       if (!isOpen || code === 50 || performance.now() + COMMIT_PAUSE_MS > until) throw error;
-      await (0, import_promises3.setTimeout)(COMMIT_PAUSE_MS);
+      await (0, import_promises4.setTimeout)(COMMIT_PAUSE_MS);
     }
   }
 }
@@ -5550,6 +5583,7 @@ function stepOf({ stepName, action, status, result, error, details, executedAt }
 }
 
 // ts/kinds/states.ts
+var import_promises6 = require("node:timers/promises");
 var import_types6 = require("node:util/types");
 
 // ts/kinds/states-of.ts
@@ -5702,13 +5736,14 @@ var SagaStates = class {
     await this.#runner.run(OPERATIONS["states.deleteByCorrelationId"], [sagaName, correlationId]);
   }
   /**
-   * Reads the state, has it changed, and stores it, from the start again where another update came between.
-   * `updatedAt` becomes the present, unless `change` sets it.
+   * Reads the state, has it changed, and stores it, from the start again where another update came between. All of it
+   * together, with the time that `change` takes, has `operationTimeoutMs`. `updatedAt` becomes the present, unless `change` sets it.
    *
    * @param change may change what it is given and return that, or return another state; it may run several times
    * @returns the state as it is stored
    * @throws NotFoundError if there is no such saga
    * @throws ConcurrencyError if there were conflicts `maxRetries` times more
+   * @throws TimeoutError
    */
   async modify(sagaName, sagaId, change, options) {
     let taken2;
@@ -5717,25 +5752,27 @@ var SagaStates = class {
     } catch (error) {
       return await this.#runner.refuse(error, "states.modify");
     }
+    const time = new CallTime(this.#runner, "states.modify");
     for (let attempt = 0; ; attempt += 1) {
-      const state = await this.getById(sagaName, sagaId);
+      const state = await time.of(() => this.getById(sagaName, sagaId));
       if (state === null) throw this.#notFound(sagaName, sagaId);
       const { version = 0, updatedAt } = state.metadata;
       const unchanged = updatedAt?.getTime();
-      const changed = await change(state);
+      const changed = await time.of(() => change(state));
+      const make2 = () => {
+        const metadata = metadataOf(changed);
+        if (metadata === void 0 || metadata.sagaId !== sagaId) throw this.#invalid(notModified(changed), "states.modify");
+        const isDated = metadata.updatedAt != null && !((0, import_types6.isDate)(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged);
+        return this.#change("states.modify", sagaName, changed, version, { isDated });
+      };
       try {
-        return await this.#write("states.modify", () => {
-          const metadata = metadataOf(changed);
-          if (metadata === void 0 || metadata.sagaId !== sagaId) throw this.#invalid(notModified(changed), "states.modify");
-          const isDated = metadata.updatedAt != null && !((0, import_types6.isDate)(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged);
-          return this.#change("states.modify", sagaName, changed, version, { isDated });
-        });
+        return await time.of(() => this.#write("states.modify", make2));
       } catch (error) {
         const isConflict = error instanceof SagaStoreError && error.code === "CONCURRENCY_CONFLICT";
         if (!isConflict || attempt >= taken2.maxRetries) throw error;
       }
       const pause2 = Math.random() * taken2.retryDelayMs * 2 ** attempt;
-      await new Promise((resolve) => setTimeout(resolve, pause2));
+      await time.of(() => (0, import_promises6.setTimeout)(pause2));
     }
   }
   /**
@@ -5808,7 +5845,8 @@ var SagaStates = class {
   }
   /**
    * Removes sagas that ended before a time, at most `limit` of them, in batches. Answers how many. A saga ends when an
-   * insert or an update first makes it completed. One that is inserted as completed has ended at its `updatedAt`.
+   * insert or an update first makes it completed. One that is inserted as completed has ended at its `updatedAt`. What
+   * was removed before a `TIMEOUT` stays removed.
    */
   async deleteCompletedBefore(sagaName, before, options) {
     const operation = "states.deleteCompletedBefore";
@@ -5819,10 +5857,11 @@ var SagaStates = class {
       return await this.#runner.refuse(error, operation);
     }
     const until = takenDate(before);
+    const time = new CallTime(this.#runner, operation);
     let removed = 0;
     while (removed < limit) {
       const batch = Math.min(MAX_LISTED, limit - removed);
-      const count = await this.#runner.run(OPERATIONS["states.deleteCompletedBefore"], [sagaName, until, batch]);
+      const count = await time.of(() => this.#runner.run(OPERATIONS["states.deleteCompletedBefore"], [sagaName, until, batch]));
       removed += count;
       if (count < batch) break;
     }
@@ -6056,7 +6095,7 @@ function whereOf(place, options) {
 
 // ts/moving/file-sink.ts
 var import_node_crypto5 = require("node:crypto");
-var import_promises6 = require("node:fs/promises");
+var import_promises8 = require("node:fs/promises");
 var import_node_path3 = require("node:path");
 
 // ts/moving/lines.ts
@@ -6464,7 +6503,7 @@ var PartialFile = class _PartialFile {
     this.#file = file;
   }
   static async open(path, overwrite) {
-    const isThere2 = await (0, import_promises6.stat)(path).then(
+    const isThere2 = await (0, import_promises8.stat)(path).then(
       () => true,
       () => false
     );
@@ -6472,7 +6511,7 @@ var PartialFile = class _PartialFile {
       const message = `the file '${path}' exists: give another name, or the option 'overwrite'`;
       throw errorOf("ALREADY_EXISTS", message, { operation: "exportToFile" });
     }
-    return new _PartialFile(path, await (0, import_promises6.open)(`${path}.partial`, "w", 384));
+    return new _PartialFile(path, await (0, import_promises8.open)(`${path}.partial`, "w", 384));
   }
   async write(bytes) {
     for (let at = 0; at < bytes.byteLength; ) at += (await this.#file.write(bytes, at)).bytesWritten;
@@ -6480,8 +6519,8 @@ var PartialFile = class _PartialFile {
   async finish() {
     await this.#file.sync();
     await this.#file.close();
-    await (0, import_promises6.rename)(`${this.#path}.partial`, this.#path);
-    const directory = await (0, import_promises6.open)((0, import_node_path3.dirname)(this.#path), "r").catch(() => void 0);
+    await (0, import_promises8.rename)(`${this.#path}.partial`, this.#path);
+    const directory = await (0, import_promises8.open)((0, import_node_path3.dirname)(this.#path), "r").catch(() => void 0);
     await directory?.sync().catch(() => void 0);
     await directory?.close();
   }
@@ -8051,7 +8090,7 @@ function stderrLogger() {
 }
 
 // ts/run/conversation.ts
-var import_promises11 = require("node:timers/promises");
+var import_promises13 = require("node:timers/promises");
 
 // ts/run/deadlines.ts
 var Deadlines = class {
@@ -8095,7 +8134,7 @@ var Deadlines = class {
 };
 
 // ts/run/lead.ts
-var import_promises9 = require("node:timers/promises");
+var import_promises11 = require("node:timers/promises");
 var OF_SEVERAL = ["executions", "outbox", "moving"];
 function isLed(operation, carrier) {
   const isSeveral = carrier.backend === "sqlite" && OF_SEVERAL.includes(operation.kind) && operation.writes;
@@ -8112,7 +8151,7 @@ async function lead(store, carrier, operation, run4, classify) {
       const { retryable, code } = failure;
       const isInTime = performance.now() + pause2 < end;
       if (!retryable || code === "CONNECTION" || attempt >= retryAttempts || !isInTime) throw failure;
-      await (0, import_promises9.setTimeout)(pause2);
+      await (0, import_promises11.setTimeout)(pause2);
     }
   }
 }
@@ -8258,11 +8297,7 @@ var Conversations = class {
       return keep(known4, ids, (ended) => conversation.wait(state, ended));
     }
     conversation.takeArguments();
-    return keep(
-      known4,
-      ids,
-      (ended) => Promise.allSettled(before).then(() => conversation.run()).finally(ended)
-    );
+    return keep(known4, ids, (ended) => conversation.behind(Promise.allSettled(before)).finally(ended));
   }
 };
 function keep(tails, ids, begin) {
@@ -8296,6 +8331,15 @@ var Conversation = class {
   /** For one that begins later than at its call: the caller may have other plans for what it has given. */
   takeArguments() {
     this.#args = taken(this.#args);
+  }
+  /** Waits for `before`, and runs then; both together have the operation's time. */
+  behind(before) {
+    let isOver2 = false;
+    const running = before.then(() => isOver2 ? Promise.reject(this.#timeout()) : this.run());
+    return within(this.#deadlines.timeoutMs, running, () => {
+      isOver2 = true;
+      return this.#timeout();
+    });
   }
   run() {
     const state = this.start();
@@ -8383,7 +8427,7 @@ var Conversation = class {
   #ask(handle, method, args) {
     switch (method) {
       case "pause":
-        return (0, import_promises11.setTimeout)(args[0]);
+        return (0, import_promises13.setTimeout)(args[0]);
       case "meanwhile":
         return this.#native.meanwhile(handle);
       default:
@@ -9060,6 +9104,7 @@ function isTransaction(route) {
 }
 var Router = class {
   backend;
+  operationTimeoutMs;
   executions;
   outbox;
   #parts;
@@ -9084,6 +9129,7 @@ var Router = class {
   };
   constructor(parts) {
     this.backend = parts.backend;
+    this.operationTimeoutMs = parts.native.settings.operationTimeoutMs;
     this.#parts = parts;
     this.#direct = parts.direct;
     this.#observer = parts.observer;
@@ -9101,6 +9147,7 @@ var Router = class {
   on(route) {
     return {
       backend: this.backend,
+      operationTimeoutMs: this.operationTimeoutMs,
       run: (operation, first, data, expiresAt, routingSlipId) => this.#watched(route, operation, [first, data, expiresAt], routingSlipId),
       refuse: (error, operation) => this.refuse(error, operation),
       executions: this.executions,
@@ -9113,6 +9160,7 @@ var Router = class {
     const start = (operation, args) => client === void 0 ? this.#own(operation, ...args) : conversations.run({ carrier: client, isJoined: false }, operation, args);
     return {
       backend: this.backend,
+      operationTimeoutMs: this.operationTimeoutMs,
       run: (operation, ...args) => {
         try {
           this.#checkOpen(void 0, operation.name);
@@ -9287,7 +9335,7 @@ function whenStored(route, done) {
 }
 
 // ts/store/transactions.ts
-var import_promises15 = require("node:timers/promises");
+var import_promises17 = require("node:timers/promises");
 
 // ts/store/transaction.ts
 var SagaTransaction = class extends Payloads {
@@ -9324,6 +9372,8 @@ var SagaTransaction = class extends Payloads {
 };
 
 // ts/store/transactions.ts
+var ROLLED_BACK = "it was rolled back";
+var NO_ANSWER = "there was no answer to the commit, so it is not known whether it has happened";
 var Transactions = class {
   #parts;
   #router;
@@ -9398,54 +9448,73 @@ var Transactions = class {
   }
   async #attempts(work, isolation) {
     const { native: native2, client, direct } = this.#parts;
-    const { retryAttempts, retryBaseMs, retryMaxMs } = native2.settings;
+    const { retryAttempts, retryBaseMs, retryMaxMs, operationTimeoutMs } = native2.settings;
+    const until = performance.now() + operationTimeoutMs;
     for (let attempt = 1; ; attempt += 1) {
       try {
         if (this.#isOver) throw this.#closed();
-        if (client === void 0) return await this.#own(work, isolation);
-        const result = await this.#onClient(client, work, isolation);
+        if (client === void 0) return await this.#own(work, until, isolation);
+        const result = await this.#onClient(client, work, until, isolation);
         if (direct.makesWay()) await turn();
         return result;
       } catch (error) {
         if (direct.makesWay()) await turn();
         const passes = error instanceof SagaStoreError && error.retryable && error.code === "BACKEND";
-        if (!passes || attempt >= retryAttempts) throw error;
+        const pause2 = Math.random() * Math.min(retryMaxMs, retryBaseMs * 2 ** (attempt - 1));
+        if (!passes || attempt >= retryAttempts || performance.now() + pause2 >= until) throw error;
+        await (0, import_promises17.setTimeout)(pause2);
       }
-      await (0, import_promises15.setTimeout)(Math.random() * Math.min(retryMaxMs, retryBaseMs * 2 ** (attempt - 1)));
     }
   }
-  async #own(work, isolation) {
+  async #own(work, until, isolation) {
     const { native: native2 } = this.#parts;
-    const transaction3 = await native2.begin(isolation ?? null).then(void 0, raise);
+    const begun = native2.begin(isolation ?? null).then(void 0, raise);
+    const transaction3 = await this.#inTime(until, begun, () => {
+      begun.then((late) => native2.rollBack(late)).catch(() => void 0);
+      return this.#timeout("it did not begin");
+    });
     let isOver2 = false;
     const route = { transaction: transaction3, isOver: () => isOver2 };
     try {
-      const result = await this.#worked(route, work);
+      const result = await this.#worked(route, work, until);
       isOver2 = true;
-      await native2.commit(transaction3).then(void 0, raise);
+      await this.#inTime(until, native2.commit(transaction3).then(void 0, raise), () => this.#timeout(NO_ANSWER));
       happened(route, true);
       return result;
     } catch (error) {
       isOver2 = true;
       takeBack(route);
-      await native2.rollBack(transaction3).catch(() => void 0);
+      const rolledBack2 = native2.rollBack(transaction3).catch(() => void 0);
+      await atMost(Math.max(0, until - performance.now()), rolledBack2);
       throw error;
     }
   }
-  async #onClient(client, work, isolation) {
-    if (client.takesUnits) return this.#unitOfWork(client, work);
+  /** What `running` comes to, unless the time of the call is over before. */
+  #inTime(until, running, late) {
+    return within(Math.max(0, until - performance.now()), running, late);
+  }
+  #timeout(what) {
+    const message = `the transaction took longer than operationTimeoutMs (${this.#parts.native.settings.operationTimeoutMs} ms): ${what}`;
+    return errorOf("TIMEOUT", message, { backend: this.#backend, operation: "transaction" });
+  }
+  async #onClient(client, work, until, isolation) {
+    if (client.takesUnits) return this.#unitOfWork(client, work, until);
     if (client.begin === void 0) {
       const what = client.isTransaction ? "is a transaction, or may be in one" : "is one connection, which others use too";
       throw this.#unsupported(`the ${client.library} client ${what}: use withTransaction, or a client that can open another`, "transaction");
     }
     let isOver2 = false;
+    let isWorked = false;
     let thrown;
     let route;
     const run4 = async (transaction3) => {
       try {
+        if (isOver2) throw this.#timeout("it did not begin");
         const carrier = transactionCarrier(transaction3, "the client's transaction", "transaction");
         route = { carrier, isJoined: true, isOver: () => isOver2 };
-        return await this.#worked(route, work);
+        const result = await this.#worked(route, work, until);
+        isWorked = true;
+        return result;
       } catch (error) {
         thrown = { error };
         throw error;
@@ -9453,9 +9522,14 @@ var Transactions = class {
         isOver2 = true;
       }
     };
-    const timeoutMs = this.#parts.native.settings.operationTimeoutMs;
+    const timeoutMs = Math.max(1, Math.ceil(until - performance.now()));
+    const late = () => {
+      isOver2 = true;
+      return this.#timeout(isWorked ? NO_ANSWER : ROLLED_BACK);
+    };
     try {
-      const result = await client.begin(run4, isolation === void 0 ? { timeoutMs } : { isolation, timeoutMs });
+      const begun = client.begin(run4, isolation === void 0 ? { timeoutMs } : { isolation, timeoutMs });
+      const result = await this.#inTime(until, begun, late);
       if (route !== void 0) happened(route, true);
       return result;
     } catch (error) {
@@ -9465,16 +9539,16 @@ var Transactions = class {
     }
   }
   /** Collects what `work` does, and sends all of it at the end. */
-  async #unitOfWork(client, work) {
+  async #unitOfWork(client, work, until) {
     const { native: native2, conversations } = this.#parts;
     const opened = native2.openUnit();
     if ("code" in opened) throw toError(opened);
     let isOver2 = false;
     const route = { carrier: client, isJoined: true, isOver: () => isOver2, unit: new UnitOfWork(opened) };
     try {
-      const result = await this.#worked(route, work);
+      const result = await this.#worked(route, work, until);
       isOver2 = true;
-      await conversations.run(route, OPERATIONS.transaction, []);
+      await this.#inTime(until, conversations.run(route, OPERATIONS.transaction, []), () => this.#timeout(NO_ANSWER));
       happened(route, true);
       return result;
     } catch (error) {
@@ -9485,15 +9559,12 @@ var Transactions = class {
     }
   }
   /** What `work` comes to in a transaction, unless it takes longer than an operation may. */
-  async #worked(route, work) {
+  async #worked(route, work, until) {
     if (this.#isOver) throw this.#closed();
-    const timeoutMs = this.#parts.native.settings.operationTimeoutMs;
-    const message = `the transaction was rolled back after operationTimeoutMs (${timeoutMs} ms)`;
     const working = runJoined(this.#backend, this.#router, route, async () => work(this.#transactionOn(route)));
     const ended = new Promise((_, reject) => this.#routes.set(route, reject));
     try {
-      const late = () => errorOf("TIMEOUT", message, { backend: this.#backend, operation: "transaction" });
-      return await within(timeoutMs, Promise.race([working, ended]), late);
+      return await this.#inTime(until, Promise.race([working, ended]), () => this.#timeout(ROLLED_BACK));
     } finally {
       this.#routes.delete(route);
     }

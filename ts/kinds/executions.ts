@@ -3,6 +3,7 @@ import { invalidArgument } from '../errors'
 import { type ExportedRecord, type ExportOptions, Facet, type Given, type ImportOptions } from '../moving/facets'
 import type { ExecutionRecord } from '../moving/records'
 import type { KindCounts } from '../moving/types'
+import { CallTime } from './call-time'
 import { ExecutionCalls, givenStatus } from './execution-calls'
 import type { RawExecution } from './execution-json'
 import type {
@@ -290,10 +291,11 @@ export class SagaExecutions {
     } catch (error) {
       return await this.#runner.refuse(error, operation)
     }
+    const time = new CallTime(this.#runner, operation)
     let removed = 0
     while (removed < limit) {
       const batch = Math.min(MAX_BATCH, limit - removed)
-      const count = await this.#calls.all<number>('cleanup', () => ({ before, statuses, limit: batch }))
+      const count = await time.of(() => this.#calls.all<number>('cleanup', () => ({ before, statuses, limit: batch })))
       removed += count
       if (count < batch) break
     }
@@ -371,9 +373,11 @@ export class SagaExecutions {
     } catch (error) {
       return await this.#runner.refuse(error, 'executions.redrive')
     }
+    const time = new CallTime(this.#runner, 'executions.redrive')
     let count = 0
     for (let at = 0; at < ids.length; at += MAX_BATCH) {
-      count += await this.#calls.all<number>('redrive', () => ({ ids: ids.slice(at, at + MAX_BATCH), resetAttempts }))
+      const batch = ids.slice(at, at + MAX_BATCH)
+      count += await time.of(() => this.#calls.all<number>('redrive', () => ({ ids: batch, resetAttempts })))
     }
     return count
   }

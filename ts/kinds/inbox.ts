@@ -6,6 +6,7 @@ import type { InboxRecord } from '../moving/records'
 import type { KindCounts } from '../moving/types'
 import { OPERATIONS } from '../operations'
 import type { SagaTransaction } from '../store/transaction'
+import { CallTime } from './call-time'
 import type { Runner } from './runner'
 
 /** How a message is remembered. */
@@ -64,9 +65,10 @@ export class SagaInboxEntries {
 
   /** Removes what is remembered no longer, in batches, where the server does not do it by itself. Answers how many. */
   async cleanup(): Promise<number> {
+    const time = new CallTime(this.runner, 'inbox.cleanup')
     let total = 0
     for (;;) {
-      const count = await this.runner.run<number>(OPERATIONS['inbox.cleanup'], [{ limit: MAX_BATCH }])
+      const count = await time.of(() => this.runner.run<number>(OPERATIONS['inbox.cleanup'], [{ limit: MAX_BATCH }]))
       total += count
       if (count < MAX_BATCH) return total
     }
@@ -156,8 +158,10 @@ export class SagaInbox extends SagaInboxEntries {
     } catch (error) {
       return await this.runner.refuse(error, operation)
     }
+    const time = new CallTime(this.runner, operation)
+    const isKnown = () => time.of(() => this.has(consumer, messageId))
     const learnsLate = this.#support.learnsLate()
-    if (learnsLate && (await this.has(consumer, messageId))) return { ran: false }
+    if (learnsLate && (await isKnown())) return { ran: false }
     let isWorked = false
     try {
       return await this.#support.transaction(async (tx): Promise<InboxResult<T>> => {
@@ -170,7 +174,7 @@ export class SagaInbox extends SagaInboxEntries {
     } catch (error) {
       // Another delivery of it has come between.
       const isTaken = error instanceof SagaStoreError && error.code === 'ALREADY_EXISTS' && error.id === messageId
-      if (learnsLate && isWorked && isTaken && (await this.has(consumer, messageId))) return { ran: false }
+      if (learnsLate && isWorked && isTaken && (await isKnown())) return { ran: false }
       throw error
     }
   }

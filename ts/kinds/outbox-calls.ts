@@ -2,6 +2,7 @@ import { type Accepted, isRecord, listed, presentOptions } from '../arguments'
 import type { BackendName } from '../backend'
 import { errorOf, invalidArgument, type LeaseLostError } from '../errors'
 import { OPERATIONS } from '../operations'
+import { CallTime } from './call-time'
 import { cursorOf, type ListName, positionOf } from './cursors'
 import { known } from './json'
 import { OutboxJson, type RawEvent } from './outbox-json'
@@ -150,15 +151,16 @@ export class OutboxCalls {
       (routingKey === undefined || routing === routingKey) &&
       (partitionKey === undefined || partition === partitionKey) &&
       (olderThanMs === undefined || createdAt.getTime() <= before)
+    const time = new CallTime(this.runner, operation)
     let count = 0
     let cursor: string | null = null
     do {
       const after: string | null = cursor
-      const page: RawPage = await this.#page(() =>
-        known({ sagaId, status: 'dead_letter' as const, limit: MAX_BATCH, cursor: after ?? undefined }),
+      const page: RawPage = await time.of(() =>
+        this.#page(() => known({ sagaId, status: 'dead_letter' as const, limit: MAX_BATCH, cursor: after ?? undefined })),
       )
       const ids = page.events.filter(isMeant).map(([eventId]) => eventId)
-      if (ids.length > 0) count += await this.run<number>('requeue', () => ({ ids }))
+      if (ids.length > 0) count += await time.of(() => this.run<number>('requeue', () => ({ ids })))
       cursor = page.cursor
     } while (cursor !== null)
     return count
@@ -173,9 +175,11 @@ export class OutboxCalls {
     } catch (error) {
       return await this.runner.refuse(error, operation)
     }
+    const time = new CallTime(this.runner, operation)
     let count = 0
     for (let at = 0; at < ids.length; at += MAX_BATCH) {
-      count += await this.run<number>(method, () => ({ ids: ids.slice(at, at + MAX_BATCH) }))
+      const batch = ids.slice(at, at + MAX_BATCH)
+      count += await time.of(() => this.run<number>(method, () => ({ ids: batch })))
     }
     return count
   }
@@ -183,11 +187,12 @@ export class OutboxCalls {
   /** Goes on until there are no more. What has become old enough only meanwhile is left: others may make more of it all the time. */
   async batches(method: 'releaseStuck' | 'archive', age: number, limit: number, more: object): Promise<number> {
     const began = performance.now()
+    const time = new CallTime(this.runner, `outbox.${method}`)
     let total = 0
     while (total < limit) {
       const batch = Math.min(MAX_BATCH, limit - total)
       const olderThanMs = age + Math.floor(performance.now() - began)
-      const count = await this.run<number>(method, () => ({ ...more, olderThanMs, limit: batch }))
+      const count = await time.of(() => this.run<number>(method, () => ({ ...more, olderThanMs, limit: batch })))
       total += count
       if (count < batch) break
     }

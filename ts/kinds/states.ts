@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isDate } from 'node:util/types'
 import { type Accepted, mostOf, type Operation, optionsOf, takenDate } from '../arguments'
 import { AlreadyExistsError, errorOf, invalidArgument, SagaStoreError } from '../errors'
@@ -5,6 +6,7 @@ import { type ExportedRecord, type ExportOptions, Facet, type Given, type Import
 import type { StateRecord as WholeState } from '../moving/records'
 import type { KindCounts } from '../moving/types'
 import { OPERATIONS } from '../operations'
+import { CallTime } from './call-time'
 import { cursorOf, positionOf } from './cursors'
 import { known } from './json'
 import type { Runner } from './runner'
@@ -118,13 +120,14 @@ export class SagaStates {
   }
 
   /**
-   * Reads the state, has it changed, and stores it, from the start again where another update came between.
-   * `updatedAt` becomes the present, unless `change` sets it.
+   * Reads the state, has it changed, and stores it, from the start again where another update came between. All of it
+   * together, with the time that `change` takes, has `operationTimeoutMs`. `updatedAt` becomes the present, unless `change` sets it.
    *
    * @param change may change what it is given and return that, or return another state; it may run several times
    * @returns the state as it is stored
    * @throws NotFoundError if there is no such saga
    * @throws ConcurrencyError if there were conflicts `maxRetries` times more
+   * @throws TimeoutError
    */
   async modify<T extends object = SagaState>(
     sagaName: string,
@@ -138,26 +141,28 @@ export class SagaStates {
     } catch (error) {
       return await this.#runner.refuse(error, 'states.modify')
     }
+    const time = new CallTime(this.#runner, 'states.modify')
     for (let attempt = 0; ; attempt += 1) {
-      const state = await this.getById<T>(sagaName, sagaId)
+      const state = await time.of(() => this.getById<T>(sagaName, sagaId))
       if (state === null) throw this.#notFound(sagaName, sagaId)
       const { version = 0, updatedAt } = state.metadata as SagaMetadata
       const unchanged = updatedAt?.getTime()
-      const changed = await change(state)
+      const changed = await time.of(() => change(state))
+      const make = () => {
+        const metadata = metadataOf(changed)
+        if (metadata === undefined || metadata.sagaId !== sagaId) throw this.#invalid(notModified(changed), 'states.modify')
+        // A copy of the state has another Date of the same time.
+        const isDated = metadata.updatedAt != null && !(isDate(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged)
+        return this.#change('states.modify', sagaName, changed, version, { isDated })
+      }
       try {
-        return await this.#write<T>('states.modify', () => {
-          const metadata = metadataOf(changed)
-          if (metadata === undefined || metadata.sagaId !== sagaId) throw this.#invalid(notModified(changed), 'states.modify')
-          // A copy of the state has another Date of the same time.
-          const isDated = metadata.updatedAt != null && !(isDate(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged)
-          return this.#change('states.modify', sagaName, changed, version, { isDated })
-        })
+        return await time.of(() => this.#write<T>('states.modify', make))
       } catch (error) {
         const isConflict = error instanceof SagaStoreError && error.code === 'CONCURRENCY_CONFLICT'
         if (!isConflict || attempt >= taken.maxRetries) throw error
       }
       const pause = Math.random() * taken.retryDelayMs * 2 ** attempt
-      await new Promise((resolve) => setTimeout(resolve, pause))
+      await time.of(() => sleep(pause))
     }
   }
 
@@ -238,7 +243,8 @@ export class SagaStates {
 
   /**
    * Removes sagas that ended before a time, at most `limit` of them, in batches. Answers how many. A saga ends when an
-   * insert or an update first makes it completed. One that is inserted as completed has ended at its `updatedAt`.
+   * insert or an update first makes it completed. One that is inserted as completed has ended at its `updatedAt`. What
+   * was removed before a `TIMEOUT` stays removed.
    */
   async deleteCompletedBefore(sagaName: string, before: Date, options?: { limit?: number }): Promise<number> {
     const operation = 'states.deleteCompletedBefore'
@@ -249,10 +255,11 @@ export class SagaStates {
       return await this.#runner.refuse(error, operation)
     }
     const until = takenDate(before)
+    const time = new CallTime(this.#runner, operation)
     let removed = 0
     while (removed < limit) {
       const batch = Math.min(MAX_LISTED, limit - removed)
-      const count = await this.#runner.run<number>(OPERATIONS['states.deleteCompletedBefore'], [sagaName, until, batch])
+      const count = await time.of(() => this.#runner.run<number>(OPERATIONS['states.deleteCompletedBefore'], [sagaName, until, batch]))
       removed += count
       if (count < batch) break
     }

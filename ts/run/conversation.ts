@@ -6,7 +6,7 @@ import { guardOf, type HandleAttempt } from '../clients/handle'
 import { type Failure, failureOf, invalidArgument, raise, toError } from '../errors'
 import type { native } from '../native'
 import { OPERATIONS } from '../operations'
-import { isPromiseLike, turn } from '../promises'
+import { isPromiseLike, turn, within } from '../promises'
 import { type CarrierRoute, checkRoute, type UnitOfWork } from './context'
 import { Deadlines } from './deadlines'
 import { isLed, lead } from './lead'
@@ -158,11 +158,7 @@ export class Conversations {
       return keep(known, ids, (ended) => conversation.wait(state, ended))
     }
     conversation.takeArguments()
-    return keep(known, ids, (ended) =>
-      Promise.allSettled(before)
-        .then(() => conversation.run())
-        .finally(ended),
-    )
+    return keep(known, ids, (ended) => conversation.behind(Promise.allSettled(before)).finally(ended))
   }
 }
 
@@ -202,6 +198,16 @@ class Conversation<T> {
   /** For one that begins later than at its call: the caller may have other plans for what it has given. */
   takeArguments(): void {
     this.#args = taken(this.#args)
+  }
+
+  /** Waits for `before`, and runs then; both together have the operation's time. */
+  behind(before: Promise<unknown>): Promise<T> {
+    let isOver = false
+    const running = before.then(() => (isOver ? Promise.reject(this.#timeout()) : this.run()))
+    return within(this.#deadlines.timeoutMs, running, () => {
+      isOver = true
+      return this.#timeout()
+    })
   }
 
   run(): Promise<T> {

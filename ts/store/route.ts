@@ -22,6 +22,7 @@ function isTransaction(route: Route): boolean {
 /** Runs each operation of a store where it belongs: on the store's own connections, on a client, or in a transaction. */
 export class Router implements Runner {
   readonly backend: BackendName
+  readonly operationTimeoutMs: number
   readonly executions: ExecutionSupport
   readonly outbox: OutboxSupport
   readonly #parts: Parts
@@ -47,6 +48,7 @@ export class Router implements Runner {
 
   constructor(parts: Parts) {
     this.backend = parts.backend
+    this.operationTimeoutMs = parts.native.settings.operationTimeoutMs
     this.#parts = parts
     this.#direct = parts.direct
     this.#observer = parts.observer
@@ -66,6 +68,7 @@ export class Router implements Runner {
   on(route: Route): Runner {
     return {
       backend: this.backend,
+      operationTimeoutMs: this.operationTimeoutMs,
       run: (operation, first, data, expiresAt, routingSlipId) => this.#watched(route, operation, [first, data, expiresAt], routingSlipId),
       refuse: (error, operation) => this.refuse(error, operation),
       executions: this.executions,
@@ -80,6 +83,7 @@ export class Router implements Runner {
       client === undefined ? this.#own<T>(operation, ...args) : conversations.run<T>({ carrier: client, isJoined: false }, operation, args)
     return {
       backend: this.backend,
+      operationTimeoutMs: this.operationTimeoutMs,
       run: <T>(operation: Operation, ...args: [first?: unknown, data?: unknown, expiresAt?: unknown]) => {
         try {
           this.#checkOpen(undefined, operation.name)

@@ -23,6 +23,10 @@ import { SagaTransaction } from './transaction'
 
 type Work<T> = (tx: SagaTransaction) => Promise<T> | T
 
+/** What becomes of a transaction whose time is over. */
+const ROLLED_BACK = 'it was rolled back'
+const NO_ANSWER = 'there was no answer to the commit, so it is not known whether it has happened'
+
 /** The transactions of one store: on a connection of its own, of its client, or collected and sent at the end. */
 export class Transactions {
   readonly #parts: Parts
@@ -108,58 +112,82 @@ export class Transactions {
 
   async #attempts<T>(work: Work<T>, isolation: string | undefined): Promise<T> {
     const { native, client, direct } = this.#parts
-    const { retryAttempts, retryBaseMs, retryMaxMs } = native.settings
+    const { retryAttempts, retryBaseMs, retryMaxMs, operationTimeoutMs } = native.settings
+    // All attempts together, each with its begin and its commit.
+    const until = performance.now() + operationTimeoutMs
     for (let attempt = 1; ; attempt += 1) {
       try {
         if (this.#isOver) throw this.#closed()
-        if (client === undefined) return await this.#own(work, isolation)
-        const result = await this.#onClient(client, work, isolation)
+        if (client === undefined) return await this.#own(work, until, isolation)
+        const result = await this.#onClient(client, work, until, isolation)
         if (direct.makesWay()) await turn()
         return result
       } catch (error) {
         if (direct.makesWay()) await turn()
         // Nothing has happened, and it may go better the next time.
         const passes = error instanceof SagaStoreError && error.retryable && error.code === 'BACKEND'
-        if (!passes || attempt >= retryAttempts) throw error
+        const pause = Math.random() * Math.min(retryMaxMs, retryBaseMs * 2 ** (attempt - 1))
+        if (!passes || attempt >= retryAttempts || performance.now() + pause >= until) throw error
+        await sleep(pause)
       }
-      await sleep(Math.random() * Math.min(retryMaxMs, retryBaseMs * 2 ** (attempt - 1)))
     }
   }
 
-  async #own<T>(work: Work<T>, isolation?: string): Promise<T> {
+  async #own<T>(work: Work<T>, until: number, isolation?: string): Promise<T> {
     const { native } = this.#parts
-    const transaction = await native.begin(isolation ?? null).then(undefined, raise)
+    const begun = native.begin(isolation ?? null).then(undefined, raise)
+    const transaction = await this.#inTime(until, begun, () => {
+      // One that begins when nobody waits for it any more.
+      begun.then((late) => native.rollBack(late)).catch(() => undefined)
+      return this.#timeout('it did not begin')
+    })
     let isOver = false
     const route: Route = { transaction, isOver: () => isOver }
     try {
-      const result = await this.#worked(route, work)
+      const result = await this.#worked(route, work, until)
       isOver = true
-      await native.commit(transaction).then(undefined, raise)
+      await this.#inTime(until, native.commit(transaction).then(undefined, raise), () => this.#timeout(NO_ANSWER))
       happened(route, true)
       return result
     } catch (error) {
       isOver = true
       takeBack(route)
       // It has ended already where the commit failed.
-      await native.rollBack(transaction).catch(() => undefined)
+      const rolledBack = native.rollBack(transaction).catch(() => undefined)
+      await atMost(Math.max(0, until - performance.now()), rolledBack)
       throw error
     }
   }
 
-  async #onClient<T>(client: Carrier, work: Work<T>, isolation?: string): Promise<T> {
-    if (client.takesUnits) return this.#unitOfWork(client, work)
+  /** What `running` comes to, unless the time of the call is over before. */
+  #inTime<T>(until: number, running: Promise<T>, late: () => SagaStoreError): Promise<T> {
+    return within(Math.max(0, until - performance.now()), running, late)
+  }
+
+  #timeout(what: string): SagaStoreError {
+    const message = `the transaction took longer than operationTimeoutMs (${this.#parts.native.settings.operationTimeoutMs} ms): ${what}`
+    return errorOf('TIMEOUT', message, { backend: this.#backend, operation: 'transaction' })
+  }
+
+  async #onClient<T>(client: Carrier, work: Work<T>, until: number, isolation?: string): Promise<T> {
+    if (client.takesUnits) return this.#unitOfWork(client, work, until)
     if (client.begin === undefined) {
       const what = client.isTransaction ? 'is a transaction, or may be in one' : 'is one connection, which others use too'
       throw this.#unsupported(`the ${client.library} client ${what}: use withTransaction, or a client that can open another`, 'transaction')
     }
     let isOver = false
+    let isWorked = false
     let thrown: { error: unknown } | undefined
     let route: Route | undefined
     const run = async (transaction: unknown) => {
       try {
+        // The client has kept it waiting until nobody waits for it any more.
+        if (isOver) throw this.#timeout('it did not begin')
         const carrier = transactionCarrier(transaction, "the client's transaction", 'transaction')
         route = { carrier, isJoined: true, isOver: () => isOver }
-        return await this.#worked(route, work)
+        const result = await this.#worked(route, work, until)
+        isWorked = true
+        return result
       } catch (error) {
         thrown = { error }
         throw error
@@ -167,9 +195,14 @@ export class Transactions {
         isOver = true
       }
     }
-    const timeoutMs = this.#parts.native.settings.operationTimeoutMs
+    const timeoutMs = Math.max(1, Math.ceil(until - performance.now()))
+    const late = () => {
+      isOver = true
+      return this.#timeout(isWorked ? NO_ANSWER : ROLLED_BACK)
+    }
     try {
-      const result = await client.begin(run, isolation === undefined ? { timeoutMs } : { isolation, timeoutMs })
+      const begun = client.begin(run, isolation === undefined ? { timeoutMs } : { isolation, timeoutMs })
+      const result = await this.#inTime(until, begun, late)
       if (route !== undefined) happened(route, true)
       return result
     } catch (error) {
@@ -180,16 +213,16 @@ export class Transactions {
   }
 
   /** Collects what `work` does, and sends all of it at the end. */
-  async #unitOfWork<T>(client: Carrier, work: Work<T>): Promise<T> {
+  async #unitOfWork<T>(client: Carrier, work: Work<T>, until: number): Promise<T> {
     const { native, conversations } = this.#parts
     const opened = native.openUnit()
     if ('code' in opened) throw toError(opened as Failure)
     let isOver = false
     const route: CarrierRoute = { carrier: client, isJoined: true, isOver: () => isOver, unit: new UnitOfWork(opened) }
     try {
-      const result = await this.#worked(route, work)
+      const result = await this.#worked(route, work, until)
       isOver = true
-      await conversations.run(route, OPERATIONS.transaction, [])
+      await this.#inTime(until, conversations.run(route, OPERATIONS.transaction, []), () => this.#timeout(NO_ANSWER))
       happened(route, true)
       return result
     } catch (error) {
@@ -201,15 +234,12 @@ export class Transactions {
   }
 
   /** What `work` comes to in a transaction, unless it takes longer than an operation may. */
-  async #worked<T>(route: Route, work: Work<T>): Promise<T> {
+  async #worked<T>(route: Route, work: Work<T>, until: number): Promise<T> {
     if (this.#isOver) throw this.#closed()
-    const timeoutMs = this.#parts.native.settings.operationTimeoutMs
-    const message = `the transaction was rolled back after operationTimeoutMs (${timeoutMs} ms)`
     const working = runJoined(this.#backend, this.#router, route, async () => work(this.#transactionOn(route)))
     const ended = new Promise<never>((_, reject) => this.#routes.set(route, reject))
     try {
-      const late = () => errorOf('TIMEOUT', message, { backend: this.#backend, operation: 'transaction' })
-      return await within(timeoutMs, Promise.race([working, ended]), late)
+      return await this.#inTime(until, Promise.race([working, ended]), () => this.#timeout(ROLLED_BACK))
     } finally {
       this.#routes.delete(route)
     }
