@@ -12,6 +12,7 @@ use napi::sys;
 
 use super::turns::Turns;
 use super::values::{Answer, settle_promise};
+use super::wake::Wake;
 use crate::runtime;
 use crate::together;
 
@@ -54,6 +55,10 @@ unsafe impl Send for BufferReference {}
 
 #[derive(Default)]
 struct Outgoing {
+    /// There while JavaScript may have to be woken: see [`JsSide::rest`].
+    wake: Wake,
+    /// Released buffers wake JavaScript however small they are: no answer may follow that would.
+    wakes_for_all: bool,
     done: Vec<Completion>,
     released: Vec<BufferReference>,
     released_bytes: usize,
@@ -69,14 +74,7 @@ struct Outgoing {
 pub(super) struct Bridge {
     outgoing: Mutex<Outgoing>,
     returned: Condvar,
-    wake: sys::napi_threadsafe_function,
 }
-
-// SAFETY: a threadsafe function may be called from any thread until it is released, which
-// happens under the outgoing's lock together with setting `closed`.
-unsafe impl Send for Bridge {}
-// SAFETY: as above.
-unsafe impl Sync for Bridge {}
 
 impl Bridge {
     fn lock(&self) -> MutexGuard<'_, Outgoing> {
@@ -112,21 +110,17 @@ impl Bridge {
         // In a closed environment nobody waits for the promise any more.
         if !outgoing.closed {
             outgoing.done.extend(done);
-            self.wake(&mut outgoing);
+            outgoing.wake_up();
         }
     }
+}
 
-    fn wake(&self, outgoing: &mut Outgoing) {
-        if !outgoing.woken {
-            outgoing.woken = true;
-            // SAFETY: not closed (checked by the callers under the same lock), so not released.
-            unsafe {
-                sys::napi_call_threadsafe_function(
-                    self.wake,
-                    ptr::null_mut(),
-                    sys::ThreadsafeFunctionCallMode::nonblocking,
-                )
-            };
+impl Outgoing {
+    /// Only by whoever brings an answer or a buffer, while the environment is not `closed`: then `wake` is there.
+    fn wake_up(&mut self) {
+        if !self.woken {
+            self.woken = true;
+            self.wake.call();
         }
     }
 }
@@ -165,8 +159,8 @@ impl Drop for BorrowedBytes {
         }
         outgoing.released.push(BufferReference(self.reference));
         outgoing.released_bytes += self.length;
-        if outgoing.released_bytes > RELEASE_WAKES_AT {
-            self.bridge.wake(&mut outgoing);
+        if outgoing.wakes_for_all || outgoing.released_bytes > RELEASE_WAKES_AT {
+            outgoing.wake_up();
         }
     }
 }
@@ -197,7 +191,10 @@ impl Deferred {
         let here = CALLING.with(|calling| calling.borrow().clone());
         match here.filter(|side| Arc::ptr_eq(&side.bridge, &self.bridge)) {
             Some(side) if side.makes_way() => side.resolve_later(completion),
-            Some(side) => side.resolve(completion),
+            Some(side) => {
+                side.resolve(completion);
+                side.rest();
+            }
             None => self.bridge.complete(completion),
         }
     }
@@ -214,6 +211,15 @@ pub(super) struct JsSide {
     env: sys::napi_env,
     bridge: Arc<Bridge>,
     is_main_thread: bool,
+    /// The same as in `Outgoing`.
+    wake: Cell<Wake>,
+    /// Stores that are not closed.
+    open: Cell<usize>,
+    /// Promises that are not settled.
+    pending: Cell<usize>,
+    /// Buffers that are kept alive.
+    references: Cell<usize>,
+    /// Those of the promises that keep the process alive.
     in_flight: Cell<usize>,
     /// Taken from the outgoing, not settled yet.
     backlog: RefCell<VecDeque<Completion>>,
@@ -275,43 +281,19 @@ impl JsSide {
     }
 
     fn make(env: sys::napi_env, set_immediate: sys::napi_value, is_main_thread: bool) -> napi::Result<Rc<Self>> {
-        let mut name = ptr::null_mut();
-        let mut wake = ptr::null_mut();
         let mut reference = ptr::null_mut();
-        let text = "sagastore";
-        // SAFETY: plain Node-API calls on the environment's own thread; `wake` and the references
-        // live until the environment ends.
-        unsafe {
-            let length = isize::try_from(text.len()).unwrap_or_default();
-            check(
-                sys::napi_create_string_utf8(env, text.as_ptr().cast(), length, &raw mut name),
-                "napi_create_string_utf8",
-            )?;
-            check(
-                sys::napi_create_threadsafe_function(
-                    env,
-                    ptr::null_mut(),
-                    ptr::null_mut(),
-                    name,
-                    0,
-                    1,
-                    ptr::null_mut(),
-                    None,
-                    env.cast(),
-                    Some(on_wake),
-                    &raw mut wake,
-                ),
-                "napi_create_threadsafe_function",
-            )?;
-            // A store that waits for nothing must not keep the process alive.
-            check(sys::napi_unref_threadsafe_function(env, wake), "napi_unref_threadsafe_function")?;
-            check(sys::napi_create_reference(env, set_immediate, 1, &raw mut reference), "napi_create_reference")?;
-        }
+        // SAFETY: a plain Node-API call on the environment's own thread; the reference lives until the environment ends.
+        let status = unsafe { sys::napi_create_reference(env, set_immediate, 1, &raw mut reference) };
+        check(status, "napi_create_reference")?;
         let now = Instant::now();
         let side = Rc::new(Self {
             env,
-            bridge: Arc::new(Bridge { outgoing: Mutex::default(), returned: Condvar::new(), wake }),
+            bridge: Arc::new(Bridge { outgoing: Mutex::default(), returned: Condvar::new() }),
             is_main_thread,
+            wake: Cell::default(),
+            open: Cell::new(0),
+            pending: Cell::new(0),
+            references: Cell::new(0),
             in_flight: Cell::new(0),
             backlog: RefCell::default(),
             set_immediate: reference,
@@ -324,23 +306,63 @@ impl JsSide {
         });
         side.drain_function.set(function(env, on_immediate)?);
         side.turn_function.set(function(env, on_turn)?);
-        // SAFETY: as above; the hook's argument is the environment, which is alive when it runs.
-        unsafe {
-            check(
-                sys::napi_add_env_cleanup_hook(env, Some(on_environment_end), env.cast()),
-                "napi_add_env_cleanup_hook",
-            )?;
-        }
+        side.hear_of_end()?;
         SIDES.with(|sides| sides.borrow_mut().push((env, Rc::clone(&side))));
         Ok(side)
+    }
+
+    /// Has `end` called when the environment ends.
+    fn hear_of_end(&self) -> napi::Result<()> {
+        // SAFETY: the hook's argument is the environment, which is alive when it runs.
+        let status = unsafe { sys::napi_add_env_cleanup_hook(self.env, Some(on_environment_end), self.env.cast()) };
+        check(status, "napi_add_env_cleanup_hook")
+    }
+
+    /// Counts a store that is open, until what is returned is dropped.
+    pub(super) fn open_store(self: &Rc<Self>) -> napi::Result<OpenStore> {
+        self.make_wakeable()?;
+        self.open.set(self.open.get() + 1);
+        self.bridge.lock().wakes_for_all = false;
+        Ok(OpenStore(Rc::clone(self)))
+    }
+
+    /// Before anything is given away that may come back from another thread.
+    fn make_wakeable(&self) -> napi::Result<()> {
+        if self.wake.get().is_there() {
+            return Ok(());
+        }
+        let wake = Wake::make(self.env, Some(on_wake))?;
+        self.bridge.lock().wake = wake;
+        self.wake.set(wake);
+        // Hooks run from the last to the first: `end` must come before Node.js ends the new function by itself.
+        // SAFETY: on the environment's own thread.
+        unsafe { sys::napi_remove_env_cleanup_hook(self.env, Some(on_environment_end), self.env.cast()) };
+        self.hear_of_end()
+    }
+
+    /// Lets go of what wakes this thread as soon as nobody can need it: tools that look for open handles (as jest does)
+    /// would report it after the last `close`.
+    ///
+    /// No answer is lost. Other threads wake this one with an answer or a buffer, and each of these was counted here,
+    /// on this thread, before it was given away (`make_promise`, `borrow`). It is counted until it has been settled or
+    /// deleted here. At nought, nothing is left outside that could come back. A call after the last `close` counts
+    /// anew, and makes a new function before it gives anything away.
+    fn rest(&self) {
+        if self.open.get() + self.pending.get() + self.references.get() > 0 || !self.wake.get().is_there() {
+            return;
+        }
+        let mut outgoing = self.bridge.lock();
+        outgoing.wake = Wake::default();
+        // A wake-up that is still under way will find nothing.
+        outgoing.woken = false;
+        self.wake.take().release(false);
     }
 
     /// A new promise and what settles it.
     pub(super) fn promise(&self) -> napi::Result<(sys::napi_value, Deferred)> {
         let made = self.make_promise(true)?;
         if self.in_flight.replace(self.in_flight.get() + 1) == 0 {
-            // SAFETY: on the environment's own thread. A promise that is under way keeps the process alive.
-            unsafe { sys::napi_ref_threadsafe_function(self.env, self.bridge.wake) };
+            self.wake.get().keep_process_alive(self.env, true);
         }
         Ok(made)
     }
@@ -351,9 +373,11 @@ impl JsSide {
     }
 
     fn make_promise(&self, counts: bool) -> napi::Result<(sys::napi_value, Deferred)> {
+        self.make_wakeable()?;
         let (mut raw, mut promise) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: on the environment's own thread, within a call from JavaScript.
         check(unsafe { sys::napi_create_promise(self.env, &raw mut raw, &raw mut promise) }, "napi_create_promise")?;
+        self.pending.set(self.pending.get() + 1);
         Ok((promise, Deferred { raw, bridge: Arc::clone(&self.bridge), counts }))
     }
 
@@ -366,23 +390,25 @@ impl JsSide {
         length: usize,
         is_for_io: bool,
     ) -> napi::Result<BorrowedBytes> {
+        self.make_wakeable()?;
         let mut reference = ptr::null_mut();
         // SAFETY: on the environment's own thread, `buffer` is a live handle.
         check(unsafe { sys::napi_create_reference(self.env, buffer, 1, &raw mut reference) }, "napi_create_reference")?;
+        self.references.set(self.references.get() + 1);
         self.bridge.lock().borrowed += usize::from(is_for_io);
         Ok(BorrowedBytes { data, length, reference, bridge: Arc::clone(&self.bridge), is_for_io })
     }
 
     fn resolve(&self, completion: Completion) {
         settle_promise(self.env, completion.deferred, completion.answer);
+        self.pending.set(self.pending.get().saturating_sub(1));
         if !completion.counts {
             return;
         }
         let left = self.in_flight.get().saturating_sub(1);
         self.in_flight.set(left);
         if left == 0 {
-            // SAFETY: on the environment's own thread.
-            unsafe { sys::napi_unref_threadsafe_function(self.env, self.bridge.wake) };
+            self.wake.get().keep_process_alive(self.env, false);
         }
     }
 
@@ -445,7 +471,7 @@ impl JsSide {
             let now = Instant::now();
             self.stretch_ended.set(now);
             if emptied {
-                return;
+                return self.rest();
             }
             if now >= deadline {
                 return self.schedule_immediate();
@@ -460,6 +486,7 @@ impl JsSide {
         let released = std::mem::take(&mut outgoing.released);
         outgoing.released_bytes = 0;
         drop(outgoing);
+        self.references.set(self.references.get().saturating_sub(released.len()));
         for reference in released {
             // SAFETY: made by `borrow` in this environment, deleted once.
             unsafe { sys::napi_delete_reference(self.env, reference.0) };
@@ -494,8 +521,9 @@ impl JsSide {
         let mut outgoing = self.bridge.lock();
         outgoing.closed = true;
         outgoing.done.clear();
-        // SAFETY: nobody calls it after `closed` is set under this lock.
-        unsafe { sys::napi_release_threadsafe_function(self.bridge.wake, sys::ThreadsafeFunctionReleaseMode::abort) };
+        outgoing.wake = Wake::default();
+        // Nobody calls it after `closed` is set under this lock.
+        self.wake.take().release(true);
         // The buffers' memory goes with the environment: I/O that reads it must end before.
         let limit = if self.is_main_thread { PROCESS_EXIT_WAIT } else { WORKER_EXIT_WAIT };
         let waited = self.bridge.returned.wait_timeout_while(outgoing, limit, |outgoing| outgoing.borrowed > 0);
@@ -503,6 +531,26 @@ impl JsSide {
         if still_borrowed > 0 && self.is_main_thread {
             runtime::freeze();
         }
+    }
+}
+
+/// A store that is open: what wakes its thread is kept for it.
+pub(super) struct OpenStore(Rc<JsSide>);
+
+impl Drop for OpenStore {
+    fn drop(&mut self) {
+        let side = &self.0;
+        side.open.set(side.open.get().saturating_sub(1));
+        if side.open.get() > 0 {
+            return;
+        }
+        let mut outgoing = side.bridge.lock();
+        outgoing.wakes_for_all = true;
+        if !outgoing.released.is_empty() && !outgoing.closed {
+            outgoing.wake_up();
+        }
+        drop(outgoing);
+        side.rest();
     }
 }
 

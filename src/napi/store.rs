@@ -1,7 +1,7 @@
 //! The class that `ts/` wraps: one method per operation, each one call and one promise. Those that are called most
 //! are functions in `direct.rs`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use napi_derive::napi;
 
 use super::arguments::Raw;
 use super::borrowed::reindex_given;
-use super::bridge::{Calling, JsSide};
+use super::bridge::{Calling, JsSide, OpenStore};
 use super::calls::Caller;
 use super::conversations::Conversations;
 use super::direct;
@@ -28,6 +28,8 @@ use crate::url::Backend;
 pub struct NativeStore {
     caller: Caller,
     pub(super) conversations: RefCell<Conversations>,
+    /// Until it is closed, or nobody can reach it any more.
+    open: Cell<Option<OpenStore>>,
 }
 
 impl Deref for NativeStore {
@@ -140,8 +142,9 @@ impl NativeStore {
         match opened {
             Ok(store) => {
                 let side = JsSide::of(env.raw(), set_immediate.0, is_main_thread)?;
+                let open = Cell::new(Some(side.open_store()?));
                 let caller = Caller { store: Arc::new(store), side };
-                Ok(napi::Either::A(Self { caller, conversations: RefCell::default() }))
+                Ok(napi::Either::A(Self { caller, conversations: RefCell::default(), open }))
             }
             Err(error) => {
                 let error = match backend.and_then(Backend::named) {
@@ -347,9 +350,12 @@ impl NativeStore {
     /// Answers what is under way, then lets go of the connections.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn close(&self) -> napi::Result<Raw> {
-        self.background("close", |store| async move {
+        let closed = self.background("close", |store| async move {
             store.close().await;
             Ok(Answer::Reply(Reply::Done))
-        })
+        });
+        // Its own promise, and all that are under way, count by themselves.
+        drop(self.open.take());
+        closed
     }
 }
