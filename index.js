@@ -9374,6 +9374,7 @@ var SagaTransaction = class extends Payloads {
 // ts/store/transactions.ts
 var ROLLED_BACK = "it was rolled back";
 var NO_ANSWER = "there was no answer to the commit, so it is not known whether it has happened";
+var ROLLBACK_MS = 500;
 var Transactions = class {
   #parts;
   #router;
@@ -9484,8 +9485,7 @@ var Transactions = class {
     } catch (error) {
       isOver2 = true;
       takeBack(route);
-      const rolledBack2 = native2.rollBack(transaction3).catch(() => void 0);
-      await atMost(Math.max(0, until - performance.now()), rolledBack2);
+      await atMost(Math.max(ROLLBACK_MS, until - performance.now()), native2.rollBack(transaction3).catch(() => void 0));
       throw error;
     }
   }
@@ -9529,7 +9529,10 @@ var Transactions = class {
     };
     try {
       const begun = client.begin(run4, isolation === void 0 ? { timeoutMs } : { isolation, timeoutMs });
-      const result = await this.#inTime(until, begun, late);
+      const result = await this.#inTime(until, begun, late).catch(async (error) => {
+        if (isOver2 && !isWorked && route !== void 0) await atMost(ROLLBACK_MS, begun.catch(() => void 0));
+        throw error;
+      });
       if (route !== void 0) happened(route, true);
       return result;
     } catch (error) {

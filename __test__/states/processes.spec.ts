@@ -77,7 +77,8 @@ for (const target of targets.filter(({ name }) => SHARED.includes(name))) {
     })
 
     it.skipIf(!isAtomic)('loses nothing when 20 workers modify a saga 10 times each', async () => {
-      const options = target.options()
+      // Who loses every race for half a minute would be told so.
+      const options = { ...target.options(), operationTimeoutMs: 300_000 }
       const store = openStore(options)
       opened.push(store)
       await store.initialize()

@@ -27,6 +27,9 @@ type Work<T> = (tx: SagaTransaction) => Promise<T> | T
 const ROLLED_BACK = 'it was rolled back'
 const NO_ANSWER = 'there was no answer to the commit, so it is not known whether it has happened'
 
+/** What is over is rolled back before its promise rejects, unless the server does not answer for so long. */
+const ROLLBACK_MS = 500
+
 /** The transactions of one store: on a connection of its own, of its client, or collected and sent at the end. */
 export class Transactions {
   readonly #parts: Parts
@@ -153,8 +156,7 @@ export class Transactions {
       isOver = true
       takeBack(route)
       // It has ended already where the commit failed.
-      const rolledBack = native.rollBack(transaction).catch(() => undefined)
-      await atMost(Math.max(0, until - performance.now()), rolledBack)
+      await atMost(Math.max(ROLLBACK_MS, until - performance.now()), native.rollBack(transaction).catch(() => undefined))
       throw error
     }
   }
@@ -202,7 +204,10 @@ export class Transactions {
     }
     try {
       const begun = client.begin(run, isolation === undefined ? { timeoutMs } : { isolation, timeoutMs })
-      const result = await this.#inTime(until, begun, late)
+      const result = await this.#inTime(until, begun, late).catch(async (error) => {
+        if (isOver && !isWorked && route !== undefined) await atMost(ROLLBACK_MS, begun.catch(() => undefined))
+        throw error
+      })
       if (route !== undefined) happened(route, true)
       return result
     } catch (error) {
