@@ -9485,7 +9485,8 @@ var Transactions = class {
     } catch (error) {
       isOver2 = true;
       takeBack(route);
-      await atMost(Math.max(ROLLBACK_MS, until - performance.now()), native2.rollBack(transaction3).catch(() => void 0));
+      const rolledBack2 = native2.rollBack(transaction3).catch(() => void 0);
+      await atMost(Math.max(ROLLBACK_MS, until - performance.now()), rolledBack2);
       throw error;
     }
   }
@@ -9530,7 +9531,8 @@ var Transactions = class {
     try {
       const begun = client.begin(run4, isolation === void 0 ? { timeoutMs } : { isolation, timeoutMs });
       const result = await this.#inTime(until, begun, late).catch(async (error) => {
-        if (isOver2 && !isWorked && route !== void 0) await atMost(ROLLBACK_MS, begun.catch(() => void 0));
+        const ended = begun.catch(() => void 0);
+        if (isOver2 && !isWorked && route !== void 0) await atMost(ROLLBACK_MS, ended);
         throw error;
       });
       if (route !== void 0) happened(route, true);

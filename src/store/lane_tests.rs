@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::lane::Lane;
+use super::{Shown, Store};
 use crate::contract::capability::{Capabilities, Expiry, Isolation, Transactions};
-use crate::contract::driver::{Batching, Driver};
+use crate::contract::driver::{Batching, Driver, Opened};
 use crate::contract::operation::{Access, Group, RecordKind, Work};
 use crate::contract::payloads::Write;
 use crate::contract::report::{Pool, Probe, Usage};
@@ -45,6 +46,8 @@ struct Scripted {
     fates: Mutex<HashMap<String, Vec<Fate>>>,
     stored: Mutex<HashMap<String, Vec<u8>>>,
     groups: AtomicUsize,
+    /// Batches that were purged.
+    purges: AtomicUsize,
     delay: Duration,
 }
 
@@ -91,8 +94,13 @@ impl Driver for Scripted {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn purge_expired(&self, _now: Millis, _limit: u64) -> Task<'_, Result<u64>> {
-        Box::pin(async { Ok(0) })
+    /// There is always more.
+    fn purge_expired(&self, _now: Millis, limit: u64) -> Task<'_, Result<u64>> {
+        Box::pin(async move {
+            tokio::time::sleep(self.delay).await;
+            self.purges.fetch_add(1, Ordering::Relaxed);
+            Ok(limit)
+        })
     }
 
     fn probe(&self) -> Task<'_, Result<Probe>> {
@@ -326,4 +334,15 @@ fn closing_answers_what_is_under_way_and_refuses_the_rest() {
     assert!((0..50).all(|number| answers[&number].is_ok()));
     assert_eq!(answers[&50].as_ref().unwrap_err().kind(), Kind::Closed);
     crate::runtime::io().unwrap().block_on(closed);
+}
+
+#[tokio::test]
+async fn all_batches_of_a_cleanup_have_the_time_of_one_call() {
+    let settings = Settings::read(&mut OptionReader::parse(r#"{"operationTimeoutMs": 1000}"#).unwrap()).unwrap();
+    let driver = Arc::new(Scripted { delay: Duration::from_millis(300), ..Scripted::default() });
+    let opened = Opened { driver: Arc::clone(&driver) as _, guest: None };
+    let store = Store::on_own_connections(Backend::Memory, opened, settings, Shown::default());
+    let error = store.purge_expired(u64::MAX).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout, "{error:?}");
+    assert!(driver.purges.load(Ordering::Relaxed) <= 3);
 }

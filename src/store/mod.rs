@@ -33,6 +33,8 @@ pub mod transcode;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::time::Instant;
+
 use crate::contract::capability::{Capabilities, Isolation};
 use crate::contract::driver::Opened;
 use crate::contract::guest::ClientDriver;
@@ -250,10 +252,12 @@ impl Store {
     pub async fn purge_expired(&self, limit: u64) -> Result<u64> {
         let driver = &self.own().map_err(|error| error.at(self.backend.name(), "purgeExpired"))?.driver;
         let now = Millis::now();
+        // Of all batches together. What was removed before it stays removed.
+        let until = Instant::now() + self.settings.operation_timeout;
         let mut removed = 0;
         while removed < limit {
             let batch = PURGE_BATCH.min(limit - removed);
-            let count = self.supervised("purgeExpired", driver.purge_expired(now, batch)).await?;
+            let count = self.supervised_until(until, "purgeExpired", driver.purge_expired(now, batch)).await?;
             removed += count;
             if count < batch && !driver.purge_is_unfinished() {
                 break;
@@ -283,9 +287,19 @@ impl Store {
     }
 
     async fn supervised<T>(&self, operation: &'static str, work: Task<'_, Result<T>>) -> Result<T> {
+        self.supervised_until(Instant::now() + self.settings.operation_timeout, operation, work).await
+    }
+
+    /// The same for a part of a call, which has its time.
+    async fn supervised_until<T>(
+        &self,
+        until: Instant,
+        operation: &'static str,
+        work: Task<'_, Result<T>>,
+    ) -> Result<T> {
         let limit = self.settings.operation_timeout;
         let result = match self.check_open() {
-            Ok(()) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            Ok(()) => tokio::time::timeout_at(until, work).await.unwrap_or_else(|_| {
                 Err(Error::new(
                     Kind::Timeout,
                     format!("no answer within operationTimeoutMs ({} ms)", limit.as_millis()),

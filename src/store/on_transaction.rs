@@ -121,8 +121,11 @@ async fn serve(
             // Nobody holds the other end any more.
             Ok(None) => return transaction.roll_back().await,
             Err(_) => {
-                transaction.roll_back().await;
-                return refuse(queue, &overdue(limit), backend).await;
+                // Whoever comes is told meanwhile: a server that is frozen does not answer this either.
+                let rolled_back = tokio::time::timeout(limit, transaction.roll_back());
+                let late = overdue(limit);
+                drop(tokio::join!(rolled_back, refuse(queue, &late, backend)));
+                return;
             }
         };
         match message {
@@ -154,7 +157,8 @@ async fn serve(
             }
             Message::Commit(tell) => break tell,
             Message::RollBack(tell) => {
-                transaction.roll_back().await;
+                // Dropped, it is rolled back as well.
+                drop(tokio::time::timeout_at(deadline.into(), transaction.roll_back()).await);
                 // Closed before it is told: what is called from now on is refused at once.
                 queue.close();
                 let _ = tell.send(Ok(()));
@@ -162,7 +166,7 @@ async fn serve(
             }
         }
     };
-    let committed = tokio::time::timeout(limit, transaction.commit()).await.unwrap_or_else(|_| {
+    let committed = tokio::time::timeout_at(deadline.into(), transaction.commit()).await.unwrap_or_else(|_| {
         let message = format!("no answer to the commit within operationTimeoutMs ({} ms)", limit.as_millis());
         Err(Error::new(Kind::Timeout, message).retryable(false))
     });

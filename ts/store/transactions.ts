@@ -156,7 +156,8 @@ export class Transactions {
       isOver = true
       takeBack(route)
       // It has ended already where the commit failed.
-      await atMost(Math.max(ROLLBACK_MS, until - performance.now()), native.rollBack(transaction).catch(() => undefined))
+      const rolledBack = native.rollBack(transaction).catch(() => undefined)
+      await atMost(Math.max(ROLLBACK_MS, until - performance.now()), rolledBack)
       throw error
     }
   }
@@ -205,7 +206,8 @@ export class Transactions {
     try {
       const begun = client.begin(run, isolation === undefined ? { timeoutMs } : { isolation, timeoutMs })
       const result = await this.#inTime(until, begun, late).catch(async (error) => {
-        if (isOver && !isWorked && route !== undefined) await atMost(ROLLBACK_MS, begun.catch(() => undefined))
+        const ended = begun.catch(() => undefined)
+        if (isOver && !isWorked && route !== undefined) await atMost(ROLLBACK_MS, ended)
         throw error
       })
       if (route !== undefined) happened(route, true)

@@ -236,10 +236,11 @@ impl Pool {
     }
 
     async fn say_goodbye(&self, leaving: Vec<Live>) {
-        for live in leaving {
+        let goodbyes = leaving.into_iter().map(|live| async move {
             drop(tokio::time::timeout(FAREWELL, live.connection.close()).await);
             self.lock().open -= 1;
-        }
+        });
+        futures_util::future::join_all(goodbyes).await;
         self.changed.notify_waiters();
     }
 }
