@@ -4929,7 +4929,9 @@ function judgeHealth(health2, findings) {
 function judgeMessage(message, findings) {
   for (const part of message.split("; ")) {
     if (/^\d+ (executions are parked|keys wait behind)/.test(part)) continue;
-    if (/read-only/.test(part)) findings.add("read-only", part);
+    if (part.startsWith("this role lacks the rights")) continue;
+    if (/lacks the (actions|permission)|user may not run/.test(part)) findings.add("missing-rights", part);
+    else if (/read-only/.test(part)) findings.add("read-only", part);
     else if (/no index|lacks the index/.test(part)) findings.add("missing-index", part);
     else if (/does not exist|no such table|call initialize/.test(part) && !/TTL/i.test(part)) findings.add("missing-table", part);
     else if (/TTL/i.test(part)) findings.add("ttl-off", part);

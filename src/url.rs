@@ -106,10 +106,10 @@ fn is_secret(parameter: &str) -> bool {
     ["password", "secret", "token", "accesskey", "mechanismproperties"].iter().any(|word| name.contains(word))
 }
 
-/// Stands for a list of hosts (`a:1,b:2`), which is no host to a URL parser.
+/// Stands for a list of hosts (`a:1,b:2`), and for none (`user@/database`): to a URL parser both are no host.
 const HOSTS: &str = "several-hosts.invalid";
 
-/// The URL, and its hosts where there are several of them: [`HOSTS`] is in their place.
+/// The URL, and its hosts where there are several of them, or none: [`HOSTS`] is in their place.
 fn parse(url: &str) -> Option<(Url, Option<&str>)> {
     // Without `//` all of it is a path to the parser: a file's, or a password and anything else.
     let backend = Backend::of_url(url).ok();
@@ -122,7 +122,7 @@ fn parse(url: &str) -> Option<(Url, Option<&str>)> {
     let (scheme, rest) = url.split_once("://")?;
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-    if !hosts.contains(',') {
+    if !hosts.contains(',') && !hosts.is_empty() && !hosts.starts_with(':') {
         return None;
     }
     let parsed = Url::parse(&format!("{scheme}://{user}{HOSTS}{tail}")).ok()?;
@@ -275,6 +275,10 @@ mod tests {
         let url = "mongodb://app:p%40ss@a:1,b:2,[::1]:3/db?authMechanismProperties=AWS_SESSION_TOKEN:abc&w=1";
         assert_eq!(sanitized(url), "mongodb://app:***@a:1,b:2,[::1]:3/db?authMechanismProperties=***&w=1");
         assert_eq!(secrets(url), ["AWS_SESSION_TOKEN:abc", "p%40ss", "p@ss"]);
+        let url = "postgres://app:p%40ss@/db?host=/cloudsql/shop:eu:db";
+        assert_eq!(sanitized(url), "postgres://app:***@/db?host=/cloudsql/shop:eu:db");
+        assert_eq!(secrets(url), ["p%40ss", "p@ss"]);
+        assert_eq!(sanitized("postgres://app:secret@:6432/db"), "postgres://app:***@:6432/db");
     }
 
     #[test]

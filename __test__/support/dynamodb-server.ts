@@ -34,5 +34,5 @@ export function open(more: Partial<DynamoDBUrlOptions> = {}) {
     inboxTableName: randomName('t'),
   }
   const options = { url, ...names, credentials, logger, ...more }
-  return { store: openStore(options), table: options.tableName, statesTable: options.statesTableName, warnings }
+  return { store: openStore(options), names, table: options.tableName, statesTable: options.statesTableName, warnings }
 }

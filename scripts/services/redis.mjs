@@ -95,7 +95,7 @@ export async function startLocalRedis(options = {}, { ledger = ledgerOfThisProce
  * @param {RedisOptions} options
  * @param {boolean} cluster
  */
-async function redisSettings(server, { password, aclUser, tls, appendonly, maxmemory, replicaOf }, cluster) {
+async function redisSettings(server, { password, aclUser, tls, appendonly, maxmemory, replicaOf, withoutCommands = [] }, cluster) {
   const { port, directory } = server
   const lines = [
     'bind 127.0.0.1',
@@ -122,6 +122,7 @@ async function redisSettings(server, { password, aclUser, tls, appendonly, maxme
   if (password !== undefined) lines.push(`requirepass ${quote(password)}`, `masterauth ${quote(password)}`)
   else if (aclUser) lines.push('user default off')
   if (aclUser) lines.push(`user ${aclUser.name} on ${quote(`>${aclUser.password}`)} ~* &* +@all`)
+  for (const name of withoutCommands) lines.push(`rename-command ${name} ""`)
   if (maxmemory !== undefined) lines.push(`maxmemory ${maxmemory}`, 'maxmemory-policy noeviction')
   if (replicaOf) lines.push(`replicaof ${replicaOf.host} ${replicaOf.port}`)
   if (cluster) {

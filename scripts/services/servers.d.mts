@@ -29,6 +29,8 @@ export interface RedisOptions {
   appendonly?: boolean | undefined
   /** As in redis.conf, such as '2mb'; writes beyond it are refused (noeviction). */
   maxmemory?: string | undefined
+  /** Commands that the server does not have (`rename-command`). */
+  withoutCommands?: string[] | undefined
   /** A master with the same password, and with `tls` as here; a `RedisServer` will do. */
   replicaOf?: { host: string; port: number; caFile?: string | undefined } | undefined
   port?: number | undefined

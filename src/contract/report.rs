@@ -13,6 +13,15 @@ pub struct Probe {
     pub details: Vec<(&'static str, Detail)>,
 }
 
+impl Probe {
+    /// Adds something that limits the store.
+    pub fn complain(&mut self, of: impl IntoIterator<Item = String>) {
+        for one in of {
+            self.degraded = Some(self.degraded.take().map_or(one.clone(), |known| format!("{known}; {one}")));
+        }
+    }
+}
+
 /// What a backend counts of its payloads, and the state of its connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

@@ -64,10 +64,9 @@ impl Inbox {
         own_table::make(on, &[self.own()]).await
     }
 
-    /// Whether the table is there.
-    #[cfg(feature = "sqlite")]
+    /// Whether the table is there; an error if it is another one.
     pub(crate) async fn is_ready<E: Executor>(&self, on: &mut E) -> Result<bool> {
-        own_table::are_there(on, &[self.own()]).await
+        own_table::are_there(on, self.dialect, &[self.own()]).await
     }
 
     /// Creates the table where it is missing; what this role may not do is a warning.

@@ -49,15 +49,13 @@ pub(super) async fn make<E: Executor>(on: &mut E, tables: &[OwnTable]) -> Result
     Ok(())
 }
 
-/// Whether all of them are there.
-#[cfg(feature = "sqlite")]
-pub(super) async fn are_there<E: Executor>(on: &mut E, tables: &[OwnTable]) -> Result<bool> {
+/// Whether all of them are there; an error if one is another one.
+pub(super) async fn are_there<E: Executor>(on: &mut E, dialect: Dialect, tables: &[OwnTable]) -> Result<bool> {
+    let mut all = true;
     for table in tables {
-        if !table.is_there(on, Dialect::Sqlite).await? {
-            return Ok(false);
-        }
+        all &= table.is_there(on, dialect).await?;
     }
-    Ok(true)
+    Ok(all)
 }
 
 /// Creates what is missing. What this role may not do is a warning: everything else can be kept without it.

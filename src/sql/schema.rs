@@ -59,9 +59,9 @@ pub(crate) async fn inspect<E: Executor>(on: &mut E, dialect: Dialect, table: &T
     match dialect {
         #[cfg(feature = "postgres")]
         Dialect::Postgres => {
-            expect("id", "text", &|found| ["text", "character varying", "character"].contains(&found));
+            expect("id", "text", &|found| ["text", "varchar", "bpchar"].contains(&found));
             expect("data", "bytea", &|found| found == "bytea");
-            expect("expires_at", "timestamp with time zone", &|found| found.starts_with("timestamp"));
+            expect("expires_at", "timestamptz", &|found| ["timestamptz", "timestamp"].contains(&found));
         }
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => {
@@ -86,8 +86,8 @@ pub(crate) async fn inspect<E: Executor>(on: &mut E, dialect: Dialect, table: &T
     }
     let expiry = columns.iter().find(|column| column.name == "expires_at");
     let time = match expiry.map(|column| column.type_name.as_str()) {
-        Some("timestamp with time zone") => TimeColumn::WithTimeZone,
-        Some("timestamp without time zone") => TimeColumn::WithoutTimeZone,
+        Some("timestamptz") => TimeColumn::WithTimeZone,
+        Some("timestamp") => TimeColumn::WithoutTimeZone,
         _ => TimeColumn::Text,
     };
     Ok(Some(PayloadTable { time, expiry_optional: expiry.is_some_and(|column| !column.not_null) }))
@@ -191,13 +191,21 @@ pub(crate) mod postgres {
         pub(crate) has_table: bool,
     }
 
+    /// What a server that takes no writes is told to be.
+    const READ_ONLY: &str = "the server is read-only (in recovery, or set so): puts fail";
+
     impl Server {
+        /// What limits it.
+        pub(crate) fn warning(&self) -> Option<String> {
+            self.read_only.then(|| READ_ONLY.to_owned())
+        }
+
         /// What a health probe tells of it, for the table of this quoted name.
         pub(crate) fn probe(self, table: &str) -> Probe {
             let degraded = if !self.has_table {
                 Some(format!("table {table} does not exist: call initialize()"))
             } else if self.read_only {
-                Some(String::from("the server is read-only (in recovery, or set so): puts fail"))
+                self.warning()
             } else {
                 None
             };
@@ -324,9 +332,11 @@ pub(super) async fn columns<E: Executor>(on: &mut E, dialect: Dialect, table: &T
     let (sql, name) = match dialect {
         #[cfg(feature = "postgres")]
         Dialect::Postgres => (
-            "select a.attname::text as name, format_type(a.atttypid, null) as type, a.attnotnull::int as required, \
+            // The name of a type as it is stored: format_type quotes it where quote_all_identifiers is on.
+            "select a.attname::text as name, case when t.typnamespace = 'pg_catalog'::regnamespace then t.typname::text \
+             else format_type(t.oid, null) end as type, a.attnotnull::int as required, \
              (a.atthasdef or a.attidentity <> '')::int as has_default \
-             from pg_attribute a where a.attrelid = to_regclass($1::text) and a.attnum > 0 and not a.attisdropped",
+             from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = to_regclass($1::text) and a.attnum > 0 and not a.attisdropped",
             table.quoted(),
         ),
         #[cfg(feature = "sqlite")]

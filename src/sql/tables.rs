@@ -1,7 +1,13 @@
 //! The tables of a store, by its options.
 
-use super::{Dialect, Table};
-use crate::error::Result;
+#[cfg(feature = "postgres")]
+use super::Value;
+use super::executions::Executions;
+use super::inbox::Inbox;
+use super::outbox::Outbox;
+use super::schema::inspect;
+use super::{Dialect, Executor, Table, states};
+use crate::error::{Kind, Result};
 use crate::namespace::{EXECUTIONS, INBOX, LOG, Namespace, OUTBOX, PAYLOADS, SAGAS, check_places};
 use crate::options::OptionReader;
 
@@ -49,5 +55,80 @@ impl Tables {
         let [payloads, states, executions, log, outbox, inbox] =
             places.map(|(_, name)| Table::new(schema.clone(), name));
         Ok(Self { payloads, states, executions, log, outbox, inbox })
+    }
+}
+
+/// All tables of a store, as they are used.
+pub(crate) struct All<'a> {
+    pub(crate) payloads: &'a Table,
+    pub(crate) states: &'a Table,
+    pub(crate) executions: &'a Executions,
+    pub(crate) outbox: &'a Outbox,
+    pub(crate) inbox: &'a Inbox,
+}
+
+impl All<'_> {
+    /// Which of them are there, and are other ones than they should be, in words. That one is missing is no fault here:
+    /// perhaps nobody uses it.
+    pub(crate) async fn wrong<E: Executor>(&self, on: &mut E, dialect: Dialect) -> Result<Vec<String>> {
+        let checks = [
+            inspect(on, dialect, self.payloads).await.map(drop),
+            states::schema::check(on, dialect, self.states).await,
+            self.executions.check(on).await,
+            self.outbox.is_ready(on).await.map(drop),
+            self.inbox.is_ready(on).await.map(drop),
+        ];
+        let mut wrong = Vec::new();
+        for error in checks.into_iter().filter_map(Result::err) {
+            if error.kind() != Kind::Backend || error.is_retryable() {
+                return Err(error);
+            }
+            wrong.push(error.message().to_owned());
+        }
+        Ok(wrong)
+    }
+
+    /// Which rights this role lacks on those that are there, in words.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn forbidden<E: Executor>(&self, on: &mut E) -> Result<Vec<String>> {
+        let pair = self.executions.pair();
+        let tables = [
+            self.payloads.quoted(),
+            self.states.quoted(),
+            pair.executions.quoted(),
+            pair.log.quoted(),
+            self.outbox.quoted().to_owned(),
+            self.outbox.quoted_kept().to_owned(),
+            self.inbox.quoted().to_owned(),
+        ];
+        let rows: Vec<String> = (1..=tables.len()).map(|number| format!("(${number}::text)")).collect();
+        // A right on columns will do.
+        let lacks = ["select", "insert", "update", "delete"].map(|right| {
+            let on_columns = if right == "delete" {
+                String::new()
+            } else {
+                format!(" or has_any_column_privilege(to_regclass(x.name), '{right}')")
+            };
+            format!(
+                "case when not (has_table_privilege(to_regclass(x.name), '{right}'){on_columns}) then '{right}' end"
+            )
+        });
+        let sql = format!(
+            "select x.name, coalesce(case when to_regclass(x.name) is not null then concat_ws(', ', {}) end, '') as lacking \
+             from (values {}) as x (name)",
+            lacks.join(", "),
+            rows.join(", ")
+        );
+        let values: Vec<Value<'_>> = tables.iter().map(|table| Value::text(table)).collect();
+        let mut told = Vec::new();
+        for row in on.run(&sql, &values).await?.rows {
+            let mut cells = row.into_iter();
+            let (Some(name), Some(lacking)) = (cells.next(), cells.next()) else { continue };
+            let lacking = lacking.into_text("lacking")?;
+            if !lacking.is_empty() {
+                told.push(format!("this role lacks the rights on table {}: {lacking}", name.into_text("name")?));
+            }
+        }
+        Ok(told)
     }
 }

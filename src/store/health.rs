@@ -84,8 +84,7 @@ pub(super) fn with_worries(mut probe: Probe, [parked, blocked]: &[Result<Reply>;
         let Some(count) = count else { continue };
         probe.details.push((detail, Detail::count(count)));
         if count > 0 {
-            let message = format!("{count} {message}");
-            probe.degraded = Some(probe.degraded.map_or(message.clone(), |known| format!("{known}; {message}")));
+            probe.complain([format!("{count} {message}")]);
         }
     }
     probe

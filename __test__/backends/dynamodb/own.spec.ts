@@ -3,6 +3,7 @@ import {
   CreateTableCommand,
   DescribeTableCommand,
   DescribeTimeToLiveCommand,
+  DynamoDBClient,
   GetItemCommand,
   PutItemCommand,
   UpdateTimeToLiveCommand,
@@ -247,12 +248,23 @@ describe('permissions', () => {
     await store.close()
   })
 
-  it('one action missing is named', async () => {
+  it('one action missing is named, by initialize and health too', async () => {
     await using proxy = await startProxy(dynamo.server.endpoint, {
       request: (operation) => (operation === 'DeleteItem' ? denied(operation) : undefined),
     })
-    const { store } = open({ url: proxy.url })
+    const { store, names, warnings } = open({ url: proxy.url })
     await store.initialize()
+    const lacks = Object.values(names).map((table) => `these credentials lack the permission dynamodb:DeleteItem on table ${table}`)
+    expect(warnings.sort()).toEqual(lacks.map((lack) => `sagastore initialize: ${lack}`).sort())
+    expect(await store.health()).toMatchObject({ status: 'degraded', message: expect.stringContaining(lacks[0] as string) })
+    const client = new DynamoDBClient({
+      endpoint: new URL(proxy.url).searchParams.get('endpoint') as string,
+      region: 'local',
+      credentials: dynamo.server.credentials,
+    })
+    await using onClient = new DynamoDBSagaStore({ client, ...names })
+    expect(await onClient.health()).toMatchObject({ status: 'degraded', message: expect.stringContaining('dynamodb:DeleteItem') })
+    client.destroy()
     const error = await rejectionOf(store.delete('id'))
     expect(error).toMatchObject({ code: 'BACKEND', retryable: false })
     expect(error.message).toContain('dynamodb:DeleteItem')

@@ -9,9 +9,11 @@ import {
   ScanCommand,
 } from '@aws-sdk/client-dynamodb'
 import { describe, expect, it } from 'vitest'
+import { DynamoDBSagaStore, openStore } from '../../../index.js'
 import { startProxy } from '../../support/dynamodb-proxy'
 import { dynamo, open, withDynamoDB } from '../../support/dynamodb-server'
 import { rejectionOf } from '../../support/promises'
+import { randomName } from '../../support/targets'
 
 const order = (sagaId: string, rest: object = {}, metadata: object = {}) => ({ metadata: { sagaId, ...metadata }, ...rest })
 
@@ -153,6 +155,40 @@ describe('the table of sagas', () => {
     const error = await rejectionOf(other.store.initialize())
     expect(error).toMatchObject({ code: 'BACKEND', message: expect.stringMatching(/sagas need id.*statesTableName/) })
     await other.store.close()
+  })
+
+  it.each(['own', 'client'] as const)('with another key is named by each operation and by health (%s)', async (way) => {
+    const wrong = randomName('t')
+    const kinds = ['statesTableName', 'executionsTableName', 'outboxTableName', 'inboxTableName'] as const
+    await dynamo.client.send(
+      new CreateTableCommand({
+        TableName: wrong,
+        KeySchema: [{ AttributeName: 'pk', KeyType: 'HASH' }],
+        AttributeDefinitions: [{ AttributeName: 'pk', AttributeType: 'S' }],
+        BillingMode: 'PAY_PER_REQUEST',
+      }),
+    )
+    const { tableName, ...names } = open().names
+    await using right = openStore({ url: dynamo.server.url, tableName, ...names, credentials: dynamo.server.credentials })
+    await right.initialize()
+    for (const kind of kinds) {
+      const options = { tableName, ...names, [kind]: wrong }
+      await using store =
+        way === 'client'
+          ? new DynamoDBSagaStore({ client: dynamo.client, ...options })
+          : openStore({ url: dynamo.server.url, credentials: dynamo.server.credentials, ...options })
+      const write = {
+        statesTableName: () => store.states.insert('Order', 'o-1', order('s-1')),
+        executionsTableName: () => store.executions.create('s-1', 'Order', {}),
+        outboxTableName: () => store.outbox.insert({ eventType: 'placed', payload: 1 }),
+        inboxTableName: () => store.inbox.accept('shop', 'm-1'),
+      }[kind]
+      const error = await rejectionOf(write() as Promise<unknown>)
+      expect(error, kind).toMatchObject({ code: 'BACKEND', message: expect.stringContaining(`table ${wrong} has another key`) })
+      const { status, message } = await store.health()
+      expect(status, kind).toBe('degraded')
+      expect(message).toMatch(new RegExp(`table ${wrong} exists with another key: pk \\(S, HASH\\);.*${kind}`))
+    }
   })
 })
 

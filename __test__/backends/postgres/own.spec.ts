@@ -1,13 +1,15 @@
 import { inspect } from 'node:util'
+import pg from 'pg'
 import { describe, expect, it } from 'vitest'
 import { openStore } from '../../../index.js'
 import { startPostgres } from '../../../scripts/services/servers.mjs'
 import { initializesFromEightProcesses, putsInFlight, recovers, survivesFreeze } from '../../support/faults'
 import { eventually, rejectionOf } from '../../support/promises'
-import { missing, sql, targets, temporarySchema } from '../../support/targets'
+import { missing, randomName, sql, targets, temporarySchema } from '../../support/targets'
 
 const target = targets.find(({ name }) => name === 'postgres') as (typeof targets)[number]
 const url = process.env.POSTGRES_URL ?? ''
+const withParameter = (parameter: string) => `${url}${url.includes('?') ? '&' : '?'}${parameter}`
 
 describe.skipIf(missing(target))('the format', () => {
   it('is the documented table, with an index on the expiry', async () => {
@@ -34,6 +36,74 @@ describe.skipIf(missing(target))('the format', () => {
     expect(indexes.map(({ indexdef }) => String(indexdef)).join()).toContain('(expires_at)')
   })
 
+  it('is found again where the server quotes all names', async () => {
+    const schema = temporarySchema()
+    const quoting = withParameter(`options=${encodeURIComponent('-c quote_all_identifiers=on')}`)
+    for (const each of [url, quoting, quoting]) {
+      await using store = openStore({ url: each, schema })
+      await store.initialize()
+      await store.put('a', Buffer.from('x'), new Date(Date.now() + 3_600_000))
+      expect(await store.get('a')).toEqual(Buffer.from('x'))
+      await store.states.save('Order', { metadata: { sagaId: crypto.randomUUID() } })
+      await store.executions.create(crypto.randomUUID(), 'Order', { a: 1 })
+      await store.outbox.insert({ eventType: 'placed', payload: { a: 1 } })
+      expect(await store.inbox.accept('shop', crypto.randomUUID())).toBe(true)
+      expect(await store.health()).toMatchObject({ status: 'healthy' })
+    }
+  })
+
+  it('names the rights that a role lacks, table by table, and a database that is read-only', async () => {
+    const schema = temporarySchema()
+    await using owner = openStore({ url, schema })
+    await owner.initialize()
+    const role = randomName('role')
+    await sql(`create role ${role} login password 'secret'; grant usage on schema ${schema} to ${role};
+      grant select, insert, update, delete on all tables in schema ${schema} to ${role};
+      revoke insert, delete on ${schema}.saga_instances from ${role}; revoke all on ${schema}.saga_outbox from ${role}`)
+    const asRole = new URL(url)
+    asRole.username = role
+    asRole.password = 'secret'
+    const client = new pg.Pool({ connectionString: asRole.href })
+    try {
+      for (const way of [{ url: asRole.href }, { client }]) {
+        const warnings: string[] = []
+        const quiet = () => {}
+        const logger = { debug: quiet, info: quiet, error: quiet, warn: (message: string) => void warnings.push(message) }
+        await using store = openStore({ ...way, schema, logger } as never)
+        await store.initialize()
+        const message = expect.stringMatching(/saga_instances": insert, delete;.*saga_outbox": select, insert, update, delete$/)
+        expect(await store.health()).toMatchObject({ status: 'degraded', message })
+        expect(warnings.join('; ')).toMatch(/saga_instances": insert, delete;.*saga_outbox": select, insert, update, delete/)
+        await store.put('a', Buffer.from('x'))
+      }
+      const readOnly = withParameter(`options=${encodeURIComponent('-c default_transaction_read_only=on')}`)
+      const warnings: string[] = []
+      const quiet = () => {}
+      const logger = { debug: quiet, info: quiet, error: quiet, warn: (message: string) => void warnings.push(message) }
+      await using store = openStore({ url: readOnly, schema, logger })
+      await store.initialize()
+      expect(warnings.join()).toContain('read-only')
+      expect(await store.health()).toMatchObject({ status: 'degraded', message: expect.stringContaining('read-only') })
+    } finally {
+      await client.end()
+      await sql(`drop owned by ${role}; drop role ${role}`)
+    }
+  })
+
+  it('is kept behind a pooler (pgbouncer=true), where nobody listens', async () => {
+    const schema = temporarySchema()
+    await using store = openStore({ url: withParameter('pgbouncer=true'), schema })
+    await store.initialize()
+    await store.put('a', Buffer.from('x'))
+    const relay = store.outbox.relay(async () => {})
+    await store.outbox.insert({ eventType: 'placed', payload: { a: 1 } })
+    await eventually('the event is published', async () => (await store.outbox.pendingCount()) === 0)
+    await relay.stop()
+    const asked = store.transaction((tx) => tx.query('select 1::int as one, $1::text as word', ['a']))
+    expect(await asked).toEqual([{ one: 1, word: 'a' }])
+    expect((await store.health()).details).not.toHaveProperty('outboxListens')
+  })
+
   it('reads and writes an existing TIMESTAMP column as UTC, whatever the time zone of others is', async () => {
     const schema = temporarySchema()
     await sql(`create schema ${schema}`)
@@ -43,7 +113,7 @@ describe.skipIf(missing(target))('the format', () => {
     await sql(
       `insert into ${schema}.saga_store values ('theirs', 'x', '${utc(soon)}'), ('gone', 'x', '${utc(new Date(Date.now() - 1_800_000))}')`,
     )
-    const zoned = `${url}${url.includes('?') ? '&' : '?'}options=${encodeURIComponent('-c timezone=America/New_York')}`
+    const zoned = withParameter(`options=${encodeURIComponent('-c timezone=America/New_York')}`)
     for (const each of [url, zoned]) {
       await using store = openStore({ url: each, schema })
       await store.initialize()
@@ -67,7 +137,7 @@ describe.skipIf(missing(target))('the format', () => {
     await sql(`create table ${schema}.saga_store (id bigint primary key, payload jsonb)`)
     await using store = openStore({ url, schema })
     const error = await rejectionOf(store.initialize())
-    expect(error.message).toMatch(/saga_store.*id is bigint.*data is missing.*expires_at is missing/)
+    expect(error.message).toMatch(/saga_store.*id is int8.*data is missing.*expires_at is missing/)
     expect(error).toMatchObject({ retryable: false })
   })
 

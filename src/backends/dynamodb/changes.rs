@@ -185,11 +185,19 @@ impl Request for Transact {
     const NAME: &'static str = "TransactWriteItems";
     type Answer = ();
 
+    fn tables(&self) -> Option<String> {
+        let mut tables: Vec<&str> = self.changes.iter().map(|change| &*change.table).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        Some(tables.join(" or "))
+    }
+
     async fn send(self, client: &Client, table: &str) -> Result<(), Failure> {
+        let tables = self.tables();
         let changes = self.changes.into_iter().map(Change::into_sdk).collect::<Result<_, _>>()?;
         let request =
             client.transact_write_items().set_transact_items(Some(changes)).set_client_request_token(self.token);
-        request.send().await.map(drop).map_err(|error| classify(error, table))
+        request.send().await.map(drop).map_err(|error| classify(error, tables.as_deref().unwrap_or(table)))
     }
 
     fn input(self, _table: &str) -> Dynamic {

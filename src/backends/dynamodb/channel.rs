@@ -17,7 +17,7 @@ use crate::error::{Kind, Result};
 use crate::time::Millis;
 
 /// An id to ask for when only the answer's kind matters.
-const NOBODY: &str = "sagastore:probe";
+pub(super) const NOBODY: &str = "sagastore:probe";
 
 /// A table, and a way to it.
 pub(super) trait Channel: Send + Sync {

@@ -54,11 +54,12 @@ impl Channel for OnClient<'_> {
 
     async fn send<R: Request>(&self, request: R) -> Result<R::Answer, Failure> {
         let wants_date = Dynamic::Bool(self.clock.is_due());
+        let tables = request.tables();
         let arguments = vec![R::NAME.into(), request.input(self.table()), wants_date];
         let answered = self.client.ask("send", arguments).await;
         let mut answer = match answered {
             Ok(answer) => answer,
-            Err(error) => return R::otherwise(of_client(error, self.table())),
+            Err(error) => return R::otherwise(of_client(error, tables.as_deref().unwrap_or(self.table()))),
         };
         if let Some(Dynamic::Text(date)) = take(&mut answer, "date") {
             self.clock.read(&date);

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use super::channel::Channel;
 use super::config::Tables;
 use super::queue::Queue;
+use super::rights::Rights;
 use super::session::{Patience, Session};
 use super::shared::SharedClient;
 use super::sweep::Sweep;
@@ -51,6 +52,7 @@ pub(super) struct DynamoDb {
     pub(super) events_sweep: Mutex<Option<Sweep>>,
     pub(super) messages_sweep: Mutex<Option<Sweep>>,
     pub(super) unswept: AtomicBool,
+    pub(super) rights: Rights,
 }
 
 impl DynamoDb {
@@ -173,7 +175,7 @@ impl Driver for DynamoDb {
         Box::pin(async {
             let session = self.session().await?.unqueued();
             // A little less than the operation may take, so that the error says what it waited for.
-            initialize::initialize(&session, Some(self.operation_timeout.mul_f64(0.9))).await
+            initialize::initialize(&session, Some(self.operation_timeout.mul_f64(0.9)), &self.rights).await
         })
     }
 
@@ -209,7 +211,7 @@ impl Driver for DynamoDb {
     }
 
     fn probe(&self) -> Task<'_, Result<Probe>> {
-        Box::pin(async { initialize::probe(&self.session().await?.unqueued()).await })
+        Box::pin(async { initialize::probe(&self.session().await?.unqueued(), &self.rights).await })
     }
 
     fn usage(&self, now: Millis) -> Task<'_, Result<Usage>> {

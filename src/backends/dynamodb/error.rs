@@ -222,14 +222,32 @@ fn answered(code: &str, message: &str, status: u16, table: &str) -> (Cause, Erro
         "LimitExceededException" => {
             (Cause::Other, backend(String::from("DynamoDB is at a limit of this account")).retryable(true).unsent())
         }
-        "ValidationException" if message.contains("does not match the schema") => {
-            (Cause::Invalid, backend(format!("table {table} has another key than it should: initialize() says which")))
+        "ValidationException" if is_about_a_key(message) => {
+            let text = format!(
+                "table {table} has another key than it should: initialize() and health() say which ({message})"
+            );
+            (Cause::Invalid, backend(text))
         }
-        "ValidationException" => (Cause::Invalid, backend(String::from("DynamoDB refused the request as invalid"))),
+        "ValidationException" => {
+            (Cause::Invalid, backend(format!("DynamoDB refused the request to table {table} as invalid: {message}")))
+        }
         _ if status >= 500 => (Cause::Other, unavailable()),
         "" => (Cause::Other, backend(format!("DynamoDB answered with HTTP status {status}"))),
         _ => (Cause::Other, backend(format!("DynamoDB refused the request ({code})"))),
     }
+}
+
+/// A request names a key, and the table has another one.
+fn is_about_a_key(message: &str) -> bool {
+    // The last two are DynamoDB Local's.
+    let texts = [
+        "does not match the schema",
+        "Missing the key",
+        "key schema",
+        "number of conditions on the keys",
+        "required keys was not given",
+    ];
+    texts.iter().any(|text| message.contains(text))
 }
 
 /// "User: … is not authorized to perform: dynamodb:PutItem on resource: …"

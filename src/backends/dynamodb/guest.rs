@@ -15,6 +15,7 @@ use super::moving::Moving;
 use super::outbox::Outbox;
 use super::payloads::{item, single};
 use super::queue::Queue;
+use super::rights::Rights;
 use super::session::Patience;
 use super::shared::SharedClient;
 use super::states::saga::States;
@@ -41,6 +42,7 @@ pub(super) struct DynamoDbOnClients {
     executions_sweep: Mutex<Option<Sweep>>,
     events_sweep: Mutex<Option<Sweep>>,
     messages_sweep: Mutex<Option<Sweep>>,
+    rights: Rights,
 }
 
 impl DynamoDbOnClients {
@@ -54,6 +56,7 @@ impl DynamoDbOnClients {
             executions_sweep: Mutex::default(),
             events_sweep: Mutex::default(),
             messages_sweep: Mutex::default(),
+            rights: Rights::default(),
         }
     }
 
@@ -163,7 +166,7 @@ impl ClientDriver for DynamoDbOnClients {
     fn initialize<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Vec<String>>> {
         Box::pin(async move {
             let on = self.open(on).await?;
-            initialize::initialize(&on, None).await
+            initialize::initialize(&on, None, &self.rights).await
         })
     }
 
@@ -189,7 +192,7 @@ impl ClientDriver for DynamoDbOnClients {
     }
 
     fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {
-        Box::pin(async move { initialize::probe(&self.open(on).await?).await })
+        Box::pin(async move { initialize::probe(&self.open(on).await?, &self.rights).await })
     }
 
     fn usage<'a>(&'a self, on: &'a Client, now: Millis) -> Task<'a, Result<Usage>> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::channel::{Channel, all, exists};
 use super::error::{Cause, Failure};
 use super::expression::EXPIRES_AT;
+use super::rights::Rights;
 use super::tables::{Contents, Create, Describe, DescribeTtl, Description, EnableTtl, TtlSetting};
 use crate::contract::operation::RecordKind;
 use crate::contract::report::Probe;
@@ -24,24 +25,27 @@ enum Ttl {
     Unknown,
 }
 
+/// The tables, and what they are for: that of payloads first.
+fn tables<C: Channel>(on: &C) -> [(C, Contents); 5] {
+    [
+        (on.to(RecordKind::Payloads), Contents::Payloads),
+        (on.to(RecordKind::States), Contents::Sagas),
+        (on.to(RecordKind::Executions), Contents::Executions),
+        (on.to(RecordKind::Outbox), Contents::Events),
+        (on.to(RecordKind::Inbox), Contents::Messages),
+    ]
+}
+
 /// Makes all tables usable, within `limit` if there is one; answers warnings. Who may not make another
 /// table than that of payloads can keep payloads all the same.
-pub(super) async fn initialize<C: Channel>(on: &C, limit: Option<Duration>) -> Result<Vec<String>> {
-    let (payloads, sagas) = (on.to(RecordKind::Payloads), on.to(RecordKind::States));
-    let executions = on.to(RecordKind::Executions);
-    let (events, messages) = (on.to(RecordKind::Outbox), on.to(RecordKind::Inbox));
-    let tables = [
-        (&payloads, Contents::Payloads),
-        (&sagas, Contents::Sagas),
-        (&executions, Contents::Executions),
-        (&events, Contents::Events),
-        (&messages, Contents::Messages),
-    ];
-    let made = tables.into_iter().map(|(on, contents)| initialize_table(on, contents, limit));
+pub(super) async fn initialize<C: Channel>(on: &C, limit: Option<Duration>, rights: &Rights) -> Result<Vec<String>> {
+    let tables = tables(on);
+    let made = tables.iter().map(|(on, contents)| initialize_table(on, *contents, limit));
     let mut warnings = Vec::new();
     for made in all::<C, _>(made.collect()).await {
         warnings.extend(made?);
     }
+    warnings.extend(rights.ask(&tables).await?);
     Ok(warnings)
 }
 
@@ -246,36 +250,65 @@ fn optional(failure: Failure, table: &str, contents: Contents) -> Result<Option<
     Ok(Some(format!("TTL of table {table} cannot be set ({error} {message}): only cleanup() removes expired {things}")))
 }
 
-/// Looks at the table.
-pub(super) async fn probe(on: &impl Channel) -> Result<Probe> {
+/// Looks at the tables. That another one than that of payloads is missing is no fault: perhaps nobody uses it.
+pub(super) async fn probe<C: Channel>(on: &C, rights: &Rights) -> Result<Probe> {
     let mut probe = Probe::default();
     if let Some(ahead) = on.clock().ahead() {
         probe.details.push(("clockOffsetMs", Detail::Number(ahead)));
     }
+    let tables = tables(on);
+    let lacking = rights.lacking(&tables).await?;
+    let [payloads, others @ ..] = &tables;
+    let others = all::<C, _>(others.iter().map(|(on, contents)| wrong_with(on, *contents)).collect());
+    let payloads = probe_payloads(&payloads.0, &mut probe).await?;
+    let mut wrong: Vec<String> = payloads.into_iter().collect();
+    for other in others.await {
+        wrong.extend(other?);
+    }
+    wrong.extend(lacking);
+    probe.complain(wrong);
+    Ok(probe)
+}
+
+/// What is wrong with the table of payloads, if it is there and if it is not.
+async fn probe_payloads(on: &impl Channel, probe: &mut Probe) -> Result<Option<String>> {
+    let contents = Contents::Payloads;
     match on.send(Describe).await {
         Ok(table) => {
-            if let Some(status) = table.status {
-                if !matches!(status.as_str(), "ACTIVE" | "UPDATING") {
-                    probe.degraded = Some(format!("table {} is {status}", on.table()));
-                }
-                probe.details.push(("tableStatus", Detail::Text(status)));
+            probe.details.extend(table.status.clone().map(|status| ("tableStatus", Detail::Text(status))));
+            if let Some(wrong) = wrong_in(&table, on.table(), contents) {
+                return Ok(Some(wrong));
             }
         }
-        Err(failure) if failure.cause == Cause::NoTable => probe.degraded = Some(failure.error.message().to_owned()),
+        Err(failure) if failure.cause == Cause::NoTable => return Ok(Some(failure.error.message().to_owned())),
         Err(failure) if failure.cause == Cause::Denied => {
-            if !exists(on, Contents::Payloads).await? {
-                probe.degraded = Some(format!("table {} does not exist: call initialize()", on.table()));
+            if !exists(on, contents).await? {
+                return Ok(Some(format!("table {} does not exist: call initialize()", on.table())));
             }
         }
         Err(failure) => return Err(failure.error),
     }
     // A service without TTL, or that may not be asked, is as good as it gets.
-    if probe.degraded.is_none()
-        && let Ok(found) = ttl(on).await
-    {
-        probe.degraded = complaint(&found, on.table(), Contents::Payloads);
+    Ok(ttl(on).await.ok().and_then(|found| complaint(&found, on.table(), contents)))
+}
+
+/// What is wrong with another table, where it is there and may be looked at.
+async fn wrong_with(on: &impl Channel, contents: Contents) -> Result<Option<String>> {
+    match on.send(Describe).await {
+        Ok(table) => Ok(wrong_in(&table, on.table(), contents)),
+        Err(failure) if matches!(failure.cause, Cause::NoTable | Cause::Denied) => Ok(None),
+        Err(failure) => Err(failure.error),
     }
-    Ok(probe)
+}
+
+fn wrong_in(table: &Description, name: &str, contents: Contents) -> Option<String> {
+    if let Err(error) = check_key(table, name, contents) {
+        return Some(error.message().to_owned());
+    }
+    match table.status.as_deref() {
+        None | Some("ACTIVE" | "UPDATING") => lacks_indexes(table, name, contents),
+        Some(status) => Some(format!("table {name} is {status}")),
+    }
 }
 
 #[cfg(test)]

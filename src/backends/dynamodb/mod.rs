@@ -63,6 +63,7 @@ mod payloads;
 mod plan;
 mod queue;
 mod requests;
+mod rights;
 mod session;
 mod shared;
 mod states;
@@ -113,6 +114,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
         events_sweep: Mutex::new(None),
         messages_sweep: Mutex::new(None),
         unswept: AtomicBool::new(false),
+        rights: rights::Rights::default(),
     });
     Ok(Opened { driver, guest: Some(guest) })
 }

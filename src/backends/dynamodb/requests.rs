@@ -21,6 +21,11 @@ pub(super) trait Request: Send {
     /// What it answers.
     type Answer: Send;
 
+    /// The tables that it is about, for messages, where that is not the table of its channel.
+    fn tables(&self) -> Option<String> {
+        None
+    }
+
     /// Sends it with the SDK.
     fn send(self, client: &Client, table: &str) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
 

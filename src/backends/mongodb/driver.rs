@@ -9,7 +9,7 @@ use super::own::Own;
 use super::payloads::reads::Reads;
 use super::shared::Connector;
 use super::suspects::Suspects;
-use super::{document, executions, inbox, inspect, moving, outbox, payloads, states, transaction};
+use super::{document, executions, inbox, inspect, moving, outbox, payloads, rights, states, transaction};
 use crate::contract::capability::{Capabilities, Isolation};
 use crate::contract::driver::{Batching, Driver};
 use crate::contract::operation::{Access, Group, RecordKind, Work};
@@ -156,7 +156,9 @@ impl Driver for Mongo {
                 outbox: outbox.as_collection(),
                 inbox: inbox.as_collection(),
             };
-            inspect::initialize(kinds, own.server.hello(), &self.lacks).await
+            let mut warnings = inspect::initialize(kinds, own.server.hello(), &self.lacks).await?;
+            warnings.extend(rights::lacking(&*own.server, &own.address().database, own.names()).await?);
+            Ok(warnings)
         })
     }
 

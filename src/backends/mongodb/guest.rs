@@ -18,7 +18,7 @@ use super::collections::Names;
 use super::document::{max_payload_bytes, raw};
 use super::hello::Hello;
 use super::objects::{ObjectWriter, first_batch, of_document, read, to_document};
-use super::{error, executions, inbox, inspect, moving, outbox, payloads, states};
+use super::{error, executions, inbox, inspect, moving, outbox, payloads, rights, states};
 use crate::contract::capability::Capabilities;
 use crate::contract::client::{Client, ClientError};
 use crate::contract::dynamic::Dynamic;
@@ -139,7 +139,9 @@ impl Hosted {
             outbox: outbox.as_collection(),
             inbox: inbox.as_collection(),
         };
-        inspect::initialize(kinds, known.hello, &self.lacks).await
+        let mut warnings = inspect::initialize(kinds, known.hello, &self.lacks).await?;
+        warnings.extend(rights::lacking(&Outside(on.caller), &known.database, &self.names).await?);
+        Ok(warnings)
     }
 
     async fn count(&self, client: &Client, now: Millis) -> Result<Usage> {

@@ -10,7 +10,7 @@ use super::collections::Names;
 use super::error;
 use super::hello::{Hello, version};
 use super::initialize::{Index, Made, NamedIndex};
-use super::{executions, inbox, outbox, states};
+use super::{executions, inbox, outbox, rights, states};
 use crate::contract::operation::RecordKind;
 use crate::contract::report::{Probe, Usage};
 use crate::error::{Detail, Error, Result};
@@ -158,6 +158,7 @@ impl<C: Carrier> Collection<'_, C> {
                 degraded.push(format!("collection {collection} lacks the indexes {lacks}: call initialize()"));
             }
         }
+        degraded.extend(rights::lacking(self.on, database, names).await?);
         let degraded = (!degraded.is_empty()).then(|| degraded.join("; "));
         let expiry = if index == Index::Ttl { "server" } else { "cleanup" };
         let mut details = vec![

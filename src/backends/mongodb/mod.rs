@@ -71,6 +71,7 @@ mod payloads;
 mod peer;
 #[cfg(test)]
 mod played;
+mod rights;
 mod shared;
 mod statements;
 mod states;

@@ -76,6 +76,7 @@ fn indexes(ttl: Ttl, at_first: Option<Document>) -> impl Fn(&Document) -> Reply 
             return Reply::Say(doc! { "cursor": { "id": 0_i64, "ns": "sagas.x", "firstBatch": there }, "ok": 1 });
         }
         match name(command) {
+            "connectionStatus" => ok(),
             "listIndexes" if !*exists => failed(26, "ns does not exist"),
             "listIndexes" => {
                 let batch: Vec<Document> = indexes.clone();
@@ -143,7 +144,7 @@ async fn initialized(ttl: Ttl, at_first: Option<Document>) -> (Vec<Document>, Ve
     let changes = peer
         .commands()
         .into_iter()
-        .filter(|command| name(command) != "listIndexes" && !is_about_sagas(command))
+        .filter(|command| !["listIndexes", "connectionStatus"].contains(&name(command)) && !is_about_sagas(command))
         .collect();
     (changes, warnings, expiry)
 }

@@ -1,8 +1,10 @@
 //! The connection string, read as libpq reads it. What the driver would ignore or do in
 //! another way than libpq is refused or translated here.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
@@ -10,7 +12,7 @@ use url::Url;
 use crate::error::{Error, Result};
 
 /// Query parameters of a connection string.
-const ACCEPTED: [&str; 17] = [
+const ACCEPTED: [&str; 18] = [
     "application_name",
     "channel_binding",
     "connect_timeout",
@@ -20,6 +22,7 @@ const ACCEPTED: [&str; 17] = [
     "hostaddr",
     "options",
     "password",
+    "pgbouncer",
     "port",
     "sslcert",
     "sslkey",
@@ -38,9 +41,11 @@ pub(super) struct Address {
     pub(super) options: PgConnectOptions,
     /// `connect_timeout`, where the URL has one.
     pub(super) connect_timeout: Option<Duration>,
-    /// False with `statement_cache_capacity=0`: a pooler may run each transaction on another
-    /// server connection, so nothing can be prepared for later.
+    /// False with `statement_cache_capacity=0` and with `pgbouncer=true`: a pooler may run each transaction on
+    /// another server connection, so nothing can be prepared for later.
     pub(super) prepared: bool,
+    /// `pgbouncer=true`: a session does not outlive its transaction, so `LISTEN` would hear nothing.
+    pub(super) pooled: bool,
 }
 
 /// Reads a connection string. No error shows any of it but the names of its parameters.
@@ -50,13 +55,15 @@ pub(super) fn parse(text: &str) -> Result<Address> {
             "the PostgreSQL connection string cannot be read; it is postgres://user:password@host:port/database?parameters",
         )
     };
-    let mut url = Url::parse(text).map_err(|_| invalid())?;
+    let (text, outside) = without_host(text);
+    let mut url = Url::parse(&text).map_err(|_| invalid())?;
     if url.host_str().is_some_and(|host| host.contains(',')) {
         return Err(several_hosts());
     }
-    let pairs: Vec<(String, String)> =
-        url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+    let mut pairs = outside.ok_or_else(invalid)?;
+    pairs.extend(url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())));
     let mut connect_timeout = None;
+    let mut pooled = false;
     let mut capacity = None;
     let mut ssl_mode = None;
     let mut root = Root::Default;
@@ -78,7 +85,17 @@ pub(super) fn parse(text: &str) -> Result<Address> {
             }
             // The driver can do one thing only: what asks for another is refused.
             "channel_binding" | "gssencmode" if ["disable", "prefer"].contains(&&*value) => continue,
-            "channel_binding" => return Err(wrong(&name, "disable or prefer (it cannot be required)")),
+            "channel_binding" => {
+                return Err(wrong(
+                    &name,
+                    "disable or prefer: the driver logs in without channel binding, so it cannot be required; \
+                     sslmode=verify-full makes sure of the server by its certificate",
+                ));
+            }
+            "pgbouncer" => {
+                pooled = value.parse().map_err(|_| wrong(&name, "true or false"))?;
+                continue;
+            }
             "gssencmode" => return Err(wrong(&name, "disable or prefer (GSSAPI is not supported)")),
             "target_session_attrs" if value == "any" => continue,
             "target_session_attrs" => return Err(wrong(&name, "any")),
@@ -120,13 +137,46 @@ pub(super) fn parse(text: &str) -> Result<Address> {
     if let Some(mode) = effective_mode(ssl_mode.as_deref(), root)? {
         options = options.ssl_mode(mode);
     }
+    // No server speaks TLS on a socket: libpq does not ask for it there, whatever sslmode says.
+    if options.get_socket().is_some() || options.get_host().starts_with('/') {
+        options = options.ssl_mode(PgSslMode::Disable);
+    }
+    if pooled {
+        if capacity.is_some_and(|capacity| capacity > 0) {
+            return Err(wrong("statement_cache_capacity", "0 with pgbouncer=true"));
+        }
+        capacity = Some(0);
+    }
     if let Some(capacity) = capacity {
         options = options.statement_cache_capacity(usize::from(capacity));
     }
     if options.get_application_name().is_none() {
         options = options.application_name("sagastore");
     }
-    Ok(Address { options, connect_timeout, prepared: capacity != Some(0) })
+    Ok(Address { options, connect_timeout, prepared: capacity != Some(0), pooled })
+}
+
+/// `user:password@/database`, with or without a port, is no URL to the parser: without its authority it is one. Beside
+/// it stands what was there, as parameters; `None` if that cannot be read.
+fn without_host(text: &str) -> (Cow<'_, str>, Option<Vec<(String, String)>>) {
+    let unchanged = || (Cow::Borrowed(text), Some(Vec::new()));
+    let Some((scheme, rest)) = text.split_once("://") else { return unchanged() };
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (credentials, place) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let port = place.strip_prefix(':').unwrap_or_default();
+    if authority.is_empty() || !(place.is_empty() || place.starts_with(':')) {
+        return unchanged();
+    }
+    let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+    let mut outside = Vec::new();
+    for (name, value) in [("user", user), ("password", password), ("port", port)] {
+        let Ok(value) = percent_decode_str(value).decode_utf8() else { return (Cow::Borrowed(text), None) };
+        if !value.is_empty() {
+            outside.push((name.to_owned(), value.into_owned()));
+        }
+    }
+    let slash = if tail.starts_with('/') { "" } else { "/" };
+    (Cow::Owned(format!("{scheme}://{slash}{tail}")), Some(outside))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -195,8 +245,47 @@ mod tests {
 
     #[test]
     fn a_pooler_turns_prepared_statements_off() {
-        assert!(!parse("postgres://h/d?statement_cache_capacity=0").unwrap().prepared);
-        assert!(parse("postgres://h/d?statement_cache_capacity=10").unwrap().prepared);
+        let of = |query: &str| {
+            let address = parse(&format!("postgres://h/d?{query}")).unwrap();
+            (address.prepared, address.pooled)
+        };
+        assert_eq!(of("statement_cache_capacity=0"), (false, false));
+        assert_eq!(of("statement_cache_capacity=10"), (true, false));
+        assert_eq!(of("pgbouncer=true"), (false, true));
+        assert_eq!(of("pgbouncer=true&statement_cache_capacity=0"), (false, true));
+        assert_eq!(of("pgbouncer=false&statement_cache_capacity=10"), (true, false));
+        assert!(refused("postgres://h/d?pgbouncer=true&statement_cache_capacity=10").contains("pgbouncer=true"));
+        assert!(refused("postgres://h/d?pgbouncer=yes").contains("true or false"));
+    }
+
+    #[test]
+    fn a_user_without_a_host_is_read() {
+        let address = parse("postgres://app:p%40s+s@/orders?host=/cloudsql/shop:eu:db").unwrap();
+        let options = &address.options;
+        assert_eq!(options.get_socket().map(|path| path.to_string_lossy()), Some("/cloudsql/shop:eu:db".into()));
+        assert_eq!((options.get_username(), options.get_database()), ("app", Some("orders")));
+        let url = options.to_url_lossy();
+        assert_eq!(url.password(), Some("p%40s%2Bs"));
+        let with_port = parse("postgres://app@:6432?host=db.example&dbname=orders").unwrap().options;
+        assert_eq!((with_port.get_host(), with_port.get_port()), ("db.example", 6432));
+        assert_eq!((with_port.get_username(), with_port.get_database()), ("app", Some("orders")));
+        let given_twice = parse("postgres://app@/d?user=other&host=h").unwrap().options;
+        assert_eq!(given_twice.get_username(), "other");
+        assert!(refused("postgres://app:hunter2@:port/d").contains("port"));
+    }
+
+    #[test]
+    fn a_socket_has_no_tls() {
+        for url in [
+            "postgres:///d?host=/run/postgresql&sslmode=require",
+            "postgres://app:secret@/d?host=/cloudsql/x&sslmode=verify-full&sslrootcert=/ca.pem",
+            "postgres://%2Frun%2Fpostgresql/d?sslmode=require",
+        ] {
+            assert!(matches!(parse(url).unwrap().options.get_ssl_mode(), PgSslMode::Disable), "{url}");
+        }
+        let on_a_host = parse("postgres://h/d?sslmode=require").unwrap().options;
+        assert!(matches!(on_a_host.get_ssl_mode(), PgSslMode::Require));
+        assert!(refused("postgres:///d?host=/run/postgresql&sslmode=always").contains("sslmode"));
     }
 
     #[test]
@@ -214,7 +303,9 @@ mod tests {
         assert!(refused("postgres://app:hunter2@h/d?sslmod=require").contains("statement_cache_capacity"));
         assert!(refused("postgres://app:hunter2@h/d?schema=public").contains("option 'schema'"));
         assert!(refused("postgres://app:hunter2@h/d?sslmode=no-verify").contains("verify-full"));
-        assert!(refused("postgres://app:hunter2@h/d?channel_binding=require").contains("channel_binding"));
+        let bound = refused("postgres://app:hunter2@h/d?channel_binding=require");
+        assert!(bound.contains("'channel_binding'") && bound.contains("sslmode=verify-full"), "{bound}");
+        assert!(parse("postgres://h/d?channel_binding=prefer").is_ok());
         assert!(refused("postgres://app:hunter2@h/d?target_session_attrs=read-write").contains("any"));
         for url in [
             "postgres://app:hunter2@h:port/d",

@@ -26,6 +26,7 @@ use crate::sql::schema::postgres::server;
 use crate::sql::schema::{TimeColumn, inspect};
 use crate::sql::states::schema::{all_statements, make_if_allowed};
 use crate::sql::states::{StateSql, purge_both};
+use crate::sql::tables::All;
 use crate::sql::{Dialect, Table};
 use crate::time::Millis;
 
@@ -49,6 +50,8 @@ pub(super) const TRUSTED_BY_THE_CAREFUL: Duration = Duration::from_millis(500);
 pub(super) struct Postgres {
     pub(super) pool: Lease<Pool>,
     pub(super) prepared: bool,
+    /// `pgbouncer=true`: nothing may need a session that outlives its transaction.
+    pub(super) pooled: bool,
     pub(super) pool_size: usize,
     pub(super) wait: Duration,
     pub(super) table: Table,
@@ -106,6 +109,11 @@ impl Postgres {
         sql
     }
 
+    fn tables(&self) -> All<'_> {
+        let Self { table: payloads, states_table: states, executions, outbox, inbox, .. } = self;
+        All { payloads, states, executions, outbox, inbox }
+    }
+
     pub(super) fn look_again_if_changed(&self, session: &Session) {
         if session.table_changed() {
             *self.known() = None;
@@ -157,6 +165,8 @@ impl Driver for Postgres {
             warnings.extend(self.executions.make_if_allowed(&mut session).await?);
             warnings.extend(self.outbox.make_if_allowed(&mut session).await?);
             warnings.extend(self.inbox.make_if_allowed(&mut session).await?);
+            warnings.extend(server(&mut session, &self.table).await?.warning());
+            warnings.extend(self.tables().forbidden(&mut session).await?);
             Ok(warnings)
         })
     }
@@ -194,6 +204,8 @@ impl Driver for Postgres {
             let mut session = self.session(true).await?;
             let server = server(&mut session, &self.table).await?;
             let mut probe = server.probe(&self.quoted);
+            probe.complain(self.tables().wrong(&mut session, Dialect::Postgres).await?);
+            probe.complain(self.tables().forbidden(&mut session).await?);
             probe.degraded = probe.degraded.or_else(|| self.bell.listener.trouble());
             if let Some(listens) = self.bell.listener.listens() {
                 probe.details.push(("outboxListens", Detail::Number(i64::from(listens))));
@@ -220,6 +232,9 @@ impl Driver for Postgres {
     }
 
     fn rung(&self) -> Task<'_, ()> {
+        if self.pooled {
+            return Box::pin(std::future::pending());
+        }
         Box::pin(self.bell.rung(self.pool.arc()))
     }
 

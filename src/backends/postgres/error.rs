@@ -231,7 +231,8 @@ const MEANINGS: [Row; 31] = [
     ("XX002", Kind::CorruptData, false, false, "PostgreSQL found damaged data:"),
 ];
 
-const PREPARED: &str = "a prepared statement is lost: behind a transaction pooler add statement_cache_capacity=0 to the connection string:";
+const PREPARED: &str =
+    "a prepared statement is lost: behind a transaction pooler add pgbouncer=true to the connection string:";
 
 /// Of anything else: it would be refused again.
 const REFUSED: Row = ("", Kind::Backend, false, false, "PostgreSQL refused the statement:");
@@ -248,7 +249,14 @@ impl Meaning {
     fn error(&self, code: &str, text: &str, table: Option<&str>) -> Error {
         let message = match (code, table) {
             ("42P01" | "3F000", Some(table)) => absent(table),
-            ("42P10", Some(table)) => format!("table {table} has no primary key or unique index on (id) alone"),
+            ("42P10", Some(table)) => {
+                format!(
+                    "table {table} lacks a primary key or unique index that it should have: initialize() says which"
+                )
+            }
+            ("42703" | "42804" | "42883", Some(table)) => {
+                format!("table {table} is another one than it should ({text}): initialize() says what is wrong")
+            }
             _ if self.message.ends_with(':') => format!("{} {text}", self.message),
             _ => self.message.to_owned(),
         };

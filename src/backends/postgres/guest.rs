@@ -24,7 +24,7 @@ use crate::sql::schema::postgres::{
 use crate::sql::schema::{has_index, inspect};
 use crate::sql::states::schema::{all_statements, make_if_allowed};
 use crate::sql::states::{StateSql, purge_both};
-use crate::sql::tables::Tables;
+use crate::sql::tables::{All, Tables};
 use crate::sql::{Dialect, Executor, Table};
 use crate::time::Millis;
 
@@ -92,6 +92,11 @@ impl Hosted {
         done
     }
 
+    fn tables(&self) -> All<'_> {
+        let Self { states_table: states, executions, outbox, inbox, .. } = self;
+        All { payloads: self.payloads.table(), states, executions, outbox, inbox }
+    }
+
     async fn make(&self, client: &Client) -> Result<Vec<String>> {
         let (table, quoted) = (self.payloads.table(), self.payloads.quoted());
         let on = &mut self.on(client);
@@ -116,6 +121,9 @@ impl Hosted {
         warnings.extend(self.executions.make_if_allowed(&mut self.executions_on(client)).await?);
         warnings.extend(self.outbox.make_if_allowed(&mut self.outbox_on(client)).await?);
         warnings.extend(self.inbox.make_if_allowed(&mut self.inbox_on(client)).await?);
+        let on = &mut self.on(client);
+        warnings.extend(server(on, table).await?.warning());
+        warnings.extend(self.tables().forbidden(on).await?);
         if !found.expiry_optional {
             warnings.push(format!("expires_at of table {quoted} is NOT NULL: payloads without an expiry are refused"));
         }
@@ -194,7 +202,11 @@ impl ClientDriver for Hosted {
     fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {
         Box::pin(async move {
             let server = server(&mut self.on(on), self.payloads.table()).await?;
-            Ok(server.probe(self.payloads.quoted()))
+            let mut probe = server.probe(self.payloads.quoted());
+            let (tables, mut on) = (self.tables(), self.on(on));
+            probe.complain(tables.wrong(&mut on, DIALECT).await?);
+            probe.complain(tables.forbidden(&mut on).await?);
+            Ok(probe)
         })
     }
 

@@ -62,6 +62,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     let driver = Arc::new(Postgres {
         pool: Lease::take(key, || Pool::new(address.options, size, connect_timeout)),
         prepared: address.prepared,
+        pooled: address.pooled,
         pool_size: size as usize,
         // Sooner than the operation's own end, so that the error can say what it waited for.
         wait: settings.operation_timeout.mul_f64(0.9),

@@ -296,7 +296,7 @@ fn a_foreign_table_is_named_with_what_is_wrong() {
     }
     for (columns, wrong) in [
         ("id text primary key, data text, expires_at timestamptz", "data is text, expected bytea"),
-        ("id bigint primary key, data bytea, expires_at timestamptz", "id is bigint, expected text"),
+        ("id bigint primary key, data bytea, expires_at timestamptz", "id is int8, expected text"),
         ("id text primary key, data bytea", "expires_at is missing"),
         ("id text primary key, data bytea, expires_at timestamptz, owner text not null", "owner must have a value"),
         (
@@ -353,7 +353,7 @@ fn initialize_is_safe_from_many_at_once_and_leaves_a_finished_table_alone() {
     assert_eq!(admin(&index).len(), 1);
     let role = fresh("role");
     admin(&format!(
-        "create role {role} login password 'pw'; grant usage on schema {schema} to {role}; grant select, insert, update, delete on {schema}.{table} to {role}"
+        "create role {role} login password 'pw'; grant usage on schema {schema} to {role}; grant select, insert, update, delete on all tables in schema {schema} to {role}"
     ));
     let limited_url = {
         let mut parsed = url::Url::parse(&url).unwrap();
@@ -374,7 +374,11 @@ fn initialize_is_safe_from_many_at_once_and_leaves_a_finished_table_alone() {
     let error = expect_err(put(&limited, "b", b"x", None));
     assert!(error.message().contains("permission denied") && !error.is_retryable(), "{error}");
     let warnings = block_on(limited.initialize()).unwrap();
-    assert!(warnings.len() == 1 && warnings[0].contains("no index on expires_at"), "{warnings:?}");
+    assert!(warnings.len() == 2 && warnings[0].contains("no index on expires_at"), "{warnings:?}");
+    assert!(
+        warnings[1].contains("lacks the rights") && warnings[1].ends_with(&format!("\"{table}\": insert")),
+        "{warnings:?}"
+    );
     for store in stores.iter().chain([&limited]) {
         block_on(store.close());
     }

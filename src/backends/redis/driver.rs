@@ -159,7 +159,7 @@ impl Driver for Redis {
 
     fn probe(&self) -> Task<'_, Result<Probe>> {
         Box::pin(async {
-            let mut probe = inspect::probe(&self.channel().await?).await?;
+            let mut probe = inspect::probe(&self.channel().await?, &self.prefixes).await?;
             probe.degraded = probe.degraded.or_else(|| self.listener.trouble());
             if let Some(listens) = self.listener.listens() {
                 probe.details.push(("outboxListens", Detail::Number(i64::from(listens))));

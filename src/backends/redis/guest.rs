@@ -141,7 +141,7 @@ impl ClientDriver for RedisOnClients {
     }
 
     fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {
-        Box::pin(async move { inspect::probe(&self.answering(on)?).await })
+        Box::pin(async move { inspect::probe(&self.answering(on)?, &self.prefixes).await })
     }
 
     fn usage<'a>(&'a self, on: &'a Client, _now: Millis) -> Task<'a, Result<Usage>> {

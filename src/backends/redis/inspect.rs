@@ -10,6 +10,7 @@ use super::command::Request;
 use super::config::Prefixes;
 use super::error;
 use super::executions::Executions;
+use super::rights;
 use super::states::reindex;
 use crate::contract::report::{Probe, Usage};
 use crate::error::{Detail, Error, Kind, Result};
@@ -31,6 +32,7 @@ pub(super) async fn initialize(servers: &impl Servers, prefixes: &Prefixes) -> R
         }
     }
     warnings.dedup();
+    warnings.extend(rights::lacking(servers, prefixes).await?);
     Executions { on: servers, prefix: &prefixes.executions }.initialize().await?;
     warnings.extend(reindex::warning(servers, &prefixes.states).await?);
     Ok(warnings)
@@ -62,8 +64,8 @@ fn eviction_warning(info: &str) -> Option<String> {
     })
 }
 
-/// Asks all servers for a sign of life.
-pub(super) async fn probe(servers: &impl Servers) -> Result<Probe> {
+/// Asks all servers for a sign of life, and for what the store needs of them.
+pub(super) async fn probe(servers: &impl Servers, prefixes: &Prefixes) -> Result<Probe> {
     let nodes = servers.nodes().await?;
     for node in &nodes {
         servers.ask(node.as_ref(), &["PING"]).await?;
@@ -84,7 +86,9 @@ pub(super) async fn probe(servers: &impl Servers) -> Result<Probe> {
         details.push(("maxmemory", Detail::count(limit)));
         details.push(("maxmemoryPolicy", Detail::Text(policy)));
     }
-    Ok(Probe { server_version, degraded: None, details })
+    let mut probe = Probe { server_version, degraded: None, details };
+    probe.complain(rights::lacking(servers, prefixes).await?);
+    Ok(probe)
 }
 
 /// The limit of a server's memory, and what happens at it: those of the first one that may evict something, or else of

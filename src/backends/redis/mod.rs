@@ -54,6 +54,7 @@ mod moving;
 mod outbox;
 mod payloads;
 mod resp;
+mod rights;
 mod script;
 mod shared;
 mod slot;

@@ -159,9 +159,10 @@ impl Driver for Sqlite {
     fn probe(&self) -> Task<'_, Result<Probe>> {
         Box::pin(async {
             let (_, thread) = self.database.reader()?;
-            let (database, table) = (Arc::clone(self.database.arc()), self.table.clone());
+            let (database, sql) = (Arc::clone(self.database.arc()), self.sql.clone());
+            let (table, states) = (self.table.clone(), self.states_table.clone());
             let patience = self.patience.min(PROBE_PATIENCE);
-            hop(&thread, async move { schema::probe(&database, &table, patience).await }).await
+            hop(&thread, async move { schema::probe(&database, &table, &states, &sql, patience).await }).await
         })
     }
 

@@ -10,6 +10,7 @@ use rusqlite::ffi::{self, ErrorCode};
 use super::location::Location;
 use crate::contract::client::ClientError;
 use crate::error::{Error, Kind};
+use crate::sql::Table;
 
 /// Why an attempt failed.
 #[derive(Debug)]
@@ -102,6 +103,13 @@ fn spoils_connection(error: &DriverError) -> bool {
     })
 }
 
+const DISK_FULL: &str = "the disk is full";
+
+/// Whether a write found no room.
+pub(super) fn is_full(error: &Error) -> bool {
+    error.message() == DISK_FULL
+}
+
 /// Classifies an error of an open connection.
 pub(super) fn running(error: DriverError) -> Error {
     let Some(sqlite) = code(&error) else {
@@ -126,7 +134,7 @@ pub(super) fn running(error: DriverError) -> Error {
             Kind::Backend,
             "SQLite cannot open its journal or WAL beside the database: may this process write to the directory?",
         ),
-        ErrorCode::DiskFull => Error::new(Kind::Backend, "the disk is full").retryable(true),
+        ErrorCode::DiskFull => Error::new(Kind::Backend, DISK_FULL).retryable(true),
         // ENOSPC in a write is reported as full, but a quota or a full tmpfs as an I/O error.
         ErrorCode::SystemIoFailure => Error::new(Kind::Backend, "the disk failed (SQLite I/O error)").retryable(true),
         ErrorCode::OutOfMemory => Error::new(Kind::Backend, "SQLite ran out of memory").retryable(true),
@@ -135,19 +143,58 @@ pub(super) fn running(error: DriverError) -> Error {
         }
         ErrorCode::TooBig => Error::new(Kind::PayloadTooLarge, "the payload is larger than SQLite can hold"),
         ErrorCode::ConstraintViolation if sqlite.extended_code == ffi::SQLITE_CONSTRAINT_NOTNULL => {
-            Error::new(Kind::Backend, "the table asks for a value that the payload does not have (an expiry?)")
+            let text = format!("{} asks for a value that the record does not have (an expiry?)", table_of(&error));
+            Error::new(Kind::Backend, text)
         }
-        ErrorCode::ConstraintViolation => Error::new(Kind::Backend, "a constraint of the table refuses the payload"),
-        _ if text.contains("no such table") => missing_table(),
-        _ if text.contains("no such column")
-            || text.contains("has no column")
-            || text.contains("ON CONFLICT clause") =>
-        {
-            Error::new(Kind::Backend, "the table is not a payload table; initialize() says what is wrong with it")
+        ErrorCode::ConstraintViolation => {
+            Error::new(Kind::Backend, format!("a constraint of {} refuses the record", table_of(&error)))
+        }
+        _ if text.contains("no such table") => missing(&table_of(&error)),
+        _ if is_other_table(&text) => {
+            let text = format!("{} is another one than it should: initialize() says what is wrong", table_of(&error));
+            Error::new(Kind::Backend, text)
         }
         _ => Error::new(Kind::Backend, "SQLite refused the statement"),
     };
     classified.with_source(error)
+}
+
+/// Which table an error of a statement of ours is about: as SQLite says it, else as the statement names it first.
+fn table_of(error: &DriverError) -> String {
+    let (text, sql) = match error {
+        DriverError::SqlInputError { msg, sql, .. } => (&**msg, &**sql),
+        DriverError::SqliteFailure(_, Some(text)) => (&**text, ""),
+        _ => ("", ""),
+    };
+    shown(named_in(text, sql))
+}
+
+/// Whether an error is about a table that is none of ours.
+fn is_other_table(text: &str) -> bool {
+    ["no such column", "has no column", "ON CONFLICT clause"].iter().any(|known| text.contains(known))
+}
+
+fn shown(table: Option<&str>) -> String {
+    table.map_or_else(|| String::from("the table"), |table| format!("table \"{table}\""))
+}
+
+fn named_in<'a>(text: &'a str, sql: &'a str) -> Option<&'a str> {
+    let is_name = |name: &&str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_$".contains(&byte))
+    };
+    if let Some((_, table)) = text.split_once("no such table: ") {
+        return Some(table.rsplit('.').next().unwrap_or(table)).filter(is_name);
+    }
+    if let Some((_, place)) = text.split_once("constraint failed: ") {
+        return place.split_once('.').map(|(table, _)| table).filter(is_name);
+    }
+    let in_statement = ["into \"", "update \"", "from \""].iter().find_map(|word| {
+        let (_, rest) = sql.split_once(word)?;
+        rest.split_once('"').map(|(table, _)| table).filter(is_name)
+    });
+    // The name that SQLite tells may be another one, which the statement has given.
+    let told = || text.strip_prefix("table ")?.split_once(" has no column").map(|(table, _)| table).filter(is_name);
+    in_statement.or_else(told)
 }
 
 /// Classifies an error of a statement of the application's: what SQLite says about it is about
@@ -169,7 +216,7 @@ pub(super) fn of_query(error: DriverError) -> Error {
 }
 
 /// A client of the application threw.
-pub(super) fn of_client(error: ClientError, _table: &str) -> Error {
+pub(super) fn of_client(error: ClientError, table: &str) -> Error {
     let code = error.code.clone().unwrap_or_default();
     let text = &error.message;
     let of = |primary: &str| code.starts_with(primary);
@@ -178,7 +225,7 @@ pub(super) fn of_client(error: ClientError, _table: &str) -> Error {
     } else if of("SQLITE_CORRUPT") || of("SQLITE_NOTADB") {
         Error::new(Kind::CorruptData, "the database file is corrupt, or no SQLite database")
     } else if of("SQLITE_FULL") {
-        Error::new(Kind::Backend, "the disk is full").retryable(true)
+        Error::new(Kind::Backend, DISK_FULL).retryable(true)
     } else if of("SQLITE_IOERR") {
         Error::new(Kind::Backend, "the disk failed (SQLite I/O error)").retryable(true)
     } else if of("SQLITE_READONLY") {
@@ -186,9 +233,12 @@ pub(super) fn of_client(error: ClientError, _table: &str) -> Error {
     } else if of("SQLITE_TOOBIG") {
         Error::new(Kind::PayloadTooLarge, "the payload is larger than SQLite can hold")
     } else if of("SQLITE_CONSTRAINT") {
-        Error::new(Kind::Backend, "a constraint of the table refuses the payload")
+        Error::new(Kind::Backend, format!("a constraint of {} refuses the record", shown(named_in(text, ""))))
     } else if text.contains("no such table") {
-        missing_table()
+        missing(&shown(named_in(text, "")))
+    } else if is_other_table(text) {
+        let text = format!("table {table} is another one than it should ({text}): initialize() says what is wrong");
+        Error::new(Kind::Backend, text)
     } else {
         Error::new(Kind::Backend, format!("the client failed: {text}"))
     };
@@ -196,8 +246,12 @@ pub(super) fn of_client(error: ClientError, _table: &str) -> Error {
 }
 
 /// There is no table yet.
-pub(super) fn missing_table() -> Error {
-    Error::new(Kind::Backend, "the table does not exist: call initialize() first")
+pub(super) fn missing_table(table: &Table) -> Error {
+    missing(&format!("table {}", table.quoted()))
+}
+
+fn missing(table: &str) -> Error {
+    Error::new(Kind::Backend, format!("{table} does not exist: call initialize() first"))
 }
 
 /// Classifies an error of opening: says what is in the way, as far as the file system tells.
@@ -275,6 +329,18 @@ mod tests {
             assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{code}: {error}");
             assert!(!error.causes().is_empty(), "{code}");
         }
+    }
+
+    #[test]
+    fn the_table_is_named() {
+        assert_eq!(named_in("no such table: main.saga_instances", ""), Some("saga_instances"));
+        assert_eq!(named_in("NOT NULL constraint failed: saga_store.expires_at", ""), Some("saga_store"));
+        assert_eq!(named_in("table saga_store has no column named id", ""), Some("saga_store"));
+        assert_eq!(named_in("CHECK constraint failed: length(x) > 1", ""), None);
+        let sql = "insert into \"saga_outbox\" (a) select b from \"other\"";
+        assert_eq!(named_in("no such column: a", sql), Some("saga_outbox"));
+        assert_eq!(named_in("no such column: a", "select a from \"sagas\" where b"), Some("sagas"));
+        assert_eq!(named_in("no such column: a", "select 1"), None);
     }
 
     #[test]

@@ -144,7 +144,7 @@ pub(super) fn commit(connection: &Connection) -> Result<(), Failure> {
 
 /// Runs one statement.
 pub(super) fn execute(connection: &Connection, sql: &str, values: &[Value<'_>]) -> Result<Answer, DriverError> {
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(sql).map_err(|error| with_statement(error, sql))?;
     for (index, value) in values.iter().enumerate() {
         bind(&mut statement, index + 1, value)?;
     }
@@ -161,6 +161,16 @@ pub(super) fn execute(connection: &Connection, sql: &str, values: &[Value<'_>]) 
     }
     let affected = found.len() as u64;
     Ok(Answer { rows: found, affected })
+}
+
+/// An error of a statement of ours, with the statement, which names the table: SQLite does not always tell it.
+fn with_statement(error: DriverError, sql: &str) -> DriverError {
+    match error {
+        DriverError::SqliteFailure(error, Some(msg)) => {
+            DriverError::SqlInputError { error, msg, sql: sql.to_owned(), offset: -1 }
+        }
+        other => other,
+    }
 }
 
 /// rusqlite binds blobs as `SQLITE_TRANSIENT`: SQLite makes a copy of its own. There is no

@@ -22,7 +22,7 @@ use crate::sql::payloads::PayloadSql;
 use crate::sql::schema::{TimeColumn, inspect};
 use crate::sql::states::schema::{all_statements, make as make_states};
 use crate::sql::states::{StateSql, purge_both};
-use crate::sql::tables::Tables;
+use crate::sql::tables::{All, Tables};
 use crate::sql::{Cell, Dialect, Executor, Table};
 use crate::time::Millis;
 
@@ -185,13 +185,18 @@ impl ClientDriver for Hosted {
     fn probe<'a>(&'a self, on: &'a Client) -> Task<'a, Result<Probe>> {
         Box::pin(async move {
             let mut on = self.on(on);
-            let degraded = match inspect(&mut on, Dialect::Sqlite, &self.table).await? {
-                Some(_) => None,
-                None => Some(missing_table().message().to_owned()),
+            let degraded = match inspect(&mut on, Dialect::Sqlite, &self.table).await {
+                Ok(None) => Some(missing_table(&self.table).message().to_owned()),
+                Err(error) if error.kind() != Kind::Backend => return Err(error),
+                Ok(Some(_)) | Err(_) => None,
             };
             let answer = on.run("select sqlite_version() as version", &[]).await?;
             let version = answer.rows.into_iter().flatten().next().unwrap_or(Cell::Null).into_text("version")?;
-            Ok(Probe { server_version: Some(version), degraded, details: Vec::new() })
+            let mut probe = Probe { server_version: Some(version), degraded, details: Vec::new() };
+            let Self { table: payloads, states_table: states, executions, outbox, inbox, .. } = self;
+            let tables = All { payloads, states, executions, outbox, inbox };
+            probe.complain(tables.wrong(&mut on, Dialect::Sqlite).await?);
+            Ok(probe)
         })
     }
 

@@ -16,6 +16,7 @@ use crate::contract::report::Probe;
 use crate::error::{Detail, Error, Kind, Result};
 use crate::sql::schema::{PayloadTable, create, create_index, inspect};
 use crate::sql::states::schema;
+use crate::sql::tables::All;
 use crate::sql::{Dialect, Executor, Table, Value};
 
 /// Creates file, tables and indexes where they are missing, and checks tables that are there.
@@ -114,13 +115,22 @@ async fn check_unique_id<E: Executor>(on: &mut E, table: &Table) -> Result<()> {
 }
 
 /// Looks at the database, on the reader's thread.
-pub(super) async fn probe(database: &Database, table: &Table, limit: Duration) -> Result<Probe> {
+pub(super) async fn probe(
+    database: &Database,
+    table: &Table,
+    states: &Table,
+    sql: &Sql,
+    limit: Duration,
+) -> Result<Probe> {
     // One that has been there is missed by the connection.
     let missing = if database.presence.is_known() { None } else { missing_file(&database.location) };
     database.presence.check()?;
     let seen = match missing {
-        Some(missing) => Seen { degraded: Some(missing), journal: None },
-        None => database.readers_slot().patiently(false, limit, |connection| look(connection, table)).await?,
+        Some(missing) => Seen { degraded: Some(missing), wrong: Vec::new(), journal: None },
+        None => {
+            let slot = database.readers_slot();
+            slot.patiently(false, limit, |connection| look(connection, table, states, sql)).await?
+        }
     };
     let mut details = vec![
         ("path", Detail::Text(database.location.shown())),
@@ -128,26 +138,37 @@ pub(super) async fn probe(database: &Database, table: &Table, limit: Duration) -
     ];
     details.extend(seen.journal.map(|mode| ("journalMode", Detail::Text(mode))));
     details.extend(wal_bytes(&database.location).map(|bytes| ("walBytes", Detail::count(bytes))));
-    Ok(Probe { server_version: Some(rusqlite::version().to_owned()), degraded: seen.degraded, details })
+    let version = Some(rusqlite::version().to_owned());
+    let mut probe = Probe { server_version: version, degraded: seen.degraded, details };
+    probe.complain(seen.wrong);
+    let is_full = database.checkpoints.is_full();
+    probe.complain(is_full.then(|| String::from("the disk is full: the last write was refused")));
+    Ok(probe)
 }
 
 struct Seen {
     degraded: Option<String>,
+    /// Which tables are other ones than they should be.
+    wrong: Vec<String>,
     journal: Option<String>,
 }
 
-fn look(connection: &mut Connection, table: &Table) -> Result<Seen, Failure> {
+fn look(connection: &mut Connection, table: &Table, states: &Table, sql: &Sql) -> Result<Seen, Failure> {
     let found = Alone::run(connection, async |on| inspect(on, Dialect::Sqlite, table).await)?;
     let degraded = match found {
-        Err(error) if error.kind() == Kind::Backend => Some(error.message().to_owned()),
-        Err(error) => return Err(error.into()),
-        Ok(None) => Some(missing_table().message().to_owned()),
+        Err(error) if error.kind() != Kind::Backend => return Err(error.into()),
+        // It is one of those that are wrong.
+        Err(_) => None,
+        Ok(None) => Some(missing_table(table).message().to_owned()),
         Ok(Some(_)) if is_read_only(connection)? => {
             Some(String::from("the database file is read-only: payloads can be read, not written"))
         }
         Ok(Some(_)) => None,
     };
-    Ok(Seen { degraded, journal: Some(journal_mode(connection)?) })
+    let Sql { executions, outbox, inbox, .. } = sql;
+    let tables = All { payloads: table, states, executions, outbox, inbox };
+    let wrong = Alone::run(connection, async |on| tables.wrong(on, Dialect::Sqlite).await)??;
+    Ok(Seen { degraded, wrong, journal: Some(journal_mode(connection)?) })
 }
 
 fn missing_file(location: &Location) -> Option<String> {

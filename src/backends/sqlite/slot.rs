@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::OwnedMutexGuard;
 
 use super::connection::{self, Durability};
-use super::error::Failure;
+use super::error::{Failure, is_full};
 use super::location::Location;
 use super::locks;
 use super::presence::{Place, Presence};
@@ -127,6 +127,11 @@ impl Slot {
         };
         self.look()?;
         let result = work(connection);
+        if let (Some(checkpoints), Err(Failure::Failed(error) | Failure::Broken(error))) = (&self.checkpoints, &result)
+            && is_full(error)
+        {
+            checkpoints.make_room(connection);
+        }
         // Behind the work: what was committed before the file went is in it. A failure may come from just that.
         let present = if result.is_ok() { self.check() } else { self.presence.check() };
         // Memory is gone with its connection, so that one is kept whatever happens.

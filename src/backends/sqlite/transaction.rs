@@ -10,7 +10,7 @@ use rusqlite::{Connection, Error as DriverError};
 use tokio::sync::OwnedMutexGuard;
 
 use super::database::Database;
-use super::error::{Failure, ends_transaction, of_query, running};
+use super::error::{Failure, ends_transaction, is_full, of_query, running};
 use super::executor::{commit, execute};
 use super::slot::Slot;
 use crate::contract::dynamic::Dynamic;
@@ -150,8 +150,8 @@ impl Transaction for Ongoing {
 
     fn commit(mut self: Box<Self>) -> Task<'static, Result<()>> {
         Box::pin(async move {
-            if let Some(error) = self.ended.take() {
-                return Err(error);
+            if let Some(error) = &self.ended {
+                return Err(error.clone());
             }
             self.slot.attempt(false, |connection| commit(connection)).map_err(Failure::into_error)?;
             self.over = true;
@@ -171,7 +171,13 @@ impl Transaction for Ongoing {
 impl Drop for Ongoing {
     fn drop(&mut self) {
         if !self.over {
-            self.slot.if_open(roll_back);
+            let was_full = self.ended.as_ref().is_some_and(is_full);
+            self.slot.if_open(|connection| {
+                roll_back(connection);
+                if was_full {
+                    self.database.checkpoints.make_room(connection);
+                }
+            });
         }
     }
 }

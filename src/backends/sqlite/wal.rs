@@ -10,6 +10,9 @@
 //! what PASSIVE has left is little, and the writer never waits for its own lock. (As a task
 //! spawned on the writer's thread it came 4,000 frames too late: a lane under load rarely yields.)
 //! A writer that outruns the disk waits at [`HARD_LIMIT`] frames until the disk has caught up.
+//!
+//! Where a write finds the disk full, the WAL is moved into the database at once and gives its space back; from then on
+//! it takes a quarter of what it held then before it is moved, and starts over at three quarters.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +27,9 @@ use super::connection::BUSY_SLICE;
 
 /// Frames (pages) that the WAL takes in between two checkpoints: 16 MiB of 16 KiB pages.
 const EVERY: u32 = 1_000;
+
+/// The same, on a disk that has been full, at least.
+const LEAST: u32 = 16;
 
 /// Frames in the WAL from which on it must start over.
 const RESTART_AT: u32 = 3 * EVERY;
@@ -46,6 +52,10 @@ pub(super) struct Checkpoints {
     restart: AtomicBool,
     /// The writer waits at so many frames, or at `HARD_LIMIT` if it is 0.
     hard_limit: AtomicU32,
+    /// Frames that the WAL held when the disk was full, or 0: it is to stay well below them.
+    room: AtomicU32,
+    /// The last write found the disk full.
+    full: AtomicBool,
     /// Held for the length of a PASSIVE checkpoint. (SQLite does not wait for another's.)
     passive: Mutex<()>,
     wake: Notify,
@@ -61,12 +71,43 @@ impl Checkpoints {
         }))
     }
 
-    fn committed(&self, frames: u32) {
-        let before = self.frames.swap(frames, Ordering::Relaxed);
-        if frames < before {
-            self.next_at.store(EVERY, Ordering::Relaxed);
+    /// Frames between two checkpoints, as far as there is room for them.
+    fn every(&self) -> u32 {
+        match self.room.load(Ordering::Relaxed) {
+            0 => EVERY,
+            room => EVERY.min((room / 4).max(LEAST)),
         }
-        if frames >= self.next_at.load(Ordering::Relaxed).max(EVERY) {
+    }
+
+    /// Whether the last write found the disk full.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// A write found the disk full. Moves what the WAL holds into the database and gives its space back, on the writer's
+    /// connection behind the transaction; from now on the WAL takes less.
+    pub(super) fn make_room(&self, connection: &Connection) {
+        self.full.store(true, Ordering::Relaxed);
+        let frames = self.frames.load(Ordering::Relaxed);
+        if frames > 0 {
+            self.room.store(frames, Ordering::Relaxed);
+        }
+        let moved =
+            connection.busy_timeout(RESTART_PATIENCE).and_then(|()| checkpoint(connection, CheckpointMode::TRUNCATE));
+        let made = connection.busy_timeout(BUSY_SLICE).and(moved);
+        if let Err(error) = made {
+            tracing::warn!(%error, "sqlite: the disk is full, and the WAL cannot be moved into the database");
+        }
+    }
+
+    fn committed(&self, frames: u32) {
+        self.full.store(false, Ordering::Relaxed);
+        let before = self.frames.swap(frames, Ordering::Relaxed);
+        let every = self.every();
+        if frames < before {
+            self.next_at.store(every, Ordering::Relaxed);
+        }
+        if frames >= self.next_at.load(Ordering::Relaxed).max(every) {
             self.due.store(true, Ordering::Relaxed);
         }
         if self.is_over_limit() {
@@ -75,7 +116,11 @@ impl Checkpoints {
     }
 
     fn is_over_limit(&self) -> bool {
-        self.frames.load(Ordering::Relaxed) >= self.hard_limit.load(Ordering::Relaxed).max(HARD_LIMIT)
+        let limit = match self.room.load(Ordering::Relaxed) {
+            0 => HARD_LIMIT,
+            _ => 3 * self.every(),
+        };
+        self.frames.load(Ordering::Relaxed) >= self.hard_limit.load(Ordering::Relaxed).max(limit)
     }
 
     /// Whether a checkpoint is due.
@@ -91,7 +136,7 @@ impl Checkpoints {
         };
         let frames = found.unwrap_or_else(|| self.frames.load(Ordering::Relaxed));
         self.checkpointed(frames);
-        self.restart.fetch_or(frames >= RESTART_AT, Ordering::Relaxed);
+        self.restart.fetch_or(frames >= RESTART_AT.min(3 * self.every()), Ordering::Relaxed);
     }
 
     /// Waits until the background thread is woken.
@@ -107,7 +152,7 @@ impl Checkpoints {
     /// After a checkpoint that found `frames` in the WAL. One that readers held up is not
     /// repeated at every commit, but when as many frames again have been written.
     fn checkpointed(&self, frames: u32) {
-        self.next_at.store(frames.saturating_add(EVERY), Ordering::Relaxed);
+        self.next_at.store(frames.saturating_add(self.every()), Ordering::Relaxed);
         self.due.store(false, Ordering::Relaxed);
     }
 }
@@ -121,7 +166,7 @@ pub(super) fn restart_if_due(checkpoints: &Checkpoints, connection: &Connection)
         checkpoints.is_over_limit().then(|| checkpoints.passive.lock().unwrap_or_else(PoisonError::into_inner));
     connection.busy_timeout(RESTART_PATIENCE)?;
     let limit = match checkpoint(connection, CheckpointMode::RESTART) {
-        Ok(_) => HARD_LIMIT,
+        Ok(_) => 0,
         Err(error) => {
             // A reader of another process, most likely: waiting for it at every commit helps nobody.
             tracing::debug!(%error, "sqlite: the WAL goes on growing");
@@ -167,5 +212,24 @@ mod tests {
         checkpoints.committed(3);
         checkpoints.committed(EVERY);
         assert!(checkpoints.is_due(), "counted anew after the WAL has started over");
+    }
+
+    #[test]
+    fn a_full_disk_bounds_the_wal() {
+        let checkpoints = Checkpoints::default();
+        let connection = Connection::open_in_memory().unwrap();
+        checkpoints.committed(400);
+        assert!(!checkpoints.is_due() && !checkpoints.is_full());
+        checkpoints.make_room(&connection);
+        assert!(checkpoints.is_full());
+        checkpoints.committed(99);
+        assert!(!checkpoints.is_due() && !checkpoints.is_full(), "a write has found room");
+        checkpoints.committed(100);
+        assert!(checkpoints.is_due());
+        checkpoints.passively(|_| Some(300));
+        assert!(checkpoints.restart.load(Ordering::Relaxed), "at three quarters of the room");
+        assert_eq!(checkpoints.every(), 100);
+        checkpoints.room.store(1, Ordering::Relaxed);
+        assert_eq!(checkpoints.every(), LEAST);
     }
 }

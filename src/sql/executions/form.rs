@@ -89,7 +89,7 @@ impl Form {
         let words = |name: String| match dialect {
             _ if name == "text" => Words::Small,
             #[cfg(feature = "postgres")]
-            Dialect::Postgres if !name.starts_with("character") => Words::Enum(name),
+            Dialect::Postgres if !["varchar", "bpchar"].contains(&&*name) => Words::Enum(name),
             _ => Words::Capitals,
         };
         form.status = words(type_of(executions, "status"));
@@ -105,11 +105,7 @@ impl Form {
                 }
                 form.context = type_of(executions, "context");
                 let time = |name: String| {
-                    if name == "timestamp without time zone" {
-                        TimeColumn::WithoutTimeZone
-                    } else {
-                        TimeColumn::WithTimeZone
-                    }
+                    if name == "timestamp" { TimeColumn::WithoutTimeZone } else { TimeColumn::WithTimeZone }
                 };
                 form.created = time(type_of(executions, "created_at"));
                 form.updated = time(type_of(executions, "updated_at"));

@@ -78,6 +78,11 @@ impl Executions {
         self.pair.make(on).await
     }
 
+    /// An error if a table is there, and is another one.
+    pub(crate) async fn check<E: Executor>(&self, on: &mut E) -> Result<()> {
+        self.pair.look(on, self.dialect).await.map(drop)
+    }
+
     /// What works on the tables as they are. That they are missing is not remembered.
     pub(crate) async fn sql<E: Executor>(&self, on: &mut E) -> Result<Arc<ExecutionSql>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();

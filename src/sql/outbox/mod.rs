@@ -118,6 +118,12 @@ impl Outbox {
         &self.t
     }
 
+    /// The quoted name of the table of what was sent and is kept.
+    #[cfg(feature = "postgres")]
+    pub(in crate::sql) fn quoted_kept(&self) -> &str {
+        &self.kept
+    }
+
     /// The statements that make its tables.
     pub(crate) fn statements(&self) -> Vec<String> {
         schema::tables(self.dialect, &self.table).into_iter().flat_map(|table| table.statements).collect()
@@ -129,10 +135,9 @@ impl Outbox {
         own_table::make(on, &schema::tables(self.dialect, &self.table)).await
     }
 
-    /// Whether the tables are there.
-    #[cfg(feature = "sqlite")]
+    /// Whether the tables are there; an error if one is another one.
     pub(crate) async fn is_ready<E: Executor>(&self, on: &mut E) -> Result<bool> {
-        own_table::are_there(on, &schema::tables(self.dialect, &self.table)).await
+        own_table::are_there(on, self.dialect, &schema::tables(self.dialect, &self.table)).await
     }
 
     /// Creates the tables where they are missing; what this role may not do is a warning.

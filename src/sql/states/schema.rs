@@ -283,7 +283,12 @@ async fn in_block<E: Executor>(on: &mut E, table: &Table, statements: &[String])
     on.run(&postgres::in_block(table, statements), &[]).await.map(drop)
 }
 
-#[cfg(feature = "sqlite")]
+/// An error if the table is there, and is another one.
+pub(crate) async fn check<E: Executor>(on: &mut E, dialect: Dialect, table: &Table) -> Result<()> {
+    let found = names(on, dialect, table).await?;
+    if found.is_empty() { Ok(()) } else { check_columns(&found, table) }
+}
+
 async fn names<E: Executor>(on: &mut E, dialect: Dialect, table: &Table) -> Result<Vec<String>> {
     Ok(columns(on, dialect, table).await?.into_iter().map(|column| column.name).collect())
 }

@@ -132,8 +132,12 @@ impl<C: Channel> Executions<'_, C> {
         let set = ["SET".into(), key.clone(), Bytes::from(count.clone()), "NX".into()];
         let set = Request::Words { key: key.clone(), words: set.into() };
         let mut answers = self.on.send(vec![set, Request::Get { key }]).await?;
-        let stored = match answers.pop().ok_or_else(error::unexpected)? {
-            // Who may use the keys of payloads alone has no executions.
+        let (got, set) = (answers.pop().ok_or_else(error::unexpected)?, answers.pop());
+        // Who may use the keys of payloads alone has no executions.
+        if set.is_some_and(|set| set.is_err_and(|error| error::is_forbidden(&error))) {
+            return Ok(());
+        }
+        let stored = match got {
             Err(error) if error::is_forbidden(&error) => return Ok(()),
             stored => stored?.as_string().unwrap_or_default(),
         };
