@@ -2726,6 +2726,8 @@ export interface SagaMetadata {
 	timeoutMs?: number | null;
 	/** `findTimedOut` finds the saga from then on, unless it has ended. */
 	timeoutExpiresAt?: Date | null;
+	/** Only to be read: what is read of a saga has it. It is kept beside the state, and not taken from here. */
+	readonly correlationId?: string;
 }
 /** A saga's state: anything that `JSON.stringify` takes, with `metadata`. */
 export interface SagaState {
@@ -2737,6 +2739,8 @@ export interface StoredMetadata extends SagaMetadata {
 	createdAt: Date;
 	updatedAt: Date;
 	isCompleted: boolean;
+	/** The id that the saga was inserted with. It never changes: another value here is not stored. */
+	readonly correlationId: string;
 }
 /** A state as it is read, or as it has been stored: what the application keeps, with its metadata whole. */
 export type Stored<T extends object> = T & {
@@ -2906,10 +2910,12 @@ export declare class SagaStates {
 	modify<T extends object = SagaState>(sagaName: string, sagaId: string, change: (state: Stored<T>) => T | Promise<T>, options?: ModifyOptions): Promise<Stored<T>>;
 	/**
 	 * Inserts a state that has no version, and updates the saga of a state that has one. The saga id is
-	 * `metadata.sagaId`, or `state.id`. The correlation id of a new saga is `state.correlationId`, or its saga id.
+	 * `metadata.sagaId`, or `state.id`. The correlation id of a new saga is `state.correlationId`, or
+	 * `metadata.correlationId`, or its saga id.
 	 *
 	 * @param state with the version that it was read with in `metadata.version`; a new one has none
-	 * @returns the state as it is stored: save this one the next time
+	 * @returns the state as it is stored: save this one the next time. After an update its `metadata.correlationId` is the
+	 * one that `state` came with
 	 * @throws ConcurrencyError if another update came between
 	 * @throws NotFoundError if the saga has been deleted
 	 * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken

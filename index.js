@@ -5100,6 +5100,13 @@ function textOf(cause) {
 // ts/kinds/state-json.ts
 var import_types4 = require("node:util/types");
 var DATES = ["createdAt", "updatedAt", "archivedAt", "timeoutExpiresAt"];
+var EACH = 4;
+function sizeOf3(listed2) {
+  return listed2.length / EACH;
+}
+function lastOf(listed2) {
+  return listed2[listed2.length - EACH + 1];
+}
 var { toISOString } = Date.prototype;
 function withTexts(metadata) {
   const texts = { ...metadata };
@@ -5124,7 +5131,7 @@ var StateJson = class {
     const { operation, version, isChange } = terms;
     if (typeof state !== "object" || state === null || metadata === void 0)
       throw invalidArgument("a state is an object with `metadata: { sagaId, ... }`", operation, this.#backend);
-    const { sagaId, isCompleted = false, version: _, createdAt, updatedAt, ...rest } = metadata;
+    const { sagaId, isCompleted = false, version: _, createdAt, updatedAt, correlationId: __, ...rest } = metadata;
     const { timeoutExpiresAt, archivedAt } = rest;
     const now = /* @__PURE__ */ new Date();
     const begun = createdAt ?? now;
@@ -5164,11 +5171,11 @@ var StateJson = class {
   listed(found, operation) {
     const sagas = [];
     const corrupt = [];
-    for (let at = 0; at < found.length; at += 3) {
-      const [sagaName, sagaId, text2] = found.slice(at, at + 3);
+    for (let at = 0; at < found.length; at += EACH) {
+      const [sagaName, sagaId, correlationId, text2] = found.slice(at, at + EACH);
       try {
         if (typeof text2 !== "string") throw this.#corrupt(operation, sagaId, text2.problem);
-        sagas.push({ sagaName, state: this.parsed(text2, sagaId, operation) });
+        sagas.push({ sagaName, state: this.parsed([text2, correlationId], sagaId, operation) });
       } catch (error) {
         if (!(error instanceof CorruptDataError)) throw error;
         corrupt.push({ sagaName, sagaId, error });
@@ -5176,8 +5183,8 @@ var StateJson = class {
     }
     return { sagas, corrupt };
   }
-  /** The state that a text is, with Dates in its metadata. */
-  parsed(text2, id, operation = "states") {
+  /** The state that a text is, with Dates and the correlation id in its metadata. */
+  parsed([text2, correlationId], id, operation = "states") {
     let state = null;
     let cause;
     try {
@@ -5194,6 +5201,7 @@ var StateJson = class {
       if (Number.isNaN(date.getTime())) throw this.#corrupt(operation, id, `has a metadata.${name} that is no date`);
       metadata[name] = date;
     }
+    if (correlationId !== null) metadata.correlationId = correlationId;
     return state;
   }
   #corrupt(operation, id, what, cause) {
@@ -5756,14 +5764,14 @@ var SagaStates = class {
     for (let attempt = 0; ; attempt += 1) {
       const state = await time.of(() => this.getById(sagaName, sagaId));
       if (state === null) throw this.#notFound(sagaName, sagaId);
-      const { version = 0, updatedAt } = state.metadata;
+      const { version = 0, updatedAt, correlationId } = state.metadata;
       const unchanged = updatedAt?.getTime();
       const changed = await time.of(() => change(state));
       const make2 = () => {
         const metadata = metadataOf(changed);
         if (metadata === void 0 || metadata.sagaId !== sagaId) throw this.#invalid(notModified(changed), "states.modify");
         const isDated = metadata.updatedAt != null && !((0, import_types6.isDate)(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged);
-        return this.#change("states.modify", sagaName, changed, version, { isDated });
+        return { ...this.#change("states.modify", sagaName, changed, version, { isDated }), correlationId };
       };
       try {
         return await time.of(() => this.#write("states.modify", make2));
@@ -5777,10 +5785,12 @@ var SagaStates = class {
   }
   /**
    * Inserts a state that has no version, and updates the saga of a state that has one. The saga id is
-   * `metadata.sagaId`, or `state.id`. The correlation id of a new saga is `state.correlationId`, or its saga id.
+   * `metadata.sagaId`, or `state.id`. The correlation id of a new saga is `state.correlationId`, or
+   * `metadata.correlationId`, or its saga id.
    *
    * @param state with the version that it was read with in `metadata.version`; a new one has none
-   * @returns the state as it is stored: save this one the next time
+   * @returns the state as it is stored: save this one the next time. After an update its `metadata.correlationId` is the
+   * one that `state` came with
    * @throws ConcurrencyError if another update came between
    * @throws NotFoundError if the saga has been deleted
    * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
@@ -5792,7 +5802,12 @@ var SagaStates = class {
       const sagaId = given?.sagaId ?? id;
       const metadata = { ...given, sagaId };
       const expected = metadata.version ?? void 0;
-      return expected === void 0 ? this.#insertion("states.save", sagaName, correlationId ?? sagaId, state, metadata) : this.#change("states.save", sagaName, state, expected, { metadata });
+      if (expected !== void 0) {
+        const change = this.#change("states.save", sagaName, state, expected, { metadata });
+        return { ...change, correlationId: given?.correlationId };
+      }
+      const inserted = correlationId ?? given?.correlationId ?? sagaId;
+      return { ...this.#insertion("states.save", sagaName, inserted, state, metadata), correlationId: inserted };
     });
     try {
       return await saving;
@@ -5830,7 +5845,7 @@ var SagaStates = class {
     const listed2 = await this.#runner.run(OPERATIONS["states.findByName"], [sagaName, completed, after, limit]);
     const { sagas, corrupt } = this.#json.listed(listed2, "states.findByName");
     const page = { items: sagas.map(({ state }) => state) };
-    if (listed2.length / 3 >= limit) page.cursor = cursorOf(list2, listed2[listed2.length - 2]);
+    if (sizeOf3(listed2) >= limit) page.cursor = cursorOf(list2, lastOf(listed2));
     return withoutCorrupt(page, corrupt, onCorrupt);
   }
   /** How many sagas of a name there are; on DynamoDB a moment ago. */
@@ -5887,7 +5902,7 @@ var SagaStates = class {
       const listed2 = await this.#runner.run(OPERATIONS["states.findTimedOut"], [now, sagaName, most]);
       const { sagas, corrupt } = this.#json.listed(listed2, "states.findTimedOut");
       const enough = limit + corrupt.length;
-      const isAll = enough <= most || most >= MAX_LISTED || listed2.length / 3 < most;
+      const isAll = enough <= most || most >= MAX_LISTED || sizeOf3(listed2) < most;
       if (isAll) return withoutCorrupt(sagas.slice(0, limit), corrupt, onCorrupt);
       most = Math.min(MAX_LISTED, enough);
     }
@@ -5966,7 +5981,7 @@ var SagaStates = class {
   }
   /** No async function: each of its promises costs event-loop time. */
   #find(operation, sagaName, id) {
-    return this.#runner.run(operation, [sagaName, id]).then((text2) => text2 === null ? null : this.#json.parsed(text2, id));
+    return this.#runner.run(operation, [sagaName, id]).then((found) => found === null ? null : this.#json.parsed(found, id));
   }
   /** Stores what `make` makes; answers the state as it is stored. */
   async #write(method, make2) {
@@ -5977,7 +5992,9 @@ var SagaStates = class {
       return await this.#runner.refuse(error, method);
     }
     await this.#runner.run(record.operation, record.given);
-    return record.stored;
+    const { stored: stored2, correlationId } = record;
+    if (correlationId !== void 0) Object.assign(stored2.metadata, { correlationId });
+    return stored2;
   }
   #insertion(method, sagaName, correlationId, state, metadata = metadataOf(state)) {
     const version = metadata?.version ?? 1;
@@ -7621,7 +7638,10 @@ var MigratingStates = class {
     const sagaId = metadata?.sagaId ?? id;
     if (isTombstoneVersion(metadata?.version)) throw this.#gone(sagaName, sagaId);
     if (metadata?.version != null) return await this.#here(sagaName, sagaId, () => this.#new.states.save(sagaName, state));
-    await this.insert(sagaName, correlationId ?? sagaId, { ...state, metadata: { ...metadata, sagaId } });
+    await this.insert(sagaName, correlationId ?? metadata?.correlationId ?? sagaId, {
+      ...state,
+      metadata: { ...metadata, sagaId }
+    });
     const stored2 = await this.getById(sagaName, sagaId);
     if (stored2 === null) throw this.#gone(sagaName, sagaId);
     return stored2;

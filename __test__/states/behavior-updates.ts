@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { ConcurrencyError, type SagaState, type SagaStates } from '../../index.js'
 import type { Executor } from '../support/executors'
 import { rejectionOf } from '../support/promises'
-import { bothWays, type Order, type OrderMetadata, order, type StatesUnderTest, withNames } from './orders'
+import { asRead, bothWays, type Order, type OrderMetadata, order, type StatesUnderTest, withNames } from './orders'
 
 /** Versions: who wins, who is told what. */
 export function updateBehavior(executor: Executor): void {
@@ -22,7 +22,7 @@ export function updateBehavior(executor: Executor): void {
       const changed = order('s-1', { updatedAt: new Date(Date.now() + 3_600_000) }, { total: 99 })
       await states.update(sagaName, changed, 1)
       expect(changed.metadata.version).toBe(1)
-      expect(await consistent('s-1', 'order-1')).toEqual({ ...changed, metadata: { ...changed.metadata, version: 2 } })
+      expect(await consistent('s-1', 'order-1')).toEqual(asRead({ ...changed, metadata: { ...changed.metadata, version: 2 } }, 'order-1'))
     })
 
     it('is dated by the present, unless the state is from the future', async () => {
@@ -50,7 +50,7 @@ export function updateBehavior(executor: Executor): void {
         expect(error).toMatchObject({ code: 'CONCURRENCY_CONFLICT', sagaId: 's-1', expectedVersion: expected, actualVersion: 4 })
         expect(error.message).toContain('Optimistic concurrency conflict')
       }
-      expect(await consistent('s-1', 'order-1')).toEqual(order('s-1', { version: 4 }))
+      expect(await consistent('s-1', 'order-1')).toEqual(asRead(order('s-1', { version: 4 }), 'order-1'))
     })
 
     it('is NOT_FOUND where there is no such saga', async () => {
@@ -129,7 +129,9 @@ export function updateBehavior(executor: Executor): void {
         return state
       })
       expect(changed).toEqual(await states.getById(sagaName, 's-1'))
-      expect(changed).toMatchObject({ total: 1, metadata: { version: 2 } })
+      expect(changed).toMatchObject({ total: 1, metadata: { version: 2, correlationId: 'order-1' } })
+      const without = ({ metadata: { correlationId: _, ...metadata } }: Order) => ({ metadata })
+      expect(await states.modify<Order>(sagaName, 's-1', without)).toEqual(await consistent('s-1', 'order-1'))
       expect(changed.metadata.updatedAt.getTime()).toBeGreaterThanOrEqual(before)
     })
 
@@ -165,13 +167,20 @@ export function updateBehavior(executor: Executor): void {
 
     it('saves a new saga, and one that it has saved', async () => {
       const first = await states.save(sagaName, { id: 's-1', correlationId: 'order-1', total: 1 })
-      expect(first).toMatchObject({ metadata: { sagaId: 's-1', version: 1, isCompleted: false } })
+      expect(first).toMatchObject({ metadata: { sagaId: 's-1', version: 1, isCompleted: false, correlationId: 'order-1' } })
       const second = await states.save(sagaName, { ...first, total: 2 })
       expect(second).toMatchObject({ metadata: { version: 2 } })
       expect(await consistent('s-1', 'order-1')).toEqual(second)
       expect((await rejectionOf(states.save(sagaName, first))).code).toBe('CONCURRENCY_CONFLICT')
       await states.save(sagaName, { metadata: { sagaId: 's-2' } })
       expect(await states.getByCorrelationId(sagaName, 's-2')).not.toBeNull()
+      // What was read, and is to be a new saga, keeps its correlation id.
+      await states.insert(sagaName, 'order-3', order('s-3'))
+      const read = await states.getById(sagaName, 's-3')
+      await states.delete(sagaName, 's-3')
+      expect(await states.save(sagaName, { metadata: { ...read?.metadata, version: undefined } })).toEqual(
+        await consistent('s-3', 'order-3'),
+      )
     })
 
     it('answers a saved state as it is stored, and leaves the one that it was given alone', async () => {

@@ -12,6 +12,7 @@ export interface OrderMetadata {
   archivedAt?: Date | null
   timeoutExpiresAt?: Date | null
   traceParent?: string | null
+  correlationId?: string
 }
 
 export interface Order {
@@ -38,10 +39,16 @@ export interface StatesUnderTest {
   otherName: string
 }
 
+/** A state as it is read. */
+export function asRead(state: Order, correlationId: string): Order {
+  return { ...state, metadata: { ...state.metadata, correlationId } }
+}
+
 /** Both ways to a saga lead to the same, or to nothing. */
 export async function bothWays(states: SagaStates, sagaName: string, id: string, correlationId: string): Promise<Order | null> {
   const byId = await states.getById<Order>(sagaName, id)
   expect(byId).toEqual(await states.getByCorrelationId<Order>(sagaName, correlationId))
+  if (byId !== null) expect(byId.metadata.correlationId).toBe(correlationId)
   return byId
 }
 

@@ -43,6 +43,9 @@ export async function theExampleOfTheReadme(): Promise<void> {
   expectTypeOf(order.metadata.updatedAt).toEqualTypeOf<Date>()
   expectTypeOf(order.metadata.isCompleted).toEqualTypeOf<boolean>()
   expectTypeOf(order.metadata.sagaId).toEqualTypeOf<string>()
+  expectTypeOf(order.metadata.correlationId).toEqualTypeOf<string>()
+  // @ts-expect-error It is only to be read.
+  order.metadata.correlationId = 'another'
   expectTypeOf(order.metadata.timeoutExpiresAt).toEqualTypeOf<Date | null | undefined>()
   expectTypeOf(order.status).toEqualTypeOf<'reserved' | 'paid'>()
 

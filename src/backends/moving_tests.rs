@@ -182,9 +182,9 @@ fn work_goes_on(memory: &Asked, tried: &Asked, kind: Moved, steps: &impl std::fm
                     [StateRead::ById { name: name.clone(), id }, StateRead::ByCorrelation { name, correlation_id }];
                 for read in reads {
                     let json = |on: &Asked| match on.ask(&read) {
-                        Ok(Reply::State(state)) => {
-                            state.map(|state| serde_json::from_str::<serde_json::Value>(&state).unwrap())
-                        }
+                        Ok(Reply::State(found)) => found.map(|found| {
+                            (serde_json::from_str::<serde_json::Value>(&found.state).unwrap(), found.correlation_id)
+                        }),
                         other => panic!("{other:?}"),
                     };
                     assert_eq!(json(tried), json(memory), "{steps:#?}");

@@ -173,14 +173,26 @@ pub struct FoundState {
     pub name: Box<str>,
     /// The saga id.
     pub id: Box<str>,
+    /// Its correlation id; none where other software has stored it without one.
+    pub correlation_id: Option<Box<str>>,
     /// JSON, or why there is none.
     pub state: std::result::Result<String, String>,
 }
 
+/// The state of a saga that was asked for alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneState {
+    /// JSON.
+    pub state: String,
+    /// Its correlation id; none where other software has stored it without one.
+    pub correlation_id: Option<Box<str>>,
+}
+
 impl FoundState {
     /// Its state, or the error of the operation that asked for it alone.
-    pub fn into_state(self) -> Result<String> {
-        self.state.map_err(|why| Error::new(Kind::CorruptData, why).with_id(&self.id))
+    pub fn into_one(self) -> Result<OneState> {
+        let state = self.state.map_err(|why| Error::new(Kind::CorruptData, why).with_id(&self.id))?;
+        Ok(OneState { state, correlation_id: self.correlation_id })
     }
 }
 

@@ -10,7 +10,7 @@ use super::moving::MovingStep;
 use super::operation::Work;
 use super::outbox::{Insertion, OutboxStep, OutboxWrite};
 use super::payloads::{PayloadStep, Write};
-use super::states::{FoundState, StateStep, StateWrite};
+use super::states::{FoundState, OneState, StateStep, StateWrite};
 use crate::error::{Error, Kind};
 
 /// One operation on one record, of any kind.
@@ -141,8 +141,8 @@ pub enum Reply {
     Many(Vec<Option<Bytes>>),
     /// A count.
     Count(u64),
-    /// The JSON of a saga's state, if there is one.
-    State(Option<String>),
+    /// A saga's state, if there is one.
+    State(Option<OneState>),
     /// Several states.
     States(Vec<FoundState>),
     /// Of an operation on executions: what TypeScript reads.

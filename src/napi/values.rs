@@ -128,6 +128,11 @@ impl Values {
         dynamic::string(self.0, text)
     }
 
+    /// A text, or null.
+    fn optional(self, text: Option<&str>) -> sys::napi_value {
+        text.map_or_else(|| self.null(), |text| self.text(text))
+    }
+
     fn array(self, elements: impl ExactSizeIterator<Item = sys::napi_value>) -> sys::napi_value {
         let mut array = ptr::null_mut();
         unsafe { sys::napi_create_array_with_length(self.0, elements.len(), &raw mut array) };
@@ -215,7 +220,12 @@ impl Values {
             Reply::Data(data) => self.data(data),
             Reply::Many(many) => self.array(many.into_iter().map(|data| self.data(data))),
             Reply::Count(count) => self.count(count),
-            Reply::State(state) => state.map_or_else(|| self.null(), |state| self.text(&state)),
+            Reply::State(found) => found.map_or_else(
+                || self.null(),
+                |found| {
+                    self.array([self.text(&found.state), self.optional(found.correlation_id.as_deref())].into_iter())
+                },
+            ),
             Reply::Value(value) => Writer::new(self.0, &|_| None).write(&value),
             // Flat: an object for each would cost more than what is in it.
             Reply::States(states) => {
@@ -223,8 +233,10 @@ impl Values {
                     Ok(state) => self.text(state),
                     Err(problem) => self.object(&[("problem", self.text(problem))]),
                 };
-                let values =
-                    states.iter().flat_map(|found| [self.text(&found.name), self.text(&found.id), state(&found.state)]);
+                let values = states.iter().flat_map(|found| {
+                    let correlation_id = self.optional(found.correlation_id.as_deref());
+                    [self.text(&found.name), self.text(&found.id), correlation_id, state(&found.state)]
+                });
                 self.array(values.collect::<Vec<_>>().into_iter())
             }
         }

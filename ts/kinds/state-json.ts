@@ -6,15 +6,31 @@ import type { CorruptOptions, SagaMetadata, Stored } from './state-types'
 
 const DATES = ['createdAt', 'updatedAt', 'archivedAt', 'timeoutExpiresAt'] as const
 
-/** Of each saga its name, its id, and its state: JSON, or why it cannot be read. */
-export type Listed = (string | { problem: string })[]
+/** Of each saga its name, its id, its correlation id, and its state: JSON, or why it cannot be read. */
+export type Listed = (string | null | { problem: string })[]
+
+/** Values of a saga in a list. */
+const EACH = 4
+
+/** How many sagas a list has. */
+export function sizeOf(listed: Listed): number {
+  return listed.length / EACH
+}
+
+/** The saga id of the last one of a list. */
+export function lastOf(listed: Listed): string {
+  return listed[listed.length - EACH + 1] as string
+}
+
+/** JSON of a state, and the saga's correlation id; null where other software has stored the saga without one. */
+export type FoundState = [text: string, correlationId: string | null]
 
 /** A state that is to be stored. */
 export interface StateRecord {
   /** What the native side takes of it. */
   given: unknown[]
   /** The state as it will be stored. */
-  stored: object
+  stored: { metadata: object }
 }
 
 /** How a state is to be stored. */
@@ -58,7 +74,7 @@ export class StateJson {
     const { operation, version, isChange } = terms
     if (typeof state !== 'object' || state === null || metadata === undefined)
       throw invalidArgument('a state is an object with `metadata: { sagaId, ... }`', operation, this.#backend)
-    const { sagaId, isCompleted = false, version: _, createdAt, updatedAt, ...rest } = metadata
+    const { sagaId, isCompleted = false, version: _, createdAt, updatedAt, correlationId: __, ...rest } = metadata
     const { timeoutExpiresAt, archivedAt } = rest
     const now = new Date()
     const begun = createdAt ?? now
@@ -70,8 +86,8 @@ export class StateJson {
     return { given: [sagaName, sagaId, version, isCompleted, begun, changed, timeoutExpiresAt, archivedAt, text], stored }
   }
 
-  #serialized(state: object, metadata: object, operation: string, id: string): { stored: object; text: string } {
-    let stored: object = state
+  #serialized(state: object, metadata: object, operation: string, id: string): { stored: { metadata: object }; text: string } {
+    let stored = state as { metadata: object }
     let text: string
     try {
       if ('toJSON' in metadata) throw new TypeError('metadata has a toJSON of its own')
@@ -104,11 +120,16 @@ export class StateJson {
   listed<T extends object>(found: Listed, operation: string): { sagas: { sagaName: string; state: Stored<T> }[]; corrupt: CorruptSaga[] } {
     const sagas: { sagaName: string; state: Stored<T> }[] = []
     const corrupt: CorruptSaga[] = []
-    for (let at = 0; at < found.length; at += 3) {
-      const [sagaName, sagaId, text] = found.slice(at, at + 3) as [string, string, string | { problem: string }]
+    for (let at = 0; at < found.length; at += EACH) {
+      const [sagaName, sagaId, correlationId, text] = found.slice(at, at + EACH) as [
+        string,
+        string,
+        string | null,
+        string | { problem: string },
+      ]
       try {
         if (typeof text !== 'string') throw this.#corrupt(operation, sagaId, text.problem)
-        sagas.push({ sagaName, state: this.parsed<T>(text, sagaId, operation) })
+        sagas.push({ sagaName, state: this.parsed<T>([text, correlationId], sagaId, operation) })
       } catch (error) {
         if (!(error instanceof CorruptDataError)) throw error
         corrupt.push({ sagaName, sagaId, error })
@@ -117,8 +138,8 @@ export class StateJson {
     return { sagas, corrupt }
   }
 
-  /** The state that a text is, with Dates in its metadata. */
-  parsed<T extends object>(text: string, id: string, operation = 'states'): Stored<T> {
+  /** The state that a text is, with Dates and the correlation id in its metadata. */
+  parsed<T extends object>([text, correlationId]: FoundState, id: string, operation = 'states'): Stored<T> {
     let state: { metadata?: Record<string, unknown> } | null = null
     let cause: unknown
     try {
@@ -135,6 +156,7 @@ export class StateJson {
       if (Number.isNaN(date.getTime())) throw this.#corrupt(operation, id, `has a metadata.${name} that is no date`)
       metadata[name] = date
     }
+    if (correlationId !== null) metadata.correlationId = correlationId
     return state as unknown as Stored<T>
   }
 

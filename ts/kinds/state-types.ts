@@ -15,6 +15,8 @@ export interface SagaMetadata {
   timeoutMs?: number | null
   /** `findTimedOut` finds the saga from then on, unless it has ended. */
   timeoutExpiresAt?: Date | null
+  /** Only to be read: what is read of a saga has it. It is kept beside the state, and not taken from here. */
+  readonly correlationId?: string
 }
 
 /** A saga's state: anything that `JSON.stringify` takes, with `metadata`. */
@@ -28,6 +30,8 @@ export interface StoredMetadata extends SagaMetadata {
   createdAt: Date
   updatedAt: Date
   isCompleted: boolean
+  /** The id that the saga was inserted with. It never changes: another value here is not stored. */
+  readonly correlationId: string
 }
 
 /** A state as it is read, or as it has been stored: what the application keeps, with its metadata whole. */

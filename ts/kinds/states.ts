@@ -10,7 +10,7 @@ import { CallTime } from './call-time'
 import { cursorOf, positionOf } from './cursors'
 import { known } from './json'
 import type { Runner } from './runner'
-import { type Listed, metadataOf, StateJson, type StateRecord, withoutCorrupt } from './state-json'
+import { type FoundState, type Listed, lastOf, metadataOf, StateJson, type StateRecord, sizeOf, withoutCorrupt } from './state-json'
 import type {
   ClaimedSaga,
   ClaimOptions,
@@ -35,6 +35,9 @@ const CLAIM: Accepted<ClaimOptions> = { workerId: true, leaseMs: true, ...TIMED_
 const MODIFY: Accepted<ModifyOptions> = { maxRetries: true, retryDelayMs: true }
 
 const MAX_LISTED = 1_000
+
+/** A state that is to be stored: how, and the saga's correlation id, as far as it is known. */
+type Writing = StateRecord & { operation: Operation; correlationId: string | undefined }
 
 /**
  * The state of saga instances, found by saga id or by correlation id, guarded by a version. Both ids are unique
@@ -145,7 +148,7 @@ export class SagaStates {
     for (let attempt = 0; ; attempt += 1) {
       const state = await time.of(() => this.getById<T>(sagaName, sagaId))
       if (state === null) throw this.#notFound(sagaName, sagaId)
-      const { version = 0, updatedAt } = state.metadata as SagaMetadata
+      const { version = 0, updatedAt, correlationId } = state.metadata as SagaMetadata
       const unchanged = updatedAt?.getTime()
       const changed = await time.of(() => change(state))
       const make = () => {
@@ -153,7 +156,7 @@ export class SagaStates {
         if (metadata === undefined || metadata.sagaId !== sagaId) throw this.#invalid(notModified(changed), 'states.modify')
         // A copy of the state has another Date of the same time.
         const isDated = metadata.updatedAt != null && !(isDate(metadata.updatedAt) && metadata.updatedAt.getTime() === unchanged)
-        return this.#change('states.modify', sagaName, changed, version, { isDated })
+        return { ...this.#change('states.modify', sagaName, changed, version, { isDated }), correlationId }
       }
       try {
         return await time.of(() => this.#write<T>('states.modify', make))
@@ -168,10 +171,12 @@ export class SagaStates {
 
   /**
    * Inserts a state that has no version, and updates the saga of a state that has one. The saga id is
-   * `metadata.sagaId`, or `state.id`. The correlation id of a new saga is `state.correlationId`, or its saga id.
+   * `metadata.sagaId`, or `state.id`. The correlation id of a new saga is `state.correlationId`, or
+   * `metadata.correlationId`, or its saga id.
    *
    * @param state with the version that it was read with in `metadata.version`; a new one has none
-   * @returns the state as it is stored: save this one the next time
+   * @returns the state as it is stored: save this one the next time. After an update its `metadata.correlationId` is the
+   * one that `state` came with
    * @throws ConcurrencyError if another update came between
    * @throws NotFoundError if the saga has been deleted
    * @throws AlreadyExistsError if it has no version, and the saga id or the correlation id is taken
@@ -183,9 +188,12 @@ export class SagaStates {
       const sagaId = (given?.sagaId ?? id) as string
       const metadata: SagaMetadata = { ...given, sagaId }
       const expected = metadata.version ?? undefined
-      return expected === undefined
-        ? this.#insertion('states.save', sagaName, (correlationId ?? sagaId) as string, state, metadata)
-        : this.#change('states.save', sagaName, state, expected, { metadata })
+      if (expected !== undefined) {
+        const change = this.#change('states.save', sagaName, state, expected, { metadata })
+        return { ...change, correlationId: given?.correlationId }
+      }
+      const inserted = (correlationId ?? given?.correlationId ?? sagaId) as string
+      return { ...this.#insertion('states.save', sagaName, inserted, state, metadata), correlationId: inserted }
     })
     try {
       return await saving
@@ -226,7 +234,7 @@ export class SagaStates {
     const listed = await this.#runner.run<Listed>(OPERATIONS['states.findByName'], [sagaName, completed, after, limit])
     const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.findByName')
     const page: SagaPage<T> = { items: sagas.map(({ state }) => state) }
-    if (listed.length / 3 >= limit) page.cursor = cursorOf(list, listed[listed.length - 2] as string)
+    if (sizeOf(listed) >= limit) page.cursor = cursorOf(list, lastOf(listed))
     return withoutCorrupt(page, corrupt, onCorrupt)
   }
 
@@ -286,7 +294,7 @@ export class SagaStates {
       const listed = await this.#runner.run<Listed>(OPERATIONS['states.findTimedOut'], [now, sagaName, most])
       const { sagas, corrupt } = this.#json.listed<T>(listed, 'states.findTimedOut')
       const enough = limit + corrupt.length
-      const isAll = enough <= most || most >= MAX_LISTED || listed.length / 3 < most
+      const isAll = enough <= most || most >= MAX_LISTED || sizeOf(listed) < most
       if (isAll) return withoutCorrupt(sagas.slice(0, limit), corrupt, onCorrupt)
       most = Math.min(MAX_LISTED, enough)
     }
@@ -373,20 +381,22 @@ export class SagaStates {
   /** No async function: each of its promises costs event-loop time. */
   #find<T extends object>(operation: Operation, sagaName: string, id: string): Promise<Stored<T> | null> {
     return this.#runner
-      .run<string | null>(operation, [sagaName, id])
-      .then((text) => (text === null ? null : this.#json.parsed<T>(text, id)))
+      .run<FoundState | null>(operation, [sagaName, id])
+      .then((found) => (found === null ? null : this.#json.parsed<T>(found, id)))
   }
 
   /** Stores what `make` makes; answers the state as it is stored. */
-  async #write<T extends object>(method: string, make: () => StateRecord & { operation: Operation }): Promise<Stored<T>> {
-    let record: StateRecord & { operation: Operation }
+  async #write<T extends object>(method: string, make: () => Writing): Promise<Stored<T>> {
+    let record: Writing
     try {
       record = make()
     } catch (error) {
       return await this.#runner.refuse(error, method)
     }
     await this.#runner.run(record.operation, record.given)
-    return record.stored as Stored<T>
+    const { stored, correlationId } = record
+    if (correlationId !== undefined) Object.assign(stored.metadata, { correlationId })
+    return stored as unknown as Stored<T>
   }
 
   #insertion(method: string, sagaName: string, correlationId: string, state: object, metadata = metadataOf(state)) {

@@ -118,7 +118,10 @@ export class MigratingStates {
     const sagaId = (metadata?.sagaId ?? id) as string
     if (isTombstoneVersion(metadata?.version)) throw this.#gone(sagaName, sagaId)
     if (metadata?.version != null) return await this.#here(sagaName, sagaId, () => this.#new.states.save(sagaName, state))
-    await this.insert(sagaName, correlationId ?? sagaId, { ...state, metadata: { ...metadata, sagaId } as SagaMetadata } as T & SagaState)
+    await this.insert(sagaName, correlationId ?? metadata?.correlationId ?? sagaId, {
+      ...state,
+      metadata: { ...metadata, sagaId } as SagaMetadata,
+    } as T & SagaState)
     const stored = await this.getById<T>(sagaName, sagaId)
     if (stored === null) throw this.#gone(sagaName, sagaId)
     return stored

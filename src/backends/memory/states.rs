@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::contract::operation::Work;
 use crate::contract::states::{
-    Claim, FoundState, Saga, StateRead, StateStep, StateWrite, conflict, correlation_taken, missing, taken,
+    Claim, FoundState, OneState, Saga, StateRead, StateStep, StateWrite, conflict, correlation_taken, missing, taken,
 };
 use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
@@ -31,7 +31,12 @@ impl Record {
 
     fn found(&self) -> FoundState {
         let Saga { name, id, state, .. } = &self.saga;
-        FoundState { name: name.clone(), id: id.clone(), state: Ok(state.to_string()) }
+        let correlation_id = Some(self.correlation_id.clone());
+        FoundState { name: name.clone(), id: id.clone(), correlation_id, state: Ok(state.to_string()) }
+    }
+
+    fn one(&self) -> OneState {
+        OneState { state: self.saga.state.to_string(), correlation_id: Some(self.correlation_id.clone()) }
     }
 
     fn is(&self, completed: Option<bool>) -> bool {
@@ -294,12 +299,10 @@ impl View<'_> {
 
     pub(super) fn read(&self, read: &StateRead, now: Millis) -> Reply {
         match read {
-            StateRead::ById { name, id } => {
-                Reply::State(self.by_id(&key(name, id), now).map(|record| record.saga.state.to_string()))
-            }
+            StateRead::ById { name, id } => Reply::State(self.by_id(&key(name, id), now).map(|record| record.one())),
             StateRead::ByCorrelation { name, correlation_id } => {
                 let found = self.by_correlation(name, correlation_id, now);
-                Reply::State(found.map(|record| record.saga.state.to_string()))
+                Reply::State(found.map(|record| record.one()))
             }
             StateRead::List { name, completed, after, limit } => {
                 let mut found = self.all(Some(name), after.as_deref(), now);

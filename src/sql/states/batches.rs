@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::ended;
-use crate::contract::states::Saga;
+use crate::contract::states::{OneState, Saga};
 use crate::error::Result;
 use crate::sql::schema::{TimeColumn, at_millis};
 use crate::sql::{Executor, Table, Value};
@@ -70,7 +70,7 @@ pub(crate) async fn update<E: Executor>(
 /// The statement that looks sagas up by a column that is unique for each name.
 pub(crate) fn lookup(table: &Table, column: &str) -> String {
     format!(
-        "select k.place, s.state::text from unnest($1::text[], $2::text[]) with ordinality as k(name, id, place) \
+        "select k.place, s.correlation_id, s.state::text from unnest($1::text[], $2::text[]) with ordinality as k(name, id, place) \
          join {} as s on s.saga_name = k.name and s.{column} = k.id \
          where s.expires_at is null or s.expires_at > {}",
         table.quoted(),
@@ -84,16 +84,17 @@ pub(crate) async fn look_up<E: Executor>(
     statement: &str,
     keys: &[(&str, &str)],
     now: Millis,
-) -> Result<Vec<Option<String>>> {
+) -> Result<Vec<Option<OneState>>> {
     let (names, ids) = keys.iter().copied().unzip();
     let mut states = vec![None; keys.len()];
     for row in on.run(statement, &[Value::Texts(names), Value::Texts(ids), Value::Int(now.0)]).await?.rows {
         let mut cells = row.into_iter();
-        if let (Some(place), Some(state)) = (cells.next(), cells.next()) {
+        if let (Some(place), Some(correlation_id), Some(state)) = (cells.next(), cells.next(), cells.next()) {
             let place = usize::try_from(place.into_int("place")?).unwrap_or_default();
             // Counted from 1.
             if let Some(found) = place.checked_sub(1).and_then(|place| states.get_mut(place)) {
-                *found = Some(state.into_text("state")?);
+                let correlation_id = Some(correlation_id.into_text("correlation_id")?.into());
+                *found = Some(OneState { state: state.into_text("state")?, correlation_id });
             }
         }
     }

@@ -77,7 +77,7 @@ fn postgres(t: &str, of_name: bool) -> String {
          update {t} as s set timeout_claimed_by = ${}::text, \
          timeout_claimed_until = clock_timestamp() + ${}::bigint * interval '1 millisecond', \
          timeout_claimed_for = s.timeout_at from due where s.saga_name = due.saga_name and s.id = due.id \
-         returning s.saga_name, s.id, s.state::text as state, \
+         returning s.saga_name, s.id, s.correlation_id, s.state::text as state, \
          to_char(s.timeout_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') as due_at",
         at(n),
         at(n + 1),
@@ -96,7 +96,7 @@ fn sqlite(t: &str, of_name: bool) -> String {
          where rowid in (select rowid from {t} where {filter}timeout_at <= ${n} and not is_completed \
          and (expires_at is null or expires_at > ${}) and (timeout_claimed_until is null or timeout_claimed_until <= ${} \
          or timeout_claimed_for is not timeout_at) order by timeout_at, id limit ${}) \
-         returning saga_name, id, state, timeout_at as due_at",
+         returning saga_name, id, correlation_id, state, timeout_at as due_at",
         n + 1,
         n + 2,
         n + 3
@@ -105,6 +105,6 @@ fn sqlite(t: &str, of_name: bool) -> String {
 
 /// A saga, behind what it is ordered by.
 fn claimed(row: Vec<Cell>) -> Result<(String, FoundState)> {
-    let [name, id, state, due] = cells(row);
-    Ok((due.into_text("timeout_at")?, found_of(name, id, state)?))
+    let [name, id, correlation_id, state, due] = cells(row);
+    Ok((due.into_text("timeout_at")?, found_of([name, id, correlation_id, state])?))
 }

@@ -116,7 +116,7 @@ impl StateSql {
         let live = |n: u8| parts.live(n);
         // Whoever has ended it: older software leaves `timeout_at` as it is.
         let open = "not is_completed";
-        let found = format!("select saga_name, id, {state} as state from {t}");
+        let found = format!("select saga_name, id, correlation_id, {state} as state from {t}");
         let list = |filter: &str, n: u8| {
             format!(
                 "{found} where saga_name = $1{text}{filter} and id > ${n}{text} and {} order by id limit ${}{int}",
@@ -338,7 +338,7 @@ impl StateSql {
 
     async fn one<E: Executor>(&self, on: &mut E, sql: &str, values: [Value<'_>; 3]) -> Result<Reply> {
         let row = on.run(sql, &values).await?.rows.into_iter().next();
-        Ok(Reply::State(row.map(|row| found(row)?.into_state()).transpose()?))
+        Ok(Reply::State(row.map(|row| found(row)?.into_one()).transpose()?))
     }
 
     async fn many<E: Executor>(&self, on: &mut E, sql: &str, values: &[Value<'_>]) -> Result<Reply> {
@@ -393,18 +393,18 @@ pub(super) fn number(number: u64) -> Value<'static> {
 }
 
 fn found(row: Vec<Cell>) -> Result<FoundState> {
-    let [name, id, state] = cells(row);
-    found_of(name, id, state)
+    found_of(cells(row))
 }
 
 /// A saga, of its columns.
-pub(super) fn found_of(name: Cell, id: Cell, state: Cell) -> Result<FoundState> {
+pub(super) fn found_of([name, id, correlation_id, state]: [Cell; 4]) -> Result<FoundState> {
     let (name, id) = (name.into_text("saga_name")?, id.into_text("id")?);
+    let correlation_id = Some(correlation_id.into_text("correlation_id")?.into());
     let state = match state.into_text("state") {
         Ok(state) => Ok(state),
         Err(error) => Err(unreadable(error)?),
     };
-    Ok(FoundState { name: name.into(), id: id.into(), state })
+    Ok(FoundState { name: name.into(), id: id.into(), correlation_id, state })
 }
 
 #[cfg(all(test, feature = "postgres", feature = "sqlite"))]

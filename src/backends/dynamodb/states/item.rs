@@ -38,7 +38,7 @@ pub(crate) const SHARDS: u32 = 8;
 
 /// What finds need; what lists need; what tells whether a saga is there, and which one.
 pub(crate) const FOUND: &str = "#id, #correlation, #name, #saga, #state, #at, #ms";
-pub(crate) const LISTED: &str = "#id, #name, #saga, #state, #ended, #timeout, #at, #ms";
+pub(crate) const LISTED: &str = "#id, #correlation, #name, #saga, #state, #ended, #timeout, #at, #ms";
 pub(crate) const HEAD: &str = "#id, #correlation, #version, #at, #ms";
 /// What tells whether it is still to be removed.
 pub(crate) const OLD: &str = "#id, #correlation, #ended, #at, #ms";
@@ -261,6 +261,7 @@ pub(crate) fn decode(mut item: Item) -> Result<FoundState> {
         _ => None,
     };
     let (name, id, state) = (take(NAME), take(SAGA_ID), take(STATE));
+    let correlation_id = take(CORRELATION_ID).map(Into::into);
     let state = match (name.is_some() && id.is_some(), state) {
         (true, Some(state)) => Ok(state),
         (false, _) => Err(String::from("an item of the table of sagas has no sagaName or no sagaId")),
@@ -272,12 +273,13 @@ pub(crate) fn decode(mut item: Item) -> Result<FoundState> {
     let (Some(name), Some(id)) = (name, id) else {
         return Err(Error::new(Kind::CorruptData, "an item of the table of sagas has no sagaName or no sagaId"));
     };
-    Ok(FoundState { name: name.into(), id: id.into(), state })
+    Ok(FoundState { name: name.into(), id: id.into(), correlation_id, state })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::states::OneState;
 
     fn saga(completed: bool, timeout_at: Option<i64>) -> Saga {
         Saga {
@@ -316,7 +318,8 @@ mod tests {
             assert_eq!((number_of(item, "expiresAt"), number_of(item, "expiresAtMs")), (Some(6), Some(5_001)));
         }
         assert_eq!(text_of(&link, LISTED_IN), None);
-        assert_eq!(decode(open).unwrap().into_state().unwrap(), "{}");
+        let one = OneState { state: String::from("{}"), correlation_id: Some("o-1".into()) };
+        assert_eq!(decode(open).unwrap().into_one().unwrap(), one);
         assert_eq!(decode(link).unwrap_err().kind(), Kind::CorruptData);
     }
 

@@ -239,7 +239,7 @@ impl<C: Channel> States<'_, C> {
     /// The state of a saga, found by its id.
     pub(crate) async fn by_id(&self, name: &str, id: &str) -> Result<Reply> {
         let found = self.live(&saga_key(name, id), FOUND).await?;
-        Ok(Reply::State(found.map(|item| decode(item)?.into_state()).transpose()?))
+        Ok(Reply::State(found.map(|item| decode(item)?.into_one()).transpose()?))
     }
 
     /// The state of a saga, found by its correlation id.
@@ -247,7 +247,7 @@ impl<C: Channel> States<'_, C> {
         let Some(id) = self.led_to(name, correlation_id).await? else { return Ok(Reply::State(None)) };
         let saga = self.live(&saga_key(name, &id), FOUND).await?;
         let saga = saga.filter(|saga| text_of(saga, CORRELATION_ID) == Some(correlation_id));
-        Ok(Reply::State(saga.map(|item| decode(item)?.into_state()).transpose()?))
+        Ok(Reply::State(saga.map(|item| decode(item)?.into_one()).transpose()?))
     }
 
     /// The item of an id, whether its time is over or not.

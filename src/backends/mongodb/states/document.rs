@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
 /// Fields that lists are made of.
-pub(crate) const LISTED: [&str; 3] = ["sagaName", "sagaId", "state"];
+pub(crate) const LISTED: [&str; 4] = ["sagaName", "sagaId", "correlationId", "state"];
 /// The bytes that a command without a state needs.
 pub(crate) const COMMAND: usize = 2_048;
 
@@ -79,11 +79,12 @@ pub(crate) fn text<'a>(document: &'a Dynamic, name: &str) -> Option<&'a str> {
 /// What is found in a document that has the [`LISTED`] fields.
 pub(crate) fn state(document: Dynamic) -> Result<FoundState> {
     let Dynamic::Map(properties) = document else { return Err(error::unexpected()) };
-    let (mut name, mut id, mut state, mut place) = (None, None, None, None);
+    let (mut name, mut id, mut correlation_id, mut state, mut place) = (None, None, None, None, None);
     for (field, value) in properties {
         match (&*field, value) {
             ("sagaName", Dynamic::Text(text)) => name = Some(text),
             ("sagaId", Dynamic::Text(text)) => id = Some(text),
+            ("correlationId", Dynamic::Text(text)) => correlation_id = Some(text.into()),
             ("state", Dynamic::Text(text)) => state = Some(text),
             ("_id", Dynamic::Text(text)) => place = Some(text),
             _ => {}
@@ -103,5 +104,5 @@ pub(crate) fn state(document: Dynamic) -> Result<FoundState> {
             "a document of the collection of sagas has no sagaName or no sagaId",
         ));
     };
-    Ok(FoundState { name: name.into(), id: id.into(), state })
+    Ok(FoundState { name: name.into(), id: id.into(), correlation_id, state })
 }

@@ -224,7 +224,7 @@ async fn one<C: Channel>(on: &C, way: &[(&str, &str)]) -> Result<Reply> {
         write_live(filter, now);
     };
     let found = find(on, &LISTED, 1, None, filter).await?.pop();
-    Ok(Reply::State(found.map(|document| state(document)?.into_state()).transpose()?))
+    Ok(Reply::State(found.map(|document| state(document)?.into_one()).transpose()?))
 }
 
 /// `PAYLOAD_TOO_LARGE`: no document holds so many bytes.

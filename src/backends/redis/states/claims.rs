@@ -13,6 +13,7 @@ use std::collections::{HashSet, VecDeque};
 
 use super::States;
 use super::keys::Keys;
+use super::reads::found_state;
 use super::scripts::{self as ask, number_of, scored_of};
 use crate::backends::redis::channel::Channel;
 use crate::backends::redis::error;
@@ -137,14 +138,10 @@ impl<C: Channel> States<'_, C> {
             let ids: Vec<String> = group.iter().map(|(_, _, id)| id.clone()).collect();
             for ((_, due, id), found) in group.iter().zip(self.fetch(*keys, &ids).await?) {
                 match found {
-                    Some((_, Ok((known, state)))) if known.timeout_at.is_some_and(|at| at.0 == *due) => {
-                        let (name, id) = (keys.name.into(), id.as_str().into());
-                        claimed.push(FoundState { name, id, state: Ok(state) });
+                    Some((at, Ok((known, state)))) if known.timeout_at.is_some_and(|at| at.0 == *due) => {
+                        claimed.push(found_state(*keys, id, at, Ok(state)));
                     }
-                    Some((_, Err(why))) => {
-                        let (name, id) = (keys.name.into(), id.as_str().into());
-                        claimed.push(FoundState { name, id, state: Err(why) });
-                    }
+                    Some((at, Err(why))) => claimed.push(found_state(*keys, id, at, Err(why))),
                     // Its lists are outdated. The lease is for a timeout that it does not have.
                     _ => self.sync(*keys, id).await?,
                 }

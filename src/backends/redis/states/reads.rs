@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::States;
-use super::keys::Known;
+use super::keys::{Keys, Known};
 use super::scripts::{self as ask, number_of, state_of, text_of, texts_of};
 use crate::backends::redis::channel::Channel;
-use crate::contract::states::{FoundState, StateRead};
+use crate::contract::states::{FoundState, OneState, StateRead};
 use crate::contract::step::Reply;
 use crate::error::Result;
 use crate::time::Millis;
@@ -22,10 +22,12 @@ impl<C: Channel> States<'_, C> {
                     return Ok(Reply::State(None));
                 };
                 let found = self.stored(keys, &correlation_id).await?.filter(|(known, _)| known.saga_id == **id);
-                Ok(Reply::State(found.map(|(_, state)| state)))
+                let one = |(_, state)| OneState { state, correlation_id: Some(correlation_id.into()) };
+                Ok(Reply::State(found.map(one)))
             }
             StateRead::ByCorrelation { name, correlation_id } => {
-                state_of(self.one(ask::get(self.keys(name).state(correlation_id))).await?).map(Reply::State)
+                let state = state_of(self.one(ask::get(self.keys(name).state(correlation_id))).await?)?;
+                Ok(Reply::State(state.map(|state| OneState { state, correlation_id: Some(correlation_id.clone()) })))
             }
             StateRead::List { name, completed, after, limit } => {
                 self.list(name, *completed, after.as_deref(), *limit).await
@@ -62,7 +64,7 @@ impl<C: Channel> States<'_, C> {
             let (ids, lists): (Vec<String>, Vec<_>) = ids.into_iter().take(most).unzip();
             let mut outdated = Vec::new();
             for ((id, lists), found) in ids.iter().zip(lists).zip(self.fetch(keys, &ids).await?) {
-                let Some((_, stored)) = found else {
+                let Some((correlation_id, stored)) = found else {
                     outdated.push(id.as_str());
                     continue;
                 };
@@ -73,7 +75,7 @@ impl<C: Channel> States<'_, C> {
                 }
                 if known.is_none() || completed.is_none() || known == completed {
                     let state = stored.map(|(_, state)| state);
-                    listed.push(FoundState { name: name.into(), id: id.as_str().into(), state });
+                    listed.push(found_state(keys, id, correlation_id, state));
                     if listed.len() == most {
                         break;
                     }
@@ -98,15 +100,11 @@ impl<C: Channel> States<'_, C> {
                 let (mut found, mut outdated) = (Vec::new(), Vec::new());
                 for (id, there) in ids.iter().zip(self.fetch(keys, &ids).await?) {
                     match there {
-                        Some((_, Ok((Known { timeout_at: Some(due), .. }, state)))) if due <= now => {
-                            let (name, id) = (saga_name.as_str().into(), id.as_str().into());
-                            found.push((due, FoundState { name, id, state: Ok(state) }));
+                        Some((at, Ok((Known { timeout_at: Some(due), .. }, state)))) if due <= now => {
+                            found.push((due, found_state(keys, id, at, Ok(state))));
                         }
                         // Since when is not known.
-                        Some((_, Err(why))) => {
-                            let (name, id) = (saga_name.as_str().into(), id.as_str().into());
-                            found.push((now, FoundState { name, id, state: Err(why) }));
-                        }
+                        Some((at, Err(why))) => found.push((now, found_state(keys, id, at, Err(why)))),
                         _ => outdated.push(id.as_str()),
                     }
                 }
@@ -122,6 +120,16 @@ impl<C: Channel> States<'_, C> {
         overdue.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(Reply::States(overdue.into_iter().map(|(_, found)| found).collect()))
     }
+}
+
+/// A saga of a list.
+pub(super) fn found_state(
+    keys: Keys<'_>,
+    id: &str,
+    correlation_id: String,
+    state: Result<String, String>,
+) -> FoundState {
+    FoundState { name: keys.name.into(), id: id.into(), correlation_id: Some(correlation_id.into()), state }
 }
 
 fn list_of(completed: bool) -> &'static str {

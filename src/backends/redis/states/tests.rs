@@ -217,7 +217,7 @@ fn delete(id: &str) -> StateStep {
 
 fn by_id(data: &Arc<Mutex<Data>>, id: &str) -> Option<String> {
     match run(data, &Work::Read(StateRead::ById { name: "N".into(), id: id.into() })).unwrap() {
-        Reply::State(state) => state,
+        Reply::State(found) => found.map(|found| found.state),
         other => panic!("{other:?}"),
     }
 }
@@ -225,7 +225,7 @@ fn by_id(data: &Arc<Mutex<Data>>, id: &str) -> Option<String> {
 fn by_correlation(data: &Arc<Mutex<Data>>, correlation_id: &str) -> Option<String> {
     let read = StateRead::ByCorrelation { name: "N".into(), correlation_id: correlation_id.into() };
     match run(data, &Work::Read(read)).unwrap() {
-        Reply::State(state) => state,
+        Reply::State(found) => found.map(|found| found.state),
         other => panic!("{other:?}"),
     }
 }
