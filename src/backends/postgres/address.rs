@@ -141,12 +141,7 @@ pub(super) fn parse(text: &str) -> Result<Address> {
     if options.get_socket().is_some() || options.get_host().starts_with('/') {
         options = options.ssl_mode(PgSslMode::Disable);
     }
-    if pooled {
-        if capacity.is_some_and(|capacity| capacity > 0) {
-            return Err(wrong("statement_cache_capacity", "0 with pgbouncer=true"));
-        }
-        capacity = Some(0);
-    }
+    let capacity = kept_statements(capacity, pooled)?;
     if let Some(capacity) = capacity {
         options = options.statement_cache_capacity(usize::from(capacity));
     }
@@ -177,6 +172,15 @@ fn without_host(text: &str) -> (Cow<'_, str>, Option<Vec<(String, String)>>) {
     }
     let slash = if tail.starts_with('/') { "" } else { "/" };
     (Cow::Owned(format!("{scheme}://{slash}{tail}")), Some(outside))
+}
+
+/// How many statements are kept, where it is said: none behind a pooler.
+fn kept_statements(given: Option<u16>, pooled: bool) -> Result<Option<u16>> {
+    match given {
+        Some(1..) if pooled => Err(wrong("statement_cache_capacity", "0 with pgbouncer=true")),
+        _ if pooled => Ok(Some(0)),
+        given => Ok(given),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
