@@ -211,7 +211,10 @@ impl Driver for DynamoDb {
     }
 
     fn probe(&self) -> Task<'_, Result<Probe>> {
-        Box::pin(async { initialize::probe(&self.session().await?.unqueued(), &self.rights).await })
+        Box::pin(async {
+            let channel = self.session().await?.unqueued();
+            Box::pin(initialize::probe(&channel, &self.rights)).await
+        })
     }
 
     fn usage(&self, now: Millis) -> Task<'_, Result<Usage>> {

@@ -125,12 +125,11 @@ pub(super) async fn probe(
     // One that has been there is missed by the connection.
     let missing = if database.presence.is_known() { None } else { missing_file(&database.location) };
     database.presence.check()?;
-    let seen = match missing {
-        Some(missing) => Seen { degraded: Some(missing), wrong: Vec::new(), journal: None },
-        None => {
-            let slot = database.readers_slot();
-            slot.patiently(false, limit, |connection| look(connection, table, states, sql)).await?
-        }
+    let seen = if let Some(missing) = missing {
+        Seen { degraded: Some(missing), wrong: Vec::new(), journal: None }
+    } else {
+        let slot = database.readers_slot();
+        slot.patiently(false, limit, |connection| look(connection, table, states, sql)).await?
     };
     let mut details = vec![
         ("path", Detail::Text(database.location.shown())),
@@ -157,13 +156,12 @@ fn look(connection: &mut Connection, table: &Table, states: &Table, sql: &Sql) -
     let found = Alone::run(connection, async |on| inspect(on, Dialect::Sqlite, table).await)?;
     let degraded = match found {
         Err(error) if error.kind() != Kind::Backend => return Err(error.into()),
-        // It is one of those that are wrong.
-        Err(_) => None,
         Ok(None) => Some(missing_table(table).message().to_owned()),
         Ok(Some(_)) if is_read_only(connection)? => {
             Some(String::from("the database file is read-only: payloads can be read, not written"))
         }
-        Ok(Some(_)) => None,
+        // What cannot be read is one of those that are wrong.
+        Err(_) | Ok(Some(_)) => None,
     };
     let Sql { executions, outbox, inbox, .. } = sql;
     let tables = All { payloads: table, states, executions, outbox, inbox };

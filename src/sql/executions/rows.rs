@@ -393,7 +393,7 @@ mod tests {
         let lease = NewLease { worker: "w".into(), token: "t".into(), lease_ms: 1_000 };
         let terms = Terms { ttl_ms: None, backoff_ms: 1_000, max_entries: 10, max_bytes: 1_000 };
         for names in [None, Some(vec![Box::from("Order"), Box::from("Other")])] {
-            let (statuses, lease, terms) = (vec![Status::Running, Status::Compensating], lease.clone(), terms.clone());
+            let (statuses, lease, terms) = (vec![Status::Running, Status::Compensating], lease.clone(), terms);
             let claim = ClaimRuns { lease, limit: 10, names, statuses, max_attempts: 5, stale_after_ms: 0, terms };
             let query = sql.due_query(&claim, 10, Millis::now());
             let mut plan = connection.prepare(&format!("explain query plan {}", query.sql())).unwrap();
