@@ -134,6 +134,29 @@ export function eventBehavior(use: () => SagaOutbox): void {
       expect(await use().insert([event(1), event(2)], { onDuplicate: 'ignore' })).toEqual([])
     })
 
+    it('is stored by calls at the same time, each of which has its own answer', async () => {
+      const { event, id } = fresh()
+      await use().insert([event('old'), event('older')])
+      const calls = await Promise.allSettled([
+        use().insert(event(1)),
+        use().insert([event(2), event('old'), event(3)]),
+        use().insert([event(4), event(5)]),
+        use().insert([event('older'), event(6)], { onDuplicate: 'ignore' }),
+        use().insert(event('older')),
+        use().insert(event(7)),
+      ])
+      expect(calls.map((call) => (call.status === 'fulfilled' ? call.value : [call.reason.code, call.reason.id]))).toEqual([
+        [],
+        ['ALREADY_EXISTS', id('old')],
+        [],
+        [],
+        ['ALREADY_EXISTS', id('older')],
+        [],
+      ])
+      const found = await Promise.all([1, 2, 3, 4, 5, 6, 7, 'old', 'older'].map((n) => use().get(id(n))))
+      expect(numbers(found.filter((one) => one !== null))).toEqual([1, 4, 5, 6, 7, 'old', 'older'])
+    })
+
     it('has one winner among those of one id', async () => {
       const { event, id } = fresh()
       const racers = Array.from({ length: 8 }, (_, racer) => use().insert([event(1, { payload: { racer } }), event(`racer-${racer}`)]))

@@ -54,6 +54,34 @@ export function settlingBehavior(use: () => SagaOutbox): void {
       expect(await claimed(use(), names)).toEqual([])
     })
 
+    it('may be told of by calls at the same time, each of which has its own answer', async () => {
+      const names = fresh()
+      const { event, id } = names
+      await use().insert(Array.from({ length: 9 }, (_, n) => event(n)))
+      const claims = await claim(use(), names)
+      const of = (n: number) => claims.find(({ eventId }) => eventId === id(n)) as Claim
+      const calls = await Promise.allSettled([
+        ...[0, 1, 2].map((n) => use().ack(of(n))),
+        use().ack({ eventId: id(3), token: 'x' }),
+        use().ack([{ eventId: id(4), token: 'x' }, of(5)]),
+        use().ack([of(6), of(7)]),
+        use().ack(of(0)),
+      ])
+      const answers = calls.map((call) => (call.status === 'fulfilled' ? call.value : (call.reason as LeaseLostError).lost))
+      expect(answers.slice(1, 6)).toEqual([
+        { acked: 1, lost: [] },
+        { acked: 1, lost: [] },
+        [id(3)],
+        { acked: 1, lost: [id(4)] },
+        { acked: 2, lost: [] },
+      ])
+      // One of them was first.
+      expect([answers[0], answers[6]]).toContainEqual({ acked: 1, lost: [] })
+      expect([answers[0], answers[6]]).toContainEqual([id(0)])
+      expect(await use().release([3, 4, 8].map(of))).toEqual({ released: 3, lost: [] })
+      expect(await claimed(use(), names)).toEqual([3, 4, 8])
+    })
+
     it('may be nothing', async () => {
       expect(await use().ack([])).toEqual({ acked: 0, lost: [] })
       expect(await use().fail([], { error: 'none' })).toEqual({ failed: 0, lost: [] })

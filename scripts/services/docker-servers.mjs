@@ -51,6 +51,23 @@ export async function startDockerPostgres({ password = randomBytes(12).toString(
   }
 }
 
+/** @param {import('./servers.mjs').PgBouncerOptions} options */
+export async function startDockerPgBouncer({ server: behind, poolMode = 'transaction', poolSize = 4, ...others }) {
+  refuse(others, 'pgbouncer')
+  const to = new URL(behind)
+  const server = await start('pgbouncer', undefined, 'PGBOUNCER_PORT', {
+    PGBOUNCER_SERVER_PORT: to.port,
+    PGBOUNCER_USER: decodeURIComponent(to.username),
+    PGBOUNCER_PASSWORD: decodeURIComponent(to.password),
+    PGBOUNCER_DATABASE: to.pathname.slice(1),
+    PGBOUNCER_POOL_MODE: poolMode,
+    PGBOUNCER_POOL_SIZE: String(poolSize),
+  })
+  const url = new URL(behind)
+  url.host = `${server.host}:${server.port}`
+  return { ...server, url: url.href, stop: () => server.stop('SIGTERM') }
+}
+
 /** @param {import('./servers.mjs').DynamoDBOptions} options */
 export async function startDockerDynamoDB({ port, ...others }) {
   refuse(others, 'openjdk-17-jre-headless')

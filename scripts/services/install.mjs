@@ -9,11 +9,11 @@ export class ServiceUnavailable extends Error {
 
 /**
  * @param {string} program
+ * @param {string[]} [directories] where to look as well
  * @returns {string | undefined}
  */
-export function findOnPath(program) {
-  return (process.env.PATH ?? '')
-    .split(delimiter)
+export function findOnPath(program, directories = []) {
+  return [...(process.env.PATH ?? '').split(delimiter), ...directories]
     .filter(Boolean)
     .map((directory) => join(directory, program))
     .find(isExecutable)

@@ -33,7 +33,7 @@ export class PostgresServer extends LocalServer {
    */
   constructor({ bin, ledger, password, settings }) {
     // SIGQUIT and not SIGKILL: after SIGKILL its System V shared memory segment would stay for good.
-    super({ name: 'postgres', ledger, osUser: unprivilegedUser(), discardSignal: STOP_SIGNAL.immediate })
+    super({ name: 'postgres', ledger, osUser: unprivilegedUser('PostgreSQL'), discardSignal: STOP_SIGNAL.immediate })
     this.#bin = bin
     this.#settings = settings
     this.password = password
@@ -140,8 +140,12 @@ export async function startLocalPostgres(options = {}, ledger = ledgerOfThisProc
   return await startOrRemove(new PostgresServer({ bin, ledger, password, settings }))
 }
 
-/** PostgreSQL refuses to run as root. */
-function unprivilegedUser() {
+/**
+ * Some servers refuse to run as root.
+ *
+ * @param {string} what
+ */
+export function unprivilegedUser(what) {
   if (process.getuid?.() !== 0) return undefined
   for (const name of ['postgres', 'nobody']) {
     try {
@@ -152,17 +156,17 @@ function unprivilegedUser() {
       // no such user
     }
   }
-  throw new ServiceUnavailable('PostgreSQL does not run as root, and there is no user postgres or nobody')
+  throw new ServiceUnavailable(`${what} does not run as root, and there is no user postgres or nobody`)
 }
 
 /**
  * Begins a login as libpq would. A server that is not ready answers with an error (57P03) where a ready
  * one asks for the password. https://www.postgresql.org/docs/current/protocol-message-formats.html
  *
- * @param {PostgresServer} server
+ * @param {{ host: string, port: number, user: string, database: string }} server
  * @returns {Promise<void>}
  */
-function expectLoginPrompt({ host, port, user, database }) {
+export function expectLoginPrompt({ host, port, user, database }) {
   return new Promise((resolve, reject) => {
     const parameters = Buffer.from(`user\0${user}\0database\0${database}\0\0`)
     const startup = Buffer.alloc(8 + parameters.length)

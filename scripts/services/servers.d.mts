@@ -109,6 +109,22 @@ export interface PostgresServer extends TestServer {
   restart(mode?: PostgresStopMode): Promise<void>
 }
 
+export interface PgBouncerOptions {
+  /** URL of the PostgreSQL server behind it. */
+  server: string
+  /** Default 'transaction'. */
+  poolMode?: 'session' | 'transaction' | 'statement' | undefined
+  /** Connections to the server; default 4. */
+  poolSize?: number | undefined
+}
+
+/** PgBouncer. Its user, password and database are those of the server behind it. */
+export interface PgBouncerServer extends TestServer {
+  /** SIGKILL by default. After a signal that ends processes, resolves when this one is gone. */
+  kill(signal?: NodeJS.Signals): Promise<void>
+  stop(): Promise<void>
+}
+
 export interface DynamoDBOptions {
   port?: number | undefined
   /** Data survives `kill` and `stop`. */
@@ -150,6 +166,7 @@ export function startRedis(options?: RedisOptions): Promise<RedisServer>
 export function startSentinel(options?: RedisSentinelOptions): Promise<RedisSentinel>
 export function startRedisCluster(options?: RedisClusterOptions): Promise<RedisCluster>
 export function startPostgres(options?: PostgresOptions): Promise<PostgresServer>
+export function startPgBouncer(options: PgBouncerOptions): Promise<PgBouncerServer>
 export function startDynamoDB(options?: DynamoDBOptions): Promise<DynamoDBServer>
 export function startMongo(options?: MongoOptions): Promise<MongoServer>
 

@@ -2,10 +2,18 @@
 // servers.d.mts. Each runs on a free port of 127.0.0.1, and all end with the process that started them.
 
 import { hasDocker } from './docker.mjs'
-import { startDockerDynamoDB, startDockerMongo, startDockerPostgres, startDockerRedis, unsupported } from './docker-servers.mjs'
+import {
+  startDockerDynamoDB,
+  startDockerMongo,
+  startDockerPgBouncer,
+  startDockerPostgres,
+  startDockerRedis,
+  unsupported,
+} from './docker-servers.mjs'
 import { findJava, startLocalDynamoDB } from './dynamodb.mjs'
 import { canInstall, findFaketime, findOnPath, findOrInstall, findPostgres } from './install.mjs'
 import { findGo, startLocalMongo } from './mongodb.mjs'
+import { findPgBouncer, startLocalPgBouncer } from './pgbouncer.mjs'
 import { startLocalPostgres } from './postgres.mjs'
 import { findRedis, startLocalRedis } from './redis.mjs'
 import { startLocalRedisCluster } from './redis-cluster.mjs'
@@ -39,6 +47,11 @@ export async function startRedisCluster(options = {}) {
 /** @param {import('./servers.mjs').PostgresOptions} [options] */
 export async function startPostgres(options = {}) {
   return onlyInDocker(findPostgres) ? await startDockerPostgres(options) : await startLocalPostgres(options)
+}
+
+/** @param {import('./servers.mjs').PgBouncerOptions} options */
+export async function startPgBouncer(options) {
+  return onlyInDocker(findPgBouncer) ? await startDockerPgBouncer(options) : await startLocalPgBouncer(options)
 }
 
 /** @param {import('./servers.mjs').DynamoDBOptions} [options] */

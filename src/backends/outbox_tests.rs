@@ -22,6 +22,7 @@ use crate::error::{Kind, Result};
 use crate::options::OptionReader;
 use crate::time::Millis;
 
+mod gathered;
 mod rules;
 
 pub(super) const HOUR: u64 = 3_600_000;
@@ -54,6 +55,14 @@ impl Asked {
         let (driver, group) = (Arc::clone(&self.0), vec![operation.clone()]);
         let thread = self.0.runtime_of(O::ACCESS).unwrap();
         let asked = thread.spawn(async move { driver.run(O::group(&group)).await.remove(0) });
+        crate::runtime::io().unwrap().block_on(asked).unwrap()
+    }
+
+    /// All of them at once.
+    fn ask_group<O: Operation + Clone>(&self, group: &[O]) -> Vec<Result<Reply>> {
+        let (driver, group) = (Arc::clone(&self.0), group.to_vec());
+        let thread = self.0.runtime_of(O::ACCESS).unwrap();
+        let asked = thread.spawn(async move { driver.run(O::group(&group)).await });
         crate::runtime::io().unwrap().block_on(asked).unwrap()
     }
 
@@ -324,7 +333,7 @@ fn listed(reply: &Reply) -> Vec<Dynamic> {
     }
 }
 
-fn ids(reply: &Result<Reply>) -> Vec<String> {
+pub(super) fn ids(reply: &Result<Reply>) -> Vec<String> {
     listed(reply.as_ref().unwrap()).iter().map(|event| text(event, ID).unwrap().to_owned()).collect()
 }
 
@@ -486,8 +495,30 @@ fn claim_a_few(open: impl Fn() -> Option<Asked>, rounds: usize) {
 
 #[cfg(feature = "postgres")]
 mod on_postgres {
+    use super::gathered::*;
     use super::rules::*;
     use super::*;
+
+    #[test]
+    fn groups_answer_as_their_changes_do_alone() {
+        groups_are_as_their_changes(postgres, 12);
+    }
+
+    #[test]
+    fn overlapping_batches_do_not_deadlock() {
+        if let Some(tried) = postgres() {
+            overlapping_batches_deadlock_nobody(&tried, 1_500, 25);
+        }
+    }
+
+    /// As long as it takes to be sure.
+    #[test]
+    #[ignore = "takes a minute"]
+    fn overlapping_batches_do_not_deadlock_in_a_minute() {
+        if let Some(tried) = postgres() {
+            overlapping_batches_deadlock_nobody(&tried, 20_000, 400);
+        }
+    }
 
     #[test]
     fn the_rules_are_those_of_memory() {
@@ -528,8 +559,19 @@ mod on_postgres {
 
 #[cfg(feature = "sqlite")]
 mod on_sqlite {
+    use super::gathered::*;
     use super::rules::*;
     use super::*;
+
+    #[test]
+    fn groups_answer_as_their_changes_do_alone() {
+        groups_are_as_their_changes(|| Some(sqlite()), 20);
+    }
+
+    #[test]
+    fn overlapping_batches_do_not_deadlock() {
+        overlapping_batches_deadlock_nobody(&sqlite(), 400, 10);
+    }
 
     #[test]
     fn the_rules_are_those_of_memory() {

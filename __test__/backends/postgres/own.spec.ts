@@ -101,7 +101,7 @@ describe.skipIf(missing(target))('the format', () => {
     await relay.stop()
     const asked = store.transaction((tx) => tx.query('select 1::int as one, $1::text as word', ['a']))
     expect(await asked).toEqual([{ one: 1, word: 'a' }])
-    expect((await store.health()).details).not.toHaveProperty('outboxListens')
+    expect((await store.health()).details).toMatchObject({ outboxListens: 0 })
   })
 
   it('reads and writes an existing TIMESTAMP column as UTC, whatever the time zone of others is', async () => {

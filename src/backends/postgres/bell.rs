@@ -3,8 +3,10 @@
 //! - A store that is asked for it listens on a session of its own. It is asked for what it listens to every few seconds,
 //!   so that one that has died unnoticed is found and replaced; behind each `LISTEN` the bell rings, because nobody
 //!   knows what was missed.
-//! - Behind a pooler that hands sessions on with each transaction, `LISTEN` succeeds and nothing is ever heard: a first
-//!   `NOTIFY` of the store's own tells. There, and where the server cannot be reached, others are found by polling.
+//! - Behind a pooler that hands sessions on with each transaction, `LISTEN` succeeds, and nothing is heard but by whoever
+//!   has the session then, who may not expect it. So a pooler is looked for before (`is_handed_on`), and a first `NOTIFY`
+//!   of the store's own tells whether it is heard. There, and where the server cannot be reached, others are found by
+//!   polling.
 //! - A `NOTIFY` goes in a statement of its own behind the commit, one at a time: the server commits those that notify
 //!   one after the other.
 
@@ -12,7 +14,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPoolOptions, Postgres};
 use sqlx::{AssertSqlSafe, Executor, Row, raw_sql};
 
 use super::error::of_connecting;
@@ -28,11 +30,16 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// A `NOTIFY` comes at the earliest so long behind the one before it.
 const APART: Duration = Duration::from_millis(10);
 
+/// So often a pooler is looked for.
+const ROUNDS: usize = 5;
+
 /// What a store hears, and tells.
 pub(super) struct Bell {
     channel: Arc<str>,
     /// What it says, so that it knows its own voice: whoever waits in this store is woken without it.
     voice: Arc<str>,
+    /// Whether the URL says that there is a pooler.
+    is_pooled: bool,
     pub(super) listener: Listener,
     telling: Arc<Mutex<Telling>>,
 }
@@ -48,15 +55,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Bell {
-    /// A bell that tells and hears on this channel.
-    pub(super) fn new(channel: &str) -> Self {
-        Self { channel: channel.into(), voice: word().into(), listener: Listener::default(), telling: Arc::default() }
+    /// A bell that tells and hears on this channel, and says this.
+    pub(super) fn new(channel: &str, voice: &str, is_pooled: bool) -> Self {
+        let (listener, telling) = (Listener::default(), Arc::default());
+        Self { channel: channel.into(), voice: voice.into(), is_pooled, listener, telling }
     }
 
     /// Ready when somebody has told of events since the last time.
     pub(super) async fn rung(&self, pool: &Arc<Pool>) {
-        let session =
-            || Session { channel: Arc::clone(&self.channel), voice: Arc::clone(&self.voice), pool: Arc::clone(pool) };
+        let session = || Session {
+            channel: Arc::clone(&self.channel),
+            voice: Arc::clone(&self.voice),
+            is_pooled: self.is_pooled,
+            pool: Arc::clone(pool),
+        };
         self.listener.rung(session).await;
     }
 
@@ -111,6 +123,7 @@ async fn notify(pool: &Arc<Pool>, channel: &str, payload: &str, wait: Duration) 
 struct Session {
     channel: Arc<str>,
     voice: Arc<str>,
+    is_pooled: bool,
     pool: Arc<Pool>,
 }
 
@@ -118,15 +131,21 @@ impl Listening for Session {
     const BACKEND: &'static str = "postgres";
 
     async fn listen(&self, hearing: &Hearing) -> Result<Infallible> {
-        let mut listener = within("LISTEN", async {
+        if self.is_pooled {
+            return Err(handed_on());
+        }
+        let mut listener = within("connecting to listen", async {
             let one = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
             let session = one.acquire_timeout(PATIENCE).connect_lazy_with(self.pool.options().clone());
             let mut listener = PgListener::connect_with(&session).await?;
             listener.eager_reconnect(false);
-            listener.listen(&self.channel).await?;
             Ok(listener)
         })
         .await?;
+        if self.is_handed_on(&mut listener).await? {
+            return Err(handed_on());
+        }
+        within("LISTEN", listener.listen(&self.channel)).await?;
         self.prove(&mut listener).await?;
         hearing.begun();
         loop {
@@ -142,6 +161,24 @@ impl Listening for Session {
 }
 
 impl Session {
+    /// Whether a pooler gives the server's process to others between two statements: another connection has the same one,
+    /// or it is another one while that connection keeps one for a transaction.
+    async fn is_handed_on(&self, listener: &mut PgListener) -> Result<bool> {
+        let ours = process(&mut *listener).await?;
+        for _ in 0..ROUNDS {
+            let mut checkout = self.pool.checkout(Patience { wait: PATIENCE, trust: super::driver::TRUSTED }).await?;
+            let beside = checkout.start()?;
+            within("begin", beside.execute(raw_sql("begin"))).await?;
+            let is_other = process(&mut *beside).await? == ours || process(&mut *listener).await? != ours;
+            within("rollback", beside.execute(raw_sql("rollback"))).await?;
+            checkout.done();
+            if is_other {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Tells itself something, over another session.
     async fn prove(&self, listener: &mut PgListener) -> Result<()> {
         let word = word();
@@ -156,10 +193,7 @@ impl Session {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, heard).await.unwrap_or_else(|_| {
-            let message = "LISTEN hears nothing here: a pooler (PgBouncer in transaction mode) hands the session on";
-            Err(Error::new(Kind::Unsupported, message))
-        })
+        tokio::time::timeout(PATIENCE, heard).await.unwrap_or_else(|_| Err(handed_on()))
     }
 
     /// Asks the session whether it is there, and listens.
@@ -173,6 +207,18 @@ impl Session {
         }
         Err(Error::new(Kind::Connection, "the session listens no more"))
     }
+}
+
+fn handed_on() -> Error {
+    let message = "LISTEN would hear nothing here: a pooler (PgBouncer in transaction mode) hands its session on";
+    Error::new(Kind::Unsupported, message)
+}
+
+/// The server's process that answers.
+async fn process<'c>(on: impl Executor<'c, Database = Postgres>) -> Result<i32> {
+    let row = within("select pg_backend_pid()", on.fetch_one(raw_sql("select pg_backend_pid()::text"))).await?;
+    let text: String = row.try_get_unchecked(0).map_err(of_connecting)?;
+    text.parse().map_err(|_| Error::new(Kind::Backend, "pg_backend_pid() is no number"))
 }
 
 async fn within<T>(what: &str, asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T> {

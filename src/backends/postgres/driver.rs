@@ -50,8 +50,6 @@ pub(super) const TRUSTED_BY_THE_CAREFUL: Duration = Duration::from_millis(500);
 pub(super) struct Postgres {
     pub(super) pool: Lease<Pool>,
     pub(super) prepared: bool,
-    /// `pgbouncer=true`: nothing may need a session that outlives its transaction.
-    pub(super) pooled: bool,
     pub(super) pool_size: usize,
     pub(super) wait: Duration,
     pub(super) table: Table,
@@ -232,9 +230,6 @@ impl Driver for Postgres {
     }
 
     fn rung(&self) -> Task<'_, ()> {
-        if self.pooled {
-            return Box::pin(std::future::pending());
-        }
         Box::pin(self.bell.rung(self.pool.arc()))
     }
 

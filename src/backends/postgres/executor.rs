@@ -97,6 +97,13 @@ impl Session {
         self.conclude(sql, outcome)
     }
 
+    /// A statement that runs in no transaction, and answers nothing.
+    pub(super) async fn run_alone(&mut self, sql: String) -> Result<()> {
+        let connection = self.checkout.start()?;
+        let outcome = connection.execute(raw_sql(AssertSqlSafe(sql.clone()))).await.map(drop);
+        self.conclude(&sql, outcome)
+    }
+
     /// Decides from an outcome whether the connection is in a state to go on.
     fn conclude<T>(&mut self, sql: &str, outcome: Result<T, sqlx::Error>) -> Result<T> {
         let failure = match outcome {

@@ -62,7 +62,6 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
     let driver = Arc::new(Postgres {
         pool: Lease::take(key, || Pool::new(address.options, size, connect_timeout)),
         prepared: address.prepared,
-        pooled: address.pooled,
         pool_size: size as usize,
         // Sooner than the operation's own end, so that the error can say what it waited for.
         wait: settings.operation_timeout.mul_f64(0.9),
@@ -75,7 +74,7 @@ pub fn open(url: &str, settings: &Settings, mut options: OptionReader) -> Result
         states_table,
         executions_quoted: pair.executions.quoted().into(),
         executions: Arc::new(Executions::new(Dialect::Postgres, pair)),
-        bell: Arc::new(Bell::new(&events.channel())),
+        bell: Arc::new(Bell::new(&events.channel(), events.voice(), address.pooled)),
         vacuum: Arc::default(),
         outbox_quoted: events.quoted().into(),
         outbox: Arc::new(events),

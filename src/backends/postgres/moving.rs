@@ -107,7 +107,7 @@ impl Hosted {
             Work::Write(write) => {
                 let done = place.write(&mut on, write, Millis::now()).await?;
                 if kind == Moved::Outbox {
-                    self.outbox.tell(&mut on).await?;
+                    self.outbox.tell_alone(&mut on).await?;
                 }
                 Ok(done)
             }

@@ -1,19 +1,19 @@
-//! Groups of operations on the outbox and on the inbox, spread over the connections of the pool.
+//! Groups of operations on the outbox and on the inbox, spread over the connections of the pool. Insertions, and
+//! acknowledgements, go together, as many as one statement takes (`src/sql/outbox/gathered.rs`).
 
 use super::driver::Postgres;
 use super::spread::{self, Placed};
 use crate::contract::inbox::{InboxRead, InboxWrite};
-use crate::contract::operation::chains;
+use crate::contract::operation::{Operation, chains};
 use crate::contract::outbox::{OutboxRead, OutboxWrite, Outcome};
 use crate::contract::step::Reply;
 use crate::error::Result;
-use crate::sql::Around;
+use crate::sql::outbox::gathered::{Joins, joins};
 use crate::time::Millis;
 
 /// A group, one kind of it.
 #[derive(Clone, Copy)]
 enum Group<'a> {
-    Events(&'a [OutboxWrite]),
     EventReads(&'a [OutboxRead]),
     Messages(&'a [InboxWrite]),
     MessageReads(&'a [InboxRead]),
@@ -22,9 +22,9 @@ enum Group<'a> {
 impl Postgres {
     /// Runs a group of changes of the outbox; those of one id in their order.
     pub(super) async fn write_outbox_group(&self, group: &[OutboxWrite]) -> Vec<Result<Reply>> {
-        let results = self.spread_events(Group::Events(group), group.len(), &chains(group)).await;
-        let is_insertion = |write: &OutboxWrite| matches!(write, OutboxWrite::Insert(_));
-        if group.iter().zip(&results).any(|(write, result)| is_insertion(write) && result.is_ok()) {
+        let results =
+            spread::spread(self.pool_size, group.len(), &parts(group), |part| self.change_events(group, part)).await;
+        if group.iter().zip(&results).any(|(write, result)| is_to_be_told(write) && result.is_ok()) {
             self.bell.tell(self.pool.arc(), self.wait);
         }
         let removed = |(write, result): (&OutboxWrite, &Result<Reply>)| match (write, result) {
@@ -36,6 +36,18 @@ impl Postgres {
             count => self.removed_events(count),
         }
         results
+    }
+
+    /// Makes changes one after the other, or together.
+    async fn change_events(&self, group: &[OutboxWrite], part: &[usize]) -> Placed {
+        let writes: Vec<&OutboxWrite> = part.iter().map(|at| &group[*at]).collect();
+        // What cannot be repeated when its answer is lost does not start on a connection that may be dead.
+        let careful = writes.iter().any(|write| !write.may_repeat());
+        let done = match self.session_on(&self.outbox_quoted, careful).await {
+            Ok(mut session) => self.outbox.write_all(&mut session, &writes).await,
+            Err(error) => writes.iter().map(|_| Err(error.clone())).collect(),
+        };
+        part.iter().copied().zip(done).collect()
     }
 
     /// Runs a group of questions about the outbox.
@@ -59,14 +71,11 @@ impl Postgres {
     }
 
     async fn run_part_of_events(&self, group: Group<'_>, part: &[usize]) -> Placed {
-        // What cannot be repeated when its answer is lost does not start on a connection that may be dead.
-        let careful = |write: &OutboxWrite| !crate::contract::operation::Operation::may_repeat(write);
-        let careful = matches!(group, Group::Events(writes) if part.iter().any(|at| careful(&writes[*at])));
         let quoted = match group {
-            Group::Events(_) | Group::EventReads(_) => &self.outbox_quoted,
+            Group::EventReads(_) => &self.outbox_quoted,
             Group::Messages(_) | Group::MessageReads(_) => &self.inbox_quoted,
         };
-        let mut session = match self.session_on(quoted, careful).await {
+        let mut session = match self.session_on(quoted, false).await {
             Ok(session) => session,
             Err(error) => return part.iter().map(|at| (*at, Err(error.clone()))).collect(),
         };
@@ -74,7 +83,6 @@ impl Postgres {
         for at in part {
             let (on, now) = (&mut session, Millis::now());
             let result = match group {
-                Group::Events(writes) => self.outbox.write(on, &writes[*at], Around::Savepoint, now).await,
                 Group::EventReads(reads) => self.outbox.read(on, &reads[*at], now).await,
                 Group::Messages(writes) => self.inbox.write(on, &writes[*at], now).await,
                 Group::MessageReads(reads) => self.inbox.read(on, &reads[*at], now).await,
@@ -83,6 +91,30 @@ impl Postgres {
         }
         done
     }
+}
+
+/// The places of changes that go one after the other: those of one claim, or of one id; and in one part all insertions,
+/// in one all acknowledgements, that go together, unless something else must keep to its place between them.
+fn parts(group: &[OutboxWrite]) -> Vec<Vec<usize>> {
+    let mut parts = Vec::new();
+    let mut together = [(Joins::Insertions, Vec::new()), (Joins::Acks, Vec::new())];
+    for chain in chains(group) {
+        let of = |kind: Joins| chain.iter().all(|at| joins(&group[*at]) == Some(kind));
+        match together.iter_mut().find(|(kind, _)| of(*kind)) {
+            Some((_, part)) => part.extend(chain),
+            None => parts.push(chain),
+        }
+    }
+    for (_, mut part) in together.into_iter().filter(|(_, part)| !part.is_empty()) {
+        part.sort_unstable();
+        parts.push(part);
+    }
+    parts
+}
+
+/// Whether others are to be told of it behind its commit.
+pub(super) fn is_to_be_told(write: &OutboxWrite) -> bool {
+    matches!(write, OutboxWrite::Insert(insertion) if !insertion.terms.notifies_in_transaction)
 }
 
 fn alone(count: usize) -> Vec<Vec<usize>> {

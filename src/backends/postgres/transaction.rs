@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::bell::Bell;
 use super::driver::Postgres;
 use super::executor::Session;
+use super::outbox::is_to_be_told;
 use super::pool::Pool;
 use crate::contract::capability::Isolation;
 use crate::contract::dynamic::Dynamic;
 use crate::contract::moving::not_in_transactions;
 use crate::contract::operation::Work;
-use crate::contract::outbox::OutboxWrite;
 use crate::contract::step::{Reply, Step};
 use crate::contract::transaction::Transaction;
 use crate::error::Result;
@@ -37,7 +37,7 @@ impl Postgres {
             executions: Arc::clone(&self.executions),
             outbox: Arc::clone(&self.outbox),
             inbox: Arc::clone(&self.inbox),
-            has_events: false,
+            tells: false,
             tell: (Arc::clone(&self.bell), Arc::clone(self.pool.arc()), self.wait),
         }))
     }
@@ -51,8 +51,8 @@ struct Ongoing {
     executions: Arc<Executions>,
     outbox: Arc<Outbox>,
     inbox: Arc<Inbox>,
-    /// Whether events were inserted: others are told behind the commit.
-    has_events: bool,
+    /// Whether others are told of new events behind the commit.
+    tells: bool,
     tell: (Arc<Bell>, Arc<Pool>, Duration),
 }
 
@@ -62,8 +62,8 @@ impl Transaction for Ongoing {
             match step {
                 Step::Outbox(step) => {
                     let done = self.outbox.run(&mut self.session, step, Around::Transaction, Millis::now()).await;
-                    let is_insertion = matches!(step, Work::Write(OutboxWrite::Insert(_)));
-                    self.has_events |= is_insertion && done.is_ok();
+                    let tells = matches!(step, Work::Write(write) if is_to_be_told(write));
+                    self.tells |= tells && done.is_ok();
                     done
                 }
                 Step::Moving(_) => Err(not_in_transactions()),
@@ -86,7 +86,7 @@ impl Transaction for Ongoing {
             let committed = self.session.commit().await;
             if committed.is_err() {
                 self.session.roll_back().await;
-            } else if self.has_events {
+            } else if self.tells {
                 let (bell, pool, wait) = self.tell;
                 // Its connection goes back before another one is asked for.
                 drop(self.session);

@@ -67,11 +67,16 @@ async fn clean(pool: &Arc<Pool>, quoted: &Arc<str>, prepared: bool, wait: Durati
         return Ok(Some(trouble));
     }
     let key = "hashtextextended('sagastore vacuum ' || $1::text, 0)";
-    if first(&mut on, &format!("select pg_try_advisory_lock({key})::int as is_ours"), slice::from_ref(&name)).await?
+    // The name is quoted.
+    let vacuum = format!("vacuum (truncate off) {quoted}");
+    if !prepared {
+        // Behind a transaction pooler there is no session to hold a lock for; who comes second waits for the first.
+        on.run_alone(vacuum).await?;
+    } else if first(&mut on, &format!("select pg_try_advisory_lock({key})::int as is_ours"), slice::from_ref(&name))
+        .await?
         == 1
     {
-        // The name is quoted.
-        let done = on.run(&format!("vacuum (truncate off) {quoted}"), &[]).await;
+        let done = on.run_alone(vacuum).await;
         on.run(&format!("select pg_advisory_unlock({key})::int as was_ours"), &[name]).await?;
         done?;
     }

@@ -14,11 +14,14 @@
 //! A claim begins where the last one has (`mark.rs`).
 //!
 //! A question for the first of a key compares (key, number) as a row: the server has then no other index to answer it by.
+//!
+//! Where nothing in the window has a key, a shorter statement does (`plain.rs`).
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Outbox;
-use super::form::{Kept, Shows, columns, read};
+use super::form::{Kept, Shows, columns, read, unestimated};
 use super::reads::{signed, wants_base64};
 use crate::contract::outbox::record::{EventStatus, Stored};
 use crate::contract::outbox::{ClaimEvents, NEVER_ANSWERED};
@@ -39,11 +42,25 @@ const TIDIED: usize = 4_000;
 const LOOKS: usize = 40;
 
 /// Whether nobody has the event `x`, and its time has come.
-fn is_free() -> String {
+pub(super) fn is_free() -> String {
+    unestimated(&free())
+}
+
+fn free() -> String {
     let now = format!("(select {NOW_MS})");
     format!(
         "x.dead_at is null and (x.token is null or x.lease_until <= {now}) and (x.due_at is null or x.due_at <= {now})"
     )
+}
+
+/// Goes on with a condition: that the event `x` is no dead letter, where those are let pass.
+pub(super) fn of_living(skips_dead: bool) -> String {
+    if skips_dead { format!("and {} ", unestimated("x.dead_at is null")) } else { String::new() }
+}
+
+/// So many events are looked at by a claim of so many: there are few different statements, whatever the limit.
+fn window(limit: u64) -> u64 {
+    (limit * 4 + 100).next_power_of_two()
 }
 
 /// Whether the event `row` is parked behind another one.
@@ -119,7 +136,7 @@ impl Outbox {
     }
 
     /// One statement: at most `limit` events, those that it has made dead letters among them; and whether it had seen
-    /// as many as it looks at.
+    /// as many as it looks at, some behind others of their key among them.
     async fn claim_some<E: Executor>(
         &self,
         on: &mut E,
@@ -128,8 +145,13 @@ impl Outbox {
         from: i64,
         again: bool,
     ) -> Result<(bool, Vec<Stored>)> {
-        // Few different statements, whatever the limit.
-        let (t, free, window) = (&self.t, is_free(), (limit * 4 + 100).next_power_of_two());
+        if self.is_plain.load(Ordering::Relaxed) {
+            if let Some(done) = self.claim_plain(on, claim, limit, from, again).await? {
+                return Ok(done);
+            }
+            self.is_plain.store(false, Ordering::Relaxed);
+        }
+        let (t, free) = (&self.t, is_free());
         let most = claim.terms.max_deliveries;
         // One that becomes a dead letter lets others pass, or is the last that is looked at.
         let goes_on = "bool_and(ok) over (partition by partition_key order by seq)";
@@ -140,25 +162,13 @@ impl Outbox {
                             rows between unbounded preceding and 1 preceding), true)";
             (format!("and l.deliveries < {most} "), format!("{goes_on} and {all_live}"))
         };
-        let of_living = if claim.terms.skips_dead { "and x.dead_at is null " } else { "" };
+        let of_living = of_living(claim.terms.skips_dead);
         let mut query = Query::new(self.dialect, String::from("with n as materialized (select "));
         query.bind(Value::Int(signed(limit)), "::bigint as wanted");
+        query.push("), ");
+        self.seen(&mut query, claim, limit, from, again);
         query.push(&format!(
-            "), w as materialized ((select x.seq, x.partition_key from {t} as x where not x.parked and {free}"
-        ));
-        if from > 0 {
-            query.push(" and x.seq >= ");
-            query.bind(Value::Int(from), "::bigint");
-        }
-        wanted(&mut query, claim, again);
-        query.push(&format!(
-            " order by x.seq limit {window}) union all (select x.seq, x.partition_key from {t} as x \
-             where x.due_at <= (select {NOW_MS}) and x.parked and {free}"
-        ));
-        wanted(&mut query, claim, again);
-        query.push(&format!(
-            " order by x.due_at limit {window})), \
-             k as materialized (select distinct on (partition_key) partition_key, seq from w \
+            ", k as materialized (select distinct on (partition_key) partition_key, seq from w \
              where partition_key is not null order by partition_key, seq), \
              h as materialized (select seq from w where partition_key is null union all \
              select k.seq from k cross join lateral (select x.seq, x.partition_key from {t} as x \
@@ -167,12 +177,11 @@ impl Outbox {
              l as materialized (select x.seq, x.partition_key, x.deliveries from {t} as x \
              where x.seq = any(array(select seq from h)) and {free} order by x.seq limit (select wanted from n) \
              for update skip locked), f as materialized (select r.seq, r.partition_key, r.ok, r.lives from l cross join lateral (\
-             select x.seq, x.partition_key, (x.deliveries < {most}) as lives, \
-             coalesce({free}"
+             select x.seq, x.partition_key, (x.deliveries < {most}) as lives, ("
         ));
-        wanted(&mut query, claim, again);
+        takes(&mut query, claim, again);
         query.push(&format!(
-            ", false) as ok from {t} as x where (x.partition_key, x.seq) > (l.partition_key, l.seq) \
+            ") as ok from {t} as x where (x.partition_key, x.seq) > (l.partition_key, l.seq) \
              and x.partition_key is not null {of_living}order by x.partition_key, x.seq limit (select case \
              when count(*) >= (select wanted from n) or count(partition_key) = 0 then 0 \
              else ((select wanted from n) - count(*)) * 2 / count(partition_key) + 1 end from l)) as r \
@@ -184,8 +193,36 @@ impl Outbox {
              order by x.seq for update skip locked), \
              o as materialized (select seq from l union all select seq from (select r.seq, \
              bool_and(g.seq is not null) over (partition by r.partition_key order by r.seq) as is_ours \
-             from r left join g on g.seq = r.seq) as q where is_ours), \
-             u as (update {t} as x set \
+             from r left join g on g.seq = r.seq) as q where is_ours)"
+        ));
+        self.give(on, &mut query, claim, "x.seq = any(array(select seq from o))");
+        let looked = self.given(on, &query).await?;
+        self.is_plain.store(looked.keys == 0, Ordering::Relaxed);
+        Ok((looked.is_full(limit), looked.found))
+    }
+
+    /// Goes on with `w`, the window.
+    pub(super) fn seen<'a>(&self, query: &mut Query<'a>, claim: &'a ClaimEvents, limit: u64, from: i64, again: bool) {
+        let (t, window) = (&self.t, window(limit));
+        query.push(&format!("w as materialized ((select x.seq, x.partition_key from {t} as x where not x.parked and "));
+        takes(query, claim, again);
+        if from > 0 {
+            query.push(" and x.seq >= ");
+            query.bind(Value::Int(from), "::bigint");
+        }
+        query.push(&format!(
+            " order by x.seq limit {window}) union all (select x.seq, x.partition_key from {t} as x \
+             where x.due_at <= (select {NOW_MS}) and x.parked and "
+        ));
+        takes(query, claim, again);
+        query.push(&format!(" order by x.due_at limit {window}))"));
+    }
+
+    /// Goes on with the change of those events `x` that are given, or become dead letters; and with the answer.
+    pub(super) fn give<'a, E: Executor>(&self, on: &E, query: &mut Query<'a>, claim: &'a ClaimEvents, which: &str) {
+        let (t, most) = (&self.t, claim.terms.max_deliveries);
+        query.push(&format!(
+            ", u as (update {t} as x set \
              status = case when x.deliveries < {most} then 'claimed' else 'dead_letter' end, \
              claimed_at = case when x.deliveries < {most} then {NOW_MS} end, \
              dead_at = case when x.deliveries >= {most} then {NOW_MS} end, \
@@ -201,25 +238,29 @@ impl Outbox {
         query.push(&format!(" end, token = case when x.deliveries < {most} then "));
         query.text(&claim.lease.token);
         query.push(&format!(
-            " end where x.seq = any(array(select seq from o)) returning {}) \
-             select s.looked, u.* from (select count(*) as looked from w) as s left join u on true",
+            " end where {which} returning {}) select s.looked, s.keys, u.* \
+             from (select count(*) as looked, count(partition_key) as keys from w) as s left join u on true",
             columns(self.dialect, "x.", Kept::Unsent, Shows::Event, wants_base64(on))
         ));
-        let (mut is_full, mut found) = (false, Vec::new());
+    }
+
+    /// Runs a claim, and reads its answer.
+    pub(super) async fn given<E: Executor>(&self, on: &mut E, query: &Query<'_>) -> Result<Looked> {
+        let mut looked = Looked::default();
         for mut row in query.run(on).await?.rows {
-            let rest = row.split_off(1);
-            is_full = row.remove(0).into_int("looked")? >= signed(window);
+            let rest = row.split_off(2);
+            let [count, keys] = crate::sql::cells(row);
+            (looked.count, looked.keys) = (count.into_int("looked")?, keys.into_int("keys")?);
             if rest.first().is_some_and(|seq| *seq != Cell::Null) {
-                found.push(read(rest)?);
+                looked.found.push(read(rest)?);
             }
         }
-        Ok((is_full, found))
+        Ok(looked)
     }
 
     /// Parks events that stand behind others of their key; how many.
     async fn tidy<E: Executor>(&self, on: &mut E, skips_dead: bool) -> Result<u64> {
-        let (t, free) = (&self.t, is_free());
-        let of_living = if skips_dead { "and x.dead_at is null " } else { "" };
+        let (t, free, of_living) = (&self.t, is_free(), of_living(skips_dead));
         let sql = format!(
             "with w as materialized (select x.seq, x.partition_key from {t} as x where not x.parked and {free} \
              and x.partition_key is not null order by x.seq limit {TIDIED}), \
@@ -268,8 +309,7 @@ impl Outbox {
     }
 
     fn unparked(&self, keys: &str, skips_dead: bool) -> String {
-        let t = &self.t;
-        let of_living = if skips_dead { "and x.dead_at is null " } else { "" };
+        let (t, of_living) = (&self.t, of_living(skips_dead));
         format!(
             "with k as materialized ({keys}), f as materialized (select f.seq from k cross join lateral (\
              select x.seq, x.partition_key, {} as is_behind from {t} as x \
@@ -284,8 +324,29 @@ impl Outbox {
     }
 }
 
-/// Goes on with: the claim takes events such as `x`; again: it has got some, and their lease may be over already.
-fn wanted<'a>(query: &mut Query<'a>, claim: &'a ClaimEvents, again: bool) {
+/// What a claim has looked at, and what it has come to.
+#[derive(Default)]
+pub(super) struct Looked {
+    /// Events of the window; those that have a key.
+    count: i64,
+    pub(super) keys: i64,
+    /// Those that were given, and those that have become dead letters.
+    pub(super) found: Vec<Stored>,
+}
+
+impl Looked {
+    /// Whether the window of a claim of so many was full, and some of it may stand behind others of their key.
+    pub(super) fn is_full(&self, limit: u64) -> bool {
+        self.keys > 0 && self.count >= signed(window(limit))
+    }
+}
+
+/// Goes on with a condition: nobody has the event `x`, its time has come, and the claim takes such events; again: it
+/// has got some, and their lease may be over already.
+fn takes<'a>(query: &mut Query<'a>, claim: &'a ClaimEvents, again: bool) {
+    // As `unestimated` has it.
+    query.push("nullif(");
+    query.push(&free());
     for (column, names) in [("event_type", &claim.types), ("routing_key", &claim.routing_keys)] {
         if let Some(names) = names {
             query.push(&format!(" and x.{column} in "));
@@ -301,6 +362,7 @@ fn wanted<'a>(query: &mut Query<'a>, claim: &'a ClaimEvents, again: bool) {
         query.int(signed(claim.older_than_ms).min(3_153_600_000_000_000));
         query.push(")");
     }
+    query.push(", false) is not null");
 }
 
 /// So many milliseconds from now on; null for none.

@@ -8,7 +8,9 @@
 //! rows.rs    SQLite's changes
 //! picks.rs   SQLite's claims
 //! insert.rs  PostgreSQL's insertions
+//! gathered.rs  several of its changes by one statement
 //! claim.rs   PostgreSQL's claims
+//! plain.rs   those where nothing has a key
 //! mark.rs    from where they look
 //! settle.rs  PostgreSQL's other changes
 //! ```
@@ -33,11 +35,15 @@ macro_rules! retried {
 mod claim;
 pub(in crate::sql) mod form;
 #[cfg(feature = "postgres")]
+pub(crate) mod gathered;
+#[cfg(feature = "postgres")]
 mod insert;
 #[cfg(feature = "postgres")]
 mod mark;
 #[cfg(feature = "sqlite")]
 mod picks;
+#[cfg(feature = "postgres")]
+mod plain;
 pub(in crate::sql) mod reads;
 #[cfg(feature = "sqlite")]
 pub(in crate::sql) mod rows;
@@ -74,6 +80,11 @@ pub(crate) struct Outbox {
     swept: std::sync::Mutex<Option<std::time::Instant>>,
     #[cfg(feature = "postgres")]
     mark: mark::Mark,
+    /// Whether the last claim has seen no event with a key (PostgreSQL).
+    #[cfg(feature = "postgres")]
+    is_plain: std::sync::atomic::AtomicBool,
+    #[cfg(feature = "postgres")]
+    voice: Box<str>,
 }
 
 /// Whether the server has cancelled the statement to end a deadlock.
@@ -107,6 +118,10 @@ impl Outbox {
             swept: std::sync::Mutex::default(),
             #[cfg(feature = "postgres")]
             mark: mark::Mark::default(),
+            #[cfg(feature = "postgres")]
+            is_plain: true.into(),
+            #[cfg(feature = "postgres")]
+            voice: format!("{:016x}", fastrand::u64(..)).into(),
             table,
             t,
             kept,
@@ -198,11 +213,26 @@ impl Outbox {
         name
     }
 
-    /// Tells of new events, with the transaction that they are in.
+    /// What this outbox says on the channel: a store knows by it what it has said itself.
     #[cfg(feature = "postgres")]
-    pub(crate) async fn tell<E: Executor>(&self, on: &mut E) -> Result<()> {
-        let mut query = super::query::Query::new(self.dialect, String::from("select count(*) from pg_notify("));
-        query.bind(super::Value::Text(self.channel().into()), "::text, '')");
+    pub(crate) fn voice(&self) -> &str {
+        &self.voice
+    }
+
+    /// Goes on with a subquery that tells of new events, with the transaction that it is in.
+    #[cfg(feature = "postgres")]
+    fn tell(&self, query: &mut super::query::Query<'_>) {
+        query.push("(select count(*) from pg_notify(");
+        query.bind(super::Value::Text(self.channel().into()), "::text, ");
+        query.bind(super::Value::Text(self.voice.to_string().into()), "::text))");
+    }
+
+    /// Tells of new events by a statement of its own.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn tell_alone<E: Executor>(&self, on: &mut E) -> Result<()> {
+        let mut query = super::query::Query::new(self.dialect, String::from("select "));
+        self.tell(&mut query);
+        query.push(" as told");
         query.run(on).await.map(drop)
     }
 
@@ -218,13 +248,7 @@ impl Outbox {
     #[cfg(feature = "postgres")]
     async fn change<E: Executor>(&self, on: &mut E, write: &OutboxWrite, around: Around) -> Result<Reply> {
         match write {
-            OutboxWrite::Insert(insertion) => {
-                let claimed = self.insert(on, insertion, around).await?;
-                if insertion.terms.notifies_in_transaction {
-                    self.tell(on).await?;
-                }
-                Ok(listed(claimed))
-            }
+            OutboxWrite::Insert(insertion) => self.insert(on, insertion, around).await.map(listed),
             OutboxWrite::Claim(claim) => self.claim(on, claim, around).await.map(listed),
             OutboxWrite::Settle(settlement) => self.settle(on, settlement, around).await.map(settled),
             OutboxWrite::Decide { id, decision, terms } => self.decide(on, id, decision, terms, around).await,

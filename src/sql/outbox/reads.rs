@@ -2,13 +2,15 @@
 
 use super::Outbox;
 use super::form::{self, Kept, Shows};
+#[cfg(feature = "postgres")]
+use super::form::{ANY, unestimated};
 use crate::contract::dynamic::Dynamic;
 use crate::contract::outbox::record::{Counts, EventPage, EventStatus, Stored, foreign_cursor, listed};
 use crate::contract::outbox::{OutboxRead, Terms};
 use crate::contract::step::Reply;
 use crate::error::Result;
 use crate::sql::query::Query;
-use crate::sql::{Cell, Executor};
+use crate::sql::{Cell, Dialect, Executor};
 use crate::time::Millis;
 
 impl Outbox {
@@ -52,6 +54,26 @@ impl Outbox {
         Ok(self.rows(on, &query).await?.into_iter().next())
     }
 
+    /// A condition of a question that goes through an index in its order (see `unestimated`).
+    fn in_order(&self, condition: &str) -> String {
+        match self.dialect {
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => unestimated(condition),
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => condition.to_owned(),
+        }
+    }
+
+    /// A condition: it is a dead letter.
+    fn is_dead(&self) -> String {
+        match self.dialect {
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => format!("dead_at {ANY}"),
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => String::from("dead_at is not null"),
+        }
+    }
+
     async fn list<E: Executor>(
         &self,
         on: &mut E,
@@ -70,14 +92,17 @@ impl Outbox {
                 Some(EventStatus::Sent) if of == Kept::Sent => "",
                 Some(EventStatus::Sent) => continue,
                 Some(_) if of == Kept::Sent => continue,
-                Some(EventStatus::Pending) => " and x.token is null and x.dead_at is null",
-                Some(EventStatus::Claimed) => " and x.token is not null",
-                Some(EventStatus::DeadLetter) => " and x.dead_at is not null",
+                Some(EventStatus::Pending) => &*self.in_order("x.token is null and x.dead_at is null"),
+                Some(EventStatus::Claimed) => &*self.in_order("x.token is not null"),
+                Some(EventStatus::DeadLetter) => "x.dead_at is not null",
             };
             let mut query = Query::new(self.dialect, self.select(of, Shows::Event, as_base64));
             query.push(" where x.seq > ");
             query.int(after.unwrap_or(i64::MIN));
-            query.push(meant);
+            if !meant.is_empty() {
+                query.push(" and ");
+                query.push(meant);
+            }
             if let Some(id) = saga_id {
                 query.push(" and x.saga_id = ");
                 query.text(id);
@@ -104,9 +129,9 @@ impl Outbox {
         now: Millis,
     ) -> Result<Vec<Stored>> {
         let mut query = Query::new(self.dialect, self.select(Kept::Unsent, shows, wants_base64(on)));
-        query.push(" where x.token is not null and x.claimed_at <= ");
+        query.push(&format!(" where {} and x.claimed_at <= (select ", self.in_order("x.token is not null")));
         query.ago(older_than_ms, now);
-        query.push(" order by x.seq limit ");
+        query.push(") order by x.seq limit ");
         query.int(signed(limit));
         self.rows(on, &query).await
     }
@@ -116,7 +141,7 @@ impl Outbox {
         let sql = match status {
             EventStatus::Sent => format!("select count(*) as found from {kept}"),
             EventStatus::Claimed => format!("select count(*) as found from {t} where token is not null"),
-            EventStatus::DeadLetter => format!("select count(*) as found from {t} where dead_at is not null"),
+            EventStatus::DeadLetter => format!("select count(*) as found from {t} where {}", self.is_dead()),
             // The difference of what indexes count: the payloads are not gone through.
             EventStatus::Pending => format!(
                 "select (select count(*) from {t}) - (select count(*) from {t} where token is not null) \

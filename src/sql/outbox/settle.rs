@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::claim::until;
-use super::form::Shows;
+use super::form::{Shows, unestimated};
 use super::reads::signed;
 use super::{Outbox, schema};
 use crate::contract::outbox::record::{EventStatus, Stored, missing};
@@ -68,7 +68,8 @@ impl Outbox {
         rowset::bind(&mut query, "g", rows, on.wants_base64());
         query.push(&format!(
             ", l as materialized (select x.seq, x.event_id, x.partition_key, x.token from {t} as x \
-             join g on g.id = x.event_id where x.token = g.token order by x.seq for update of x)"
+             where x.event_id = any(array(select g.id from g)) and {} order by x.seq for update)",
+            unestimated("((x.event_id, x.token) in (select g.id, g.token from g))")
         ));
         match outcome {
             Outcome::Sent => {
@@ -143,9 +144,9 @@ impl Outbox {
              from l) as l where place = 1), \
              b as materialized (select x.seq from {t} as x where x.seq = any(array(select r.seq from f \
              cross join lateral (select x.seq, x.partition_key, x.token from {t} as x \
-             where (x.partition_key, x.seq) > (f.partition_key, f.seq) and x.partition_key is not null \
+             where (x.partition_key, x.seq) > (f.partition_key, f.seq) and x.partition_key = f.partition_key \
              order by x.partition_key, x.seq limit {BEHIND}) as r where f.partition_key is not null \
-             and r.partition_key = f.partition_key and r.token = f.token)) and x.token is not null \
+             and r.token = f.token)) and x.token is not null \
              order by x.seq for update)"
         )
     }
@@ -256,10 +257,10 @@ impl Outbox {
     fn dead(&self, ids: &[Box<str>]) -> Query<'static> {
         let mut query = Query::new(
             self.dialect,
-            format!("with l as materialized (select x.seq from {} as x where x.event_id in ", self.t),
+            format!("with l as materialized (select x.seq from {} as x where x.event_id = any(array", self.t),
         );
         query.among(ids, "");
-        query.push(" and x.dead_at is not null order by x.seq for update)");
+        query.push(") and x.dead_at is not null order by x.seq for update)");
         query
     }
 
@@ -269,11 +270,12 @@ impl Outbox {
         let mut query = Query::new(
             self.dialect,
             format!(
-                "with l as materialized (select x.seq from {t} as x where x.token is not null and x.claimed_at <= "
+                "with l as materialized (select x.seq from {t} as x where {} and x.claimed_at <= (select ",
+                unestimated("x.token is not null")
             ),
         );
         query.ago(older_than_ms, Millis(0));
-        query.push(" order by x.seq limit ");
+        query.push(") order by x.seq limit ");
         query.int(signed(limit));
         query.push(&format!(
             " for update skip locked) update {t} as x set {LET_GO} where x.seq = any(array(select seq from l)) \
