@@ -771,365 +771,393 @@ declare const OPERATIONS: {
 		readonly writes: true;
 		readonly by: null;
 	};
-	readonly "executions.create": {
+	readonly "states.names": {
 		readonly number: 19;
+		readonly name: "states.names";
+		readonly kind: "states";
+		readonly writes: false;
+		readonly by: null;
+	};
+	readonly "states.findStale": {
+		readonly number: 20;
+		readonly name: "states.findStale";
+		readonly kind: "states";
+		readonly writes: false;
+		readonly by: null;
+	};
+	readonly "executions.create": {
+		readonly number: 21;
 		readonly name: "executions.create";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.start": {
-		readonly number: 20;
+		readonly number: 22;
 		readonly name: "executions.start";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.load": {
-		readonly number: 21;
+		readonly number: 23;
 		readonly name: "executions.load";
 		readonly kind: "executions";
 		readonly writes: false;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.find": {
-		readonly number: 22;
+		readonly number: 24;
 		readonly name: "executions.find";
 		readonly kind: "executions";
 		readonly writes: false;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.checkpoint": {
-		readonly number: 23;
+		readonly number: 25;
 		readonly name: "executions.checkpoint";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.updateContext": {
-		readonly number: 24;
+		readonly number: 26;
 		readonly name: "executions.updateContext";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.updateStatus": {
-		readonly number: 25;
+		readonly number: 27;
 		readonly name: "executions.updateStatus";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.logStep": {
-		readonly number: 26;
+		readonly number: 28;
 		readonly name: "executions.logStep";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.updateStep": {
-		readonly number: 27;
+		readonly number: 29;
 		readonly name: "executions.updateStep";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.complete": {
-		readonly number: 28;
+		readonly number: 30;
 		readonly name: "executions.complete";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.compensated": {
-		readonly number: 29;
+		readonly number: 31;
 		readonly name: "executions.compensated";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.fail": {
-		readonly number: 30;
+		readonly number: 32;
 		readonly name: "executions.fail";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.waitUntil": {
-		readonly number: 31;
+		readonly number: 33;
 		readonly name: "executions.waitUntil";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.release": {
-		readonly number: 32;
+		readonly number: 34;
 		readonly name: "executions.release";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.incrementRecoveryAttempts": {
-		readonly number: 33;
+		readonly number: 35;
 		readonly name: "executions.incrementRecoveryAttempts";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.setRecoveryAttempts": {
-		readonly number: 34;
+		readonly number: 36;
 		readonly name: "executions.setRecoveryAttempts";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.history": {
-		readonly number: 35;
+		readonly number: 37;
 		readonly name: "executions.history";
 		readonly kind: "executions";
 		readonly writes: false;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.save": {
-		readonly number: 36;
+		readonly number: 38;
 		readonly name: "executions.save";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.delete": {
-		readonly number: 37;
+		readonly number: 39;
 		readonly name: "executions.delete";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "executions.list": {
-		readonly number: 38;
+		readonly number: 40;
 		readonly name: "executions.list";
 		readonly kind: "executions";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly "executions.count": {
-		readonly number: 39;
+		readonly number: 41;
 		readonly name: "executions.count";
 		readonly kind: "executions";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly "executions.statistics": {
-		readonly number: 40;
+		readonly number: 42;
 		readonly name: "executions.statistics";
 		readonly kind: "executions";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly "executions.cleanup": {
-		readonly number: 41;
+		readonly number: 43;
 		readonly name: "executions.cleanup";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "executions.claim": {
-		readonly number: 42;
+		readonly number: 44;
 		readonly name: "executions.claim";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "executions.heartbeat": {
-		readonly number: 43;
+		readonly number: 45;
 		readonly name: "executions.heartbeat";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "executions.redrive": {
-		readonly number: 44;
+		readonly number: 46;
 		readonly name: "executions.redrive";
 		readonly kind: "executions";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "executions.findRecoverable": {
-		readonly number: 45;
+		readonly number: 47;
 		readonly name: "executions.findRecoverable";
 		readonly kind: "executions";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly "outbox.insert": {
-		readonly number: 46;
+		readonly number: 48;
 		readonly name: "outbox.insert";
 		readonly kind: "outbox";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "outbox.get": {
-		readonly number: 47;
+		readonly number: 49;
 		readonly name: "outbox.get";
 		readonly kind: "outbox";
 		readonly writes: false;
 		readonly by: "id_in_list";
 	};
 	readonly "outbox.list": {
-		readonly number: 48;
+		readonly number: 50;
 		readonly name: "outbox.list";
 		readonly kind: "outbox";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly "outbox.count": {
-		readonly number: 49;
+		readonly number: 51;
 		readonly name: "outbox.count";
 		readonly kind: "outbox";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly "outbox.claim": {
-		readonly number: 50;
+		readonly number: 52;
 		readonly name: "outbox.claim";
 		readonly kind: "outbox";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "outbox.ack": {
-		readonly number: 51;
+		readonly number: 53;
 		readonly name: "outbox.ack";
 		readonly kind: "outbox";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "outbox.fail": {
-		readonly number: 52;
+		readonly number: 54;
 		readonly name: "outbox.fail";
 		readonly kind: "outbox";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "outbox.release": {
-		readonly number: 53;
+		readonly number: 55;
 		readonly name: "outbox.release";
 		readonly kind: "outbox";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "outbox.extend": {
-		readonly number: 54;
+		readonly number: 56;
 		readonly name: "outbox.extend";
 		readonly kind: "outbox";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "outbox.updateStatus": {
-		readonly number: 55;
+		readonly number: 57;
 		readonly name: "outbox.updateStatus";
 		readonly kind: "outbox";
 		readonly writes: true;
 		readonly by: "id_in_list";
 	};
 	readonly "outbox.findStuck": {
-		readonly number: 56;
+		readonly number: 58;
 		readonly name: "outbox.findStuck";
 		readonly kind: "outbox";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly "outbox.releaseStuck": {
-		readonly number: 57;
+		readonly number: 59;
 		readonly name: "outbox.releaseStuck";
 		readonly kind: "outbox";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "outbox.requeue": {
-		readonly number: 58;
+		readonly number: 60;
 		readonly name: "outbox.requeue";
 		readonly kind: "outbox";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "outbox.discard": {
-		readonly number: 59;
+		readonly number: 61;
 		readonly name: "outbox.discard";
 		readonly kind: "outbox";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "outbox.blockedKeys": {
-		readonly number: 60;
+		readonly number: 62;
 		readonly name: "outbox.blockedKeys";
 		readonly kind: "outbox";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly "outbox.archive": {
-		readonly number: 61;
+		readonly number: 63;
 		readonly name: "outbox.archive";
 		readonly kind: "outbox";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly "outbox.statistics": {
-		readonly number: 62;
+		readonly number: 64;
 		readonly name: "outbox.statistics";
 		readonly kind: "outbox";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly "inbox.accept": {
-		readonly number: 63;
+		readonly number: 65;
 		readonly name: "inbox.accept";
 		readonly kind: "inbox";
 		readonly writes: true;
 		readonly by: "name_and_id";
 	};
 	readonly "inbox.has": {
-		readonly number: 64;
+		readonly number: 66;
 		readonly name: "inbox.has";
 		readonly kind: "inbox";
 		readonly writes: false;
 		readonly by: "name_and_id";
 	};
 	readonly "inbox.forget": {
-		readonly number: 65;
+		readonly number: 67;
 		readonly name: "inbox.forget";
 		readonly kind: "inbox";
 		readonly writes: true;
 		readonly by: "name_and_id";
 	};
 	readonly "inbox.cleanup": {
-		readonly number: 66;
+		readonly number: 68;
 		readonly name: "inbox.cleanup";
 		readonly kind: "inbox";
 		readonly writes: true;
 		readonly by: null;
 	};
 	readonly scan: {
-		readonly number: 67;
+		readonly number: 69;
 		readonly name: "scan";
 		readonly kind: "moving";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly fetch: {
-		readonly number: 68;
+		readonly number: 70;
 		readonly name: "fetch";
 		readonly kind: "moving";
 		readonly writes: false;
 		readonly by: null;
 	};
 	readonly count: {
-		readonly number: 69;
+		readonly number: 71;
 		readonly name: "count";
 		readonly kind: "moving";
 		readonly writes: false;
 		readonly by: null;
 	};
+	readonly list: {
+		readonly number: 72;
+		readonly name: "list";
+		readonly kind: "moving";
+		readonly writes: false;
+		readonly by: null;
+	};
+	readonly stat: {
+		readonly number: 73;
+		readonly name: "stat";
+		readonly kind: "moving";
+		readonly writes: false;
+		readonly by: "id_in_list";
+	};
 	readonly importRecords: {
-		readonly number: 70;
+		readonly number: 74;
 		readonly name: "importRecords";
 		readonly kind: "moving";
 		readonly writes: true;
@@ -1647,6 +1675,8 @@ export declare class SagaStoreError extends Error {
 /** `NOT_FOUND`: no record has this id, or it has expired. */
 export declare class NotFoundError extends SagaStoreError {
 	readonly code: "NOT_FOUND";
+	/** Of a payload that has expired and is still there: when it ceased to exist. */
+	readonly expiredAt?: Date;
 }
 /** `ALREADY_EXISTS`: the saga id, the correlation id or the event id is taken, or a message was accepted before. */
 export declare class AlreadyExistsError extends SagaStoreError {
@@ -2666,6 +2696,35 @@ export interface TransactionOptions {
 	/** One of `store.capabilities.isolation`. Default: `read committed` on PostgreSQL, as SQLite has no other than `serializable`. */
 	isolation?: "read committed" | "repeatable read" | "serializable";
 }
+/** Options of `list`. */
+export interface PayloadListOptions {
+	/** Only payloads whose ids begin so, byte for byte. */
+	prefix?: string;
+	/** At most so many: 1 to 1,000. Default 100. */
+	limit?: number;
+	/** That of the page before. */
+	cursor?: string;
+}
+/** A payload of a list. */
+export interface ListedPayload {
+	id: string;
+	/** Bytes as they are stored: of a compressed payload, those of what it was compressed to. */
+	bytes: number;
+	/** When it ceases to exist; never, if it is missing. */
+	expiresAt?: Date;
+}
+/** One page of `list`. */
+export interface PayloadPage {
+	items: ListedPayload[];
+	/** Where the next page begins; none on the last one. */
+	cursor?: string;
+}
+/** What `stat` tells of a payload. */
+export interface PayloadStat extends ListedPayload {
+	compressed: boolean;
+	/** Bytes as they were given; missing where only reading all of it would tell. */
+	originalBytes?: number;
+}
 declare class Payloads<Deleted extends boolean | undefined> {
 	#private;
 	/** @internal */
@@ -2689,7 +2748,8 @@ declare class Payloads<Deleted extends boolean | undefined> {
 	 * The payload. A read does not wait for writes: one that is called before a `put` of its id has settled may answer
 	 * what was there before it.
 	 *
-	 * @throws NotFoundError if there is none, or if its time is over
+	 * @throws NotFoundError if there is none, or if its time is over: then `expiredAt` says since when, where the backend
+	 *   has not removed it yet (not in a transaction)
 	 */
 	get(id: string): Promise<Buffer>;
 	/** The payload, or null if there is none. */
@@ -2710,6 +2770,25 @@ declare class Payloads<Deleted extends boolean | undefined> {
 	putMany(entries: Iterable<PayloadEntry>): Promise<void>;
 	/** The payloads of several ids; an id without one is not in the map. */
 	getMany(ids: Iterable<string>): Promise<Map<string, Buffer>>;
+	/**
+	 * The ids of payloads with their sizes and expiries, in pages of at most `limit` (1 to 1,000, default 100). Give the cursor
+	 * of a page to get the next one; the last page has no cursor. A page may have fewer items, also none, although it is
+	 * not the last. Payloads that are stored or removed meanwhile may be in the list or not.
+	 *
+	 * In memory, on SQLite, PostgreSQL and MongoDB the order is that of the bytes of the ids. Redis and DynamoDB have no
+	 * order of keys: there it is that of SCAN and Scan, which read all keys, and Redis may tell one twice. Nothing is blocked.
+	 *
+	 * @throws CorruptDataError if one of them cannot be read. Its `found` is the page of the others
+	 * @throws UnsupportedError in a transaction
+	 */
+	list(options?: PayloadListOptions): Promise<PayloadPage>;
+	/**
+	 * Size and expiry of a payload, and whether it is compressed; null if there is none. Its bytes are not read, but on
+	 * MongoDB and DynamoDB.
+	 *
+	 * @throws UnsupportedError in a transaction
+	 */
+	stat(id: string): Promise<PayloadStat | null>;
 }
 /** What a saga engine keeps beside the state of a saga. Dates are Dates, when it is stored too: a text or a number is refused. */
 export interface SagaMetadata {
@@ -2786,6 +2865,41 @@ export interface TimedOutSaga<T extends object> {
 	sagaName: string;
 	state: Stored<T>;
 }
+/** Options of `names`. */
+export interface NamesOptions {
+	/** At most so many: 1 to 1,000. Default 100. */
+	limit?: number;
+	/** That of the page before. */
+	cursor?: string;
+}
+/** One page of `names`. */
+export interface NamePage {
+	items: string[];
+	/** Where the next page begins; none on the last one. */
+	cursor?: string;
+}
+/** Options of `findStale`. */
+export interface StaleOptions extends CorruptOptions {
+	/** For how long nobody has changed them, in milliseconds: a whole number from 0 on. */
+	unchangedForMs: number;
+	/** At most so many: 1 to 1,000. Default 100. */
+	limit?: number;
+	/** That of the page before. */
+	cursor?: string;
+	/** Only those of this name. */
+	sagaName?: string;
+}
+/** One page of `findStale`. */
+export interface StalePage<T extends object> {
+	items: StaleSaga<T>[];
+	/** Where the next page begins; none on the last one. */
+	cursor?: string;
+}
+/** A saga that nobody has changed for a while. */
+export interface StaleSaga<T extends object> {
+	sagaName: string;
+	state: Stored<T>;
+}
 /** What `reindex` came to. */
 export interface ReindexResult {
 	/** Sagas that were looked at. */
@@ -2849,6 +2963,8 @@ export declare class SagaStatesOf<T extends object = SagaState> {
 	count(options?: SagaFilter): Promise<number>;
 	/** Those whose timeout has passed: see `SagaStates.findTimedOut`. */
 	findTimedOut(options?: Omit<TimedOutOptions, "sagaName">): Promise<TimedOutSaga<T>[]>;
+	/** Those that nobody has changed for a while: see `SagaStates.findStale`. */
+	findStale(options: Omit<StaleOptions, "sagaName">): Promise<StalePage<T>>;
 	/** Those whose timeout has passed, each given to one worker: see `SagaStates.claimTimedOut`. */
 	claimTimedOut(options: Omit<ClaimOptions, "sagaName">): Promise<ClaimedSaga<T>[]>;
 	/** Removes those that ended before a time: see `SagaStates.deleteCompletedBefore`. */
@@ -2952,6 +3068,23 @@ export declare class SagaStates {
 	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` are the others
 	 */
 	findTimedOut<T extends object = SagaState>(options?: TimedOutOptions): Promise<TimedOutSaga<T>[]>;
+	/**
+	 * The names that sagas have, in their order, in pages of at most `limit` (1 to 1,000, default 100). Give the cursor of a
+	 * page to get the next one. It goes from name to name, whatever there is of each. On Redis sagas count whose names are
+	 * known: for those that an older version or other software has stored, call `reindex` once. On DynamoDB the list
+	 * follows a change a moment later, and begins with the first saga of a name that is stored otherwise than in the
+	 * application's own `TransactItems`.
+	 */
+	names(options?: NamesOptions): Promise<NamePage>;
+	/**
+	 * Sagas that have not ended and that nobody has changed for a while: their `metadata.updatedAt` is at least
+	 * `unchangedForMs` ago. In the order of names and saga ids, in pages of at most `limit` (1 to 1,000, default 100). Give
+	 * the cursor of a page to get the next one: what is old is judged by the time of the first page. It reads the open sagas
+	 * of a name in their order, and answers those that are old: there is no index by `updatedAt`, which changes each time.
+	 *
+	 * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
+	 */
+	findStale<T extends object = SagaState>(options: StaleOptions): Promise<StalePage<T>>;
 	/**
 	 * For sagas that other software has written to Redis, such as `@saga-bus/store-redis`. It does not write the lists
 	 * that `findByName`, `countByName` and `findTimedOut` read, so these do not find its sagas. `reindex` reads all keys

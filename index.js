@@ -264,70 +264,74 @@ var OPERATIONS = {
   "states.deleteCompletedBefore": { number: 16, name: "states.deleteCompletedBefore", kind: "states", writes: true, by: null },
   "states.findTimedOut": { number: 17, name: "states.findTimedOut", kind: "states", writes: false, by: null },
   "states.claimTimedOut": { number: 18, name: "states.claimTimedOut", kind: "states", writes: true, by: null },
-  "executions.create": { number: 19, name: "executions.create", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.start": { number: 20, name: "executions.start", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.load": { number: 21, name: "executions.load", kind: "executions", writes: false, by: "id_in_list" },
-  "executions.find": { number: 22, name: "executions.find", kind: "executions", writes: false, by: "id_in_list" },
-  "executions.checkpoint": { number: 23, name: "executions.checkpoint", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.updateContext": { number: 24, name: "executions.updateContext", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.updateStatus": { number: 25, name: "executions.updateStatus", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.logStep": { number: 26, name: "executions.logStep", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.updateStep": { number: 27, name: "executions.updateStep", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.complete": { number: 28, name: "executions.complete", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.compensated": { number: 29, name: "executions.compensated", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.fail": { number: 30, name: "executions.fail", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.waitUntil": { number: 31, name: "executions.waitUntil", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.release": { number: 32, name: "executions.release", kind: "executions", writes: true, by: "id_in_list" },
+  "states.names": { number: 19, name: "states.names", kind: "states", writes: false, by: null },
+  "states.findStale": { number: 20, name: "states.findStale", kind: "states", writes: false, by: null },
+  "executions.create": { number: 21, name: "executions.create", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.start": { number: 22, name: "executions.start", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.load": { number: 23, name: "executions.load", kind: "executions", writes: false, by: "id_in_list" },
+  "executions.find": { number: 24, name: "executions.find", kind: "executions", writes: false, by: "id_in_list" },
+  "executions.checkpoint": { number: 25, name: "executions.checkpoint", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.updateContext": { number: 26, name: "executions.updateContext", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.updateStatus": { number: 27, name: "executions.updateStatus", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.logStep": { number: 28, name: "executions.logStep", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.updateStep": { number: 29, name: "executions.updateStep", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.complete": { number: 30, name: "executions.complete", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.compensated": { number: 31, name: "executions.compensated", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.fail": { number: 32, name: "executions.fail", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.waitUntil": { number: 33, name: "executions.waitUntil", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.release": { number: 34, name: "executions.release", kind: "executions", writes: true, by: "id_in_list" },
   "executions.incrementRecoveryAttempts": {
-    number: 33,
+    number: 35,
     name: "executions.incrementRecoveryAttempts",
     kind: "executions",
     writes: true,
     by: "id_in_list"
   },
   "executions.setRecoveryAttempts": {
-    number: 34,
+    number: 36,
     name: "executions.setRecoveryAttempts",
     kind: "executions",
     writes: true,
     by: "id_in_list"
   },
-  "executions.history": { number: 35, name: "executions.history", kind: "executions", writes: false, by: "id_in_list" },
-  "executions.save": { number: 36, name: "executions.save", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.delete": { number: 37, name: "executions.delete", kind: "executions", writes: true, by: "id_in_list" },
-  "executions.list": { number: 38, name: "executions.list", kind: "executions", writes: false, by: null },
-  "executions.count": { number: 39, name: "executions.count", kind: "executions", writes: false, by: null },
-  "executions.statistics": { number: 40, name: "executions.statistics", kind: "executions", writes: false, by: null },
-  "executions.cleanup": { number: 41, name: "executions.cleanup", kind: "executions", writes: true, by: null },
-  "executions.claim": { number: 42, name: "executions.claim", kind: "executions", writes: true, by: null },
-  "executions.heartbeat": { number: 43, name: "executions.heartbeat", kind: "executions", writes: true, by: null },
-  "executions.redrive": { number: 44, name: "executions.redrive", kind: "executions", writes: true, by: null },
-  "executions.findRecoverable": { number: 45, name: "executions.findRecoverable", kind: "executions", writes: false, by: null },
-  "outbox.insert": { number: 46, name: "outbox.insert", kind: "outbox", writes: true, by: null },
-  "outbox.get": { number: 47, name: "outbox.get", kind: "outbox", writes: false, by: "id_in_list" },
-  "outbox.list": { number: 48, name: "outbox.list", kind: "outbox", writes: false, by: null },
-  "outbox.count": { number: 49, name: "outbox.count", kind: "outbox", writes: false, by: null },
-  "outbox.claim": { number: 50, name: "outbox.claim", kind: "outbox", writes: true, by: null },
-  "outbox.ack": { number: 51, name: "outbox.ack", kind: "outbox", writes: true, by: null },
-  "outbox.fail": { number: 52, name: "outbox.fail", kind: "outbox", writes: true, by: null },
-  "outbox.release": { number: 53, name: "outbox.release", kind: "outbox", writes: true, by: null },
-  "outbox.extend": { number: 54, name: "outbox.extend", kind: "outbox", writes: true, by: null },
-  "outbox.updateStatus": { number: 55, name: "outbox.updateStatus", kind: "outbox", writes: true, by: "id_in_list" },
-  "outbox.findStuck": { number: 56, name: "outbox.findStuck", kind: "outbox", writes: false, by: null },
-  "outbox.releaseStuck": { number: 57, name: "outbox.releaseStuck", kind: "outbox", writes: true, by: null },
-  "outbox.requeue": { number: 58, name: "outbox.requeue", kind: "outbox", writes: true, by: null },
-  "outbox.discard": { number: 59, name: "outbox.discard", kind: "outbox", writes: true, by: null },
-  "outbox.blockedKeys": { number: 60, name: "outbox.blockedKeys", kind: "outbox", writes: false, by: null },
-  "outbox.archive": { number: 61, name: "outbox.archive", kind: "outbox", writes: true, by: null },
-  "outbox.statistics": { number: 62, name: "outbox.statistics", kind: "outbox", writes: false, by: null },
-  "inbox.accept": { number: 63, name: "inbox.accept", kind: "inbox", writes: true, by: "name_and_id" },
-  "inbox.has": { number: 64, name: "inbox.has", kind: "inbox", writes: false, by: "name_and_id" },
-  "inbox.forget": { number: 65, name: "inbox.forget", kind: "inbox", writes: true, by: "name_and_id" },
-  "inbox.cleanup": { number: 66, name: "inbox.cleanup", kind: "inbox", writes: true, by: null },
-  scan: { number: 67, name: "scan", kind: "moving", writes: false, by: null },
-  fetch: { number: 68, name: "fetch", kind: "moving", writes: false, by: null },
-  count: { number: 69, name: "count", kind: "moving", writes: false, by: null },
-  importRecords: { number: 70, name: "importRecords", kind: "moving", writes: true, by: null },
+  "executions.history": { number: 37, name: "executions.history", kind: "executions", writes: false, by: "id_in_list" },
+  "executions.save": { number: 38, name: "executions.save", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.delete": { number: 39, name: "executions.delete", kind: "executions", writes: true, by: "id_in_list" },
+  "executions.list": { number: 40, name: "executions.list", kind: "executions", writes: false, by: null },
+  "executions.count": { number: 41, name: "executions.count", kind: "executions", writes: false, by: null },
+  "executions.statistics": { number: 42, name: "executions.statistics", kind: "executions", writes: false, by: null },
+  "executions.cleanup": { number: 43, name: "executions.cleanup", kind: "executions", writes: true, by: null },
+  "executions.claim": { number: 44, name: "executions.claim", kind: "executions", writes: true, by: null },
+  "executions.heartbeat": { number: 45, name: "executions.heartbeat", kind: "executions", writes: true, by: null },
+  "executions.redrive": { number: 46, name: "executions.redrive", kind: "executions", writes: true, by: null },
+  "executions.findRecoverable": { number: 47, name: "executions.findRecoverable", kind: "executions", writes: false, by: null },
+  "outbox.insert": { number: 48, name: "outbox.insert", kind: "outbox", writes: true, by: null },
+  "outbox.get": { number: 49, name: "outbox.get", kind: "outbox", writes: false, by: "id_in_list" },
+  "outbox.list": { number: 50, name: "outbox.list", kind: "outbox", writes: false, by: null },
+  "outbox.count": { number: 51, name: "outbox.count", kind: "outbox", writes: false, by: null },
+  "outbox.claim": { number: 52, name: "outbox.claim", kind: "outbox", writes: true, by: null },
+  "outbox.ack": { number: 53, name: "outbox.ack", kind: "outbox", writes: true, by: null },
+  "outbox.fail": { number: 54, name: "outbox.fail", kind: "outbox", writes: true, by: null },
+  "outbox.release": { number: 55, name: "outbox.release", kind: "outbox", writes: true, by: null },
+  "outbox.extend": { number: 56, name: "outbox.extend", kind: "outbox", writes: true, by: null },
+  "outbox.updateStatus": { number: 57, name: "outbox.updateStatus", kind: "outbox", writes: true, by: "id_in_list" },
+  "outbox.findStuck": { number: 58, name: "outbox.findStuck", kind: "outbox", writes: false, by: null },
+  "outbox.releaseStuck": { number: 59, name: "outbox.releaseStuck", kind: "outbox", writes: true, by: null },
+  "outbox.requeue": { number: 60, name: "outbox.requeue", kind: "outbox", writes: true, by: null },
+  "outbox.discard": { number: 61, name: "outbox.discard", kind: "outbox", writes: true, by: null },
+  "outbox.blockedKeys": { number: 62, name: "outbox.blockedKeys", kind: "outbox", writes: false, by: null },
+  "outbox.archive": { number: 63, name: "outbox.archive", kind: "outbox", writes: true, by: null },
+  "outbox.statistics": { number: 64, name: "outbox.statistics", kind: "outbox", writes: false, by: null },
+  "inbox.accept": { number: 65, name: "inbox.accept", kind: "inbox", writes: true, by: "name_and_id" },
+  "inbox.has": { number: 66, name: "inbox.has", kind: "inbox", writes: false, by: "name_and_id" },
+  "inbox.forget": { number: 67, name: "inbox.forget", kind: "inbox", writes: true, by: "name_and_id" },
+  "inbox.cleanup": { number: 68, name: "inbox.cleanup", kind: "inbox", writes: true, by: null },
+  scan: { number: 69, name: "scan", kind: "moving", writes: false, by: null },
+  fetch: { number: 70, name: "fetch", kind: "moving", writes: false, by: null },
+  count: { number: 71, name: "count", kind: "moving", writes: false, by: null },
+  list: { number: 72, name: "list", kind: "moving", writes: false, by: null },
+  stat: { number: 73, name: "stat", kind: "moving", writes: false, by: "id_in_list" },
+  importRecords: { number: 74, name: "importRecords", kind: "moving", writes: true, by: null },
   initialize: { number: 1e3, name: "initialize", kind: "store", writes: true, by: null },
   purgeExpired: { number: 1001, name: "purgeExpired", kind: "store", writes: true, by: null },
   health: { number: 1002, name: "health", kind: "store", writes: false, by: null },
@@ -1276,6 +1280,26 @@ var CallTime = class {
   }
 };
 
+// ts/kinds/cursors.ts
+function cursorOf(list2, position) {
+  return Buffer.from(JSON.stringify([...list2, position])).toString("base64url");
+}
+function positionOf(cursor, list2, operation, backend) {
+  if (cursor === void 0) return void 0;
+  let parts;
+  try {
+    parts = typeof cursor === "string" ? JSON.parse(Buffer.from(cursor, "base64url").toString()) : void 0;
+  } catch {
+    parts = void 0;
+  }
+  if (Array.isArray(parts) && parts.length === list2.length + 1) {
+    const position = parts[list2.length];
+    if (typeof position === "string" && list2.every((part, at) => part === parts[at])) return position;
+  }
+  const message = "option 'cursor' is none of this list: give that of the page before, and the same name and filter as there";
+  throw invalidArgument(message, operation, backend);
+}
+
 // ts/kinds/execution-lease.ts
 var forgotten = new FinalizationRegistry((lease) => lease.end());
 var Lease = class _Lease {
@@ -1929,22 +1953,26 @@ var SagaExecutions = class {
   async #list(take) {
     let limit = 100;
     let order = "updated";
+    let list2 = [];
     const found = await this.#calls.all("list", (operation) => {
       const { cursor, ...rest } = take(operation);
       limit = rest.limit ?? limit;
       order = rest.order ?? order;
-      const after = cursor === void 0 ? void 0 : this.#place(cursor, operation);
+      const { name, status, tag, parked } = rest;
+      list2 = ["executions", JSON.stringify([order, name, status, tag, parked])];
+      const after = this.#place(positionOf(cursor, list2, operation, this.#runner.backend), operation);
       return known({ ...rest, order, limit, after });
     });
     const items = found.map((raw) => this.#calls.json.summary(raw, "executions.list"));
     const last2 = items.at(-1);
     if (last2 === void 0 || items.length < limit) return { items };
     const time = order === "created" ? last2.createdAt : last2.updatedAt;
-    return { items, cursor: `${time.getTime()}:${last2.sagaId}` };
+    return { items, cursor: cursorOf(list2, `${time.getTime()}:${last2.sagaId}`) };
   }
   /** Where a page begins. */
-  #place(cursor, operation) {
-    const [, time, id] = typeof cursor === "string" && /^(-?\d{1,16}):(.+)$/s.exec(cursor) || [];
+  #place(position, operation) {
+    if (position === void 0) return void 0;
+    const [, time, id] = /^(-?\d{1,16}):(.+)$/s.exec(position) ?? [];
     if (time !== void 0 && id !== void 0) return [takenDate(new Date(Number(time))), id];
     throw invalidArgument("option 'cursor' is none of this list", operation, this.#runner.backend);
   }
@@ -2109,26 +2137,6 @@ var SagaInbox = class extends SagaInboxEntries {
     }
   }
 };
-
-// ts/kinds/cursors.ts
-function cursorOf(list2, position) {
-  return Buffer.from(JSON.stringify([...list2, position])).toString("base64url");
-}
-function positionOf(cursor, list2, operation, backend) {
-  if (cursor === void 0) return void 0;
-  let parts;
-  try {
-    parts = typeof cursor === "string" ? JSON.parse(Buffer.from(cursor, "base64url").toString()) : void 0;
-  } catch {
-    parts = void 0;
-  }
-  if (Array.isArray(parts) && parts.length === list2.length + 1) {
-    const position = parts[list2.length];
-    if (typeof position === "string" && list2.every((part, at) => part === parts[at])) return position;
-  }
-  const message = "option 'cursor' is none of this list: give that of the page before, and the same name and filter as there";
-  throw invalidArgument(message, operation, backend);
-}
 
 // ts/kinds/outbox-json.ts
 var import_types3 = require("node:util/types");
@@ -5594,6 +5602,55 @@ function stepOf({ stepName, action, status, result, error, details, executedAt }
 var import_promises6 = require("node:timers/promises");
 var import_types6 = require("node:util/types");
 
+// ts/kinds/stale-sagas.ts
+var OPERATION = "states.findStale";
+var NAMES = 100;
+var MAX_LISTED = 1e3;
+var listOf2 = ({ sagaName }) => ["states", "stale", sagaName ?? null];
+function stalePlace(options, backend) {
+  const { unchangedForMs, cursor, limit = 1 } = options;
+  if (!Number.isSafeInteger(unchangedForMs) || unchangedForMs < 0) {
+    throw invalidArgument("unchangedForMs must be a whole number from 0 on", OPERATION, backend);
+  }
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LISTED) {
+    throw invalidArgument(`limit must be a whole number from 1 to ${MAX_LISTED}`, OPERATION, backend);
+  }
+  const position = positionOf(cursor, listOf2(options), OPERATION, backend);
+  if (position === void 0) return { since: Date.now() - unchangedForMs };
+  const [since, name, after] = JSON.parse(position);
+  return { since, name, after };
+}
+async function stalePage(runner, json, options, from) {
+  const { limit = 100, sagaName } = options;
+  const page = { items: [] };
+  const corrupt = [];
+  let left = limit;
+  for await (const name of namesFrom(runner, sagaName, from.name)) {
+    const after = name === from.name ? from.after : void 0;
+    const listed2 = await runner.run(OPERATIONS[OPERATION], [name, new Date(from.since), after, left]);
+    const read = json.listed(listed2, OPERATION);
+    page.items.push(...read.sagas);
+    corrupt.push(...read.corrupt);
+    left -= sizeOf3(listed2);
+    if (left <= 0) {
+      page.cursor = cursorOf(listOf2(options), JSON.stringify([from.since, name, lastOf(listed2)]));
+      break;
+    }
+  }
+  return { page, corrupt };
+}
+async function* namesFrom(runner, only, first) {
+  const known4 = only ?? first;
+  if (known4 !== void 0) yield known4;
+  if (only !== void 0) return;
+  for (let after = first; ; ) {
+    const names = await runner.run(OPERATIONS["states.names"], [after, NAMES]);
+    yield* names;
+    if (names.length < NAMES) return;
+    after = names.at(-1);
+  }
+}
+
 // ts/kinds/states-of.ts
 var SagaStatesOf = class {
   /** The name of the sagas. */
@@ -5648,6 +5705,10 @@ var SagaStatesOf = class {
   async findTimedOut(options) {
     return this.#states.findTimedOut(this.#named(options, "findTimedOut"));
   }
+  /** Those that nobody has changed for a while: see `SagaStates.findStale`. */
+  async findStale(options) {
+    return this.#states.findStale(this.#named(options, "findStale"));
+  }
   /** Those whose timeout has passed, each given to one worker: see `SagaStates.claimTimedOut`. */
   async claimTimedOut(options) {
     return this.#states.claimTimedOut(this.#named(options, "claimTimedOut"));
@@ -5672,8 +5733,10 @@ var FILTER4 = { completed: true };
 var FIND = { completed: true, limit: true, cursor: true, onCorrupt: true };
 var TIMED_OUT = { now: true, limit: true, sagaName: true, onCorrupt: true };
 var CLAIM3 = { workerId: true, leaseMs: true, ...TIMED_OUT };
+var NAMES2 = { limit: true, cursor: true };
+var STALE = { unchangedForMs: true, limit: true, cursor: true, sagaName: true, onCorrupt: true };
 var MODIFY = { maxRetries: true, retryDelayMs: true };
-var MAX_LISTED = 1e3;
+var MAX_LISTED2 = 1e3;
 var SagaStates = class {
   #runner;
   #json;
@@ -5875,7 +5938,7 @@ var SagaStates = class {
     const time = new CallTime(this.#runner, operation);
     let removed = 0;
     while (removed < limit) {
-      const batch = Math.min(MAX_LISTED, limit - removed);
+      const batch = Math.min(MAX_LISTED2, limit - removed);
       const count = await time.of(() => this.#runner.run(OPERATIONS["states.deleteCompletedBefore"], [sagaName, until, batch]));
       removed += count;
       if (count < batch) break;
@@ -5902,10 +5965,54 @@ var SagaStates = class {
       const listed2 = await this.#runner.run(OPERATIONS["states.findTimedOut"], [now, sagaName, most]);
       const { sagas, corrupt } = this.#json.listed(listed2, "states.findTimedOut");
       const enough = limit + corrupt.length;
-      const isAll = enough <= most || most >= MAX_LISTED || sizeOf3(listed2) < most;
+      const isAll = enough <= most || most >= MAX_LISTED2 || sizeOf3(listed2) < most;
       if (isAll) return withoutCorrupt(sagas.slice(0, limit), corrupt, onCorrupt);
-      most = Math.min(MAX_LISTED, enough);
+      most = Math.min(MAX_LISTED2, enough);
     }
+  }
+  /**
+   * The names that sagas have, in their order, in pages of at most `limit` (1 to 1,000, default 100). Give the cursor of a
+   * page to get the next one. It goes from name to name, whatever there is of each. On Redis sagas count whose names are
+   * known: for those that an older version or other software has stored, call `reindex` once. On DynamoDB the list
+   * follows a change a moment later, and begins with the first saga of a name that is stored otherwise than in the
+   * application's own `TransactItems`.
+   */
+  async names(options) {
+    const operation = "states.names";
+    const list2 = ["states", "names", null];
+    let taken2;
+    let after;
+    try {
+      taken2 = this.#options(options, NAMES2, operation);
+      after = positionOf(taken2.cursor, list2, operation, this.#runner.backend);
+    } catch (error) {
+      return await this.#runner.refuse(error, operation);
+    }
+    const { limit = 100 } = taken2;
+    const items = await this.#runner.run(OPERATIONS[operation], [after, limit]);
+    const last2 = items.length >= limit ? items.at(-1) : void 0;
+    return last2 === void 0 ? { items } : { items, cursor: cursorOf(list2, last2) };
+  }
+  /**
+   * Sagas that have not ended and that nobody has changed for a while: their `metadata.updatedAt` is at least
+   * `unchangedForMs` ago. In the order of names and saga ids, in pages of at most `limit` (1 to 1,000, default 100). Give
+   * the cursor of a page to get the next one: what is old is judged by the time of the first page. It reads the open sagas
+   * of a name in their order, and answers those that are old: there is no index by `updatedAt`, which changes each time.
+   *
+   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
+   */
+  async findStale(options) {
+    const operation = "states.findStale";
+    let taken2;
+    let from;
+    try {
+      taken2 = this.#taken(options, STALE, operation);
+      from = stalePlace(taken2, this.#runner.backend);
+    } catch (error) {
+      return await this.#runner.refuse(error, operation);
+    }
+    const { page, corrupt } = await stalePage(this.#runner, this.#json, taken2, from);
+    return withoutCorrupt(page, corrupt, taken2.onCorrupt);
   }
   /**
    * For sagas that other software has written to Redis, such as `@saga-bus/store-redis`. It does not write the lists
@@ -8596,7 +8703,7 @@ function kindOf(value) {
 }
 
 // ts/store/places.ts
-var NAMES = {
+var NAMES3 = {
   payloads: ["", "payloads", "saga_store"],
   states: ["states", "sagas", "saga_instances"],
   executions: ["executions", "executions", "saga_executions"],
@@ -8608,7 +8715,7 @@ function collectionsOf(backend, url, options) {
   const given = options;
   const what = backend === "mongodb" ? "collectionName" : "tableName";
   const names = {};
-  for (const [kind, [before, word, byDefault]] of Object.entries(NAMES)) {
+  for (const [kind, [before, word, byDefault]] of Object.entries(NAMES3)) {
     const option = before === "" ? what : `${before}${what[0]?.toUpperCase()}${what.slice(1)}`;
     const ofNamespace = given.namespace === void 0 ? byDefault : `${given.namespace}_${word}`;
     names[kind] = given[option] ?? ofNamespace;
@@ -8735,6 +8842,37 @@ var import_node_util = require("node:util");
 
 // ts/kinds/payloads.ts
 var import_types11 = require("node:util/types");
+
+// ts/kinds/payload-lists.ts
+var MAX_LISTED3 = 1e3;
+function payloadsWanted({ prefix = "", limit = 100, cursor }, backend) {
+  if (typeof prefix !== "string") throw invalidArgument("option 'prefix' must be a string", "list", backend);
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LISTED3) {
+    throw invalidArgument(`limit must be a whole number from 1 to ${MAX_LISTED3}`, "list", backend);
+  }
+  const list2 = ["payloads", prefix];
+  return { list: list2, prefix, limit, after: positionOf(cursor, list2, "list", backend) };
+}
+function payloadPage(read, { list: list2 }, backend) {
+  const now = Date.now();
+  const items = read.records.filter((record) => !isOver(record, now));
+  const page = read.cursor === null ? { items } : { items, cursor: cursorOf(list2, read.cursor) };
+  const [first] = read.unreadable;
+  if (first === void 0) return page;
+  const [id, why] = first;
+  const error = errorOf("CORRUPT_DATA", `${read.unreadable.length} of the payloads cannot be read; the first: ${why}`, {
+    backend,
+    operation: "list",
+    id
+  });
+  throw Object.defineProperty(error, "found", { value: page });
+}
+function payloadStat(id, { bytes, originalBytes, compressed, expiresAt }) {
+  return { id, bytes, compressed, ...originalBytes !== null && { originalBytes }, ...expiresAt !== null && { expiresAt } };
+}
+
+// ts/kinds/payloads.ts
+var LIST = { prefix: true, limit: true, cursor: true };
 var Payloads = class {
   #runner;
   /** @internal */
@@ -8770,7 +8908,8 @@ var Payloads = class {
    * The payload. A read does not wait for writes: one that is called before a `put` of its id has settled may answer
    * what was there before it.
    *
-   * @throws NotFoundError if there is none, or if its time is over
+   * @throws NotFoundError if there is none, or if its time is over: then `expiredAt` says since when, where the backend
+   *   has not removed it yet (not in a transaction)
    */
   get(id) {
     return this.#runner.run(OPERATIONS.get, id);
@@ -8844,6 +8983,40 @@ var Payloads = class {
       if (payload != null) found.set(id, payload);
     });
     return found;
+  }
+  /**
+   * The ids of payloads with their sizes and expiries, in pages of at most `limit` (1 to 1,000, default 100). Give the cursor
+   * of a page to get the next one; the last page has no cursor. A page may have fewer items, also none, although it is
+   * not the last. Payloads that are stored or removed meanwhile may be in the list or not.
+   *
+   * In memory, on SQLite, PostgreSQL and MongoDB the order is that of the bytes of the ids. Redis and DynamoDB have no
+   * order of keys: there it is that of SCAN and Scan, which read all keys, and Redis may tell one twice. Nothing is blocked.
+   *
+   * @throws CorruptDataError if one of them cannot be read. Its `found` is the page of the others
+   * @throws UnsupportedError in a transaction
+   */
+  async list(options) {
+    const { backend } = this.#runner;
+    let wanted;
+    try {
+      wanted = payloadsWanted(optionsOf(options, LIST, "list", backend), backend);
+    } catch (error) {
+      return await this.#runner.refuse(error, "list");
+    }
+    const { prefix, after, limit } = wanted;
+    return payloadPage(await this.#runner.run(OPERATIONS.list, [{ prefix, after, limit }]), wanted, backend);
+  }
+  /**
+   * Size and expiry of a payload, and whether it is compressed; null if there is none. Its bytes are not read, but on
+   * MongoDB and DynamoDB.
+   *
+   * @throws UnsupportedError in a transaction
+   */
+  async stat(id) {
+    if (typeof id !== "string")
+      return await this.#runner.refuse(invalidArgument("an id must be a string", "stat", this.#runner.backend), "stat");
+    const found = await this.#runner.run(OPERATIONS.stat, [id]);
+    return found === null ? null : payloadStat(id, found);
   }
   #refuse(message, operation, cause, id) {
     const where = { operation, backend: this.#runner.backend, cause, ...typeof id === "string" ? { id } : {} };
@@ -9145,7 +9318,7 @@ var Router = class {
   };
   #notGot = (failure) => {
     this.#gets -= 1;
-    return raise(failure);
+    return this.#missing(failure, (id) => this.#direct.run(OPERATIONS.stat.number, [id, true]));
   };
   constructor(parts) {
     this.backend = parts.backend;
@@ -9261,6 +9434,18 @@ var Router = class {
     this.#renewals = renewals;
     return { ...common, keep: (lease) => renewals.keep(lease), unkeep: (lease) => renewals.unkeep(lease) };
   }
+  /** An error of `get`: of a payload that has expired and is still there it says when that was. */
+  async #missing(reason, stat2) {
+    const { code, id } = reason;
+    if (code !== "NOT_FOUND" || id === void 0 || this.backend === "redis") return raise(reason);
+    const expiredAt = await stat2(id).then(
+      (found) => found?.expiresAt,
+      () => void 0
+    );
+    if (expiredAt == null) return raise(reason);
+    const message = `not found: the payload of this id expired at ${expiredAt.toISOString()}`;
+    throw Object.assign(errorOf("NOT_FOUND", message, { backend: this.backend, operation: "get", id }), { expiredAt });
+  }
   /** The store is being closed: only what belongs to a transaction that goes on is still done. */
   refuseNew(goesOn) {
     this.#goesOn = goesOn;
@@ -9295,7 +9480,12 @@ var Router = class {
       const message = "whole records are moved outside transactions: call it outside of this one";
       return this.#rejected(errorOf("UNSUPPORTED", message, { backend: this.backend, operation: operation.name }));
     }
-    if ("carrier" in route && route.unit === void 0) return conversations.run(route, operation, args);
+    if ("carrier" in route && route.unit === void 0) {
+      const running2 = conversations.run(route, operation, args);
+      if (operation !== OPERATIONS.get || isTransaction(route)) return running2;
+      const stat2 = (id) => conversations.run(route, OPERATIONS.stat, [[id, true]]);
+      return running2.catch((error) => this.#missing(error, stat2));
+    }
     if (operation === OPERATIONS.statistics) {
       if (client !== void 0) return conversations.run({ carrier: client, isJoined: false }, operation, args);
       return this.#own(operation, ...args);

@@ -72,6 +72,8 @@ export class SagaStoreError extends Error {
 /** `NOT_FOUND`: no record has this id, or it has expired. */
 export class NotFoundError extends SagaStoreError {
   declare readonly code: 'NOT_FOUND'
+  /** Of a payload that has expired and is still there: when it ceased to exist. */
+  declare readonly expiredAt?: Date
 }
 
 /** `ALREADY_EXISTS`: the saga id, the correlation id or the event id is taken, or a message was accepted before. */

@@ -109,6 +109,7 @@ export type {
   OutboxStatus,
   StuckOptions,
 } from './kinds/outbox-types'
+export type { ListedPayload, PayloadListOptions, PayloadPage, PayloadStat } from './kinds/payload-lists'
 export { type SagaBusOptions, type SagaBusSource, type SagaBusStore, sagaBusStore } from './kinds/saga-bus'
 export { type RunChange, SagaRun } from './kinds/saga-run'
 export {
@@ -138,11 +139,16 @@ export type {
   CorruptOptions,
   FindOptions,
   ModifyOptions,
+  NamePage,
+  NamesOptions,
   ReindexResult,
   SagaFilter,
   SagaMetadata,
   SagaPage,
   SagaState,
+  StaleOptions,
+  StalePage,
+  StaleSaga,
   Stored,
   StoredMetadata,
   TimedOutOptions,

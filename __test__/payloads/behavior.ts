@@ -6,6 +6,7 @@ import type { SagaStore } from '../../index.js'
 import type { Executor } from '../support/executors'
 import { rejectionOf } from '../support/promises'
 import { ownStore, sharedStore } from '../support/stores'
+import { payloadListBehavior } from './behavior-lists'
 
 const inAMinute = () => new Date(Date.now() + 60_000)
 
@@ -26,6 +27,8 @@ export function payloadBehavior(executor: Executor): void {
   afterEach(async () => {
     for (const other of others.splice(0)) await other.close()
   })
+
+  payloadListBehavior(executor)
 
   describe('put and get', () => {
     sharedStore(executor, use)

@@ -49,6 +49,77 @@ export function listBehavior(executor: Executor): void {
       expect(await states.findByName('Nobody')).toEqual({ items: [] })
     })
 
+    it('lists the names that sagas have, as long as there are some of them', async () => {
+      expect(await states.names()).toEqual({ items: [] })
+      const names = ['B', 'a', 'Order 1', 'Ünique', 'Z_1', 'Z%1']
+      for (const name of names) {
+        await states.insert(name, 'o-1', order('s-1', { isCompleted: name === 'a' }))
+        await states.insert(name, 'o-2', order('s-2', { timeoutExpiresAt: new Date() }))
+      }
+      // In the order of their bytes.
+      const sorted = ['B', 'Order 1', 'Z%1', 'Z_1', 'a', 'Ünique']
+      expect(await states.names()).toEqual({ items: sorted })
+      const [first, second] = [await states.names({ limit: 4 }), await states.names({ limit: 6 })]
+      expect(first.items).toEqual(sorted.slice(0, 4))
+      expect(await states.names({ limit: 4, cursor: first.cursor as string })).toEqual({ items: sorted.slice(4) })
+      expect(await states.names({ limit: 4, cursor: second.cursor as string })).toEqual({ items: [] })
+      for (const id of ['s-1', 's-2']) await states.delete('Z%1', id)
+      await states.delete('B', 's-1')
+      expect((await states.names()).items).toEqual(sorted.filter((name) => name !== 'Z%1'))
+      const listed = await states.findByName('B', { limit: 1 })
+      for (const options of [{ cursor: 'x' }, { cursor: listed.cursor as string }, { limit: 0 }, { limit: 1_001 }, { name: 'B' }]) {
+        expect((await rejectionOf(states.names(options as object))).code).toBe('INVALID_ARGUMENT')
+      }
+    })
+
+    it('finds open sagas that nobody has changed for a while', async () => {
+      const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000)
+      const stale = async (options: object) => {
+        const found: string[] = []
+        let cursor: string | undefined
+        do {
+          const page = await states.findStale<Order>({ unchangedForMs: 3_600_000, limit: 3, ...options, ...(cursor && { cursor }) })
+          expect(page.items.length).toBeLessThanOrEqual(3)
+          found.push(...page.items.map(({ sagaName, state }) => `${sagaName} ${state.metadata.sagaId}`))
+          cursor = page.cursor
+        } while (cursor !== undefined)
+        return found
+      }
+      expect(await stale({})).toEqual([])
+      for (const name of ['A', 'C']) {
+        for (let n = 0; n < 9; n += 1) {
+          const updatedAt = ago(n % 3 === 0 ? 30 : 90)
+          await states.insert(name, `o-${n}`, order(`s-${n}`, { updatedAt, isCompleted: n % 4 === 1 }))
+        }
+      }
+      await states.insert('B', 'o-0', order('s-0', { updatedAt: ago(1) }))
+      const ids = ['s-2', 's-4', 's-7', 's-8']
+      expect(await stale({})).toEqual(['A', 'C'].flatMap((name) => ids.map((id) => `${name} ${id}`)))
+      expect(await stale({ sagaName: 'C' })).toEqual(ids.map((id) => `C ${id}`))
+      expect(await stale({ sagaName: 'B' })).toEqual([])
+      expect(await stale({ sagaName: 'B', unchangedForMs: 0 })).toEqual(['B s-0'])
+      // A change makes it young; it is found by its correlation id, too.
+      await states.modify<Order>('C', 's-4', (state) => state)
+      const [first] = (await states.findStale<Order>({ unchangedForMs: 3_600_000, limit: 2, sagaName: 'C' })).items
+      expect(first?.state.metadata.correlationId).toBe('o-2')
+      expect(await stale({ sagaName: 'C' })).toEqual(['C s-2', 'C s-7', 'C s-8'])
+      const page = await states.findStale({ unchangedForMs: 3_600_000, limit: 1 })
+      for (const options of [
+        undefined,
+        {},
+        { unchangedForMs: -1 },
+        { unchangedForMs: 1.5 },
+        { unchangedForMs: '1' },
+        { unchangedForMs: 1, limit: 0 },
+        { unchangedForMs: 1, name: 'A' },
+        { unchangedForMs: 1, sagaName: 'a:b' },
+        { unchangedForMs: 1, sagaName: 'A', cursor: page.cursor },
+        { unchangedForMs: 1, cursor: (await states.names({ limit: 1 })).cursor },
+      ]) {
+        expect((await rejectionOf(states.findStale(options as never))).code).toBe('INVALID_ARGUMENT')
+      }
+    })
+
     it('goes on behind a cursor whatever is inserted and deleted meanwhile', async () => {
       const ids = await fill(12)
       const first = await states.findByName<Order>(NAME, { limit: 5 })

@@ -24,6 +24,8 @@ const ON_PAYLOADS: Record<string, Call> = {
   // An empty list is one, too.
   putMany: { args: [[{ id: 'id', data: Buffer.from('x') }]], free: [0] },
   getMany: { args: [['id']], free: [0] },
+  list: { args: [], options: { at: 0, all: { prefix: 'i', limit: 10, cursor: 'id' } } },
+  stat: { args: ['id'] },
 }
 
 const told = () => undefined
@@ -49,6 +51,8 @@ const ON_STATES: Record<string, Call> = {
   deleteCompletedBefore: { args: ['O', inAMinute], options: { at: 2, all: { limit: 1 } } },
   findTimedOut: { args: [], options: { at: 0, all: timedOut } },
   claimTimedOut: { args: [], options: { at: 0, all: { ...timedOut, workerId: 'w', leaseMs: 1_000 } } },
+  names: { args: [], options: { at: 0, all: { limit: 10, cursor: 'O' } } },
+  findStale: { args: [], options: { at: 0, all: { ...lists, unchangedForMs: 1, cursor: 'saga', sagaName: 'O' } } },
   reindex: { args: [], options: { at: 0, all: { sagaName: 'O' } } },
   exportAll: { args: [], options: { at: 0, all: exported } },
   importRecords: imported,

@@ -144,6 +144,16 @@ fn split(stored: &[u8]) -> Option<(u8, &[u8])> {
     stored.strip_prefix(MAGIC)?.split_first().map(|(algorithm, rest)| (*algorithm, rest))
 }
 
+/// What the beginning of a stored payload of so many bytes tells: whether it is compressed, and how many bytes it had.
+pub fn outline(head: &[u8], bytes: u64) -> (bool, Option<u64>) {
+    match split(head) {
+        None => (false, Some(bytes)),
+        Some((STORED, _)) => (false, bytes.checked_sub(HEADER as u64)),
+        Some((ZSTD, frame)) => (true, content_size(frame)),
+        Some(_) => (true, None),
+    }
+}
+
 /// None: it is no frame that says how much is in it. A frame that readers skip has nothing in it, and is none of ours.
 fn content_size(frame: &[u8]) -> Option<u64> {
     if !frame.starts_with(&FRAME) {

@@ -99,6 +99,8 @@ operations! {
         StateDeleteCompleted "states.deleteCompletedBefore" Write List Nothing,
         StateTimedOut "states.findTimedOut" Read List Nothing,
         StateClaimTimedOut "states.claimTimedOut" Write List Nothing,
+        StateNames "states.names" Read List Nothing,
+        StateStale "states.findStale" Read List Nothing,
     }
     Executions {
         ExecutionCreate "executions.create" Write List IdInList,
@@ -158,6 +160,8 @@ operations! {
         Scan "scan" Read List Nothing,
         Fetch "fetch" Read List Nothing,
         CountRecords "count" Read List Nothing,
+        PayloadList "list" Read List Nothing,
+        PayloadStat "stat" Read List IdInList,
         Import "importRecords" Write List Nothing,
     }
 }

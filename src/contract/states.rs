@@ -164,6 +164,25 @@ pub enum StateRead {
         /// At most [`super::arguments::MAX_LISTED`].
         limit: u64,
     },
+    /// A page of the names that sagas have, in their order. Replies [`Reply::ids`]; fewer than `limit` means that there
+    /// are no more.
+    Names {
+        /// The name that the page before ended with.
+        after: Option<Box<str>>,
+        /// At most [`super::arguments::MAX_LISTED`].
+        limit: u64,
+    },
+    /// The same as `List`, of those that have not ended and that nobody has changed since.
+    Stale {
+        /// The sagas' name.
+        name: Box<str>,
+        /// They were changed last then, or before.
+        since: Millis,
+        /// The id that the page before ended with.
+        after: Option<Box<str>>,
+        /// At most [`super::arguments::MAX_LISTED`].
+        limit: u64,
+    },
 }
 
 /// A state that was found.
@@ -257,7 +276,8 @@ impl Operation for StateRead {
         match self {
             Self::ById { id, .. } => id,
             Self::ByCorrelation { correlation_id, .. } => correlation_id,
-            Self::List { name, .. } | Self::Count { name, .. } => name,
+            Self::List { name, .. } | Self::Count { name, .. } | Self::Stale { name, .. } => name,
+            Self::Names { .. } => "",
             Self::TimedOut { name, .. } => name.as_deref().unwrap_or_default(),
         }
     }
@@ -368,6 +388,15 @@ pub fn step(call: Call, given: Vec<Dynamic>, settings: &Settings) -> Result<Stat
             }
             StateStep::Read(StateRead::TimedOut { now, name, limit: given.limit()? })
         }
+        Call::StateNames => {
+            StateStep::Read(StateRead::Names { after: given.optional("cursor")?, limit: given.limit()? })
+        }
+        Call::StateStale => StateStep::Read(StateRead::Stale {
+            name: given.name()?,
+            since: given.time("unchangedForMs")?,
+            after: given.optional("cursor")?,
+            limit: given.limit()?,
+        }),
         Call::StateClaimTimedOut => {
             let (worker, lease_ms) = (given.worker()?, given.lease()?);
             let (now, name) = (given.time("now")?, given.optional("sagaName")?);

@@ -4,6 +4,7 @@ import { type ExportedRecord, type ExportOptions, Facet, type Given, type Import
 import type { ExecutionRecord } from '../moving/records'
 import type { KindCounts } from '../moving/types'
 import { CallTime } from './call-time'
+import { cursorOf, type ListName, positionOf } from './cursors'
 import { ExecutionCalls, givenStatus } from './execution-calls'
 import type { RawExecution } from './execution-json'
 import type {
@@ -435,23 +436,27 @@ export class SagaExecutions {
   async #list(take: (operation: string) => ListOptions): Promise<ExecutionPage> {
     let limit = 100
     let order = 'updated' as ListOptions['order']
+    let list: ListName = []
     const found = await this.#calls.all<RawExecution[]>('list', (operation) => {
       const { cursor, ...rest } = take(operation)
       limit = rest.limit ?? limit
       order = rest.order ?? order
-      const after = cursor === undefined ? undefined : this.#place(cursor, operation)
+      const { name, status, tag, parked } = rest
+      list = ['executions', JSON.stringify([order, name, status, tag, parked])]
+      const after = this.#place(positionOf(cursor, list, operation, this.#runner.backend), operation)
       return known({ ...rest, order, limit, after })
     })
     const items = found.map((raw) => this.#calls.json.summary(raw, 'executions.list'))
     const last = items.at(-1)
     if (last === undefined || items.length < limit) return { items }
     const time = order === 'created' ? last.createdAt : last.updatedAt
-    return { items, cursor: `${time.getTime()}:${last.sagaId}` }
+    return { items, cursor: cursorOf(list, `${time.getTime()}:${last.sagaId}`) }
   }
 
   /** Where a page begins. */
-  #place(cursor: unknown, operation: string): [Date, string] {
-    const [, time, id] = (typeof cursor === 'string' && /^(-?\d{1,16}):(.+)$/s.exec(cursor)) || []
+  #place(position: string | undefined, operation: string): [Date, string] | undefined {
+    if (position === undefined) return undefined
+    const [, time, id] = /^(-?\d{1,16}):(.+)$/s.exec(position) ?? []
     if (time !== undefined && id !== undefined) return [takenDate(new Date(Number(time))), id]
     throw invalidArgument("option 'cursor' is none of this list", operation, this.#runner.backend)
   }

@@ -1,10 +1,22 @@
 import { isDate, isUint8Array } from 'node:util/types'
-import { listed, optionsOf } from '../arguments'
+import { type Accepted, listed, optionsOf } from '../arguments'
 import type { BackendName } from '../backend'
 import { errorOf, invalidArgument } from '../errors'
 import { OPERATIONS } from '../operations'
 import type { PayloadEntry, PutOptions } from '../options'
+import {
+  type NativeStat,
+  type PayloadListOptions,
+  type PayloadPage,
+  type PayloadStat,
+  type PayloadsWanted,
+  payloadPage,
+  payloadStat,
+  payloadsWanted,
+} from './payload-lists'
 import type { Runner } from './runner'
+
+const LIST: Accepted<PayloadListOptions> = { prefix: true, limit: true, cursor: true }
 
 /** The operations on payloads: a store and a transaction have them as methods of their own. */
 export class Payloads<Deleted extends boolean | undefined> {
@@ -45,7 +57,8 @@ export class Payloads<Deleted extends boolean | undefined> {
    * The payload. A read does not wait for writes: one that is called before a `put` of its id has settled may answer
    * what was there before it.
    *
-   * @throws NotFoundError if there is none, or if its time is over
+   * @throws NotFoundError if there is none, or if its time is over: then `expiredAt` says since when, where the backend
+   *   has not removed it yet (not in a transaction)
    */
   get(id: string): Promise<Buffer> {
     return this.#runner.run(OPERATIONS.get, id)
@@ -125,6 +138,42 @@ export class Payloads<Deleted extends boolean | undefined> {
       if (payload != null) found.set(id, payload)
     })
     return found
+  }
+
+  /**
+   * The ids of payloads with their sizes and expiries, in pages of at most `limit` (1 to 1,000, default 100). Give the cursor
+   * of a page to get the next one; the last page has no cursor. A page may have fewer items, also none, although it is
+   * not the last. Payloads that are stored or removed meanwhile may be in the list or not.
+   *
+   * In memory, on SQLite, PostgreSQL and MongoDB the order is that of the bytes of the ids. Redis and DynamoDB have no
+   * order of keys: there it is that of SCAN and Scan, which read all keys, and Redis may tell one twice. Nothing is blocked.
+   *
+   * @throws CorruptDataError if one of them cannot be read. Its `found` is the page of the others
+   * @throws UnsupportedError in a transaction
+   */
+  async list(options?: PayloadListOptions): Promise<PayloadPage> {
+    const { backend } = this.#runner
+    let wanted: PayloadsWanted
+    try {
+      wanted = payloadsWanted(optionsOf(options, LIST, 'list', backend), backend)
+    } catch (error) {
+      return await this.#runner.refuse(error, 'list')
+    }
+    const { prefix, after, limit } = wanted
+    return payloadPage(await this.#runner.run(OPERATIONS.list, [{ prefix, after, limit }]), wanted, backend)
+  }
+
+  /**
+   * Size and expiry of a payload, and whether it is compressed; null if there is none. Its bytes are not read, but on
+   * MongoDB and DynamoDB.
+   *
+   * @throws UnsupportedError in a transaction
+   */
+  async stat(id: string): Promise<PayloadStat | null> {
+    if (typeof id !== 'string')
+      return await this.#runner.refuse(invalidArgument('an id must be a string', 'stat', this.#runner.backend), 'stat')
+    const found = await this.#runner.run<NativeStat | null>(OPERATIONS.stat, [id])
+    return found === null ? null : payloadStat(id, found)
   }
 
   #refuse(message: string, operation: string, cause: unknown, id?: unknown): Promise<never> {

@@ -83,6 +83,46 @@ export interface TimedOutSaga<T extends object> {
   state: Stored<T>
 }
 
+/** Options of `names`. */
+export interface NamesOptions {
+  /** At most so many: 1 to 1,000. Default 100. */
+  limit?: number
+  /** That of the page before. */
+  cursor?: string
+}
+
+/** One page of `names`. */
+export interface NamePage {
+  items: string[]
+  /** Where the next page begins; none on the last one. */
+  cursor?: string
+}
+
+/** Options of `findStale`. */
+export interface StaleOptions extends CorruptOptions {
+  /** For how long nobody has changed them, in milliseconds: a whole number from 0 on. */
+  unchangedForMs: number
+  /** At most so many: 1 to 1,000. Default 100. */
+  limit?: number
+  /** That of the page before. */
+  cursor?: string
+  /** Only those of this name. */
+  sagaName?: string
+}
+
+/** One page of `findStale`. */
+export interface StalePage<T extends object> {
+  items: StaleSaga<T>[]
+  /** Where the next page begins; none on the last one. */
+  cursor?: string
+}
+
+/** A saga that nobody has changed for a while. */
+export interface StaleSaga<T extends object> {
+  sagaName: string
+  state: Stored<T>
+}
+
 /** What `reindex` came to. */
 export interface ReindexResult {
   /** Sagas that were looked at. */

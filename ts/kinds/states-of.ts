@@ -8,6 +8,8 @@ import type {
   SagaFilter,
   SagaPage,
   SagaState,
+  StaleOptions,
+  StalePage,
   Stored,
   TimedOutOptions,
   TimedOutSaga,
@@ -82,6 +84,11 @@ export class SagaStatesOf<T extends object = SagaState> {
   /** Those whose timeout has passed: see `SagaStates.findTimedOut`. */
   async findTimedOut(options?: Omit<TimedOutOptions, 'sagaName'>): Promise<TimedOutSaga<T>[]> {
     return this.#states.findTimedOut<T>(this.#named(options, 'findTimedOut'))
+  }
+
+  /** Those that nobody has changed for a while: see `SagaStates.findStale`. */
+  async findStale(options: Omit<StaleOptions, 'sagaName'>): Promise<StalePage<T>> {
+    return this.#states.findStale<T>(this.#named(options, 'findStale'))
   }
 
   /** Those whose timeout has passed, each given to one worker: see `SagaStates.claimTimedOut`. */

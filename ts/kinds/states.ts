@@ -10,6 +10,7 @@ import { CallTime } from './call-time'
 import { cursorOf, positionOf } from './cursors'
 import { known } from './json'
 import type { Runner } from './runner'
+import { type StalePlace, stalePage, stalePlace } from './stale-sagas'
 import { type FoundState, type Listed, lastOf, metadataOf, StateJson, type StateRecord, sizeOf, withoutCorrupt } from './state-json'
 import type {
   ClaimedSaga,
@@ -17,11 +18,15 @@ import type {
   CorruptOptions,
   FindOptions,
   ModifyOptions,
+  NamePage,
+  NamesOptions,
   ReindexResult,
   SagaFilter,
   SagaMetadata,
   SagaPage,
   SagaState,
+  StaleOptions,
+  StalePage,
   Stored,
   TimedOutOptions,
   TimedOutSaga,
@@ -32,6 +37,8 @@ const FILTER: Accepted<SagaFilter> = { completed: true }
 const FIND: Accepted<FindOptions> = { completed: true, limit: true, cursor: true, onCorrupt: true }
 const TIMED_OUT: Accepted<TimedOutOptions> = { now: true, limit: true, sagaName: true, onCorrupt: true }
 const CLAIM: Accepted<ClaimOptions> = { workerId: true, leaseMs: true, ...TIMED_OUT }
+const NAMES: Accepted<NamesOptions> = { limit: true, cursor: true }
+const STALE: Accepted<StaleOptions> = { unchangedForMs: true, limit: true, cursor: true, sagaName: true, onCorrupt: true }
 const MODIFY: Accepted<ModifyOptions> = { maxRetries: true, retryDelayMs: true }
 
 const MAX_LISTED = 1_000
@@ -298,6 +305,52 @@ export class SagaStates {
       if (isAll) return withoutCorrupt(sagas.slice(0, limit), corrupt, onCorrupt)
       most = Math.min(MAX_LISTED, enough)
     }
+  }
+
+  /**
+   * The names that sagas have, in their order, in pages of at most `limit` (1 to 1,000, default 100). Give the cursor of a
+   * page to get the next one. It goes from name to name, whatever there is of each. On Redis sagas count whose names are
+   * known: for those that an older version or other software has stored, call `reindex` once. On DynamoDB the list
+   * follows a change a moment later, and begins with the first saga of a name that is stored otherwise than in the
+   * application's own `TransactItems`.
+   */
+  async names(options?: NamesOptions): Promise<NamePage> {
+    const operation = 'states.names'
+    const list = ['states', 'names', null]
+    let taken: NamesOptions
+    let after: string | undefined
+    try {
+      taken = this.#options(options, NAMES, operation)
+      after = positionOf(taken.cursor, list, operation, this.#runner.backend)
+    } catch (error) {
+      return await this.#runner.refuse(error, operation)
+    }
+    const { limit = 100 } = taken
+    const items = await this.#runner.run<string[]>(OPERATIONS[operation], [after, limit])
+    const last = items.length >= limit ? items.at(-1) : undefined
+    return last === undefined ? { items } : { items, cursor: cursorOf(list, last) }
+  }
+
+  /**
+   * Sagas that have not ended and that nobody has changed for a while: their `metadata.updatedAt` is at least
+   * `unchangedForMs` ago. In the order of names and saga ids, in pages of at most `limit` (1 to 1,000, default 100). Give
+   * the cursor of a page to get the next one: what is old is judged by the time of the first page. It reads the open sagas
+   * of a name in their order, and answers those that are old: there is no index by `updatedAt`, which changes each time.
+   *
+   * @throws CorruptDataError if one of them cannot be read: see `onCorrupt`. Its `found` is the page of the others
+   */
+  async findStale<T extends object = SagaState>(options: StaleOptions): Promise<StalePage<T>> {
+    const operation = 'states.findStale'
+    let taken: StaleOptions
+    let from: StalePlace
+    try {
+      taken = this.#taken(options, STALE, operation)
+      from = stalePlace(taken, this.#runner.backend)
+    } catch (error) {
+      return await this.#runner.refuse(error, operation)
+    }
+    const { page, corrupt } = await stalePage<T>(this.#runner, this.#json, taken, from)
+    return withoutCorrupt(page, corrupt, taken.onCorrupt)
   }
 
   /**

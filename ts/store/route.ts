@@ -3,6 +3,7 @@ import type { BackendName } from '../backend'
 import { errorOf, type Failure, invalidArgument, raise, SagaStoreError } from '../errors'
 import type { HeldLease } from '../kinds/execution-types'
 import type { OutboxSupport } from '../kinds/outbox-support'
+import type { NativeStat } from '../kinds/payload-lists'
 import type { ExecutionSupport, Runner } from '../kinds/runner'
 import { subjectOf } from '../observe'
 import { OPERATIONS } from '../operations'
@@ -41,9 +42,9 @@ export class Router implements Runner {
     this.#gets -= 1
     return data
   }
-  readonly #notGot = (failure: Failure): never => {
+  readonly #notGot = (failure: Failure): Promise<never> => {
     this.#gets -= 1
-    return raise(failure)
+    return this.#missing(failure, (id) => this.#direct.run(OPERATIONS.stat.number, [id, true] as never) as Promise<NativeStat | null>)
   }
 
   constructor(parts: Parts) {
@@ -175,6 +176,20 @@ export class Router implements Runner {
     return { ...common, keep: (lease) => renewals.keep(lease), unkeep: (lease) => renewals.unkeep(lease) }
   }
 
+  /** An error of `get`: of a payload that has expired and is still there it says when that was. */
+  async #missing(reason: Failure | Error, stat: (id: string) => Promise<NativeStat | null>): Promise<never> {
+    const { code, id } = reason as Failure
+    // Redis has removed it at once.
+    if (code !== 'NOT_FOUND' || id === undefined || this.backend === 'redis') return raise(reason)
+    const expiredAt = await stat(id).then(
+      (found) => found?.expiresAt,
+      () => undefined,
+    )
+    if (expiredAt == null) return raise(reason)
+    const message = `not found: the payload of this id expired at ${expiredAt.toISOString()}`
+    throw Object.assign(errorOf('NOT_FOUND', message, { backend: this.backend, operation: 'get', id }), { expiredAt })
+  }
+
   /** The store is being closed: only what belongs to a transaction that goes on is still done. */
   refuseNew(goesOn: (route: Route) => boolean): void {
     this.#goesOn = goesOn
@@ -213,7 +228,12 @@ export class Router implements Runner {
       const message = 'whole records are moved outside transactions: call it outside of this one'
       return this.#rejected(errorOf('UNSUPPORTED', message, { backend: this.backend, operation: operation.name }))
     }
-    if ('carrier' in route && route.unit === undefined) return conversations.run<T>(route, operation, args)
+    if ('carrier' in route && route.unit === undefined) {
+      const running = conversations.run<T>(route, operation, args)
+      if (operation !== OPERATIONS.get || isTransaction(route)) return running
+      const stat = (id: string) => conversations.run<NativeStat | null>(route as never, OPERATIONS.stat, [[id, true]])
+      return running.catch((error) => this.#missing(error, stat))
+    }
     if (operation === OPERATIONS.statistics) {
       if (client !== undefined) return conversations.run<T>({ carrier: client, isJoined: false }, operation, args)
       return this.#own<T>(operation, ...args)

@@ -21,9 +21,12 @@ async function itemOf(table: string, id: string) {
   return (await dynamo.client.send(new GetItemCommand({ TableName: table, Key: { id: { S: id } }, ConsistentRead: true }))).Item
 }
 
+/** All items, but those of names. */
 async function idsOf(table: string) {
   const { Items = [] } = await dynamo.client.send(new ScanCommand({ TableName: table }))
-  return Items.map((item) => item.id?.S).sort()
+  return Items.map((item) => item.id?.S)
+    .filter((id) => !id?.startsWith('name#'))
+    .sort()
 }
 
 withDynamoDB()
@@ -70,6 +73,7 @@ describe('the table of sagas', () => {
       state: { S: expect.stringContaining('"total":1') },
     })
     expect(await itemOf(statesTable, 'correlation#Order#o-1')).toEqual({ id: { S: 'correlation#Order#o-1' }, sagaId: { S: 's-1' } })
+    expect(await itemOf(statesTable, 'name#Order')).toEqual({ id: { S: 'name#Order' }, listedIn: { S: 'names' }, sagaId: { S: 'Order' } })
     const before = Date.now()
     await store.states.update('Order', order('s-1', {}, { updatedAt: at, isCompleted: true }), 1)
     const ended = await itemOf(statesTable, 'saga#Order#s-1')

@@ -247,7 +247,7 @@ mod tests {
     use super::*;
     use crate::backends::dynamodb::client::OnClient;
     use crate::backends::dynamodb::clock::Clock;
-    use crate::backends::dynamodb::config::Tables;
+    use crate::backends::dynamodb::config::{KnownNames, Tables};
     use crate::backends::dynamodb::expression;
     use crate::contract::client::{Client, ClientError, Facts};
 
@@ -265,7 +265,7 @@ mod tests {
     fn put_with(left_out: &[usize]) -> (Vec<String>, Vec<Fate>, usize) {
         let named = |name: &str| name.to_owned();
         let [payloads, states, executions, outbox, inbox] = ["orders", "s", "x", "o", "i"].map(named);
-        let tables = Tables { payloads, states, executions, outbox, inbox };
+        let tables = Tables { payloads, states, executions, outbox, inbox, known: KnownNames::default() };
         let (client, clock) = (Client::new(Facts::default()), Clock::default());
         clock.settle();
         let on = OnClient::new(&client, &tables, &clock);

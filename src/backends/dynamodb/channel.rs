@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use super::attribute::Item;
 use super::changes::Change;
 use super::clock::Clock;
+use super::config::KnownNames;
 use super::error::{Cause, Failure};
 use super::expression::{self, Expression, HEAD, IS_EXPIRED, IS_LIVE, SET_EXPIRY};
 use super::requests::{Delete, Get, Put, Request, Update};
@@ -34,6 +35,9 @@ pub(super) trait Channel: Send + Sync {
 
     /// The server's clock beside ours.
     fn clock(&self) -> &Clock;
+
+    /// Names of sagas that are known to be listed.
+    fn known_names(&self) -> &KnownNames;
 
     /// Sends a request.
     fn send<R: Request>(&self, request: R) -> impl Future<Output = Result<R::Answer, Failure>> + Send;

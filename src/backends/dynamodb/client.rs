@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::changes::{Change, Transact};
 use super::channel::{Channel, read_clock};
 use super::clock::Clock;
-use super::config::Tables;
+use super::config::{KnownNames, Tables};
 use super::error::{Failure, of_client};
 use super::requests::{Request, take};
 use crate::contract::client::Client;
@@ -50,6 +50,10 @@ impl Channel for OnClient<'_> {
 
     fn clock(&self) -> &Clock {
         self.clock
+    }
+
+    fn known_names(&self) -> &KnownNames {
+        &self.tables.known
     }
 
     async fn send<R: Request>(&self, request: R) -> Result<R::Answer, Failure> {

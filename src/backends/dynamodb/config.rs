@@ -1,6 +1,8 @@
 //! What the URL and the options say, checked before anything connects.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use url::Url;
 
@@ -36,6 +38,35 @@ pub(super) struct Tables {
     pub(super) executions: String,
     pub(super) outbox: String,
     pub(super) inbox: String,
+    /// Names of sagas that are known to be listed.
+    pub(super) known: KnownNames,
+}
+
+/// What this process has listed already: it need not do so again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KnownNames(Arc<Mutex<HashSet<String>>>);
+
+impl PartialEq for KnownNames {
+    /// They do not make other tables.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for KnownNames {}
+
+impl KnownNames {
+    fn names(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names().contains(name)
+    }
+
+    pub(super) fn add(&self, name: &str) {
+        self.names().insert(name.to_owned());
+    }
 }
 
 impl Tables {
@@ -61,6 +92,7 @@ impl Tables {
             executions: executions.unwrap_or_else(|| namespace.table(EXECUTIONS, DEFAULT_EXECUTIONS_TABLE)),
             outbox: outbox.unwrap_or_else(|| namespace.table(OUTBOX, DEFAULT_OUTBOX_TABLE)),
             inbox: inbox.unwrap_or_else(|| namespace.table(INBOX, DEFAULT_INBOX_TABLE)),
+            known: KnownNames::default(),
         };
         check_table(&tables.payloads)?;
         check_table(&tables.states)?;

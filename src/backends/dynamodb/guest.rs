@@ -207,6 +207,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::backends::dynamodb::config::KnownNames;
     use crate::backends::dynamodb::expression;
     use crate::contract::client::{Ask, ClientError, Facts};
     use crate::contract::dynamic::Dynamic;
@@ -222,6 +223,7 @@ mod tests {
             executions: String::from("runs"),
             outbox: "outbox".into(),
             inbox: "inbox".into(),
+            known: KnownNames::default(),
         };
         DynamoDbOnClients::new(Arc::new(tables), Arc::default(), None)
     }

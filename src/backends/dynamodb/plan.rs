@@ -38,6 +38,14 @@ pub(super) fn needs_a_look(write: &StateWrite) -> bool {
     looks_first(write)
 }
 
+/// Lists the name of a new saga, before the transaction.
+pub(super) async fn list_name(on: &impl Channel, write: &StateWrite) -> Result<()> {
+    match write {
+        StateWrite::Insert { saga, .. } => States { on: &on.to(RecordKind::States) }.list_name(&saga.name).await,
+        _ => Ok(()),
+    }
+}
+
 /// The changes of a step with conditions. They are about items of one table.
 pub(super) async fn conditional(on: &impl Channel, write: &StateWrite) -> Result<Vec<Planned>> {
     States { on: &on.to(RecordKind::States) }.plan(write).await

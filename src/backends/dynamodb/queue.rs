@@ -57,7 +57,9 @@ impl Queue {
                 self.add_blind(change)?;
             }
             Queued::Conditional(write) => {
-                let planned = plan::conditional(&channel.await?, write).await?;
+                let on = channel.await?;
+                plan::list_name(&on, write).await?;
+                let planned = plan::conditional(&on, write).await?;
                 self.add_conditional(planned, step.id())?;
             }
             Queued::Execution(write) => {
@@ -184,6 +186,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::backends::dynamodb::config::KnownNames;
     use crate::backends::dynamodb::expression;
     use crate::backends::dynamodb::payloads::item;
     use crate::backends::dynamodb::session::Session;
@@ -199,6 +202,7 @@ mod tests {
             executions: String::from("runs"),
             outbox: "outbox".into(),
             inbox: "inbox".into(),
+            known: KnownNames::default(),
         };
         Queue::new(Arc::new(tables), Arc::default())
     }

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::Client;
 use super::changes::{Change, Transact};
 use super::channel::{Channel, read_clock};
 use super::clock::Clock;
-use super::config::Tables;
+use super::config::{KnownNames, Tables};
 use super::error::{self, Cause, Failure};
 use super::requests::Request;
 use super::shared::SharedClient;
@@ -69,6 +69,10 @@ impl Channel for Session<'_> {
 
     fn clock(&self) -> &Clock {
         &self.shared.clock
+    }
+
+    fn known_names(&self) -> &KnownNames {
+        &self.tables.known
     }
 
     async fn send<R: Request>(&self, request: R) -> Result<R::Answer, Failure> {

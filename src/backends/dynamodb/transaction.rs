@@ -54,7 +54,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::backends::dynamodb::config::{Place, Tables};
+    use crate::backends::dynamodb::config::{KnownNames, Place, Tables};
     use crate::contract::settings::Retry;
 
     #[tokio::test]
@@ -70,6 +70,7 @@ mod tests {
             executions: String::from("runs"),
             outbox: "outbox".into(),
             inbox: "inbox".into(),
+            known: KnownNames::default(),
         };
         let queue = Queue::new(Arc::new(tables), Arc::default());
         assert!(Box::new(OwnTransaction::new(shared, patience, queue)).commit().await.is_ok());

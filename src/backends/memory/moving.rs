@@ -11,7 +11,9 @@ use super::records::Records;
 use super::states::{self, key};
 use crate::buffers;
 use crate::contract::moving::record::{Body, Key, Logbook, Message, Payload, Record, State};
-use crate::contract::moving::{Count, Fate, Import, Moved, MovingRead, MovingWrite, Page, fetched, foreign_cursor};
+use crate::contract::moving::{
+    Count, Fate, Import, Moved, MovingRead, MovingWrite, Page, Stat, fetched, foreign_cursor,
+};
 use crate::contract::outbox::record::{Content, Stored};
 use crate::contract::states::correlation_taken;
 use crate::contract::step::Reply;
@@ -89,6 +91,19 @@ impl Records {
                 self.scan(*kind, after.as_deref(), filling, *only_sizes)?.into_reply()
             }
             MovingRead::Fetch { kind, keys } => fetched(keys.iter().map(|key| self.fetch(*kind, key)).collect()),
+            MovingRead::List { prefix, after, limit } => {
+                let mut found = self.payloads.listed(prefix, after.as_deref());
+                let most = usize::try_from(*limit).unwrap_or(usize::MAX);
+                let cursor = (found.len() > most).then(|| found[most - 1].0.to_owned());
+                found.truncate(most);
+                let records = found.into_iter().map(|(id, data, expires_at)| of_payload(id, data, expires_at, true));
+                Page { records: records.collect(), cursor, ..Page::default() }.into_reply()
+            }
+            MovingRead::Stat { id, expired } => {
+                let found = self.payloads.record(id);
+                let record = found.map(|(data, expires_at)| of_payload(id, &data, expires_at, false));
+                Stat::into_reply(record.as_ref().and_then(Stat::of), *expired)
+            }
             MovingRead::Count { kind } => {
                 let records = match kind {
                     Moved::Payloads => self.payloads.count(),

@@ -106,6 +106,15 @@ impl Payloads {
         })
     }
 
+    /// Those whose ids begin with `prefix` and are behind `after`, in the order of their ids: expired or not.
+    pub(super) fn listed(&self, prefix: &str, after: Option<&str>) -> Vec<(&str, &Bytes, Option<Millis>)> {
+        let is_meant = |id: &str| id.starts_with(prefix) && after.is_none_or(|after| id > after);
+        let found = self.by_id.iter().filter(|(id, _)| is_meant(id));
+        let mut found: Vec<_> = found.map(|(id, record)| (&**id, &record.data, record.expires_at)).collect();
+        found.sort_unstable_by_key(|(id, ..)| *id);
+        found
+    }
+
     pub(super) fn count(&self) -> usize {
         self.by_id.len()
     }

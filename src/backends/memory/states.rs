@@ -205,6 +205,32 @@ impl View<'_> {
         found.filter(|record| record.lives_at(now)).cloned().collect()
     }
 
+    /// The keys of a name: those that are stored, and those of changes that are not made yet.
+    fn keys_of<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b Key> {
+        let of_name = move |key: &&Key| *key.0 == *name;
+        let stored = self.states.by_id.range(key(name, "")..).map(|(key, _)| key).take_while(of_name);
+        let changed = self.changes.as_ref().map(|changes| changes.changed.range(key(name, "")..));
+        stored.chain(changed.into_iter().flatten().map(|(key, _)| key).take_while(of_name))
+    }
+
+    /// Names behind `after` that sagas have, in their order. It goes from name to name.
+    fn names(&self, after: Option<&str>, limit: u64, now: Millis) -> Vec<Box<str>> {
+        let (mut names, mut last) = (Vec::new(), after.unwrap_or_default().to_owned());
+        while (names.len() as u64) < limit {
+            // No name is between the two.
+            let behind = key(&format!("{last}\0"), "");
+            let stored = self.states.by_id.range(behind.clone()..).next().map(|(key, _)| &*key.0);
+            let ours = self.changes.as_ref().and_then(|changes| changes.changed.range(behind..).next());
+            let ours = ours.map(|(key, _)| &*key.0);
+            let Some(next) = stored.into_iter().chain(ours).min() else { break };
+            if self.keys_of(next).any(|key| self.by_id(key, now).is_some()) {
+                names.push(next.into());
+            }
+            last = next.to_owned();
+        }
+        names
+    }
+
     pub(super) fn write(&mut self, write: &StateWrite, now: Millis) -> Result<Reply> {
         match write {
             StateWrite::Insert { saga, correlation_id } => {
@@ -310,6 +336,13 @@ impl View<'_> {
                 found.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
                 Reply::States(found.iter().map(|record| record.found()).collect())
             }
+            StateRead::Stale { name, since, after, limit } => {
+                let mut found = self.all(Some(name), after.as_deref(), now);
+                found.retain(|record| record.is(Some(false)) && record.saga.updated_at <= *since);
+                found.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
+                Reply::States(found.iter().map(|record| record.found()).collect())
+            }
+            StateRead::Names { after, limit } => Reply::ids(self.names(after.as_deref(), *limit, now)),
             StateRead::Count { name, completed } => {
                 let found = self.all(Some(name), None, now);
                 Reply::Count(found.iter().filter(|record| record.is(*completed)).count() as u64)

@@ -21,7 +21,20 @@ use crate::time::Millis;
 
 /// Reads and checks what a call was given. `limit` is the largest payload that the backend takes under an id.
 pub fn step(call: Call, given: Vec<Dynamic>, limit: &dyn Fn(&str) -> u64) -> Result<MovingStep> {
-    let mut fields = Arguments::new(given).fields()?;
+    let mut given = Arguments::new(given);
+    if call == Call::PayloadStat {
+        let id = given.text("id")?;
+        check_id(&id).map_err(|error| error.with_id(&id))?;
+        let expired = given.optional_flag("expired")?.unwrap_or(false);
+        return Ok(MovingStep::Read(MovingRead::Stat { id, expired }));
+    }
+    let mut fields = given.fields()?;
+    if call == Call::PayloadList {
+        let (prefix, after, limit) =
+            (fields.text("prefix")?.unwrap_or_default(), fields.text("after")?, fields.limit()?);
+        fields.finish()?;
+        return Ok(MovingStep::Read(MovingRead::List { prefix, after, limit }));
+    }
     let kind = kind(&mut fields)?;
     let step = match call {
         Call::Import => {

@@ -13,13 +13,16 @@
 pub mod given;
 pub mod record;
 
+use bytes::Bytes;
+
 use super::dynamic::Dynamic;
 use super::named::named;
 use super::operation::{Access, Group, Operation, RecordKind, Work};
 use super::step::Reply;
+use crate::codec::compression;
 use crate::error::{Error, Kind};
 use crate::time::Millis;
-use record::{Key, Record};
+use record::{Body, Key, Payload, Record};
 
 named! {
     /// What a store's records are moved by: those of one kind at a time.
@@ -194,6 +197,23 @@ pub enum MovingRead {
         /// At most [`super::arguments::MAX_LISTED`].
         keys: Vec<Key>,
     },
+    /// A page of payloads without their bytes, in the order of their ids where the backend has one. Replies [`Page`].
+    /// Those that have expired may be in it.
+    List {
+        /// What their ids begin with, byte for byte.
+        prefix: Box<str>,
+        /// What the page before ended with: the backend's own text. `INVALID_ARGUMENT` if it is no page's.
+        after: Option<Box<str>>,
+        /// At most [`super::arguments::MAX_LISTED`]; a page may have fewer, although it is not the last.
+        limit: u64,
+    },
+    /// What is known of a payload without reading it. Replies [`Stat`], or null.
+    Stat {
+        /// Its id.
+        id: Box<str>,
+        /// Also of one that has expired, and is still there.
+        expired: bool,
+    },
     /// How many there are. Replies [`Count`].
     Count {
         /// Of which kind.
@@ -206,6 +226,7 @@ impl MovingRead {
     pub const fn kind(&self) -> Moved {
         match self {
             Self::Scan { kind, .. } | Self::Fetch { kind, .. } | Self::Count { kind } => *kind,
+            Self::List { .. } | Self::Stat { .. } => Moved::Payloads,
         }
     }
 }
@@ -238,6 +259,59 @@ impl Page {
 pub fn fetched(records: Vec<Option<Record>>) -> Reply {
     let records = records.into_iter().map(|record| record.map_or(Dynamic::Null, Record::into_dynamic));
     Reply::Value(Dynamic::List(records.collect()))
+}
+
+/// Bytes of a payload's beginning that tell how it is stored.
+pub const HEAD_BYTES: usize = 32;
+
+/// What is known of a payload without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Bytes as they are stored.
+    pub bytes: u64,
+    /// At most [`HEAD_BYTES`] of its beginning.
+    pub head: Bytes,
+    /// When it ceases to exist.
+    pub expires_at: Option<Millis>,
+}
+
+impl Stat {
+    /// Of a payload that was read as a whole.
+    pub fn of(record: &Record) -> Option<Self> {
+        let Record::Payload(Payload { body: Body::Whole(data), expires_at, .. }) = record else { return None };
+        let head = Bytes::copy_from_slice(&data[..data.len().min(HEAD_BYTES)]);
+        Some(Self { bytes: data.len() as u64, head, expires_at: *expires_at })
+    }
+
+    /// As `ts/kinds/payload-lists.ts` reads it; null of one that has expired, unless such ones are wanted.
+    pub fn into_reply(stat: Option<Self>, expired: bool) -> Reply {
+        let is_meant = |stat: &Self| expired || !has_expired(stat.expires_at, Millis::now());
+        let Some(Self { bytes, head, expires_at }) = stat.filter(is_meant) else {
+            return Reply::Value(Dynamic::Null);
+        };
+        let (is_compressed, original) = compression::outline(&head, bytes);
+        let count = |count: u64| Dynamic::Int(i64::try_from(count).unwrap_or(i64::MAX));
+        Reply::Value(Dynamic::map([
+            ("bytes", count(bytes)),
+            ("originalBytes", original.map_or(Dynamic::Null, count)),
+            ("compressed", Dynamic::Bool(is_compressed)),
+            ("expiresAt", expires_at.map_or(Dynamic::Null, Dynamic::Time)),
+        ]))
+    }
+}
+
+/// The first text that is behind all that begin with `prefix`, byte for byte; none: nothing is.
+pub fn behind_prefix(prefix: &str) -> Option<String> {
+    let mut chars: Vec<char> = prefix.chars().collect();
+    while let Some(last) = chars.pop() {
+        // Between these two are no characters.
+        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
+        if let Some(next) = next {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
 }
 
 /// How many records there are.

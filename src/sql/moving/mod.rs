@@ -49,7 +49,7 @@ use super::states::StateSql;
 use super::{Around, Dialect};
 use super::{Executor, sql_state};
 use crate::contract::moving::record::{Body, Key, Record};
-use crate::contract::moving::{Conflict, Fate, Import, MovingRead, MovingWrite, Page, fetched};
+use crate::contract::moving::{Conflict, Fate, Import, MovingRead, MovingWrite, Page, Stat, fetched};
 use crate::contract::outbox::record::Content;
 use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
@@ -95,6 +95,14 @@ impl Place<'_> {
                 let mut records = records.into_iter().collect::<Result<Vec<_>>>()?;
                 repeat(keys, &mut records);
                 Ok(fetched(records))
+            }
+            MovingRead::List { prefix, after, limit } => {
+                let Self::Payloads(sql) = self else { return Err(Error::invalid("only payloads are listed")) };
+                Ok(payloads::page(sql, on, prefix, after.as_deref(), *limit).await?.into_reply())
+            }
+            MovingRead::Stat { id, expired } => {
+                let Self::Payloads(sql) = self else { return Err(Error::invalid("only payloads are looked at")) };
+                Ok(Stat::into_reply(payloads::stat(sql, on, id).await?, *expired))
             }
             MovingRead::Count { .. } => Ok(self.count(on).await?.into_reply()),
         }

@@ -3,7 +3,7 @@
 use super::upsert::{self, Column, Upsert, of_another_kind};
 use super::{Found, Listed, cursor, keys};
 use crate::contract::moving::record::{Body, Key, Payload, Record};
-use crate::contract::moving::{Conflict, Fate, foreign_cursor};
+use crate::contract::moving::{Conflict, Fate, HEAD_BYTES, Page, Stat, behind_prefix, foreign_cursor};
 use crate::error::{Error, Kind, Result};
 use crate::sql::outbox::reads::wants_base64;
 use crate::sql::payloads::PayloadSql;
@@ -39,6 +39,105 @@ pub(super) async fn list<E: Executor>(
         Ok(Listed { key: key(&id), place: vec![id], bytes })
     });
     listed.collect()
+}
+
+/// A page of payloads without their bytes, in the order of the bytes of their ids. (PostgreSQL's index has another
+/// order, unless the database is in the locale C: the ids of the index are sorted for each page.)
+pub(super) async fn page<E: Executor>(
+    sql: &PayloadSql,
+    on: &mut E,
+    prefix: &str,
+    after: Option<&str>,
+    limit: u64,
+) -> Result<Page> {
+    if [prefix, after.unwrap_or_default()].iter().any(|text| text.contains('\0')) {
+        return if after.is_some() { Err(foreign_cursor()) } else { Ok(Page::default()) };
+    }
+    let bytewise = match sql.dialect {
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => " collate \"C\"",
+        #[cfg(feature = "sqlite")]
+        Dialect::Sqlite => "",
+    };
+    let end = behind_prefix(prefix);
+    let text = Query::new(sql.dialect, String::new()).text_cast();
+    let mut query =
+        Query::new(sql.dialect, format!("select x.id{text} as id from {} as x where x.id{bytewise} >= ", sql.t));
+    query.text(prefix);
+    if let Some(end) = &end {
+        query.push(&format!(" and x.id{bytewise} < "));
+        query.text(end);
+    }
+    if let Some(after) = after {
+        query.push(&format!(" and x.id{bytewise} > "));
+        query.text(after);
+    }
+    query.push(&format!(" order by x.id{bytewise} limit "));
+    query.int(i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX));
+    let mut ids: Vec<String> = Vec::new();
+    for row in query.run(on).await?.rows {
+        let [id] = cells(row);
+        ids.push(id.into_text("id")?);
+    }
+    let mut page = Page::default();
+    if ids.len() as u64 > limit {
+        ids.pop();
+        page.cursor = ids.last().cloned();
+    }
+    let keys: Vec<Key> = ids.iter().map(|id| key(id)).collect();
+    let mut found = look_up(sql, on, &keys, true).await?;
+    for key in &keys {
+        match found.remove(key) {
+            // Removed meanwhile.
+            None => {}
+            Some(Ok(record)) => page.records.push(record),
+            Some(Err(error)) => page.unreadable.push((key.id.to_string(), error.message().to_owned())),
+        }
+    }
+    Ok(page)
+}
+
+/// What is known of a payload.
+pub(super) async fn stat<E: Executor>(sql: &PayloadSql, on: &mut E, id: &str) -> Result<Option<Stat>> {
+    let (t, dialect, encoded) = (&sql.t, sql.dialect, wants_base64(on));
+    let head = match dialect {
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres if encoded => format!("encode(substring(x.data from 1 for {HEAD_BYTES}), 'base64')"),
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => format!("substring(x.data from 1 for {HEAD_BYTES})"),
+        #[cfg(feature = "sqlite")]
+        // As text: an expression has no type that tells Prisma of bytes.
+        Dialect::Sqlite => format!("hex(substr(x.data, 1, {HEAD_BYTES}))"),
+    };
+    let expires_at = match dialect {
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => millis_of("x.expires_at"),
+        #[cfg(feature = "sqlite")]
+        Dialect::Sqlite => String::from("x.expires_at"),
+    };
+    let columns = format!("{} as bytes, {head} as head, {expires_at} as expires_at", size(dialect));
+    let mut query = Query::new(dialect, format!("select {columns} from {t} as x where x.id = "));
+    query.text(id);
+    let Some(row) = query.run(on).await?.rows.into_iter().next() else { return Ok(None) };
+    let [bytes, head, expires_at] = cells(row);
+    let head = match dialect {
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres if encoded => head.into_encoded_bytes("data")?,
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => head.into_bytes("data")?,
+        #[cfg(feature = "sqlite")]
+        Dialect::Sqlite => of_hex(&head.into_text("data")?)?,
+    };
+    let bytes = u64::try_from(bytes.into_int("bytes")?).unwrap_or_default();
+    Ok(Some(Stat { bytes, head, expires_at: time(dialect, expires_at, "expires_at")? }))
+}
+
+/// The bytes that a hexadecimal text stands for.
+#[cfg(feature = "sqlite")]
+fn of_hex(text: &str) -> Result<bytes::Bytes> {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+    bytes.map(bytes::Bytes::from).ok_or_else(|| Error::new(Kind::Backend, "hex() answers no hexadecimal text"))
 }
 
 /// Payloads by their ids.

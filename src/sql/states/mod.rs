@@ -43,6 +43,8 @@ pub(crate) struct StateSql {
     by_correlation: String,
     list: String,
     list_of: String,
+    stale: String,
+    names: String,
     count: String,
     count_of: String,
     timed_out: String,
@@ -196,6 +198,18 @@ impl StateSql {
             by_correlation: format!("{found} where saga_name = $1{text} and correlation_id = $2{text} and {}", live(3)),
             list: list("", 2),
             list_of: list(&format!(" and is_completed = {}", flag(2)), 3),
+            stale: list(&format!(" and is_completed = {} and updated_at <= {}", flag(2), at(3)), 4),
+            // From name to name by the primary key, whatever there is of each. (It begins as what answers rows does. Asked
+            // for any saga, by `exists` or without an order, SQLite may read all of the table.)
+            names: format!(
+                "select found.name from (with recursive sagastore_names(name) as (select min(saga_name) from {t} \
+                 where saga_name > $1{text} union all select (select min(saga_name) from {t} \
+                 where saga_name > sagastore_names.name) from sagastore_names where sagastore_names.name is not null) \
+                 select name from sagastore_names where name is not null) as found \
+                 where (select id from {t} where saga_name = found.name and {} order by id limit 1) is not null \
+                 limit $3{int}",
+                live(2)
+            ),
             count: count(&of_name, 2),
             count_of: count(&of_name_and_end, 3),
             timed_out: timed_out("", 1),
@@ -317,6 +331,23 @@ impl StateSql {
                 values.extend([Value::text(after.as_deref().unwrap_or_default()), self.time(now), number(*limit)]);
                 self.many(on, if completed.is_some() { &self.list_of } else { &self.list }, &values).await
             }
+            StateRead::Stale { name, since, after, limit } => {
+                let (after, now) = (Value::text(after.as_deref().unwrap_or_default()), self.time(now));
+                let values = [Value::text(name), Value::Int(0), self.time(*since), after, now, number(*limit)];
+                self.many(on, &self.stale, &values).await
+            }
+            StateRead::Names { after, limit } => {
+                let after = Value::text(after.as_deref().unwrap_or_default());
+                let rows = on.run(&self.names, &[after, self.time(now), number(*limit)]).await?.rows;
+                let names: Result<Vec<Box<str>>> = rows
+                    .into_iter()
+                    .map(|row| {
+                        let [name] = cells(row);
+                        Ok(name.into_text("saga_name")?.into())
+                    })
+                    .collect();
+                Ok(Reply::ids(names?))
+            }
             StateRead::Count { name, completed } => {
                 let mut values = Vec::with_capacity(5);
                 for _ in 0..2 {
@@ -411,7 +442,7 @@ pub(super) fn found_of([name, id, correlation_id, state]: [Cell; 4]) -> Result<F
 mod tests {
     use super::*;
 
-    fn all(sql: &StateSql) -> [&str; 19] {
+    fn all(sql: &StateSql) -> [&str; 21] {
         [
             &sql.insert,
             &sql.look,
@@ -425,6 +456,8 @@ mod tests {
             &sql.by_correlation,
             &sql.list,
             &sql.list_of,
+            &sql.stale,
+            &sql.names,
             &sql.count,
             &sql.count_of,
             &sql.timed_out,

@@ -35,8 +35,8 @@ use super::states::moved as states;
 use super::states::saga::States;
 use super::tables::Describe;
 use crate::contract::moving::record::{Key, Record};
-use crate::contract::moving::{Count, Moved, MovingRead, MovingStep, MovingWrite, fetched};
-use crate::contract::operation::{Work, chains};
+use crate::contract::moving::{Count, Moved, MovingRead, MovingStep, MovingWrite, Stat, fetched};
+use crate::contract::operation::{RecordKind, Work, chains};
 use crate::contract::step::Reply;
 use crate::error::Result;
 use scan::Wanted;
@@ -77,11 +77,21 @@ impl<C: Channel> Moving<'_, C> {
     async fn read(&self, read: &MovingRead) -> Result<Reply> {
         match read {
             MovingRead::Scan { kind, after, limit, max_bytes, only_sizes } => {
-                let wanted = Wanted { limit: *limit, max_bytes: *max_bytes, only_sizes: *only_sizes };
+                let wanted = Wanted { limit: *limit, max_bytes: *max_bytes, only_sizes: *only_sizes, prefix: "" };
                 let page = Box::pin(scan::scan(&self.on.to(kind.records()), *kind, after.as_deref(), wanted)).await?;
                 Ok(page.into_reply())
             }
             MovingRead::Fetch { kind, keys } => Ok(fetched(Box::pin(self.fetch(*kind, keys)).await?)),
+            MovingRead::List { prefix, after, limit } => {
+                let wanted = Wanted { limit: *limit, max_bytes: u64::MAX, only_sizes: true, prefix };
+                let (on, kind) = (self.on.to(RecordKind::Payloads), Moved::Payloads);
+                Ok(Box::pin(scan::scan(&on, kind, after.as_deref(), wanted)).await?.into_reply())
+            }
+            MovingRead::Stat { id, expired } => {
+                let key = Key { name: Box::default(), id: id.clone() };
+                let found = Box::pin(self.fetch(Moved::Payloads, &[key])).await?.pop().flatten();
+                Ok(Stat::into_reply(found.as_ref().and_then(Stat::of), *expired))
+            }
             MovingRead::Count { kind } => Ok(Box::pin(self.count(*kind)).await?.into_reply()),
         }
     }

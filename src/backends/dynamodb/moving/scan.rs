@@ -10,7 +10,7 @@
 
 use super::cursor::{Cursor, Position};
 use super::single;
-use crate::backends::dynamodb::attribute::Item;
+use crate::backends::dynamodb::attribute::{Attribute, Item};
 use crate::backends::dynamodb::channel::{Channel, all};
 use crate::backends::dynamodb::error::{Cause, Failure};
 use crate::backends::dynamodb::executions::{Executions, moved as executions};
@@ -29,22 +29,24 @@ const ROUNDS: u32 = 8;
 const PLACES: usize = 50;
 
 /// What a scan wants.
-pub(super) struct Wanted {
+pub(super) struct Wanted<'a> {
     pub(super) limit: u64,
     pub(super) max_bytes: u64,
     pub(super) only_sizes: bool,
+    /// What the ids of payloads begin with.
+    pub(super) prefix: &'a str,
 }
 
 /// A page that is being filled.
-struct Filling {
+struct Filling<'a> {
     page: Page,
-    wanted: Wanted,
+    wanted: Wanted<'a>,
     bytes: u64,
     /// Records that are in the page, or will be.
     count: u64,
 }
 
-impl Filling {
+impl Filling<'_> {
     /// Whether there is room for a record of so many bytes. Then it is counted.
     fn has_room(&mut self, bytes: u64) -> bool {
         let bytes = self.bytes.saturating_add(bytes);
@@ -73,9 +75,13 @@ impl Filling {
 }
 
 /// What is asked of a table.
-fn asked(kind: Moved, phase: u8) -> (&'static str, Option<Expression>) {
+fn asked(kind: Moved, phase: u8, prefix: &str) -> (&'static str, Option<Expression>) {
     match kind {
-        Moved::Payloads => (PAYLOAD, None),
+        Moved::Payloads if prefix.is_empty() => (PAYLOAD, None),
+        Moved::Payloads => {
+            let values = Item::from([(":prefix", Attribute::text(prefix))]);
+            (PAYLOAD, Some(Expression::new("begins_with(#id, :prefix)", values)))
+        }
         Moved::States => (states::WHOLE, Some(states::is_saga())),
         Moved::Executions => ("", Some(executions::is_head())),
         Moved::Outbox if phase == 0 => ("#id, #part", Some(events::is_place())),
@@ -102,14 +108,14 @@ struct Read {
 }
 
 /// Reads the next page of each segment, of all of them about `count` items.
-async fn read<C: Channel>(on: &C, kind: Moved, cursor: &Cursor, count: u64) -> Result<Vec<Read>> {
+async fn read<C: Channel>(on: &C, kind: Moved, cursor: &Cursor, count: u64, prefix: &str) -> Result<Vec<Read>> {
     let segments = i32::try_from(cursor.segments.len()).unwrap_or(1);
     let open = cursor.segments.iter().enumerate().filter(|(_, position)| **position != Position::End);
     let open: Vec<(usize, Option<Item>)> = open
         .map(|(at, position)| (at, if let Position::After(key) = position { Some(key.clone()) } else { None }))
         .collect();
     let share = count.div_ceil(open.len().max(1) as u64).clamp(1, 1_000);
-    let (projection, filter) = asked(kind, cursor.phase);
+    let (projection, filter) = asked(kind, cursor.phase, prefix);
     let scans = open.into_iter().map(|(at, after)| {
         let (filter, limit) = (filter.clone(), i32::try_from(share).ok());
         let has_begun = after.is_some();
@@ -127,14 +133,15 @@ async fn read<C: Channel>(on: &C, kind: Moved, cursor: &Cursor, count: u64) -> R
 }
 
 /// Answers a page of the records of a kind.
-pub(super) async fn scan<C: Channel>(on: &C, kind: Moved, after: Option<&str>, wanted: Wanted) -> Result<Page> {
+pub(super) async fn scan<C: Channel>(on: &C, kind: Moved, after: Option<&str>, wanted: Wanted<'_>) -> Result<Page> {
     let mut cursor = match after {
         None => Cursor::new::<C>(kind, on.table()),
         Some(text) => Cursor::read(text, kind, on.table())?,
     };
     let mut filling = Filling { page: Page::default(), wanted, bytes: 0, count: 0 };
     for _ in 0..ROUNDS {
-        for Read { segment, items, end } in read(on, kind, &cursor, filling.wanted.limit - filling.count).await? {
+        let left = filling.wanted.limit - filling.count;
+        for Read { segment, items, end } in read(on, kind, &cursor, left, filling.wanted.prefix).await? {
             let keys: Vec<Item> = items.iter().map(key_of).collect();
             let taken = take(on, kind, cursor.phase, items, &mut filling).await?;
             if taken == keys.len() {
@@ -159,7 +166,7 @@ async fn take<C: Channel>(
     kind: Moved,
     phase: u8,
     mut items: Vec<Item>,
-    filling: &mut Filling,
+    filling: &mut Filling<'_>,
 ) -> Result<usize> {
     if kind == Moved::Outbox && phase == 0 {
         return take_places(on, &items, filling).await;
@@ -201,7 +208,7 @@ fn decode(on: &impl Channel, kind: Moved, item: Item, only_sizes: bool) -> Resul
 }
 
 /// The same of places, whose events are asked for.
-async fn take_places<C: Channel>(on: &C, places: &[Item], filling: &mut Filling) -> Result<usize> {
+async fn take_places<C: Channel>(on: &C, places: &[Item], filling: &mut Filling<'_>) -> Result<usize> {
     let mut taken = 0;
     for some in places.chunks(PLACES) {
         for event in (Outbox { on }).placed(some).await? {
@@ -227,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_page_has_at_least_one_record() {
-        let wanted = |limit, max_bytes| Wanted { limit, max_bytes, only_sizes: false };
+        let wanted = |limit, max_bytes| Wanted { limit, max_bytes, only_sizes: false, prefix: "" };
         let filling = |wanted| Filling { page: Page::default(), wanted, bytes: 0, count: 0 };
         let mut small = filling(wanted(10, 100));
         assert!(small.has_room(1_000) && small.is_full() && !small.has_room(1));

@@ -8,6 +8,8 @@
 //!     { id: S, sagaId: S, expiresAt: N, expiresAtMs: N }
 //! lease#{sagaName}#{sagaId}, once a worker has been given a saga that had timed out
 //!     { id: S, workerId: S, timeoutAt: N, expiresAt: N, expiresAtMs: N }
+//! name#{sagaName}, once a saga of this name has been stored
+//!     { id: S, listedIn: S, sagaId: S }
 //! ```
 //!
 //! Both are written in one transaction, with the same expiry, so that both ids are unique. The
@@ -38,7 +40,7 @@ pub(crate) const SHARDS: u32 = 8;
 
 /// What finds need; what lists need; what tells whether a saga is there, and which one.
 pub(crate) const FOUND: &str = "#id, #correlation, #name, #saga, #state, #at, #ms";
-pub(crate) const LISTED: &str = "#id, #correlation, #name, #saga, #state, #ended, #timeout, #at, #ms";
+pub(crate) const LISTED: &str = "#id, #correlation, #name, #saga, #state, #updated, #ended, #timeout, #at, #ms";
 pub(crate) const HEAD: &str = "#id, #correlation, #version, #at, #ms";
 /// What tells whether it is still to be removed.
 pub(crate) const OLD: &str = "#id, #correlation, #ended, #at, #ms";

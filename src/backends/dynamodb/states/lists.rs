@@ -13,7 +13,7 @@ use super::saga::States;
 use crate::backends::dynamodb::attribute::{Attribute, Item};
 use crate::backends::dynamodb::channel::{Channel, all};
 use crate::backends::dynamodb::expression::{
-    self, CORRELATION_ID, ENDED_AT, Expression, SAGA_ID, TIMEOUT_AT, id_of, is_expired,
+    self, CORRELATION_ID, ENDED_AT, Expression, SAGA_ID, TIMEOUT_AT, UPDATED_AT, id_of, is_expired,
 };
 use crate::backends::dynamodb::merged::{Merged, fetch};
 use crate::backends::dynamodb::pages::{Count, Query};
@@ -46,7 +46,7 @@ fn merged(
 }
 
 /// The partitions of a name: `None` means open ones and those that have ended.
-fn partitions(name: &str, completed: Option<bool>) -> Vec<String> {
+pub(super) fn partitions(name: &str, completed: Option<bool>) -> Vec<String> {
     let kinds: &[bool] = match completed {
         Some(true) => &[true],
         Some(false) => &[false],
@@ -55,15 +55,16 @@ fn partitions(name: &str, completed: Option<bool>) -> Vec<String> {
     kinds.iter().flat_map(|ended| (0..SHARDS).map(|shard| listed_in(name, *ended, shard))).collect()
 }
 
-fn within(partition: String) -> Item {
+pub(super) fn within(partition: String) -> Item {
     Item::from([(":listed", Attribute::S(partition))])
 }
 
-/// A page of the sagas of a name.
+/// A page of the sagas of a name; with `since` those that were changed last then, or before.
 pub(crate) async fn list<C: Channel>(
     states: &States<'_, C>,
     name: &str,
     completed: Option<bool>,
+    since: Option<Millis>,
     after: Option<&str>,
     limit: u64,
 ) -> Result<Reply> {
@@ -76,7 +77,11 @@ pub(crate) async fn list<C: Channel>(
     };
     let conditions = partitions(name, completed).into_iter().map(condition).collect();
     let mut merged = merged(LISTING, "#id, #saga", conditions, limit, by_saga_id);
-    let is_wanted = |item: &Item| completed.is_none_or(|ended| item.get(ENDED_AT).is_some() == ended);
+    let is_old = |item: &Item, since: Millis| number_of(item, UPDATED_AT).is_some_and(|at| at <= since.0);
+    let is_wanted = |item: &Item| {
+        completed.is_none_or(|ended| item.get(ENDED_AT).is_some() == ended)
+            && since.is_none_or(|since| is_old(item, since))
+    };
     collect(states, &mut merged, limit, |_| true, is_wanted).await
 }
 

@@ -5,6 +5,7 @@
 //! item.rs    a saga as items: attributes, indexes, conditions
 //! saga.rs    a single saga
 //! lists.rs   several sagas, found by an index
+//! names.rs   the names that sagas have
 //! claims.rs  sagas that have timed out, each given to one worker
 //! queued.rs  changes that wait for the end of a transaction
 //! moved.rs   whole sagas on their way in and out
@@ -16,6 +17,7 @@ pub(super) mod groups;
 pub(super) mod item;
 pub(super) mod lists;
 pub(super) mod moved;
+pub(super) mod names;
 pub(super) mod queued;
 pub(super) mod saga;
 
@@ -38,8 +40,14 @@ impl<C: Channel> States<'_, C> {
     /// Runs a change.
     pub(crate) async fn write(&self, write: &StateWrite) -> Result<Reply> {
         match write {
-            StateWrite::Insert { saga, correlation_id } => self.insert(saga, correlation_id).await,
-            StateWrite::Update { saga, expected } => self.update(saga, *expected).await,
+            StateWrite::Insert { saga, correlation_id } => {
+                self.list_name(&saga.name).await?;
+                self.insert(saga, correlation_id).await
+            }
+            StateWrite::Update { saga, expected } => {
+                self.list_name(&saga.name).await?;
+                self.update(saga, *expected).await
+            }
             StateWrite::Delete { name, id } => self.delete(name, id).await,
             StateWrite::DeleteByCorrelation { name, correlation_id } => {
                 self.delete_by_correlation(name, correlation_id).await
@@ -57,8 +65,12 @@ impl<C: Channel> States<'_, C> {
             StateRead::ById { name, id } => self.by_id(name, id).await,
             StateRead::ByCorrelation { name, correlation_id } => self.by_correlation(name, correlation_id).await,
             StateRead::List { name, completed, after, limit } => {
-                lists::list(self, name, *completed, after.as_deref(), *limit).await
+                lists::list(self, name, *completed, None, after.as_deref(), *limit).await
             }
+            StateRead::Stale { name, since, after, limit } => {
+                lists::list(self, name, Some(false), Some(*since), after.as_deref(), *limit).await
+            }
+            StateRead::Names { after, limit } => names::list(self, after.as_deref(), *limit).await,
             StateRead::Count { name, completed } => lists::count(self, name, *completed).await,
             StateRead::TimedOut { now, name, limit } => lists::timed_out(self, *now, name.as_deref(), *limit).await,
         }

@@ -81,6 +81,7 @@ impl<C: Channel> States<'_, C> {
         let (mut units, mut alone, mut correlations) = (Vec::new(), Vec::new(), HashSet::new());
         for (member, record) in import.records.iter().enumerate() {
             let Record::State(state) = record else { continue };
+            self.list_name(&state.saga.name).await?;
             match self.insertion(&state.saga, &state.correlation_id) {
                 Err(error) => fates[member] = Some(Fate::Refused(error)),
                 // A transaction has each item once.

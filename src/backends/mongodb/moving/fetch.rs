@@ -12,7 +12,7 @@ use super::super::statements::{COMMAND, find, text, write_in};
 use super::records::{fields, id_of, of_execution, record, take_tail};
 use crate::contract::dynamic::Dynamic;
 use crate::contract::moving::record::{Key, Record};
-use crate::contract::moving::{Count, Moved, fetched};
+use crate::contract::moving::{Count, Moved, Stat, fetched};
 use crate::contract::step::Reply;
 use crate::error::Result;
 
@@ -47,6 +47,19 @@ pub(super) async fn fetch<C: Channel>(on: &C, kind: Moved, keys: &[Key]) -> Resu
         }
     }
     Ok(fetched(ids.iter().map(|id| records.get(id).cloned()).collect()))
+}
+
+/// What is known of a payload. (No command tells the beginning of its bytes alone.)
+pub(super) async fn stat<C: Channel>(on: &C, id: &str, expired: bool) -> Result<Reply> {
+    let filter = |filter: &mut C::Command| {
+        filter.text("_id", id);
+    };
+    let found = find(on, on.collection(), &fields(Moved::Payloads), 1, &[], filter).await?.pop();
+    let found = match found {
+        Some(document) => one(on, Moved::Payloads, document).await?,
+        None => None,
+    };
+    Ok(Stat::into_reply(found.as_ref().and_then(Stat::of), expired))
 }
 
 /// The record; none, if it is not one yet or not any more.

@@ -84,10 +84,17 @@ async fn read(on: &impl Channel, read: &MovingRead) -> Result<Reply> {
     match read {
         MovingRead::Scan { kind, after, limit, max_bytes, only_sizes } => {
             let (limit, max_bytes, only_sizes) = (*limit, *max_bytes, *only_sizes);
-            let asked = scan::Asked { kind: *kind, after: after.as_deref(), limit, max_bytes, only_sizes };
-            scan::scan(&on.to(kind.records()), &asked).await.map(crate::contract::moving::Page::into_reply)
+            let (kind, after) = (*kind, after.as_deref());
+            let asked = scan::Asked { kind, after, limit, max_bytes, only_sizes, prefix: None };
+            scan::scan(&on.to(asked.kind.records()), &asked).await.map(crate::contract::moving::Page::into_reply)
         }
         MovingRead::Fetch { kind, keys } => fetch::fetch(&on.to(kind.records()), *kind, keys).await,
+        MovingRead::List { prefix, after, limit } => {
+            let (kind, after, prefix) = (Moved::Payloads, after.as_deref(), Some(&**prefix));
+            let asked = scan::Asked { kind, after, limit: *limit, max_bytes: u64::MAX, only_sizes: true, prefix };
+            scan::scan(&on.to(asked.kind.records()), &asked).await.map(crate::contract::moving::Page::into_reply)
+        }
+        MovingRead::Stat { id, expired } => fetch::stat(&on.to(Moved::Payloads.records()), id, *expired).await,
         MovingRead::Count { kind } => fetch::count(&on.to(kind.records())).await,
     }
 }

@@ -12,7 +12,7 @@ use super::records::{fields, id_text, measured, of_execution, record, take_tail}
 use crate::contract::dynamic::Dynamic;
 use crate::contract::executions::record::Execution;
 use crate::contract::moving::record::{Body, Payload, Record};
-use crate::contract::moving::{Moved, Page};
+use crate::contract::moving::{Moved, Page, behind_prefix};
 use crate::error::{Error, Kind, Result};
 
 /// Documents that are asked for where it is not known how large they are, of a server whose answers have no end.
@@ -26,6 +26,8 @@ pub(super) struct Asked<'a> {
     pub(super) limit: u64,
     pub(super) max_bytes: u64,
     pub(super) only_sizes: bool,
+    /// What their ids begin with; then only those whose id is text.
+    pub(super) prefix: Option<&'a str>,
 }
 
 /// What a page is made of.
@@ -95,7 +97,7 @@ pub(super) async fn scan(on: &impl Channel, asked: &Asked<'_>) -> Result<Page> {
         };
         // An answer ends at 16 MB: only one without any document is the last.
         if found.is_empty() {
-            if matches!(filling.cursor.at, At::Others(_)) {
+            if matches!(filling.cursor.at, At::Others(_)) || asked.prefix.is_some() {
                 return Ok(filling.end(true));
             }
             filling.cursor.at = At::Others(0);
@@ -128,6 +130,13 @@ async fn documents<C: Channel>(on: &C, filling: &Filling<'_>) -> Result<Vec<Dyna
     let answer = on.ask(COMMAND, |command| {
         command.text("find", on.collection()).begin("filter");
         at.write_filter(asked.kind, command);
+        if let Some(prefix) = asked.prefix {
+            command.begin_array("$and").begin("0").begin("_id").text("$gte", prefix);
+            if let Some(end) = behind_prefix(prefix) {
+                command.text("$lt", &end);
+            }
+            command.end().end().end();
+        }
         command.end().begin("projection");
         match at {
             // They are none of ours, unless they say themselves which saga they are.

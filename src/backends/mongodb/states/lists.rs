@@ -11,12 +11,13 @@ use crate::contract::step::Reply;
 use crate::error::Result;
 use crate::time::Millis;
 
-/// Lists sagas by their ids. An answer ends at 16 MB, so what it lacks is asked for behind its last saga: a cursor
+/// Lists sagas by their ids; with `since` those that were changed last then, or before. An answer ends at 16 MB, so what it lacks is asked for behind its last saga: a cursor
 /// would need a session, which commands of a client do not share.
 pub(crate) async fn list<C: Channel>(
     on: &C,
     name: &str,
     completed: Option<bool>,
+    since: Option<Millis>,
     after: Option<&str>,
     limit: u64,
 ) -> Result<Reply> {
@@ -30,6 +31,9 @@ pub(crate) async fn list<C: Channel>(
             filter.text("sagaName", name);
             if let Some(completed) = completed {
                 filter.flag("isCompleted", completed);
+            }
+            if let Some(since) = since {
+                filter.begin("updatedAt").date("$lte", since).end();
             }
             if let Some(behind) = behind {
                 filter.begin("sagaId").text("$gt", behind).end();
@@ -46,6 +50,23 @@ pub(crate) async fn list<C: Channel>(
             return Ok(Reply::States(listed));
         }
     }
+}
+
+/// Lists the names that sagas have: from name to name by the index, one command each.
+pub(crate) async fn names<C: Channel>(on: &C, after: Option<&str>, limit: u64) -> Result<Reply> {
+    let now = on.now();
+    let mut names: Vec<Box<str>> = Vec::new();
+    while (names.len() as u64) < limit {
+        let behind = names.last().map(|name| &**name).or(after).unwrap_or_default();
+        let filter = |filter: &mut C::Command| {
+            filter.begin("sagaName").text("$gt", behind).end();
+            write_live(filter, now);
+        };
+        let found = find(on, &["sagaName"], 1, Some("sagaName"), filter).await?.pop();
+        let Some(name) = found.as_ref().and_then(|document| text(document, "sagaName")) else { break };
+        names.push(name.into());
+    }
+    Ok(Reply::ids(names))
 }
 
 /// Counts sagas.

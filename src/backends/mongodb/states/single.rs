@@ -35,8 +35,12 @@ pub(crate) async fn read(on: &impl Channel, read: &StateRead) -> Result<Reply> {
         StateRead::ById { name, id } => saga::by_id(on, name, id).await,
         StateRead::ByCorrelation { name, correlation_id } => saga::by_correlation(on, name, correlation_id).await,
         StateRead::List { name, completed, after, limit } => {
-            lists::list(on, name, *completed, after.as_deref(), *limit).await
+            lists::list(on, name, *completed, None, after.as_deref(), *limit).await
         }
+        StateRead::Stale { name, since, after, limit } => {
+            lists::list(on, name, Some(false), Some(*since), after.as_deref(), *limit).await
+        }
+        StateRead::Names { after, limit } => lists::names(on, after.as_deref(), *limit).await,
         StateRead::Count { name, completed } => lists::count(on, name, *completed).await,
         StateRead::TimedOut { now, name, limit } => lists::timed_out(on, *now, name.as_deref(), *limit).await,
     }

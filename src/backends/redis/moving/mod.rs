@@ -34,7 +34,7 @@ use super::channel::Servers;
 use super::config::Prefixes;
 use super::error;
 use crate::contract::moving::record::{Key, Record};
-use crate::contract::moving::{Fate, Import, Moved, MovingRead, MovingStep, MovingWrite, Page, fetched};
+use crate::contract::moving::{Fate, Import, Moved, MovingRead, MovingStep, MovingWrite, Page, Stat, fetched};
 use crate::contract::operation::Work;
 use crate::contract::step::Reply;
 use crate::error::{Error, Kind, Result};
@@ -73,6 +73,12 @@ impl<S: Servers> Moving<'_, S> {
                 self.scan(wanted, after.as_deref()).await?.into_reply()
             }
             MovingRead::Fetch { kind, keys } => fetched(self.fetch(*kind, keys).await?),
+            MovingRead::List { prefix, after, limit } => {
+                let wanted = Wanted { kind: Moved::Payloads, limit: *limit, max_bytes: u64::MAX, only_sizes: true };
+                let payloads = Payloads { ids: prefix, ..self.payloads(true) };
+                scan::page(self.on, &payloads, &wanted, after.as_deref()).await?.into_reply()
+            }
+            MovingRead::Stat { id, expired } => Stat::into_reply(self.payloads(true).stat(id).await?, *expired),
             MovingRead::Count { kind } => self.count(*kind).await?.into_reply(),
         })
     }
@@ -111,7 +117,7 @@ impl<S: Servers> Moving<'_, S> {
     }
 
     fn payloads(&self, only_sizes: bool) -> Payloads<'_, S> {
-        Payloads { on: self.on, prefix: &self.prefixes.payloads, only_sizes }
+        Payloads { on: self.on, prefix: &self.prefixes.payloads, ids: "", only_sizes }
     }
 
     fn sagas(&self) -> Sagas<'_, S> {

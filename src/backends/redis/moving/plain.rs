@@ -15,7 +15,7 @@ use crate::backends::redis::{error, inbox, payloads};
 use crate::buffers;
 use crate::contract::inbox::Entry;
 use crate::contract::moving::record::{Body, Key, Message, Payload, Record};
-use crate::contract::moving::{Conflict, Fate, Import};
+use crate::contract::moving::{Conflict, Fate, HEAD_BYTES, Import, Stat};
 use crate::error::{Error, Kind, Result};
 use crate::time::Millis;
 
@@ -166,6 +166,8 @@ async fn look_for_lost(on: &impl Servers, given: &[Given<'_>], fates: &mut [Fate
 pub(super) struct Payloads<'a, S> {
     pub(super) on: &'a S,
     pub(super) prefix: &'a str,
+    /// What their ids begin with.
+    pub(super) ids: &'a str,
     pub(super) only_sizes: bool,
 }
 
@@ -192,6 +194,18 @@ impl<S: Servers> Payloads<'_, S> {
         keys.iter().zip(found).map(record).collect()
     }
 
+    /// What is known of a payload.
+    pub(super) async fn stat(&self, id: &str) -> Result<Option<Stat>> {
+        let key = payloads::key(self.prefix, id);
+        let measured = read(self.on, [key.clone()], "STRLEN").await?.pop().ok_or_else(error::unexpected)??;
+        let Some(Plain { value, expires_at }) = measured else { return Ok(None) };
+        let bytes = value.as_u64().ok_or_else(error::unexpected)?;
+        let words = [Bytes::from("GETRANGE"), key.clone(), Bytes::from("0"), Bytes::from((HEAD_BYTES - 1).to_string())];
+        let head = self.on.send(vec![Request::Words { key, words: words.into() }]).await?.pop();
+        let head = data_of(head.ok_or_else(error::unexpected)??)?;
+        Ok(Some(Stat { bytes, head, expires_at }))
+    }
+
     pub(super) async fn import(&self, import: &Import) -> Result<Vec<Fate>> {
         let given = import.records.iter().map(|record| match record {
             Record::Payload(Payload { id, body: Body::Whole(data), expires_at }) => {
@@ -208,11 +222,11 @@ impl<S: Servers> Scanned for Payloads<'_, S> {
     const TYPE: &'static str = "string";
 
     fn pattern(&self) -> String {
-        format!("{}:*", escaped(self.prefix))
+        format!("{}:{}*", escaped(self.prefix), escaped(self.ids))
     }
 
     fn is_record(&self, key: &str) -> bool {
-        self.id(key).is_some()
+        self.id(key).is_some_and(|id| id.starts_with(self.ids))
     }
 
     fn shown<'k>(&self, key: &'k str) -> &'k str {

@@ -11,6 +11,7 @@
 //! {prefix}saga:{name}:idx:unsettled       changes whose indexes are not known to be right
 //! {prefix}saga:{name}:idx:lease:{sagaId}  its timeout and the worker that has it, while one has
 //! {prefix}names                           the names of sagas that have had a timeout or a time to live
+//! {prefix}names:all                       the names of all sagas, but those of older versions and of other software
 //! ```
 //!
 //! Names have no colon, and correlation ids do not begin with `idx:`, so no two are the same.
@@ -72,6 +73,17 @@ impl Keys<'_> {
 /// The names of sagas that have had a timeout or a time to live.
 pub(crate) fn names(prefix: &str) -> Bytes {
     Bytes::from(format!("{prefix}names"))
+}
+
+/// The names of all sagas that were inserted, or brought in.
+pub(crate) fn all_names(prefix: &str) -> Bytes {
+    Bytes::from(format!("{prefix}names:all"))
+}
+
+/// When a state says that it was changed last.
+pub(crate) fn updated_at(state: &str) -> Option<Millis> {
+    let Document { metadata } = serde_json::from_str(state).ok()?;
+    Millis::from_iso(&metadata.updated_at?)
 }
 
 #[derive(Deserialize)]
@@ -167,7 +179,7 @@ mod tests {
         assert_eq!(keys.state("order-1"), "saga-bus:saga:Order:order-1");
         assert_eq!(keys.id("s-1"), "saga-bus:saga:Order:idx:id:s-1");
         assert_eq!(keys.list("open"), "saga-bus:saga:Order:idx:open");
-        assert_eq!(names("p:"), "p:names");
+        assert_eq!((names("p:"), all_names("p:")), (Bytes::from("p:names"), Bytes::from("p:names:all")));
     }
 
     #[test]
@@ -184,6 +196,7 @@ mod tests {
             timeout_at: Some(Millis(2_000)),
         };
         assert_eq!(known, expected);
+        assert_eq!(updated_at(theirs), Some(Millis(1_000)));
         let ended = theirs.replace("\"version\": 3", "\"version\": 4, \"isCompleted\": true");
         assert_eq!(Known::of(ended.as_bytes()).unwrap().ended_at, Some(Millis(1_000)));
         assert!(!Known::of(br#"{"metadata":{"version":1,"sagaId":"s"}}"#).unwrap().sets_end);

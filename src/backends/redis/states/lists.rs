@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use super::States;
 use super::changes::Mark;
-use super::keys::{Keys, Known, LISTS, corrupt, names, version_at_head};
+use super::keys::{Keys, Known, LISTS, all_names, corrupt, names, version_at_head};
 use super::scripts::{self as ask, known_of, number_of, text_of, texts_of};
 use crate::backends::redis::channel::Channel;
 use crate::backends::redis::command::Request;
@@ -239,8 +239,8 @@ impl<C: Channel> States<'_, C> {
     }
 }
 
-/// What puts a saga into its lists, and takes it out of the others: a request for each list, and perhaps one more,
-/// which remembers the name.
+/// What puts a saga into its lists, and takes it out of the others: a request for each list, and perhaps more, which
+/// remember the name.
 pub(crate) fn list_requests(keys: Keys<'_>, id: &str, known: Option<(&Known, Option<Millis>)>) -> Vec<Request> {
     let Some((known, expires_at)) = known else {
         return LISTS.iter().map(|list| ask::drop_from(&keys.list(list), id)).collect();
@@ -255,6 +255,10 @@ pub(crate) fn list_requests(keys: Keys<'_>, id: &str, known: Option<(&Known, Opt
         .collect();
     if known.timeout_at.is_some() || expires_at.is_some() {
         requests.push(ask::remember(&names(keys.prefix), keys.name));
+    }
+    // A new one, or one that others have written.
+    if known.sets_end {
+        requests.push(ask::add(&all_names(keys.prefix), 0, keys.name));
     }
     requests
 }

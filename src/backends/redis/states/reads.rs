@@ -1,10 +1,10 @@
 //! Questions about sagas. Lists are settled before they are read, and what they name is looked at: a saga that is not
 //! as its list says is not shown, and its lists are written again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::States;
-use super::keys::{Keys, Known};
+use super::keys::{Keys, Known, all_names, updated_at};
 use super::scripts::{self as ask, number_of, state_of, text_of, texts_of};
 use crate::backends::redis::channel::Channel;
 use crate::contract::states::{FoundState, OneState, StateRead};
@@ -30,8 +30,12 @@ impl<C: Channel> States<'_, C> {
                 Ok(Reply::State(state.map(|state| OneState { state, correlation_id: Some(correlation_id.clone()) })))
             }
             StateRead::List { name, completed, after, limit } => {
-                self.list(name, *completed, after.as_deref(), *limit).await
+                self.list(name, *completed, None, after.as_deref(), *limit).await
             }
+            StateRead::Stale { name, since, after, limit } => {
+                self.list(name, Some(false), Some(*since), after.as_deref(), *limit).await
+            }
+            StateRead::Names { after, limit } => self.list_names(after.as_deref(), *limit).await,
             StateRead::Count { name, completed } => {
                 let keys = self.keys(name);
                 self.tidy(keys).await?;
@@ -46,7 +50,15 @@ impl<C: Channel> States<'_, C> {
         }
     }
 
-    async fn list(&self, name: &str, completed: Option<bool>, after: Option<&str>, limit: u64) -> Result<Reply> {
+    /// The sagas of a name by their ids; with `since` those that were changed last then, or before.
+    async fn list(
+        &self,
+        name: &str,
+        completed: Option<bool>,
+        since: Option<Millis>,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Reply> {
         let keys = self.keys(name);
         self.tidy(keys).await?;
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -73,7 +85,13 @@ impl<C: Channel> States<'_, C> {
                 if known.is_some_and(|ended| lists.iter().any(|list| *list != list_of(ended))) {
                     outdated.push(id);
                 }
-                if known.is_none() || completed.is_none() || known == completed {
+                let is_old = |since| {
+                    let changed = stored.as_ref().ok().and_then(|(_, state)| updated_at(state));
+                    changed.is_some_and(|changed| changed <= since)
+                };
+                let is_meant = (completed.is_none() || known == completed) && since.is_none_or(is_old);
+                // What cannot be read is told.
+                if known.is_none() || is_meant {
                     let state = stored.map(|(_, state)| state);
                     listed.push(found_state(keys, id, correlation_id, state));
                     if listed.len() == most {
@@ -87,6 +105,51 @@ impl<C: Channel> States<'_, C> {
             }
             last = ids.last().cloned();
         }
+    }
+
+    /// Names that sagas have, in their order. Each that is remembered is looked at: its sagas may all be gone.
+    async fn list_names(&self, after: Option<&str>, limit: u64) -> Result<Reply> {
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        // Older versions remember only these.
+        let timed = self.names(None).await?;
+        let (mut listed, mut last): (Vec<Box<str>>, _) = (Vec::new(), after.map(str::to_owned));
+        loop {
+            let page = texts_of(self.one(ask::behind(&all_names(self.prefix), last.as_deref(), limit)).await?)?;
+            let end = if page.len() < most { None } else { page.last().cloned() };
+            let is_within = |name: &&String| {
+                last.as_ref().is_none_or(|last| *name > last) && end.as_ref().is_none_or(|end| *name <= end)
+            };
+            let mut names: BTreeSet<&String> = timed.iter().filter(is_within).collect();
+            names.extend(&page);
+            for name in names {
+                if self.has_sagas(self.keys(name)).await? {
+                    listed.push(name.as_str().into());
+                    if listed.len() == most {
+                        return Ok(Reply::ids(listed));
+                    }
+                }
+            }
+            match end {
+                Some(end) => last = Some(end),
+                None => return Ok(Reply::ids(listed)),
+            }
+        }
+    }
+
+    /// Whether a name has any. Its lists are settled where that may change the answer.
+    async fn has_sagas(&self, keys: Keys<'_>) -> Result<bool> {
+        let sizes = || ["open", "completed"].map(|list| ask::size(&keys.list(list)));
+        let [open, completed] = sizes();
+        let over = ask::up_to(&keys.list("expires"), &Millis::now().0.to_string(), 0, 1);
+        let asked = [open, completed, ask::size(&keys.unsettled()), over];
+        let [open, completed, unsettled, over] = self.some(asked).await?;
+        let has_some = number_of(open)? + number_of(completed)? > 0;
+        if number_of(unsettled)? == 0 && (!has_some || texts_of(over)?.is_empty()) {
+            return Ok(has_some);
+        }
+        self.tidy(keys).await?;
+        let [open, completed] = self.some(sizes()).await?;
+        Ok(number_of(open)? + number_of(completed)? > 0)
     }
 
     async fn timed_out(&self, now: Millis, name: Option<&str>, limit: u64) -> Result<Reply> {

@@ -12,7 +12,7 @@ use fred::error::Error as FredError;
 use fred::prelude::Value;
 
 use super::States;
-use super::keys::{Keys, LISTS, names};
+use super::keys::{Keys, LISTS, all_names, names};
 use super::lists::AT_ONCE;
 use super::scripts::{self as ask, known_of, number_of, text_of};
 use crate::backends::redis::channel::{Channel, SCAN_COUNT, Servers, escaped};
@@ -130,7 +130,10 @@ async fn in_keys<S: Servers>(
     let Some((label, node)) = servers.get(at) else { return Err(error::unexpected()) };
     let (next, found) = scan(states, name, node.as_ref(), cursor).await?;
     for name in &found.names {
-        states.one(ask::remember(&names(states.prefix), name)).await??;
+        let (timed, all) = (names(states.prefix), all_names(states.prefix));
+        for reply in states.some([ask::remember(&timed, name), ask::add(&all, 0, name)]).await? {
+            reply?;
+        }
     }
     for (name, correlation_ids) in &found.states {
         let correlation_ids: Vec<&str> = correlation_ids.iter().map(String::as_str).collect();
