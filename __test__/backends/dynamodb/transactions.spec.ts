@@ -339,11 +339,15 @@ const ways = {
 
 describe.each(Object.entries(ways))('store.transaction of a store on %s', (_way, make) => {
   async function opened(interference: Parameters<typeof startProxy>[1] = {}) {
-    const proxy = await startProxy(dynamo.server.endpoint, interference)
+    const active: typeof interference = {}
+    const proxy = await startProxy(dynamo.server.endpoint, active)
     closers.push(() => proxy[Symbol.asyncDispose]())
     const tableName = randomName('t')
     const store = kept(make(proxy.url, tableName))
     await store.initialize()
+    // What `initialize` asks (which rights there are) is not looked at.
+    proxy.seen.length = 0
+    Object.assign(active, interference)
     return { store, proxy, other: kept(ways['a URL'](dynamo.server.url, tableName)) }
   }
 
