@@ -226,7 +226,7 @@ impl View<'_> {
             if self.keys_of(next).any(|key| self.by_id(key, now).is_some()) {
                 names.push(next.into());
             }
-            last = next.to_owned();
+            next.clone_into(&mut last);
         }
         names
     }
