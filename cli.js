@@ -5107,8 +5107,7 @@ async function lookAtSqlite(store, reference, health2, findings) {
   await reference.initialize();
   const ask2 = (on, sql) => on.transaction((tx) => tx.query(sql));
   await findings.check("tables", async () => {
-    const columns = `select m.name as owner, c.name 
-                       from sqlite_master m join pragma_table_info(m.name) c where m.type = 'table' and m.name not like 'sqlite!_%' escape '!'`;
+    const columns = `select m.name as owner, c.name from sqlite_master m join pragma_table_info(m.name) c where m.type = 'table' and m.name not like 'sqlite!_%' escape '!'`;
     const [wanted, found] = [await ask2(reference, columns), await ask2(store, columns)];
     const has = (owner, name) => found.some((column) => same(column.owner, owner) && same(column.name, name));
     for (const owner of new Set(wanted.map((column) => column.owner))) {

@@ -236,6 +236,11 @@ function mostOf({ limit = Number.POSITIVE_INFINITY }, operation, backend) {
   if (limit === Number.POSITIVE_INFINITY || Number.isSafeInteger(limit) && limit > 0) return limit;
   throw invalidArgument("limit must be a whole number above 0", operation, backend);
 }
+var MAX_LISTED = 1e3;
+function pageLimitOf({ limit = 100 }, operation, backend) {
+  if (Number.isSafeInteger(limit) && limit > 0 && limit <= MAX_LISTED) return limit;
+  throw invalidArgument(`limit must be a whole number from 1 to ${MAX_LISTED}`, operation, backend);
+}
 
 // ts/operations.ts
 var OPERATIONS = {
@@ -5605,16 +5610,13 @@ var import_types6 = require("node:util/types");
 // ts/kinds/stale-sagas.ts
 var OPERATION = "states.findStale";
 var NAMES = 100;
-var MAX_LISTED = 1e3;
 var listOf2 = ({ sagaName }) => ["states", "stale", sagaName ?? null];
 function stalePlace(options, backend) {
-  const { unchangedForMs, cursor, limit = 1 } = options;
+  const { unchangedForMs, cursor } = options;
   if (!Number.isSafeInteger(unchangedForMs) || unchangedForMs < 0) {
     throw invalidArgument("unchangedForMs must be a whole number from 0 on", OPERATION, backend);
   }
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LISTED) {
-    throw invalidArgument(`limit must be a whole number from 1 to ${MAX_LISTED}`, OPERATION, backend);
-  }
+  pageLimitOf(options, OPERATION, backend);
   const position = positionOf(cursor, listOf2(options), OPERATION, backend);
   if (position === void 0) return { since: Date.now() - unchangedForMs };
   const [since, name, after] = JSON.parse(position);
@@ -5736,7 +5738,6 @@ var CLAIM3 = { workerId: true, leaseMs: true, ...TIMED_OUT };
 var NAMES2 = { limit: true, cursor: true };
 var STALE = { unchangedForMs: true, limit: true, cursor: true, sagaName: true, onCorrupt: true };
 var MODIFY = { maxRetries: true, retryDelayMs: true };
-var MAX_LISTED2 = 1e3;
 var SagaStates = class {
   #runner;
   #json;
@@ -5938,7 +5939,7 @@ var SagaStates = class {
     const time = new CallTime(this.#runner, operation);
     let removed = 0;
     while (removed < limit) {
-      const batch = Math.min(MAX_LISTED2, limit - removed);
+      const batch = Math.min(MAX_LISTED, limit - removed);
       const count = await time.of(() => this.#runner.run(OPERATIONS["states.deleteCompletedBefore"], [sagaName, until, batch]));
       removed += count;
       if (count < batch) break;
@@ -5965,9 +5966,9 @@ var SagaStates = class {
       const listed2 = await this.#runner.run(OPERATIONS["states.findTimedOut"], [now, sagaName, most]);
       const { sagas, corrupt } = this.#json.listed(listed2, "states.findTimedOut");
       const enough = limit + corrupt.length;
-      const isAll = enough <= most || most >= MAX_LISTED2 || sizeOf3(listed2) < most;
+      const isAll = enough <= most || most >= MAX_LISTED || sizeOf3(listed2) < most;
       if (isAll) return withoutCorrupt(sagas.slice(0, limit), corrupt, onCorrupt);
-      most = Math.min(MAX_LISTED2, enough);
+      most = Math.min(MAX_LISTED, enough);
     }
   }
   /**
@@ -8844,12 +8845,10 @@ var import_node_util = require("node:util");
 var import_types11 = require("node:util/types");
 
 // ts/kinds/payload-lists.ts
-var MAX_LISTED3 = 1e3;
-function payloadsWanted({ prefix = "", limit = 100, cursor }, backend) {
+function payloadsWanted(options, backend) {
+  const { prefix = "", cursor } = options;
   if (typeof prefix !== "string") throw invalidArgument("option 'prefix' must be a string", "list", backend);
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LISTED3) {
-    throw invalidArgument(`limit must be a whole number from 1 to ${MAX_LISTED3}`, "list", backend);
-  }
+  const limit = pageLimitOf(options, "list", backend);
   const list2 = ["payloads", prefix];
   return { list: list2, prefix, limit, after: positionOf(cursor, list2, "list", backend) };
 }

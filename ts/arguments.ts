@@ -124,3 +124,12 @@ export function mostOf({ limit = Number.POSITIVE_INFINITY }: { limit?: number },
   if (limit === Number.POSITIVE_INFINITY || (Number.isSafeInteger(limit) && limit > 0)) return limit
   throw invalidArgument('limit must be a whole number above 0', operation, backend)
 }
+
+/** No page of a list has more. The native side has the same limit. */
+export const MAX_LISTED = 1_000
+
+/** The option `limit` of a page of a list, where the native side is not asked for it. */
+export function pageLimitOf({ limit = 100 }: { limit?: number }, operation: string, backend: BackendName): number {
+  if (Number.isSafeInteger(limit) && limit > 0 && limit <= MAX_LISTED) return limit
+  throw invalidArgument(`limit must be a whole number from 1 to ${MAX_LISTED}`, operation, backend)
+}

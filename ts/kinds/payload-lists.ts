@@ -1,10 +1,9 @@
+import { pageLimitOf } from '../arguments'
 import type { BackendName } from '../backend'
 import { errorOf, invalidArgument } from '../errors'
 import { isOver } from '../moving/measure'
 import type { PayloadSize, RecordPage } from '../moving/records'
 import { cursorOf, type ListName, positionOf } from './cursors'
-
-const MAX_LISTED = 1_000
 
 /** Options of `list`. */
 export interface PayloadListOptions {
@@ -60,12 +59,11 @@ export interface PayloadsWanted {
  *
  * @throws InvalidArgumentError
  */
-export function payloadsWanted({ prefix = '', limit = 100, cursor }: PayloadListOptions, backend: BackendName): PayloadsWanted {
+export function payloadsWanted(options: PayloadListOptions, backend: BackendName): PayloadsWanted {
+  const { prefix = '', cursor } = options
   if (typeof prefix !== 'string') throw invalidArgument("option 'prefix' must be a string", 'list', backend)
   // In a transaction nobody else looks at it.
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LISTED) {
-    throw invalidArgument(`limit must be a whole number from 1 to ${MAX_LISTED}`, 'list', backend)
-  }
+  const limit = pageLimitOf(options, 'list', backend)
   const list = ['payloads', prefix]
   return { list, prefix, limit, after: positionOf(cursor, list, 'list', backend) }
 }

@@ -1,3 +1,4 @@
+import { pageLimitOf } from '../arguments'
 import type { BackendName } from '../backend'
 import { type CorruptSaga, invalidArgument } from '../errors'
 import { OPERATIONS } from '../operations'
@@ -9,7 +10,6 @@ import type { StaleOptions, StalePage } from './state-types'
 const OPERATION = 'states.findStale'
 /** Names that are asked for at once. */
 const NAMES = 100
-const MAX_LISTED = 1_000
 
 /** Where a page begins. */
 export interface StalePlace {
@@ -28,14 +28,12 @@ const listOf = ({ sagaName }: StaleOptions): ListName => ['states', 'stale', sag
  * @throws InvalidArgumentError
  */
 export function stalePlace(options: StaleOptions, backend: BackendName): StalePlace {
-  const { unchangedForMs, cursor, limit = 1 } = options
+  const { unchangedForMs, cursor } = options
   if (!Number.isSafeInteger(unchangedForMs) || unchangedForMs < 0) {
     throw invalidArgument('unchangedForMs must be a whole number from 0 on', OPERATION, backend)
   }
   // There may be no name that the native side is asked for.
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LISTED) {
-    throw invalidArgument(`limit must be a whole number from 1 to ${MAX_LISTED}`, OPERATION, backend)
-  }
+  pageLimitOf(options, OPERATION, backend)
   const position = positionOf(cursor, listOf(options), OPERATION, backend)
   if (position === undefined) return { since: Date.now() - unchangedForMs }
   const [since, name, after] = JSON.parse(position) as [number, string, string]

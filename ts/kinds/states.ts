@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDate } from 'node:util/types'
-import { type Accepted, mostOf, type Operation, optionsOf, takenDate } from '../arguments'
+import { type Accepted, MAX_LISTED, mostOf, type Operation, optionsOf, takenDate } from '../arguments'
 import { AlreadyExistsError, errorOf, invalidArgument, SagaStoreError } from '../errors'
 import { type ExportedRecord, type ExportOptions, Facet, type Given, type ImportOptions } from '../moving/facets'
 import type { StateRecord as WholeState } from '../moving/records'
@@ -40,8 +40,6 @@ const CLAIM: Accepted<ClaimOptions> = { workerId: true, leaseMs: true, ...TIMED_
 const NAMES: Accepted<NamesOptions> = { limit: true, cursor: true }
 const STALE: Accepted<StaleOptions> = { unchangedForMs: true, limit: true, cursor: true, sagaName: true, onCorrupt: true }
 const MODIFY: Accepted<ModifyOptions> = { maxRetries: true, retryDelayMs: true }
-
-const MAX_LISTED = 1_000
 
 /** A state that is to be stored: how, and the saga's correlation id, as far as it is known. */
 type Writing = StateRecord & { operation: Operation; correlationId: string | undefined }

@@ -15,8 +15,7 @@ export async function lookAtSqlite(store: SagaStore, reference: SagaStore, healt
   await reference.initialize()
   const ask = <Row>(on: SagaStore, sql: string) => on.transaction((tx) => tx.query<Row>(sql))
   await findings.check('tables', async () => {
-    const columns = `select m.name as owner, c.name 
-                       from sqlite_master m join pragma_table_info(m.name) c where m.type = 'table' and m.name not like 'sqlite!_%' escape '!'`
+    const columns = `select m.name as owner, c.name from sqlite_master m join pragma_table_info(m.name) c where m.type = 'table' and m.name not like 'sqlite!_%' escape '!'`
     const [wanted, found] = [await ask<Column>(reference, columns), await ask<Column>(store, columns)]
     const has = (owner: string, name: string) => found.some((column) => same(column.owner, owner) && same(column.name, name))
     for (const owner of new Set(wanted.map((column) => column.owner))) {
